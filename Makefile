@@ -1,0 +1,48 @@
+# `make run` and `make test` need Python 3.11 or later, nothing else.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+IMAGES ?= ../shared/images
+
+.PHONY: run test check format lock test-deps bench-classify docs clean
+
+run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
+	@exec $(BIN)/python -m app serve
+
+test: .venv/development       ## the whole suite
+	$(BIN)/python -m pytest
+
+check: .venv/development      ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/development     ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/development       ## resolve the dependencies anew, hashed, for every platform
+	$(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-header \
+		--python-version 3.11 pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-header \
+		--python-version 3.11 -c requirements.txt --group dev pyproject.toml \
+		-o requirements-dev.txt
+
+test-deps:                    ## what tests need beyond Python, through apt
+	@command -v chromium >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
+
+clean:                        ## away with everything that make made
+	rm -rf .venv data .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+.venv/runtime: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/development: .venv/runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

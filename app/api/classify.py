@@ -1,0 +1,234 @@
+"""`POST /classify`: which class does this picture show?"""
+
+import json
+import re
+from typing import Annotated, Any, TypeVar
+
+import pydantic_core
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from app.api.dependencies import Caller, Joined
+from app.api.problems import invalid_request
+from app.classification import Question
+from app.errors import (
+    CallbackUnsupported,
+    InvalidRequest,
+    MetadataTooLarge,
+    UnsupportedContentType,
+)
+from app.images import Base64Text, ImageSource, Upload, Url
+from app.storage import Result
+
+router = APIRouter(tags=["classify"])
+
+MAX_METADATA = 16_384
+"""Bytes of the metadata as JSON."""
+MAX_FIELDS = 20
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class ClassifyOptions(BaseModel):
+    """What goes with a picture."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str = Field(description="Name of the domain.", examples=["flowers"])
+    expected: str | None = Field(
+        None, description="The true class where it is known; feeds accuracy.", examples=["rose"]
+    )
+    metadata: dict[str, JsonValue] | None = Field(
+        None,
+        description=f"Kept with the result, at most {MAX_METADATA:,} bytes; JSON text in a form.",
+        examples=[{"order": "A-17"}],
+    )
+    provider: str | None = Field(
+        None, description="Who shall answer instead of the domain's providers.", examples=["local"]
+    )
+    callback_url: str | None = Field(None, description="Not supported yet.", examples=[None])
+
+
+class ClassifyJson(ClassifyOptions):
+    """Exactly one of `image_url` and `image_base64`."""
+
+    image_url: str | None = Field(
+        None, description="Fetched by the service.", examples=["https://example.org/rose.jpg"]
+    )
+    image_base64: str | None = Field(
+        None, description="Base64, or a `data:image/...;base64,` URL.", examples=[None]
+    )
+
+
+class ClassifyForm(ClassifyJson):
+    """A form's text fields, where metadata is JSON text."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse_metadata(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if text := fields.get("metadata"):
+            fields["metadata"] = _parsed_json(text.encode(), "metadata")
+        # Swagger UI sends what was left empty as an empty text.
+        return {name: value for name, value in fields.items() if value != ""}
+
+
+def _request_body() -> dict[str, Any]:
+    form = ClassifyOptions.model_json_schema()
+    form["properties"] = {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "The picture: JPEG, PNG, WebP, GIF, BMP or TIFF.",
+        },
+        **form["properties"],
+    }
+    form["required"] = ["file", "domain"]
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": ClassifyJson.model_json_schema()},
+        },
+    }
+
+
+@router.post(
+    "/classify",
+    response_model=Result,
+    responses={202: {"model": Result, "description": "Accepted; see `Location`."}},
+    openapi_extra={"requestBody": _request_body()},
+)
+async def classify(
+    request: Request,
+    response: Response,
+    parts: Joined,
+    caller: Caller,
+    prefer: Annotated[
+        str | None,
+        Header(description="`respond-async`: answer 202 at once.", examples=["respond-async"]),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="The same key and request get the same answer for 24 hours.",
+            pattern=r"^[\x21-\x7e]{1,255}$",
+        ),
+    ] = None,
+) -> Result:
+    """Classify one picture: an upload, a URL, or base64.
+
+    Answers with the stored result. With `Prefer: respond-async` the answer is 202 and the result,
+    still pending, is found at `Location`.
+    """
+    question = await _read_question(request, caller.name)
+    later = _wants_async(prefer)
+    service = parts.classification
+
+    async def answer(result_id: str | None = None) -> Result:
+        if later:
+            return await service.accept(question, result_id=result_id)
+        return await service.classify(question, result_id=result_id)
+
+    if idempotency_key is None:
+        result = await answer()
+    else:
+        result = await parts.once.answer(idempotency_key, question, answer)
+    if later:
+        response.status_code = 202
+        response.headers["Location"] = f"/results/{result.id}"
+        response.headers["Preference-Applied"] = "respond-async"
+    return result
+
+
+def _wants_async(prefer: str | None) -> bool:
+    return (
+        prefer is not None and re.search(r"(^|[,;\s])respond-async($|[,;\s])", prefer) is not None
+    )
+
+
+async def _read_question(request: Request, caller: str) -> Question:
+    """Raises InvalidRequest and the like: whatever is wrong with the form of the request."""
+    body: ClassifyJson
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        upload, body = await _read_form(request)
+    elif kind == "application/json" or kind.endswith("+json"):
+        upload, body = None, _validated(ClassifyJson, _parsed_json(await request.body(), "body"))
+    else:
+        raise UnsupportedContentType("Send multipart/form-data or application/json.")
+    if body.callback_url is not None:
+        raise CallbackUnsupported(
+            "This service sends no callbacks yet. Use `Prefer: respond-async` and "
+            "GET /results/{id}?wait=30."
+        )
+    if body.metadata is not None and len(json.dumps(body.metadata)) > MAX_METADATA:
+        raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
+    return Question(
+        source=_only_source(upload, body),
+        domain=body.domain,
+        caller=caller,
+        provider=body.provider,
+        expected=body.expected,
+        metadata=body.metadata,
+    )
+
+
+async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:
+    try:
+        async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
+            return await _upload(form), _validated(ClassifyForm, _texts(form))
+    except HTTPException as error:
+        if error.status_code != 400:
+            raise
+        raise InvalidRequest(f"The form can't be read: {error.detail}") from error
+
+
+async def _upload(form: FormData) -> bytes | None:
+    file = form.get("file")
+    if isinstance(file, str):
+        raise InvalidRequest("file: must be a file, not text.")
+    return None if file is None else await file.read()
+
+
+def _texts(form: FormData) -> dict[str, Any]:
+    texts: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if name == "file":
+            continue
+        if isinstance(value, UploadFile):
+            raise InvalidRequest(f"{name[:64]}: files go into the field `file`.")
+        if name in texts:
+            raise InvalidRequest(f"{name[:64]}: is there twice.")
+        texts[name] = value
+    return texts
+
+
+def _only_source(upload: bytes | None, body: ClassifyJson) -> ImageSource:
+    sources: list[ImageSource] = []
+    if upload is not None:
+        sources.append(Upload(upload))
+    if body.image_url is not None:
+        sources.append(Url(body.image_url))
+    if body.image_base64 is not None:
+        sources.append(Base64Text(body.image_base64))
+    if len(sources) != 1:
+        raise InvalidRequest(
+            "Send exactly one picture: `file` in a form, or `image_url` or `image_base64`."
+        )
+    return sources[0]
+
+
+def _parsed_json(data: bytes, what: str) -> Any:
+    """Strictly: no NaN, no infinity. Raises InvalidRequest."""
+    try:
+        return pydantic_core.from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"{what}: not valid JSON: {error}") from None
+
+
+def _validated(model: type[T], data: Any) -> T:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise invalid_request(error.errors()) from None

@@ -1,0 +1,82 @@
+"""Around every request: its id, its log line, its metrics, and how large its body may be."""
+
+import re
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import problem_response
+from app.errors import UploadTooLarge
+from app.identifiers import REQUEST, new_id
+from app.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger("app.access")
+
+HEADER = "x-request-id"
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class RequestContext:
+    """Takes a well-formed X-Request-ID or makes one, for the answer and for every log line."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if _WELL_FORMED.fullmatch(given) else new_id(REQUEST)
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        began = time.perf_counter()
+        self._metrics.request_started()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            finally:
+                self._finished(scope, status, time.perf_counter() - began)
+
+    def _finished(self, scope: Scope, status: int, seconds: float) -> None:
+        # What is no route of ours must not make a label of its own.
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        self._metrics.request_finished(method=method, route=route, status=status, seconds=seconds)
+        log.info(
+            "request",
+            method=method,
+            route=route,
+            path=scope["path"],
+            status=status,
+            duration_ms=round(seconds * 1000, 2),
+        )
+
+
+class BodyLimit:
+    """413 for a body that says it is too large, at once, and for one that turns out to be."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = RequestBodyLimitMiddleware(app, max_bytes)
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            error = UploadTooLarge("The body is larger than the service takes.")
+            response = problem_response(error, scope["path"], {"Connection": "close"})
+            await response(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

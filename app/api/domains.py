@@ -1,0 +1,81 @@
+"""`/domains`: what pictures may be classified as."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field
+
+from app.api.dependencies import Caller, Joined, Operator
+from app.domains import Domain, DomainSpec
+from app.domains.model import NAME_PATTERN
+
+router = APIRouter(prefix="/domains", tags=["domains"])
+
+DomainName = Annotated[str, Path(max_length=64, examples=["garden-birds"])]
+NewDomainName = Annotated[str, Path(pattern=NAME_PATTERN, examples=["garden-birds"])]
+
+
+class DomainView(DomainSpec):
+    """A domain, and where it comes from."""
+
+    name: str = Field(examples=["garden-birds"])
+    version: str = Field(
+        description="Changes when classes or prompt change.", examples=["0f3b1c2d4e5f"]
+    )
+    source: Literal["file", "api"] = Field(
+        description="`file`: config/domains.yaml, read-only here. `api`: made by POST or PUT."
+    )
+
+
+class DomainList(BaseModel):
+    domains: list[DomainView]
+
+
+def _view(domain: Domain, parts: Joined) -> DomainView:
+    source = "file" if parts.domains.is_read_only(domain.name) else "api"
+    return DomainView(**domain.model_dump(), version=domain.version, source=source)
+
+
+@router.get("")
+async def list_domains(parts: Joined, caller: Caller) -> DomainList:
+    """All domains, by name."""
+    return DomainList(domains=[_view(domain, parts) for domain in parts.domains.all()])
+
+
+@router.post("", status_code=201)
+async def create_domain(
+    domain: Domain, response: Response, parts: Joined, operator: Operator
+) -> DomainView:
+    """Make a domain; the next request can use it."""
+    await parts.domains.create(domain)
+    response.headers["Location"] = f"/domains/{domain.name}"
+    return _view(domain, parts)
+
+
+@router.post("/reload")
+async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
+    """Read config/domains.yaml again. When it is wrong the last good one stays in force."""
+    parts.domains.reload_file()
+    return await list_domains(parts, operator)
+
+
+@router.get("/{name}")
+async def get_domain(name: DomainName, parts: Joined, caller: Caller) -> DomainView:
+    """One domain."""
+    return _view(parts.domains.get(name), parts)
+
+
+@router.put("/{name}")
+async def replace_domain(
+    name: NewDomainName, spec: DomainSpec, parts: Joined, operator: Operator
+) -> DomainView:
+    """Replace a domain that was made through the API."""
+    domain = Domain(name=name, **spec.model_dump())
+    await parts.domains.replace(domain)
+    return _view(domain, parts)
+
+
+@router.delete("/{name}", status_code=204)
+async def delete_domain(name: DomainName, parts: Joined, operator: Operator) -> None:
+    """Forget a domain that was made through the API. Its results stay."""
+    await parts.domains.delete(name)

@@ -1,0 +1,142 @@
+"""RFC 9457 problems: the one place where an error becomes HTTP."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app import errors
+
+log = structlog.stdlib.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    status: int
+    title: str
+
+
+PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
+    errors.InvalidRequest: Problem(422, "The request is not valid"),
+    errors.UnsupportedContentType: Problem(415, "The body has an unsupported type"),
+    errors.UploadTooLarge: Problem(413, "The picture is too large"),
+    errors.MetadataTooLarge: Problem(422, "The metadata is too large"),
+    errors.CallbackUnsupported: Problem(422, "Callbacks are not supported"),
+    errors.NotAuthenticated: Problem(401, "An API key is needed"),
+    errors.NotAllowed: Problem(403, "An operator's API key is needed"),
+    errors.ResultNotFound: Problem(404, "No such result"),
+    errors.IdempotencyKeyReused: Problem(422, "The Idempotency-Key belongs to another request"),
+    errors.IdempotencyKeyInUse: Problem(409, "The first request with this key is not answered yet"),
+    errors.DomainNotFound: Problem(404, "No such domain"),
+    errors.DomainExists: Problem(409, "The domain exists already"),
+    errors.DomainReadOnly: Problem(409, "The domain is read-only here"),
+    errors.LabelNotInDomain: Problem(422, "The label is none of the domain's classes"),
+    errors.ImageUnreadable: Problem(422, "The picture can't be read"),
+    errors.ImageTooLarge: Problem(422, "The picture has too many pixels"),
+    errors.UrlRefused: Problem(422, "The URL is refused"),
+    errors.UrlUnreachable: Problem(422, "The URL can't be fetched"),
+    errors.UrlTooLarge: Problem(422, "What the URL holds is too large"),
+    errors.ProviderUnknown: Problem(422, "No such provider"),
+    errors.ProviderCannotServeDomain: Problem(422, "The provider can't serve this domain"),
+    errors.ProviderUnavailable: Problem(502, "The provider does not answer"),
+    errors.ProviderTimeout: Problem(504, "The provider does not answer in time"),
+    errors.ProviderRateLimited: Problem(503, "The provider's quota is spent"),
+    errors.ProviderAnswerInvalid: Problem(502, "The provider's answer makes no sense"),
+    errors.ContentFiltered: Problem(422, "The provider's content filter refuses this picture"),
+    errors.ProviderRefused: Problem(422, "The model declines to answer"),
+    errors.ProviderRejected: Problem(502, "The provider does not accept the call"),
+    errors.Overloaded: Problem(503, "Too much work is waiting"),
+    errors.Interrupted: Problem(503, "The service is going down"),
+    errors.StorageUnavailable: Problem(503, "The database does not answer"),
+    errors.ConfigurationError: Problem(422, "The configuration is wrong"),
+    errors.InternalError: Problem(500, "The service made a mistake"),
+}
+
+RETRY_AFTER_S = 5
+"""Told with every 503 and 409 that names no time of its own."""
+
+
+def problem_response(
+    error: errors.ClassifierError, instance: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    problem = PROBLEMS[type(error)]
+    body: dict[str, Any] = {
+        "type": f"/problems/{error.slug()}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": str(error),
+        "instance": instance,
+    }
+    if isinstance(error, errors.InvalidRequest) and error.fields:
+        body["errors"] = error.fields
+    if isinstance(error, errors.ContentFiltered):
+        body["categories"] = list(error.categories)
+    if error.result_id:
+        body["result_id"] = error.result_id
+    return JSONResponse(
+        body, problem.status, {**_headers(error, problem), **(headers or {})}, MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem, also the framework's own."""
+
+    async def of_domain(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, errors.ClassifierError)  # noqa: S101
+        return problem_response(error, request.url.path)
+
+    async def of_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return problem_response(invalid_request(error.errors()), request.url.path)
+
+    async def of_http(request: Request, error: Exception) -> JSONResponse:
+        """404 for unknown paths, 405, and what the framework refuses itself."""
+        assert isinstance(error, HTTPException)  # noqa: S101
+        body = {
+            "type": "about:blank",
+            "title": error.detail,
+            "status": error.status_code,
+            "detail": error.detail,
+            "instance": request.url.path,
+        }
+        return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
+
+    async def of_mistake(request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected error", exc_info=error)
+        mistake = errors.InternalError("The service made a mistake; its log says more.")
+        return problem_response(mistake, request.url.path)
+
+    for kind in PROBLEMS:
+        app.add_exception_handler(kind, of_domain)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(Exception, of_mistake)
+
+
+def invalid_request(complaints: Any) -> errors.InvalidRequest:
+    """From pydantic's list of errors; the values themselves are not repeated."""
+    fields = [
+        {
+            "field": ".".join(str(part) for part in item["loc"]),
+            "detail": item["msg"].removeprefix("Value error, "),
+        }
+        for item in complaints
+    ]
+    where = "; ".join(f"{each['field']}: {each['detail']}" for each in fields[:3])
+    return errors.InvalidRequest(where or "The request is not valid.", fields=fields)
+
+
+def _headers(error: errors.ClassifierError, problem: Problem) -> dict[str, str]:
+    if problem.status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if problem.status == 503 or isinstance(error, errors.IdempotencyKeyInUse):
+        named = getattr(error, "retry_after_s", None)
+        return {"Retry-After": str(max(1, math.ceil(RETRY_AFTER_S if named is None else named)))}
+    return {}

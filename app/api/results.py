@@ -1,0 +1,108 @@
+"""`/results`: what was answered."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.api.dependencies import Caller, Joined
+from app.classification import check_label
+from app.identifiers import RESULT_PATTERN
+from app.storage import Result, ResultFilter
+from app.storage.results import Status
+
+router = APIRouter(prefix="/results", tags=["results"])
+
+MAX_PAGE = 1000
+MAX_WAIT_S = 60
+
+ResultId = Annotated[str, Path(pattern=RESULT_PATTERN, examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
+
+
+class ResultPage(BaseModel):
+    """Results, the newest first."""
+
+    results: list[Result]
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` to go on; null on the last page.",
+        examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
+    )
+
+
+class Expected(BaseModel):
+    """The true class of a picture."""
+
+    model_config = ConfigDict(extra="forbid")
+    label: str = Field(description="One of the domain's classes.", examples=["rose"])
+
+
+class ResultQuery(BaseModel):
+    """Which results; what is not given is not asked."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str | None = Field(None, examples=["flowers"])
+    class_: str | None = Field(None, alias="class", description="The predicted class.")
+    status: Status | None = None
+    provider: str | None = Field(None, examples=["local"])
+    caller: str | None = Field(None, description="For operators; others see only their own.")
+    min_confidence: float | None = Field(None, ge=0, le=1)
+    max_confidence: float | None = Field(None, ge=0, le=1)
+    since: AwareDatetime | None = Field(None, description="Asked then or later.")
+    until: AwareDatetime | None = Field(None, description="Asked before.")
+    cursor: str | None = Field(None, pattern=RESULT_PATTERN, description="`next_cursor`.")
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+
+
+@router.get("")
+async def list_results(
+    query: Annotated[ResultQuery, Query()], parts: Joined, caller: Caller
+) -> ResultPage:
+    """Results, the newest first, page by page."""
+    wanted = ResultFilter(
+        domain=query.domain,
+        predicted_class=query.class_,
+        status=query.status,
+        provider=query.provider,
+        caller=query.caller if caller.admin else caller.name,
+        min_confidence=query.min_confidence,
+        max_confidence=query.max_confidence,
+        since=query.since,
+        until=query.until,
+    )
+    found = await parts.results.page(wanted, before=query.cursor, limit=query.limit + 1)
+    page = found[: query.limit]
+    return ResultPage(results=page, next_cursor=page[-1].id if len(found) > query.limit else None)
+
+
+@router.get("/{result_id}")
+async def get_result(
+    result_id: ResultId,
+    parts: Joined,
+    caller: Caller,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a pending result."),
+    ] = 0,
+) -> Result:
+    """One result. With `wait` the answer is held until the result is there or the time is over."""
+    result = await parts.results.get(result_id, caller=caller.sees)
+    if result.is_pending and wait:
+        await parts.classification.wait_for(result_id, seconds=wait)
+        result = await parts.results.get(result_id, caller=caller.sees)
+    return result
+
+
+@router.delete("/{result_id}", status_code=204)
+async def delete_result(result_id: ResultId, parts: Joined, caller: Caller) -> None:
+    """Forget a result."""
+    await parts.results.delete(result_id, caller=caller.sees)
+
+
+@router.put("/{result_id}/expected", status_code=204)
+async def set_expected(
+    result_id: ResultId, expected: Expected, parts: Joined, caller: Caller
+) -> None:
+    """Record what the picture really shows. Feeds accuracy, calibration and thresholds."""
+    result = await parts.results.get(result_id, caller=caller.sees)
+    check_label(expected.label, parts.domains.get(result.domain))
+    await parts.results.set_expected(result_id, expected.label, caller=caller.sees)

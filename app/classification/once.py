@@ -1,0 +1,76 @@
+"""One answer for an Idempotency-Key, however often the request is sent."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+
+from app.classification.service import ClassificationService, Question
+from app.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ResultNotFound
+from app.identifiers import RESULT, new_id
+from app.images import Base64Text, Upload, Url
+from app.storage import Claim, IdempotencyRepository, Result, ResultRepository
+
+Answer = Callable[[str], Awaitable[Result]]
+"""From the id that the result shall have to the result."""
+
+
+class Once:
+    """A request that failed frees its key: sent again, it is tried again."""
+
+    def __init__(
+        self,
+        keys: IdempotencyRepository,
+        results: ResultRepository,
+        service: ClassificationService,
+        *,
+        patience_s: float,
+    ) -> None:
+        self._keys = keys
+        self._results = results
+        self._service = service
+        self._patience_s = patience_s
+
+    async def answer(self, key: str, question: Question, answer: Answer) -> Result:
+        """Raises IdempotencyKeyReused, IdempotencyKeyInUse, and what `answer` raises."""
+        mine = Claim(fingerprint(question), new_id(RESULT, question.asked_at))
+        claim = await self._keys.claim(question.caller, key, mine)
+        if claim.fingerprint != mine.fingerprint:
+            raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
+        if claim.result_id != mine.result_id:
+            return await self._earlier(claim, question.caller)
+        try:
+            return await answer(mine.result_id)
+        except BaseException:
+            await self._keys.release(question.caller, key)
+            raise
+
+    async def _earlier(self, claim: Claim, caller: str) -> Result:
+        try:
+            return await self._results.get(claim.result_id, caller=caller)
+        except ResultNotFound:
+            await self._service.wait_for(claim.result_id, seconds=self._patience_s)
+        try:
+            return await self._results.get(claim.result_id, caller=caller)
+        except ResultNotFound:
+            raise IdempotencyKeyInUse(
+                "The first request with this Idempotency-Key has no answer yet, or its answer was "
+                "deleted."
+            ) from None
+
+
+def fingerprint(question: Question) -> str:
+    """SHA-256 over all that makes a request the same request."""
+    match question.source:
+        case Upload(data):
+            source = hashlib.sha256(data).hexdigest()
+        case Base64Text(text) | Url(text):
+            source = hashlib.sha256(text.encode()).hexdigest()
+    asked = [
+        type(question.source).__name__,
+        source,
+        question.domain,
+        question.provider,
+        question.expected,
+        question.metadata,
+    ]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,309 @@
+"""One picture, from its source to its stored result."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from app.classification.verdict import verdict
+from app.domains import Domain, DomainRegistry
+from app.errors import (
+    ClassifierError,
+    InternalError,
+    Interrupted,
+    LabelNotInDomain,
+    Overloaded,
+    ProviderCannotServeDomain,
+    ProviderError,
+)
+from app.identifiers import RESULT, new_id
+from app.images import ImageReader, ImageSource, ImageWorkers, PreparedImage, Url, prepare
+from app.providers.base import ProviderAnswer
+from app.storage import Failure, ImageFacts, Result, ResultRepository, Timings, Usage
+from app.telemetry.metrics import Metrics
+from app.traffic import Dispatcher, Spent
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_PENDING = 1_000
+"""Accepted pictures that may wait in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller wants to know.
+
+    Attributes:
+        provider: who shall answer; None: as the domain or the settings say.
+        expected: the true class where it is known.
+    """
+
+    source: ImageSource
+    domain: str
+    caller: str
+    provider: str | None = None
+    expected: str | None = None
+    metadata: dict[str, Any] | None = None
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by stage, since it was made."""
+
+    metrics: Metrics
+    began: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.note(stage, time.perf_counter() - began)
+
+    def note(self, stage: str, seconds: float) -> None:
+        self.stages[stage] = seconds
+        self.metrics.stage(stage, seconds)
+
+    def timings(self) -> Timings:
+        shown = {
+            name: self.stages.get(name, 0.0) for name in ("fetch", "prepare", "wait", "provider")
+        }
+        shown["total"] = time.perf_counter() - self.began
+        return Timings(**{name: round(seconds * 1000, 2) for name, seconds in shown.items()})
+
+
+class ClassificationService:
+    """Answers questions. Whatever reached a provider leaves a row, also when it failed."""
+
+    def __init__(
+        self,
+        *,
+        domains: DomainRegistry,
+        reader: ImageReader,
+        workers: ImageWorkers,
+        dispatcher: Dispatcher,
+        results: ResultRepository,
+        metrics: Metrics,
+        default_provider: str,
+    ) -> None:
+        self._domains = domains
+        self._reader = reader
+        self._workers = workers
+        self._dispatcher = dispatcher
+        self._results = results
+        self._metrics = metrics
+        self._default_provider = default_provider
+        self._running: dict[str, asyncio.Task[Result]] = {}
+
+    async def classify(self, question: Question, *, result_id: str | None = None) -> Result:
+        """The stored result. Raises what the stages raise; a ProviderError names its row."""
+        result_id = result_id or new_id(RESULT, question.asked_at)
+        domain = self._checked_domain(question)
+        stopwatch = Stopwatch(self._metrics)
+        task = self._start(result_id, self._classify(result_id, question, domain, stopwatch))
+        return await asyncio.shield(task)
+
+    async def accept(self, question: Question, *, result_id: str | None = None) -> Result:
+        """A stored pending result, answered in the background. What can be said at once of a bad
+        picture is raised here."""
+        result_id = result_id or new_id(RESULT, question.asked_at)
+        domain = self._checked_domain(question)
+        if len(self._running) >= MAX_PENDING:
+            raise Overloaded("Too many accepted pictures wait for their answer.")
+        stopwatch = Stopwatch(self._metrics)
+        image = None
+        if not isinstance(question.source, Url):
+            image = await self._picture(question, domain, stopwatch)
+        pending = _row(result_id, question, domain, status="pending")
+        await self._results.insert(pending)
+        self._start(result_id, self._finish(pending, question, domain, image, stopwatch))
+        return pending
+
+    async def wait_for(self, result_id: str, *, seconds: float) -> None:
+        """Return when the picture is answered, or the time is over, or it is not running here."""
+        task = self._running.get(result_id)
+        if task is not None and seconds > 0:
+            await asyncio.wait([task], timeout=seconds)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Let what runs end; what does not in time is stopped."""
+        if self._running:
+            _, late = await asyncio.wait(self._running.values(), timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _start(self, result_id: str, work: Any) -> asyncio.Task[Result]:
+        task: asyncio.Task[Result] = asyncio.create_task(work)
+        self._running[result_id] = task
+        self._metrics.classification_started()
+        task.add_done_callback(lambda _: self._ended(result_id))
+        return task
+
+    def _ended(self, result_id: str) -> None:
+        del self._running[result_id]
+        self._metrics.classification_finished()
+
+    def _checked_domain(self, question: Question) -> Domain:
+        domain = self._domains.get(question.domain)
+        check_label(question.expected, domain)
+        return domain
+
+    async def _classify(
+        self, result_id: str, question: Question, domain: Domain, stopwatch: Stopwatch
+    ) -> Result:
+        image = await self._picture(question, domain, stopwatch)
+        result, error = await self._answer(result_id, question, domain, image, stopwatch)
+        with stopwatch.time("store"):
+            await self._results.insert(result)
+        if error is not None:
+            error.result_id = result.id
+            raise error
+        return result
+
+    async def _finish(
+        self,
+        pending: Result,
+        question: Question,
+        domain: Domain,
+        image: PreparedImage | None,
+        stopwatch: Stopwatch,
+    ) -> Result:
+        try:
+            image = image or await self._picture(question, domain, stopwatch)
+            result, _ = await self._answer(pending.id, question, domain, image, stopwatch)
+        except asyncio.CancelledError:
+            result = _failed(pending, _interrupted())
+        except ClassifierError as error:
+            result = _failed(pending, error)
+        except Exception:
+            log.exception("an accepted picture met an unexpected error", result_id=pending.id)
+            result = _failed(pending, InternalError("The service made a mistake."))
+        with stopwatch.time("store"):
+            await self._results.complete(result)
+        return result
+
+    async def _picture(
+        self, question: Question, domain: Domain, stopwatch: Stopwatch
+    ) -> PreparedImage:
+        with stopwatch.time("fetch"):
+            data = await self._reader.read(question.source)
+        with stopwatch.time("prepare"):
+            return await self._workers.run(prepare, data, longest=domain.image_size)
+
+    async def _answer(
+        self,
+        result_id: str,
+        question: Question,
+        domain: Domain,
+        image: PreparedImage,
+        stopwatch: Stopwatch,
+    ) -> tuple[Result, ClassifierError | None]:
+        """The result, and the error when it is a failed one."""
+        spent = Spent()
+        answer: ProviderAnswer | None = None
+        error: ClassifierError | None = None
+        try:
+            names = self._chain(question, domain)
+            answer = await self._dispatcher.ask(names, image, domain, spent)
+        except ProviderCannotServeDomain:
+            raise
+        except ProviderError as caught:
+            if spent.calls == 0:
+                raise
+            error = caught
+        except asyncio.CancelledError:
+            # The service is going down. What a call may have cost must not be forgotten.
+            error = _interrupted()
+        stopwatch.note("wait", spent.wait_s)
+        stopwatch.note("provider", spent.provider_s)
+        known = _row(result_id, question, domain, status="failed").model_copy(
+            update=_provenance(image, spent, stopwatch)
+        )
+        result = known.model_copy(
+            update=_answered(answer, domain) if answer else {"error": Failure.of(error)}  # type: ignore[arg-type]
+        )
+        self._metrics.result(domain=domain.name, status=result.status)
+        return result, error
+
+    def _chain(self, question: Question, domain: Domain) -> tuple[str, ...]:
+        if question.provider:
+            return (question.provider,)
+        return domain.providers or (self._default_provider,)
+
+
+def check_label(label: str | None, domain: Domain) -> None:
+    """Raises LabelNotInDomain, naming the classes there are."""
+    if label is not None and label not in domain.labels:
+        raise LabelNotInDomain(f"{label[:100]!r} is none of {', '.join(domain.labels)}.")
+
+
+def _row(result_id: str, question: Question, domain: Domain, *, status: Any) -> Result:
+    return Result(
+        id=result_id,
+        domain=domain.name,
+        domain_version=domain.version,
+        status=status,
+        expected=question.expected,
+        metadata=question.metadata,
+        caller=question.caller,
+        created_at=question.asked_at,
+    )
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("The service stopped before the answer came.")
+
+
+def _failed(pending: Result, error: ClassifierError) -> Result:
+    return pending.model_copy(
+        update={"status": "failed", "error": Failure.of(error), "completed_at": datetime.now(UTC)}
+    )
+
+
+def _provenance(image: PreparedImage, spent: Spent, stopwatch: Stopwatch) -> dict[str, Any]:
+    """What is known whether or not there is an answer."""
+    capabilities = spent.capabilities
+    return {
+        "provider": spent.provider,
+        "model": capabilities.model if capabilities else None,
+        "deployment": capabilities.deployment if capabilities else None,
+        "image": ImageFacts(
+            sha256=image.sha256,
+            format=image.format,
+            width=image.width,
+            height=image.height,
+            bytes=image.bytes,
+            warnings=list(image.warnings),
+        ),
+        "usage": Usage(
+            prompt_tokens=spent.usage.prompt,
+            completion_tokens=spent.usage.completion,
+            cost_usd=spent.usage.cost_usd,
+        ),
+        "timings_ms": stopwatch.timings(),
+        "completed_at": datetime.now(UTC),
+    }
+
+
+def _answered(answer: ProviderAnswer, domain: Domain) -> dict[str, Any]:
+    judged = verdict(answer, domain)
+    return {
+        "status": judged.status,
+        "review_reasons": list(judged.reasons),
+        "predicted_class": answer.label,
+        "confidence": round(judged.confidence, 6),
+        "probabilities": {label: round(p, 6) for label, p in answer.probabilities.items()},
+        "confidence_source": answer.confidence_source,
+        "model": answer.model,
+        "deployment": answer.deployment,
+        "provider_request_id": answer.request_id,
+    }

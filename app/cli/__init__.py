@@ -1,0 +1,27 @@
+"""`python -m app ...`"""
+
+import sys
+
+import typer
+
+from app.cli.serve import serve
+from app.errors import ClassifierError, ConfigurationError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(serve)
+
+
+@app.callback()
+def root() -> None:
+    """Which class of a domain an image shows, how sure that is, and whether a person should look.
+
+    Exit status: 0 done, 1 it could not be done, 2 wrong use or configuration.
+    """
+
+
+def main() -> None:
+    try:
+        app()
+    except ClassifierError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -1,0 +1,107 @@
+"""`serve`: answer over HTTP."""
+
+import asyncio
+import signal
+import socket
+from contextlib import suppress
+from types import FrameType
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+
+from app.cli.start import start
+from app.domains import DomainRegistry
+from app.errors import ConfigurationError
+from app.main import create_app
+from app.parts import Parts, build_parts
+from app.settings import Settings
+
+log = structlog.stdlib.get_logger("app.serve")
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C. SIGHUP reads config/domains.yaml again."""
+    settings = start(host=host, port=port)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings))
+
+
+class DrainingServer(uvicorn.Server):
+    """Says 503 on /health/ready for a while before it stops taking connections."""
+
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+        super().__init__(config)
+        self._parts = parts
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            await _announce(self._parts, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A second signal does not wait any more."""
+        if self._parts.health.state == "draining":
+            self.should_exit = self.force_exit = True
+            return
+        self._parts.health.state = "draining"
+        delay = self._parts.settings.drain_delay
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(loop.call_later, delay, setattr, self, "should_exit", True)
+
+
+async def _serve(settings: Settings) -> None:
+    async with build_parts(settings, serving=True) as parts:
+        config = uvicorn.Config(
+            create_app(parts),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.drain_timeout),
+        )
+        _reload_on_sighup(parts.domains)
+        await DrainingServer(config, parts).serve()
+    log.info("stopped")
+
+
+async def _announce(parts: Parts, url: str) -> None:
+    settings = parts.settings
+    capabilities = (await parts.providers.get(settings.provider_name)).capabilities()
+    limit, source = settings.requests_per_minute
+    log.info(
+        "listening",
+        url=url,
+        provider=settings.provider_name,
+        model=capabilities.model,
+        deployment=capabilities.deployment,
+        limit=f"{limit} calls/min from {source}" if capabilities.metered else "none",
+        storage=parts.database.description,
+        domains=[domain.name for domain in parts.domains.all()],
+    )
+    if not settings.api_keys and settings.allow_anonymous:
+        log.warning("anybody who reaches this service may use it: API_KEYS is empty")
+
+
+def _reload_on_sighup(domains: DomainRegistry) -> None:
+    def reload() -> None:
+        # A refused file is logged and counted where it is read.
+        with suppress(ConfigurationError):
+            domains.reload_file()
+
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.Loop

@@ -1,0 +1,23 @@
+"""What every command does first."""
+
+from typing import Any
+
+from app.settings import Settings, config_dir, load_settings
+from app.telemetry.logging import configure_logging, read_logging_config
+
+
+def start(*, log_level: str | None = None, **overrides: Any) -> Settings:
+    """Read the settings, configure logging. Raises ConfigurationError.
+
+    `log_level` is the command's own default, for those where a person reads the output.
+    """
+    settings = load_settings(
+        **{name: value for name, value in overrides.items() if value is not None}
+    )
+    config = read_logging_config(config_dir() / "logging.yaml")
+    wanted = {
+        "level": settings.log_level or log_level or config.level,
+        "renderer": settings.log_renderer or config.renderer,
+    }
+    configure_logging(config.model_copy(update=wanted))
+    return settings

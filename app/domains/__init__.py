@@ -1,0 +1,7 @@
+"""Domains: what a picture may be classified as."""
+
+from app.domains.file import read_domains
+from app.domains.model import Domain, DomainClass, DomainSpec
+from app.domains.registry import DomainRegistry
+
+__all__ = ["Domain", "DomainClass", "DomainRegistry", "DomainSpec", "read_domains"]

@@ -1,0 +1,86 @@
+"""All domains the service knows: those of config/domains.yaml and those made through the API."""
+
+from pathlib import Path
+
+import structlog
+
+from app.domains.file import read_domains
+from app.domains.model import Domain
+from app.errors import ConfigurationError, DomainExists, DomainNotFound, DomainReadOnly
+from app.storage.domains import DomainRepository
+from app.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class DomainRegistry:
+    """Answers from memory. The file's domains are read-only, and win over stored ones."""
+
+    def __init__(self, path: Path, repository: DomainRepository, metrics: Metrics) -> None:
+        """Raises ConfigurationError when the file is wrong."""
+        self._path = path
+        self._repository = repository
+        self._metrics = metrics
+        self._of_file = read_domains(path)
+        self._stored: dict[str, Domain] = {}
+
+    async def load_stored(self) -> None:
+        rows = await self._repository.all()
+        self._stored = {name: Domain.model_validate_json(text) for name, text in rows.items()}
+        for name in self._stored.keys() & self._of_file.keys():
+            log.warning("stored domain is shadowed", domain=name, by=str(self._path))
+
+    def reload_file(self) -> None:
+        """Take the file as it is now. When it is wrong the last good one stays, and this raises
+        ConfigurationError."""
+        try:
+            self._of_file = read_domains(self._path)
+        except ConfigurationError as error:
+            self._metrics.config_reload(succeeded=False)
+            log.error("domains not reloaded, the last good ones stay", reason=str(error))  # noqa: TRY400
+            raise
+        self._metrics.config_reload(succeeded=True)
+        log.info("domains reloaded", domains=sorted(self._of_file))
+
+    def all(self) -> list[Domain]:
+        """By name."""
+        return sorted((self._stored | self._of_file).values(), key=lambda domain: domain.name)
+
+    def get(self, name: str) -> Domain:
+        """Raises DomainNotFound, naming those that there are."""
+        domain = self._of_file.get(name) or self._stored.get(name)
+        if domain is None:
+            known = ", ".join(each.name for each in self.all())
+            raise DomainNotFound(f"There is no domain {name[:64]!r}. Known: {known}.")
+        return domain
+
+    def is_read_only(self, name: str) -> bool:
+        return name in self._of_file
+
+    async def create(self, domain: Domain) -> None:
+        """Raises DomainExists."""
+        if domain.name in self._of_file or domain.name in self._stored:
+            raise DomainExists(f"There is a domain {domain.name!r} already. PUT replaces it.")
+        await self._keep(domain)
+
+    async def replace(self, domain: Domain) -> None:
+        """Raises DomainNotFound, DomainReadOnly."""
+        self._check_changeable(domain.name)
+        await self._keep(domain)
+
+    async def delete(self, name: str) -> None:
+        """Raises DomainNotFound, DomainReadOnly."""
+        self._check_changeable(name)
+        await self._repository.delete(name)
+        del self._stored[name]
+
+    async def _keep(self, domain: Domain) -> None:
+        await self._repository.put(domain.name, domain.model_dump_json())
+        self._stored[domain.name] = domain
+
+    def _check_changeable(self, name: str) -> None:
+        self.get(name)
+        if name in self._of_file:
+            raise DomainReadOnly(
+                f"The domain {name!r} comes from {self._path.name}; change it there and reload."
+            )

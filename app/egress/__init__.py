@@ -1,0 +1,6 @@
+"""The one outbound client that strangers' URLs go through."""
+
+from app.egress.client import Answer, EgressClient, Fetched
+from app.egress.policy import Allowance, Target, judge
+
+__all__ = ["Allowance", "Answer", "EgressClient", "Fetched", "Target", "judge"]

@@ -1,0 +1,247 @@
+"""Requests to strangers' URLs: every one is judged, looked up once, and goes where was checked."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import httpcore2
+
+from app.egress.addresses import Address
+from app.egress.network import CheckedAddresses, Resolver, system_resolver
+from app.egress.policy import NOTHING_ALLOWED, Allowance, Target, checked, follow, judge
+from app.errors import ClassifierError, UrlRefused, UrlTooLarge, UrlUnreachable
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# A caller's header with one of these names is dropped: they decide where a request ends.
+_OWN_HEADERS = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a URL held.
+
+    Attributes:
+        content_type: as declared, `""` when it was not. Not to be trusted.
+        final_url: where the last redirect led, without fragment.
+    """
+
+    content: bytes
+    content_type: str
+    final_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered to one request.
+
+    Attributes:
+        headers: names in lower case; of several with one name, the last.
+        content: as sent (not decoded), cut off at `max_bytes`.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class EgressClient:
+    """The outbound client for URLs that strangers chose.
+
+    No connection outlives its request, so none can be reused past the check. Proxies of the
+    environment, cookies and credentials play no part.
+
+    Args:
+        connect_timeout_s: for each address tried, and for TLS.
+        read_timeout_s: longest silence.
+        total_timeout_s: for all of it: lookups, redirects, body.
+        connector: makes the connections; it is only ever given checked addresses.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Allowance = NOTHING_ALLOWED,
+        user_agent: str = "enhanced-image-classifier",
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 10.0,
+        total_timeout_s: float = 20.0,
+        max_redirects: int = 5,
+        resolver: Resolver = system_resolver,
+        connector: httpcore2.AsyncNetworkBackend | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allow = allow
+        self._user_agent = user_agent
+        self._timeouts = {
+            "connect": connect_timeout_s,
+            "read": read_timeout_s,
+            "write": read_timeout_s,
+        }
+        self._total_timeout_s = total_timeout_s
+        self._max_redirects = max_redirects
+        self._resolver = resolver
+        self._connector = connector or httpcore2.AnyIOBackend()
+        self._ssl_context = ssl_context or httpcore2.default_ssl_context()
+
+    async def get(self, url: str, *, max_bytes: int, accept: str = "image/*") -> Fetched:
+        """Download, following redirects.
+
+        Raises UrlRefused, UrlUnreachable (also for any status but 200) or UrlTooLarge.
+        """
+        with _typed_errors():
+            async with asyncio.timeout(self._total_timeout_s):
+                target = judge(url, self._allow)
+                for _ in range(self._max_redirects + 1):
+                    async with self._exchange(target, "GET", {"accept": accept}) as response:
+                        if response.status not in REDIRECTS:
+                            return await _fetched(response, target, max_bytes)
+                        location = _location(response)
+                    target = follow(target, location, self._allow)
+                raise UrlRefused(f"The URL redirects more than {self._max_redirects} times.")
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        max_bytes: int,
+        https_only: bool = False,
+    ) -> Answer:
+        """One request, whatever the status of its answer; redirects are not followed.
+
+        `https_only` refuses http, except for what EGRESS_ALLOW names.
+        Raises UrlRefused or UrlUnreachable.
+        """
+        with _typed_errors():
+            async with asyncio.timeout(self._total_timeout_s):
+                target = judge(url, self._allow, https_only=https_only)
+                async with self._exchange(target, method, headers or {}, content) as response:
+                    body, _ = await _read(response, max_bytes)
+                    return Answer(response.status, _headers(response), body)
+
+    async def aclose(self) -> None:
+        """Nothing is held between requests; here so that owners need not know that."""
+
+    @asynccontextmanager
+    async def _exchange(
+        self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None = None
+    ) -> AsyncIterator[httpcore2.Response]:
+        backend = CheckedAddresses(self._connector, await self._addresses(target))
+        url = httpcore2.URL(
+            scheme=target.scheme, host=target.host, port=target.port, target=target.path
+        )
+        async with (
+            aclosing(backend),
+            httpcore2.AsyncConnectionPool(
+                ssl_context=self._ssl_context, max_connections=1, network_backend=backend
+            ) as pool,
+            pool.stream(
+                method,
+                url,
+                headers=self._request_headers(target, headers),
+                content=content,
+                extensions={"timeout": self._timeouts},
+            ) as response,
+        ):
+            yield response
+
+    async def _addresses(self, target: Target) -> tuple[Address, ...]:
+        if target.literal is not None:
+            return (target.literal,)
+        try:
+            answers = await self._resolver(target.host, target.port)
+        except OSError as error:
+            raise UrlUnreachable(f"The host {target.host} could not be looked up.") from error
+        return checked(target, answers, self._allow)
+
+    def _request_headers(self, target: Target, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+        return [
+            ("Host", target.authority),
+            ("User-Agent", self._user_agent),
+            # A compressed body could be a thousand times what its bytes are counted as.
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+            *((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS),
+        ]
+
+
+async def _fetched(response: httpcore2.Response, target: Target, max_bytes: int) -> Fetched:
+    headers = _headers(response)
+    if response.status != 200:
+        raise UrlUnreachable(f"The URL answered with status {response.status}.")
+    if headers.get("content-encoding", "").lower() not in ("", "identity"):
+        raise UrlUnreachable("The URL answered with a compressed body, which was not asked for.")
+    if int(headers.get("content-length", "0")) > max_bytes:
+        raise _too_large(max_bytes)
+    content, complete = await _read(response, max_bytes)
+    if not complete:
+        raise _too_large(max_bytes)
+    return Fetched(content, headers.get("content-type", ""), target.url)
+
+
+async def _read(response: httpcore2.Response, max_bytes: int) -> tuple[bytes, bool]:
+    """The body up to `max_bytes`, and whether that is all of it."""
+    body = bytearray()
+    async with aclosing(response.aiter_stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk[: max_bytes - len(body) + 1]
+            # Tiny chunks come thousands a read: the event loop must get its turn between them.
+            await asyncio.sleep(0)
+            if len(body) > max_bytes:
+                return bytes(body[:max_bytes]), False
+    return bytes(body), True
+
+
+def _headers(response: httpcore2.Response) -> dict[str, str]:
+    return {
+        name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
+    }
+
+
+def _location(response: httpcore2.Response) -> str:
+    """Where a redirect leads; two places are as good as none."""
+    found = {value for name, value in response.headers if name.lower() == b"location"}
+    return found.pop().decode("utf-8") if len(found) == 1 else ""
+
+
+def _too_large(max_bytes: int) -> UrlTooLarge:
+    return UrlTooLarge(f"The URL holds more than {max_bytes} bytes.")
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Let nothing but ClassifierError out."""
+    try:
+        yield
+    except ClassifierError:
+        raise
+    except Exception as error:
+        raise UrlUnreachable(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """What to tell the caller. The error's own text may hold addresses or the URL."""
+    # httpcore2 drops `__cause__` but keeps what it mapped as the argument.
+    original = error.args[0] if error.args else None
+    match error:
+        case TimeoutError() | httpcore2.TimeoutException():
+            return "The URL took too long to answer."
+        case _ if isinstance(original, ssl.SSLCertVerificationError):
+            return "The host's certificate is not valid: wrong name, date or issuer."
+        case httpcore2.ConnectError() if isinstance(original, ssl.SSLError):
+            return "No secure connection to the host could be made."
+        case httpcore2.ConnectError():
+            return "The host refused the connection or could not be reached."
+        case httpcore2.ProtocolError() | UnicodeError():
+            return "The URL's answer is not valid HTTP."
+        case OSError() | httpcore2.NetworkError():
+            return "The connection to the host broke."
+        case _:
+            return "The URL could not be fetched."

@@ -1,0 +1,83 @@
+"""The way to a host: how names are looked up, and a backend that goes to checked addresses only."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from httpcore2 import (
+    SOCKET_OPTION,
+    AsyncNetworkBackend,
+    AsyncNetworkStream,
+    ConnectError,
+    ConnectTimeout,
+    UnsupportedProtocol,
+)
+
+from app.egress.addresses import Address
+
+# Not every platform has the second.
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host and port to addresses as text; none when there is no such name. Raises OSError."""
+
+
+async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Ask the operating system, without blocking the event loop."""
+    try:
+        answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        # An answer too, unlike a name server that can't be reached.
+        if error.errno in _NO_SUCH_NAME:
+            return ()
+        raise
+    return [str(sockaddr[0]) for *_, sockaddr in answers]
+
+
+class CheckedAddresses(AsyncNetworkBackend):
+    """Connects to the first of these addresses that answers, whatever host is asked for."""
+
+    def __init__(self, connector: AsyncNetworkBackend, addresses: Sequence[Address]) -> None:
+        self._connector = connector
+        self._addresses = addresses
+        self._stream: AsyncNetworkStream | None = None
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        failure: Exception = ConnectError("no address")
+        for address in self._addresses:
+            try:
+                self._stream = await self._connector.connect_tcp(
+                    str(address),
+                    port,
+                    timeout=timeout,
+                    local_address=local_address,
+                    socket_options=socket_options,
+                )
+            except (ConnectError, ConnectTimeout, OSError) as error:
+                failure = error
+            else:
+                return self._stream
+        raise failure
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        raise UnsupportedProtocol("no unix sockets here")
+
+    async def aclose(self) -> None:
+        """Close the connection. httpcore2 loses it when cancelled in the TLS handshake."""
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._connector.sleep(seconds)

@@ -1,0 +1,226 @@
+"""What can go wrong, as one tree. No HTTP here: `api.problems` maps each class to a problem."""
+
+import re
+from typing import Any
+
+from app.usage import TokenUsage
+
+
+class ClassifierError(Exception):
+    """Base of everything a caller may be told. The message is for the caller's eyes.
+
+    Attributes:
+        result_id: the row that records the failed attempt, where there is one.
+    """
+
+    result_id: str | None = None
+
+    @classmethod
+    def slug(cls) -> str:
+        """The stable name of this kind of error: `provider-timeout`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+
+# The service can't start or go on as it is configured.
+
+
+class ConfigurationError(ClassifierError):
+    """A setting, a file in config/ or a combination of them is wrong; the message says where."""
+
+
+# The caller asked for something malformed, not there or not allowed.
+
+
+class InvalidRequest(ClassifierError):
+    """The request does not have the documented form.
+
+    Attributes:
+        fields: one `{"field": ..., "detail": ...}` for each place that is wrong, may be empty.
+    """
+
+    def __init__(self, message: str, *, fields: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.fields = fields or []
+
+
+class UnsupportedContentType(ClassifierError):
+    """The body is neither multipart/form-data nor JSON."""
+
+
+class UploadTooLarge(ClassifierError):
+    """The picture, or the body that carries it, is larger than the service takes."""
+
+
+class MetadataTooLarge(ClassifierError):
+    """The metadata is larger than the service keeps."""
+
+
+class CallbackUnsupported(ClassifierError):
+    """`callback_url` was given, and this service delivers no webhooks."""
+
+
+class NotAuthenticated(ClassifierError):
+    """No API key, or one that is not known."""
+
+
+class NotAllowed(ClassifierError):
+    """The API key is known, but this needs an operator's key."""
+
+
+class ResultNotFound(ClassifierError):
+    """No result has this id, or it belongs to another caller."""
+
+
+class IdempotencyKeyReused(ClassifierError):
+    """The Idempotency-Key was used before, with another request."""
+
+
+class IdempotencyKeyInUse(ClassifierError):
+    """The first request with this Idempotency-Key is still being answered."""
+
+
+# Domains and labels.
+
+
+class DomainNotFound(ClassifierError):
+    """No domain has this name."""
+
+
+class DomainExists(ClassifierError):
+    """A domain of this name is there already."""
+
+
+class DomainReadOnly(ClassifierError):
+    """The domain comes from config/domains.yaml and can only be changed there."""
+
+
+class LabelNotInDomain(ClassifierError):
+    """A label was given that is none of the domain's classes."""
+
+
+# Pictures, and the URLs they come from.
+
+
+class ImageUnreadable(ClassifierError):
+    """The bytes are no picture, an unsupported kind of picture, or a broken or truncated one."""
+
+
+class ImageTooLarge(ClassifierError):
+    """The picture has more pixels than the service decodes."""
+
+
+class UrlRefused(ClassifierError):
+    """The URL is against the policy for strangers' URLs; nothing was fetched from it."""
+
+
+class UrlUnreachable(ClassifierError):
+    """Nothing usable came from the URL: connection refused, TLS, error status, timeout."""
+
+
+class UrlTooLarge(ClassifierError):
+    """What the URL holds is larger than the service takes."""
+
+
+# The provider did not answer, or not with a class.
+
+
+class ProviderError(ClassifierError):
+    """A call to a provider failed.
+
+    Attributes:
+        kind: a short word for metrics and logs, from a closed set.
+        usage: what the failed call was billed all the same, as far as it is known.
+    """
+
+    kind = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.usage = TokenUsage()
+
+
+class ProviderUnknown(ClassifierError):
+    """The request names a provider that is not configured here."""
+
+
+class ProviderCannotServeDomain(ProviderError):
+    """The provider has no knowledge of some of the domain's classes; the message names them."""
+
+    kind = "cannot_serve_domain"
+
+
+class ProviderUnavailable(ProviderError):
+    """Connection error, 408, 409 or 5xx: the next call may succeed."""
+
+    kind = "unavailable"
+
+
+class ProviderTimeout(ProviderUnavailable):
+    """No answer in time: the next call may succeed."""
+
+    kind = "timeout"
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider's quota is spent, or the own limit leaves no room in time.
+
+    Attributes:
+        retry_after_s: seconds to wait, as the provider asked; None when it named none.
+    """
+
+    kind = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderAnswerInvalid(ProviderError):
+    """The provider answered with something that is not one of the codes; asked again once."""
+
+    kind = "answer_invalid"
+
+
+class ContentFiltered(ProviderError):
+    """The provider's content filter refuses this picture; asking again gives the same answer.
+
+    Attributes:
+        categories: the filter's categories that fired, may be empty.
+    """
+
+    kind = "content_filtered"
+
+    def __init__(self, message: str, *, categories: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.categories = categories
+
+
+class ProviderRefused(ProviderError):
+    """The model declined to answer; asking again gives the same answer."""
+
+    kind = "refused"
+
+
+class ProviderRejected(ProviderError):
+    """The provider does not accept the call: key, deployment name or request are wrong."""
+
+    kind = "rejected"
+
+
+# The service itself can't take more right now.
+
+
+class Overloaded(ClassifierError):
+    """More work waits than the service holds; later there will be room."""
+
+
+class Interrupted(ClassifierError):
+    """The service stopped before an accepted picture was answered."""
+
+
+class InternalError(ClassifierError):
+    """A mistake in the service; its log says more."""
+
+
+class StorageUnavailable(ClassifierError):
+    """The database can't be reached or written."""

@@ -1,0 +1,20 @@
+"""Identifiers: a prefix that says what it names, and a ULID, so that they sort by time."""
+
+from datetime import datetime
+
+from ulid import ULID
+
+RESULT = "cls"
+REQUEST = "req"
+RESULT_PATTERN = r"^cls_[0-9A-HJKMNP-TV-Z]{26}$"
+
+
+def new_id(prefix: str, moment: datetime | None = None) -> str:
+    """`cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9`, of `moment` or of now."""
+    return f"{prefix}_{ULID.from_datetime(moment) if moment else ULID()}"
+
+
+def lowest_id(prefix: str, moment: datetime) -> str:
+    """The least identifier that can have been made at `moment`, to the millisecond."""
+    milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)
+    return f"{prefix}_{ULID.from_bytes(milliseconds.to_bytes(6) + bytes(10))}"

@@ -1,0 +1,71 @@
+"""A picture that is ready for a provider."""
+
+import io
+from functools import cached_property
+
+from PIL import Image
+
+from app.images.square import square
+
+JPEG_QUALITY = 85
+
+
+def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
+    """The size of a picture after its longest side is brought down to `longest`; never up."""
+    share = min(1.0, longest / max(width, height))
+    return max(1, round(width * share)), max(1, round(height * share))
+
+
+class PreparedImage:
+    """Upright RGB pixels without metadata, and what is known of the original.
+
+    Nothing is computed before it is asked for: the local model wants a small square, a remote one
+    the JPEG. Both are CPU work of milliseconds: call them off the event loop.
+
+    Attributes:
+        sha256: of the bytes as they arrived, hex.
+        format: of the original, as Pillow calls it ("JPEG", "PNG", ...).
+        width, height: of the original, upright, in pixels.
+        size: width and height of `pixels` and of `jpeg`.
+        bytes: length of the original.
+        warnings: what was odd about the original, for people.
+    """
+
+    def __init__(
+        self,
+        decoded: Image.Image,
+        *,
+        longest: int,
+        sha256: str,
+        format: str,
+        width: int,
+        height: int,
+        bytes: int,
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self._decoded = decoded
+        self.sha256 = sha256
+        self.format = format
+        self.width = width
+        self.height = height
+        self.size = fitted(width, height, longest)
+        self.bytes = bytes
+        self.warnings = warnings
+
+    @cached_property
+    def pixels(self) -> Image.Image:
+        """The whole picture, RGB, at `size`."""
+        if self._decoded.size == self.size:
+            return self._decoded
+        return self._decoded.resize(self.size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+    @cached_property
+    def jpeg(self) -> bytes:
+        """`pixels` as a baseline JPEG of quality 85, without metadata."""
+        buffer = io.BytesIO()
+        self.pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        return buffer.getvalue()
+
+    def square(self, side: int, crop: float) -> Image.Image:
+        """The centre, `crop` of the short side, as `side` x `side` RGB pixels in one resize."""
+        return square(self._decoded, side, crop)

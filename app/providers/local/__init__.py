@@ -1,0 +1,1 @@
+"""The embedded model. `provider.create` builds it; import it only when it is wanted."""

@@ -1,0 +1,304 @@
+"""Every knob of the service: name, unit, default, and where its value comes from.
+
+A value is looked for in the environment, then in `.env` and `azure.env`, then in
+`config/settings.yaml`; else the default holds. The variable of a key is its path in capitals,
+joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` is
+`AZURE_OPENAI_ENDPOINT`. An empty variable counts as not set.
+"""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.errors import ConfigurationError
+from app.settings_sources import Group, VariableSource, YamlSource, complaint, variables
+from app.yaml_file import YamlFile
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+CommaSeparated = BeforeValidator(_split)
+
+
+class ApiKey(BaseModel):
+    """Who may call: a name, and the SHA-256 of the key, never the key itself."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    admin: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        name, _, rest = value.partition(":")
+        digest, _, role = rest.partition(":")
+        if role not in ("", "admin"):
+            raise ValueError("must be name:sha256-hex or name:sha256-hex:admin")
+        return {"name": name, "sha256": digest.lower(), "admin": role == "admin"}
+
+
+class AzureOpenAISettings(Group):
+    """The deployment that answers. Set all of endpoint, key and deployment, or none."""
+
+    endpoint: str | None = Field(
+        None,
+        description="URL of the resource; `http://127.0.0.1:...` is valid too.",
+        examples=["https://my-resource.openai.azure.com"],
+    )
+    api_key: SecretStr | None = Field(None, description="Key of the resource (`auth: key`).")
+    deployment: str | None = Field(None, description="Name of the deployment.", examples=["gpt-4o"])
+    model: str | None = Field(
+        None,
+        description="Model family behind the deployment, as in config/models.yaml; found out from "
+        "the first answer when unset.",
+        examples=["gpt-4o"],
+    )
+    api_version: str | None = Field(
+        None,
+        description="Use the dated API of this version instead of the v1 API.",
+        examples=["2024-10-21"],
+    )
+    auth: Literal["key", "entra"] = Field(
+        "key", description="`entra` takes tokens from Microsoft Entra ID (extra `azure`)."
+    )
+    client_id: str | None = Field(
+        None, description="Client id of a user-assigned managed identity (`auth: entra`)."
+    )
+    token_scope: str = Field(
+        "https://ai.azure.com/.default", description="Scope of the tokens (`auth: entra`)."
+    )
+
+    @property
+    def configured(self) -> bool:
+        return self.endpoint is not None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        return _checked_url(value)
+
+    @model_validator(mode="after")
+    def _all_or_nothing(self) -> Self:
+        needed = {
+            "AZURE_OPENAI_ENDPOINT": self.endpoint,
+            "AZURE_OPENAI_API_KEY": self.api_key if self.auth == "key" else "not needed",
+            "AZURE_OPENAI_DEPLOYMENT": self.deployment,
+        }
+        touched = self.endpoint or self.api_key or self.deployment or self.auth == "entra"
+        missing = [name for name, value in needed.items() if not value]
+        if touched and missing:
+            raise ValueError(f"Azure OpenAI is only half configured: set {', '.join(missing)} too")
+        return self
+
+
+class OpenAISettings(Group):
+    """Any server that speaks the OpenAI chat API: OpenAI, vLLM, Ollama, llama.cpp."""
+
+    base_url: str = Field(
+        "https://api.openai.com/v1",
+        description="Base URL, with its version part.",
+        examples=["http://127.0.0.1:11434/v1"],
+    )
+    api_key: SecretStr | None = Field(None, description="Key, where the server wants one.")
+    model: str | None = Field(
+        None, description="Model to ask; needed for this provider.", examples=["gpt-4.1-mini"]
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str | None:
+        return _checked_url(value)
+
+
+class ApiSettings(Group):
+    """Calls to the provider."""
+
+    rate_limit: int = Field(60, ge=1, description="Calls per minute.")
+    timeout: float = Field(
+        30, gt=0, le=600, description="Seconds for one answer, all its retries included."
+    )
+    max_retries: int = Field(3, ge=0, le=10, description="Calls after the first one.")
+
+
+class BatchSettings(Group):
+    """Bulk work."""
+
+    default_size: int = Field(
+        10, ge=10, le=100, description="Items taken and committed together, 10 to 100."
+    )
+    checkpoint_interval: int = Field(100, ge=1, description="Items in one shard of a batch.")
+
+
+class AlertThresholds(Group):
+    """When the operator is told."""
+
+    accuracy: float = Field(0.8, ge=0, le=1, description="Least share of right answers.")
+    response_time: float = Field(5.0, gt=0, description="Longest answer, in seconds.")
+
+
+class MonitoringSettings(Group):
+    """What the service tells about itself."""
+
+    enable_metrics: bool = Field(True, description="Whether /metrics answers.")
+    alert_thresholds: AlertThresholds = AlertThresholds()
+
+
+class Settings(BaseSettings):
+    """All settings. Keyword arguments win over every other source."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    database_url: str = Field(
+        "sqlite:///data/app.db",
+        description="Where results are kept: an SQLite file, or `sqlite://` for memory only.",
+    )
+    provider: str | None = Field(
+        None,
+        description="Who answers: `azure_openai`, `openai_compatible`, `local`, or a plug-in's "
+        "name. Unset: azure_openai when it is configured, else local.",
+        examples=["local"],
+    )
+    api_keys: Annotated[tuple[ApiKey, ...], CommaSeparated] = Field(
+        (),
+        description="Who may call: `name:sha256-hex` or `name:sha256-hex:admin`, comma-separated; "
+        "`python -m app keys new NAME` makes one. None: everybody, as `anonymous`.",
+    )
+    allow_anonymous: bool = Field(
+        False, description="Listen on a public address although there are no API keys."
+    )
+    max_upload: int = Field(
+        20_000_000, ge=1_000, description="Largest picture, in bytes as decoded from the request."
+    )
+    egress_allow: Annotated[tuple[str, ...], CommaSeparated] = Field(
+        (),
+        description="Non-public places that image URLs may name: `host:port`, `host` or CIDR, "
+        "comma-separated.",
+        examples=["images.internal:8080,10.20.0.0/16"],
+    )
+    rate_limit_rpm: int | None = Field(
+        None, ge=1, description="Calls to the provider per minute; wins over `api.rate_limit`."
+    )
+    image_workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Threads for decoding pictures and for the local model. Default: one a core.",
+    )
+    drain_delay: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="Seconds after SIGTERM in which /health/ready says 503 and requests are still "
+        "taken, so that a load balancer can turn away.",
+    )
+    drain_timeout: float = Field(
+        10.0, gt=0, le=300, description="Seconds that running requests get to end after that."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None, description="Wins over `level` in config/logging.yaml."
+    )
+    log_renderer: Literal["auto", "json", "console"] | None = Field(
+        None, description="Wins over `renderer` in config/logging.yaml."
+    )
+
+    azure_openai: AzureOpenAISettings = AzureOpenAISettings()
+    openai: OpenAISettings = OpenAISettings()
+    api: ApiSettings = ApiSettings()
+    batch: BatchSettings = BatchSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            *(VariableSource(settings_cls, values) for _, values in variables()),
+            YamlSource(settings_cls, _settings_yaml()),
+        )
+
+    @model_validator(mode="after")
+    def _anonymous_only_where_meant(self) -> Self:
+        if not (self.api_keys or self.allow_anonymous or is_loopback(self.host)):
+            raise ValueError(
+                f"HOST {self.host} is reachable from outside and API_KEYS is empty: set API_KEYS "
+                "(`python -m app keys new NAME` makes one), or ALLOW_ANONYMOUS=true"
+            )
+        return self
+
+    @property
+    def requests_per_minute(self) -> tuple[int, str]:
+        """The limit of calls per minute, and the setting that it comes from."""
+        if self.rate_limit_rpm is not None:
+            return self.rate_limit_rpm, "RATE_LIMIT_RPM"
+        return self.api.rate_limit, "api.rate_limit"
+
+    @property
+    def provider_name(self) -> str:
+        """The provider that answers where neither request nor domain names one."""
+        return self.provider or ("azure_openai" if self.azure_openai.configured else "local")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Raises ConfigurationError, one line for each complaint, with the place it comes from."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        yaml_file = _settings_yaml()
+        lines = [complaint(item["loc"], item["msg"], yaml_file) for item in error.errors()]
+        raise ConfigurationError("\n".join(lines)) from None
+
+
+def config_dir() -> Path:
+    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package."""
+    named = os.environ.get("CONFIG_DIR")
+    if named:
+        return Path(named)
+    here = Path("config")
+    return here if here.is_dir() else Path(__file__).parent / "default_config"
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _settings_yaml() -> YamlFile | None:
+    path = config_dir() / "settings.yaml"
+    return YamlFile.read(path) if path.exists() else None
+
+
+def _checked_url(value: str | None) -> str | None:
+    if value is not None and not re.match(r"^https?://[^/\s]+", value):
+        raise ValueError("must be a URL that starts with https:// or http://")
+    return value.rstrip("/") if value else value

@@ -1,0 +1,165 @@
+"""The database: one engine, reads that wait for nobody, and writes that share commits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.errors import ConfigurationError, StorageUnavailable
+
+T = TypeVar("T")
+Unit = Callable[[AsyncConnection], Awaitable[T]]
+"""What is written together. It may run twice, so it has no effect but on its connection."""
+
+MAX_GROUP = 256
+BUSY_TIMEOUT_S = 10
+
+
+@dataclass(slots=True)
+class _Pending:
+    unit: Unit[Any]
+    done: asyncio.Future[Any]
+
+
+class Database:
+    """Of concurrent writes, those that wait while one commits are committed together."""
+
+    def __init__(self, url: str) -> None:
+        """`sqlite://` is in memory. Raises ConfigurationError for what is no SQLite URL."""
+        self.url = _parse(url)
+        self.engine = _engine(self.url)
+        self._lock: FileLock | None = None
+        self._waiting: list[_Pending] = []
+        self._flush: asyncio.Task[None] | None = None
+
+    @property
+    def description(self) -> str:
+        """For people: `sqlite:///data/app.db`, `memory`."""
+        return f"sqlite:///{self.url.database}" if self.url.database else "memory"
+
+    def lock(self) -> None:
+        """Keep other serving processes off this file until `close`. Raises ConfigurationError."""
+        if not self.url.database:
+            return
+        lock = FileLock(f"{self.url.database}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigurationError(
+                f"{self.url.database} is in use by another running service: stop that one, or give "
+                "this one a DATABASE_URL of its own"
+            ) from None
+        self._lock = lock
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for statements that change nothing. Raises StorageUnavailable."""
+        try:
+            async with self.engine.connect() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise StorageUnavailable("The database can't be read.") from error
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run `unit` in a transaction and return when it is committed.
+
+        A caller that is cancelled meanwhile does not undo it. Raises what `unit` raises, and
+        StorageUnavailable.
+        """
+        pending = _Pending(unit, asyncio.get_running_loop().create_future())
+        self._waiting.append(pending)
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.create_task(self._flush_waiting())
+        return await asyncio.shield(pending.done)
+
+    async def ping(self) -> None:
+        """Raises StorageUnavailable."""
+        async with self.reading() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Commit what waits, then let go."""
+        if self._flush is not None:
+            await self._flush
+        await self.engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _flush_waiting(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+            try:
+                await self._commit(group)
+            except Exception:
+                # One unit failed, and took the others' transaction with it: each on its own.
+                for pending in group:
+                    await self._commit_alone(pending)
+
+    async def _commit(self, group: list[_Pending]) -> None:
+        writer = self.engine.execution_options(writes=True)
+        async with writer.begin() as connection:
+            answers = [await pending.unit(connection) for pending in group]
+        for pending, answer in zip(group, answers, strict=True):
+            if not pending.done.done():
+                pending.done.set_result(answer)
+
+    async def _commit_alone(self, pending: _Pending) -> None:
+        try:
+            await self._commit([pending])
+        except sa.exc.OperationalError as error:
+            unavailable = StorageUnavailable("The database can't be written.")
+            unavailable.__cause__ = error
+            pending.done.set_exception(unavailable)
+        except Exception as error:
+            pending.done.set_exception(error)
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigurationError("DATABASE_URL is not a database URL") from None
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError(
+            f"DATABASE_URL: {parsed.get_backend_name()} is not supported, use sqlite:///FILE"
+        )
+    name = parsed.database
+    return parsed.set(
+        drivername="sqlite+aiosqlite", database=None if name in (None, "", ":memory:") else name
+    )
+
+
+def _engine(url: sa.URL) -> AsyncEngine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    # A database in memory lives in its one connection, which must then be nobody else's meanwhile.
+    pool_size = 4 if url.database else 1
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+    )
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # Taking the write lock at once, a transaction waits for it instead of failing half-way.
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,36 @@
+"""Domains that were made through the API. All SQL about them is here."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.storage.database import Database
+from app.storage.tables import domains
+
+
+class DomainRepository:
+    """Definitions as JSON text, by name; what they mean is not known here."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> dict[str, str]:
+        async with self._database.reading() as connection:
+            rows = await connection.execute(sa.select(domains.c.name, domains.c.definition))
+            return {row.name: row.definition for row in rows}
+
+    async def put(self, name: str, definition: str) -> None:
+        row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
+
+        async def unit(connection: AsyncConnection) -> None:
+            await connection.execute(sa.delete(domains).where(domains.c.name == name))
+            await connection.execute(sa.insert(domains), row)
+
+        await self._database.write(unit)
+
+    async def delete(self, name: str) -> None:
+        async def unit(connection: AsyncConnection) -> None:
+            await connection.execute(sa.delete(domains).where(domains.c.name == name))
+
+        await self._database.write(unit)

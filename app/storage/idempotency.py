@@ -1,0 +1,67 @@
+"""Idempotency keys: which request was answered with which result. All SQL about them is here."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.storage.database import Database
+from app.storage.tables import idempotency_keys, results
+
+KEPT_FOR = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key's first use."""
+
+    fingerprint: str
+    result_id: str
+
+
+class IdempotencyRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, caller: str, key: str, claim: Claim) -> Claim:
+        """Take the key for a request, or return the claim that has it already."""
+        column = idempotency_keys.c
+        mine = {"caller": caller, "key": key}
+        now = datetime.now(UTC)
+
+        async def unit(connection: AsyncConnection) -> Claim:
+            await connection.execute(
+                sa.delete(idempotency_keys).where(column.created_at < now - KEPT_FOR)
+            )
+            query = sa.select(column.fingerprint, column.result_id).filter_by(**mine)
+            taken = (await connection.execute(query)).first()
+            if taken is not None:
+                return Claim(taken.fingerprint, taken.result_id)
+            row = mine | {
+                "fingerprint": claim.fingerprint,
+                "result_id": claim.result_id,
+                "created_at": now,
+            }
+            await connection.execute(sa.insert(idempotency_keys), row)
+            return claim
+
+        return await self._database.write(unit)
+
+    async def release(self, caller: str, key: str) -> None:
+        """Free the key: its request has no answer that could be given again."""
+
+        async def unit(connection: AsyncConnection) -> None:
+            await connection.execute(sa.delete(idempotency_keys).filter_by(caller=caller, key=key))
+
+        await self._database.write(unit)
+
+    async def release_unanswered(self) -> None:
+        """Free the keys of requests that an earlier process did not finish."""
+        answered = sa.select(results.c.id).where(results.c.status.in_(["accepted", "needs_review"]))
+        change = sa.delete(idempotency_keys).where(idempotency_keys.c.result_id.not_in(answered))
+
+        async def unit(connection: AsyncConnection) -> None:
+            await connection.execute(change)
+
+        await self._database.write(unit)

@@ -1,0 +1,248 @@
+"""Results in the database. All SQL about them is here."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.errors import ClassifierError, ResultNotFound
+from app.identifiers import RESULT, lowest_id
+from app.storage.database import Database
+from app.storage.tables import results
+
+Status = Literal["pending", "accepted", "needs_review", "failed"]
+UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
+
+
+class ImageFacts(BaseModel):
+    """The picture as it arrived."""
+
+    sha256: str = Field(
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+    )
+    format: str = Field(examples=["JPEG"])
+    width: int = Field(description="Pixels, upright.", examples=[640])
+    height: int = Field(description="Pixels, upright.", examples=[427])
+    bytes: int = Field(examples=[91_234])
+    warnings: list[str] = Field(examples=[[]], description="What was odd about it.")
+
+
+class Usage(BaseModel):
+    """What the answer cost, all attempts together."""
+
+    prompt_tokens: int = Field(examples=[214])
+    completion_tokens: int = Field(examples=[5])
+    cost_usd: UsdAmount | None = Field(
+        description="US dollars; null when the price is not known.", examples=[0.000585]
+    )
+
+
+class Timings(BaseModel):
+    """Milliseconds spent."""
+
+    fetch: float = Field(0, description="Downloading the URL.", examples=[0.0])
+    prepare: float = Field(0, description="Decoding, turning, resizing.", examples=[4.1])
+    wait: float = Field(0, description="For the limiter, and between attempts.", examples=[0.0])
+    provider: float = Field(0, description="In calls to the provider.", examples=[5.2])
+    total: float = Field(0, examples=[10.6])
+
+
+class Failure(BaseModel):
+    """Why there is no answer; the same words as in the problem that the caller got."""
+
+    type: str = Field(examples=["/problems/provider-timeout"])
+    detail: str = Field(examples=["No answer within 30 s."])
+
+    @classmethod
+    def of(cls, error: ClassifierError) -> Self:
+        return cls(type=f"/problems/{error.slug()}", detail=str(error))
+
+
+class Result(BaseModel):
+    """One classified picture."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    domain: str = Field(examples=["flowers"])
+    predicted_class: str | None = Field(
+        None,
+        description='Null while pending, when failed, and for "none of these".',
+        examples=["rose"],
+    )
+    confidence: float | None = Field(
+        None, description="Probability of the predicted class, 0 to 1.", examples=[0.97]
+    )
+    probabilities: dict[str, float] | None = Field(
+        None, examples=[{"dandelion": 0.01, "rose": 0.97, "sunflower": 0.01, "daisy": 0.01}]
+    )
+    status: Status = Field(examples=["accepted"])
+    review_reasons: list[str] = Field(
+        default=[],
+        description="Why a person should look: `below_threshold`, `none_of_the_classes`.",
+        examples=[[]],
+    )
+    confidence_source: str | None = Field(
+        None,
+        description="`logprobs`, `votes`, `stated` or `local`.",
+        examples=["local"],
+    )
+    provider: str | None = Field(None, examples=["local"])
+    model: str | None = Field(None, examples=["efficientnet-lite0-int8"])
+    deployment: str | None = Field(None, examples=[None])
+    cached: bool = Field(default=False, description="Whether an earlier answer was used again.")
+    image: ImageFacts | None = None
+    usage: Usage | None = None
+    timings_ms: Timings | None = None
+    error: Failure | None = Field(None, description="Set when `status` is failed.")
+    expected: str | None = Field(None, description="The true class, as told.", examples=["rose"])
+    metadata: dict[str, Any] | None = Field(
+        None, description="What the request carried.", examples=[{"order": "A-17"}]
+    )
+    caller: str = Field(description="Name of the API key.", examples=["anonymous"])
+    domain_version: str = Field(
+        description="Changes when the domain's classes or prompt change.", examples=["0f3b1c2d4e5f"]
+    )
+    provider_request_id: str | None = Field(
+        None, description="The provider's own id of the call, for its support.", examples=[None]
+    )
+    created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+    completed_at: datetime | None = Field(None, examples=["2026-01-02T03:04:05.689Z"])
+
+    @property
+    def is_pending(self) -> bool:
+        return self.status == "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFilter:
+    """Which results; None means all. `since` is included, `until` is not."""
+
+    domain: str | None = None
+    predicted_class: str | None = None
+    status: Status | None = None
+    provider: str | None = None
+    caller: str | None = None
+    min_confidence: float | None = None
+    max_confidence: float | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        column = results.c
+        equal = ("domain", "predicted_class", "status", "provider", "caller")
+        conditions = [
+            column[name] == value for name in equal if (value := getattr(self, name)) is not None
+        ]
+        if self.min_confidence is not None:
+            conditions.append(column.confidence >= self.min_confidence)
+        if self.max_confidence is not None:
+            conditions.append(column.confidence <= self.max_confidence)
+        if self.since is not None:
+            conditions.append(column.id >= lowest_id(RESULT, self.since))
+        if self.until is not None:
+            conditions.append(column.id < lowest_id(RESULT, self.until))
+        return conditions
+
+
+_INSERT = sa.insert(results)
+
+
+class ResultRepository:
+    """`caller` None means an operator, who sees all rows; to others, other callers' don't exist."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, result: Result) -> None:
+        row = _row_of(result)
+
+        async def unit(connection: AsyncConnection) -> None:
+            await connection.execute(_INSERT, row)
+
+        await self._database.write(unit)
+
+    async def complete(self, result: Result) -> None:
+        """Put the outcome into the row of a pending result; one deleted meanwhile stays deleted."""
+        row = _row_of(result)
+        # What is known from elsewhere meanwhile must not be overwritten by the outcome.
+        del row["expected"]
+        change = sa.update(results).where(results.c.id == result.id).values(row)
+
+        async def unit(connection: AsyncConnection) -> None:
+            await connection.execute(change)
+
+        await self._database.write(unit)
+
+    async def get(self, result_id: str, *, caller: str | None) -> Result:
+        """Raises ResultNotFound."""
+        query = _of(caller, sa.select(results).where(results.c.id == result_id))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        if row is None:
+            raise ResultNotFound(f"There is no result {result_id}.")
+        return _result_of(row)
+
+    async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
+        """The newest first, at most `limit`, older than the id `before`."""
+        query = sa.select(results).where(*wanted.conditions()).order_by(results.c.id.desc())
+        if before is not None:
+            query = query.where(results.c.id < before)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.limit(limit))).mappings().all()
+        return [_result_of(row) for row in rows]
+
+    async def set_expected(self, result_id: str, label: str, *, caller: str | None) -> None:
+        """Record the true class, learned after the answer. Raises ResultNotFound."""
+        change = sa.update(results).where(results.c.id == result_id).values(expected=label)
+        await self._change_one(result_id, _of(caller, change))
+
+    async def delete(self, result_id: str, *, caller: str | None) -> None:
+        """Raises ResultNotFound."""
+        await self._change_one(
+            result_id, _of(caller, sa.delete(results).where(results.c.id == result_id))
+        )
+
+    async def fail_interrupted(self, reason: Failure) -> int:
+        """Mark what an earlier process accepted and did not finish; returns how many there were."""
+        change = (
+            sa.update(results)
+            .where(results.c.status == "pending")
+            .values(status="failed", error=reason.model_dump(), completed_at=datetime.now(UTC))
+        )
+
+        async def unit(connection: AsyncConnection) -> int:
+            return (await connection.execute(change)).rowcount
+
+        return await self._database.write(unit)
+
+    async def _change_one(self, result_id: str, change: sa.Update | sa.Delete) -> None:
+        async def unit(connection: AsyncConnection) -> int:
+            return (await connection.execute(change)).rowcount
+
+        if await self._database.write(unit) == 0:
+            raise ResultNotFound(f"There is no result {result_id}.")
+
+
+def _of(caller: str | None, statement: Any) -> Any:
+    return statement if caller is None else statement.where(results.c.caller == caller)
+
+
+def _row_of(result: Result) -> dict[str, Any]:
+    row = result.model_dump()
+    usage = row.pop("usage") or {}
+    return row | {
+        "prompt_tokens": usage.get("prompt_tokens"),
+        "completion_tokens": usage.get("completion_tokens"),
+        "cost_usd": usage.get("cost_usd"),
+    }
+
+
+def _result_of(row: sa.RowMapping) -> Result:
+    values = dict(row)
+    usage = {name: values.pop(name) for name in Usage.model_fields}
+    return Result(**values, usage=None if usage["prompt_tokens"] is None else Usage(**usage))

@@ -1,0 +1,100 @@
+"""The schema, as it is after the newest migration."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment, kept as whole microseconds since 1970: exact, sortable, the same everywhere."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        if value is None:
+            return None
+        since = value - datetime.fromtimestamp(0, UTC)
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        seconds, microseconds = divmod(value, 1_000_000)
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+
+
+class Usd(TypeDecorator[Decimal]):
+    """Money, kept as whole millionths of a millionth of a dollar: sums stay exact."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else int(value.scaleb(12).to_integral_value())
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value).scaleb(-12)
+
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("domain_version", sa.String(16), nullable=False),
+    sa.Column("predicted_class", sa.String(100)),
+    sa.Column("confidence", sa.Double),
+    sa.Column("probabilities", sa.JSON),
+    sa.Column("review_reasons", sa.JSON),
+    sa.Column("confidence_source", sa.String(16)),
+    sa.Column("provider", sa.String(64)),
+    sa.Column("model", sa.String(128)),
+    sa.Column("deployment", sa.String(128)),
+    sa.Column("provider_request_id", sa.String(128)),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("image", sa.JSON),
+    sa.Column("prompt_tokens", sa.BigInteger),
+    sa.Column("completion_tokens", sa.BigInteger),
+    sa.Column("cost_usd", Usd),
+    sa.Column("timings_ms", sa.JSON),
+    sa.Column("error", sa.JSON),
+    sa.Column("expected", sa.String(100)),
+    sa.Column("metadata", sa.JSON),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("completed_at", UtcTime),
+    sa.Index(None, "caller", "id"),
+    sa.Index(None, "domain", "id"),
+    sa.Index(None, "status", "id"),
+)
+
+domains = sa.Table(
+    "domains",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("caller", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("result_id", sa.String(40), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "created_at"),
+)

@@ -1,0 +1,133 @@
+"""What Prometheus sees. Every label's values are from a closed or configured set."""
+
+from typing import Any, Self, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+from app import __version__
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Unmeasured:
+    """Stands for a metric where metrics are off: takes every call and does nothing."""
+
+    def labels(self, *_: str) -> Self:
+        return self
+
+    def inc(self, _: float = 1) -> None:
+        return
+
+    def dec(self, _: float = 1) -> None:
+        return
+
+    def observe(self, _: float) -> None:
+        return
+
+
+class Metrics:
+    """The service tells what happened; this counts it, unless it is not `enabled`."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.enabled = enabled
+        self.registry = CollectorRegistry()
+        self._requests = self._counter(
+            "http_requests", "Requests answered.", ["method", "route", "status"]
+        )
+        self._request_seconds = self._histogram(
+            "http_request_seconds", "From the request's head to the answer's end.", ["route"]
+        )
+        self._http_in_flight = self._gauge("http_requests_in_flight", "Requests being answered.")
+        self._stage_seconds = self._histogram(
+            "stage_seconds",
+            "Time of one classification by stage: fetch, prepare, wait, provider, store.",
+            ["stage"],
+        )
+        self._results = self._counter("results", "Results by outcome.", ["domain", "status"])
+        self._classifications_in_flight = self._gauge(
+            "classifications_in_flight", "Pictures between acceptance and result."
+        )
+        self._provider_calls_in_flight = self._gauge(
+            "provider_calls_in_flight", "Calls that wait for a provider's answer.", ["provider"]
+        )
+        self._provider_errors = self._counter(
+            "provider_errors", "Failed calls, retried ones included.", ["provider", "kind"]
+        )
+        self._tokens = self._counter(
+            "tokens",
+            "Tokens as billed; kind is prompt or completion.",
+            ["deployment", "domain", "kind"],
+        )
+        self._token_parts = self._counter(
+            "token_parts",
+            "What the tokens were; part is cached (of prompt), or reasoning (of completion).",
+            ["deployment", "domain", "part"],
+        )
+        self._config_reloads = self._counter(
+            "config_reloads", "Reloads of config/domains.yaml.", ["outcome"]
+        )
+        Info("classifier_build", "What is running.", registry=self.registry).info(
+            {"version": __version__}
+        )
+
+    def exposition(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def request_started(self) -> None:
+        self._http_in_flight.inc()
+
+    def request_finished(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        self._http_in_flight.dec()
+        self._requests.labels(method, route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def classification_started(self) -> None:
+        self._classifications_in_flight.inc()
+
+    def classification_finished(self) -> None:
+        self._classifications_in_flight.dec()
+
+    def result(self, *, domain: str, status: str) -> None:
+        self._results.labels(domain, status).inc()
+
+    def call_started(self, provider: str) -> None:
+        self._provider_calls_in_flight.labels(provider).inc()
+
+    def call_finished(self, provider: str) -> None:
+        self._provider_calls_in_flight.labels(provider).dec()
+
+    def provider_error(self, *, provider: str, kind: str) -> None:
+        self._provider_errors.labels(provider, kind).inc()
+
+    def tokens(
+        self, *, deployment: str, domain: str, prompt: int, completion: int, parts: dict[str, int]
+    ) -> None:
+        self._tokens.labels(deployment, domain, "prompt").inc(prompt)
+        self._tokens.labels(deployment, domain, "completion").inc(completion)
+        for part, count in parts.items():
+            self._token_parts.labels(deployment, domain, part).inc(count)
+
+    def config_reload(self, *, succeeded: bool) -> None:
+        self._config_reloads.labels("taken" if succeeded else "refused").inc()
+
+    def _counter(self, name: str, text: str, labels: list[str]) -> Counter | Unmeasured:
+        return self._made(Counter, name, text, labels)
+
+    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge | Unmeasured:
+        return self._made(Gauge, name, text, labels or [])
+
+    def _histogram(self, name: str, text: str, labels: list[str]) -> Histogram | Unmeasured:
+        return self._made(Histogram, name, text, labels, buckets=STAGE_BUCKETS)
+
+    def _made(
+        self, kind: type[M], name: str, text: str, labels: list[str], **options: Any
+    ) -> M | Unmeasured:
+        if not self.enabled:
+            return Unmeasured()
+        return kind(f"classifier_{name}", text, labels, registry=self.registry, **options)

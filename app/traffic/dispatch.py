@@ -1,0 +1,195 @@
+"""The one way to a provider: limited, retried, timed, and on to the next one when one is down."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+from aiolimiter import AsyncLimiter
+
+from app.domains import Domain
+from app.errors import (
+    ProviderCannotServeDomain,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from app.images import PreparedImage
+from app.providers.base import Capabilities, Provider, ProviderAnswer
+from app.providers.registry import ProviderRegistry
+from app.telemetry.health import Health
+from app.telemetry.metrics import Metrics
+from app.traffic.retry import GiveUp, RetryPolicy, decide_retry
+from app.usage import TokenUsage
+
+log = structlog.stdlib.get_logger(__name__)
+
+WORTH_ANOTHER_PROVIDER = (
+    ProviderUnavailable,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderCannotServeDomain,
+)
+
+
+@dataclass(slots=True)
+class Spent:
+    """What asking has cost so far, also when it fails in the end.
+
+    Attributes:
+        wait_s: seconds spent on the limiter and between attempts.
+        provider_s: seconds spent in calls.
+        provider: who was asked last; None before the first call.
+    """
+
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    wait_s: float = 0.0
+    provider_s: float = 0.0
+    calls: int = 0
+    provider: str | None = None
+    capabilities: Capabilities | None = None
+
+
+class Dispatcher:
+    """Asks providers. The policy's total time is for all of it: waits, retries, fallbacks."""
+
+    def __init__(
+        self,
+        registry: ProviderRegistry,
+        policy: RetryPolicy,
+        metrics: Metrics,
+        health: Health,
+        *,
+        requests_per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._registry = registry
+        self._policy = policy
+        self._metrics = metrics
+        self._health = health
+        self._limiter = AsyncLimiter(requests_per_minute, 60)
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def ask(
+        self, names: Sequence[str], image: PreparedImage, domain: Domain, spent: Spent
+    ) -> ProviderAnswer:
+        """Ask the providers in order until one answers; what it costs is added to `spent`.
+
+        Raises ProviderUnknown, or the ProviderError of the last one asked.
+        """
+        deadline = self._clock() + self._policy.total_s
+        for position, name in enumerate(names):
+            provider = await self._registry.get(name)
+            left = len(names) - position
+            policy = replace(
+                self._policy,
+                retries=self._policy.retries if domain.max_retries is None else domain.max_retries,
+                # Whoever comes later must have time left to answer in.
+                total_s=max(0.0, deadline - self._clock()) / left,
+            )
+            try:
+                return await self._insist(provider, image, domain, policy, spent)
+            except WORTH_ANOTHER_PROVIDER as error:
+                if left == 1:
+                    raise
+                log.warning("on to the next provider", provider=name, reason=error.kind)
+        raise ProviderUnavailable("No provider is configured for this domain.")
+
+    async def _insist(
+        self,
+        provider: Provider,
+        image: PreparedImage,
+        domain: Domain,
+        policy: RetryPolicy,
+        spent: Spent,
+    ) -> ProviderAnswer:
+        began = self._clock()
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                timeout = policy.total_s - (self._clock() - began)
+                await self._admit(provider, timeout, spent)
+                timeout = policy.total_s - (self._clock() - began)
+                return await self._call(provider, image, domain, timeout, spent)
+            except ProviderError as error:
+                decision = decide_retry(
+                    error,
+                    attempt=attempt,
+                    elapsed_s=self._clock() - began,
+                    policy=policy,
+                    jitter=self._jitter(),
+                )
+                if isinstance(decision, GiveUp):
+                    raise
+                log.info(
+                    "retry", provider=provider.name, reason=error.kind, wait_s=decision.seconds
+                )
+                await self._sleep(decision.seconds)
+                spent.wait_s += decision.seconds
+
+    async def _admit(self, provider: Provider, timeout: float, spent: Spent) -> None:
+        if not provider.capabilities().metered:
+            return
+        began = self._clock()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._limiter.acquire()
+        except TimeoutError:
+            raise ProviderRateLimited(
+                "The limit of calls per minute leaves no room in time.",
+                retry_after_s=60 / self._limiter.max_rate,
+            ) from None
+        finally:
+            spent.wait_s += self._clock() - began
+
+    async def _call(
+        self,
+        provider: Provider,
+        image: PreparedImage,
+        domain: Domain,
+        timeout: float,
+        spent: Spent,
+    ) -> ProviderAnswer:
+        spent.provider = provider.name
+        spent.calls += 1
+        self._metrics.call_started(provider.name)
+        began = self._clock()
+        usage = TokenUsage()
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await provider.classify(image, domain, timeout=timeout)
+            usage = answer.usage
+        except TimeoutError:
+            self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
+            raise ProviderTimeout(f"No answer within {self._policy.total_s:g} s.") from None
+        except ProviderError as error:
+            usage = error.usage
+            self._metrics.provider_error(provider=provider.name, kind=error.kind)
+            raise
+        finally:
+            spent.provider_s += self._clock() - began
+            self._metrics.call_finished(provider.name)
+            self._book(provider, domain, usage, spent)
+        self._health.provider_answered()
+        return answer
+
+    def _book(self, provider: Provider, domain: Domain, usage: TokenUsage, spent: Spent) -> None:
+        spent.usage += usage
+        spent.capabilities = capabilities = provider.capabilities()
+        if usage.prompt or usage.completion:
+            self._metrics.tokens(
+                deployment=capabilities.deployment or provider.name,
+                domain=domain.name,
+                prompt=usage.prompt,
+                completion=usage.completion,
+                parts=dict(usage.parts),
+            )

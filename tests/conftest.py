@@ -1,0 +1,114 @@
+"""What every test stands on: no settings but its own, real parts, a real server."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from app.main import create_app
+from app.parts import build_parts
+from app.settings import Settings, leaves, variable
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOGRAPHS = ROOT / "examples" / "images"
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch, tmp_path):
+    """No variable and no .env of whoever runs the tests; the shipped config/."""
+    for path, _ in leaves(Settings):
+        monkeypatch.delenv(variable(path), raising=False)
+    monkeypatch.setenv("CONFIG_DIR", str(ROOT / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def settings():
+    """In memory, without a provider's key."""
+    return Settings(database_url="sqlite://", drain_delay=0, image_workers=2)
+
+
+@pytest.fixture
+async def parts(settings):
+    async with build_parts(settings, serving=True) as parts:
+        parts.health.state = "ready"
+        yield parts
+
+
+@pytest.fixture
+async def client(parts):
+    """The app in this process, without a socket."""
+    transport = httpx2.ASGITransport(create_app(parts), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+class RunningService:
+    """`python -m app serve` on a free port of this machine."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        self.variables = variables
+        self.log = folder / "log.txt"
+        self.start()
+
+    def start(self) -> None:
+        environment = os.environ | {
+            "CONFIG_DIR": str(ROOT / "config"),
+            "DATABASE_URL": f"sqlite:///{self.folder}/app.db",
+            "PYTHONPATH": str(ROOT),
+            "PORT": "0",
+            "DRAIN_DELAY": "0",
+            "LOG_RENDERER": "json",
+            **self.variables,
+        }
+        with self.log.open("ab") as log:
+            begin = log.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve"],
+                cwd=self.folder,
+                env=environment,
+                stderr=log,
+            )
+        self.url = self._wait_for_url(begin)
+
+    def _wait_for_url(self, begin: int) -> str:
+        import json
+        import time
+
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for line in self.log.read_bytes()[begin:].splitlines():
+                if b'"listening"' in line:
+                    return json.loads(line)["url"]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise RuntimeError(f"the service does not start: {self.log.read_text()}")
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
+        """The exit status."""
+        self.process.send_signal(sig)
+        return self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def start_service(tmp_path) -> Iterator:
+    """Start services with the given variables; all are stopped in the end."""
+    started: list[RunningService] = []
+
+    def start(**variables: str) -> RunningService:
+        folder = tmp_path / f"service-{len(started)}"
+        folder.mkdir()
+        started.append(RunningService(folder, **variables))
+        return started[-1]
+
+    yield start
+    for service in started:
+        if service.process.poll() is None:
+            service.stop(signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Makes the files in `app/providers/local/data`. Never imported by the service."""
