@@ -1,5 +1,6 @@
 """What every test stands on: no settings but its own, real parts, a real server."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,10 +13,30 @@ import pytest
 
 from app.main import create_app
 from app.parts import build_parts
-from app.settings import Settings, leaves, variable
+from app.providers import registry
+from app.providers.local import provider as local
+from app.providers.profiles import ModelTable
+from app.settings import Settings
+from app.settings_sources import leaves, variable
+from tests.fakes import ENTRY_POINTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = ROOT / "examples" / "images"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once():
+    """What no test changes is read once, not for every test: it takes a third of a second."""
+    read, shipped = ModelTable.read, functools.cache(ModelTable.read)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            ModelTable,
+            "read",
+            lambda path: (shipped if path.is_relative_to(ROOT / "config") else read)(path),
+        )
+        patch.setattr(local, "EfficientNetLite", functools.cache(local.EfficientNetLite))
+        patch.setattr(local.Vocabulary, "load", functools.cache(local.Vocabulary.load))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +55,9 @@ def settings():
 
 
 @pytest.fixture
-async def parts(settings):
+async def parts(settings, monkeypatch):
+    """Real parts, and the providers `fake` and `second` plugged in."""
+    monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
     async with build_parts(settings, serving=True) as parts:
         parts.health.state = "ready"
         yield parts
@@ -46,6 +69,12 @@ async def client(parts):
     transport = httpx2.ASGITransport(create_app(parts), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
+
+
+@pytest.fixture
+async def fake(parts):
+    """The provider `fake` of the running parts."""
+    return await parts.providers.get("fake")
 
 
 class RunningService:

@@ -10,8 +10,8 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from app.errors import ImageTooLarge, ImageUnreadable
 from app.images.prepared import PreparedImage, fitted
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is taken, by content. No other decoder is tried."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is taken, by content; an MPO is a JPEG. No other decoder is tried."""
 
 MEGAPIXEL = 1_000_000
 MAX_PIXELS = 32 * MEGAPIXEL

@@ -1,0 +1,249 @@
+"""A chat model that looks at pictures: what Azure OpenAI and OpenAI-compatible servers share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import openai
+import structlog
+
+from app.domains import Domain
+from app.errors import ContentFiltered, ProviderAnswerInvalid, ProviderError, ProviderRefused
+from app.images import ImageWorkers, PreparedImage
+from app.providers.base import Capabilities, Example, ProviderAnswer
+from app.providers.chat_answer import ChatAnswer, Choice, filtered_categories
+from app.providers.codes import read_distribution
+from app.providers.openai_errors import provider_error
+from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
+from app.providers.question import FIELD, ChatQuestion
+from app.usage import TokenUsage
+
+log = structlog.stdlib.get_logger(__name__)
+
+TOP_LOGPROBS = 20
+ANSWER_TOKENS = 32
+REASONING_TOKENS = 4_096
+"""Cap of the completion, without and with room to reason."""
+CHARACTERS_PER_TOKEN = 3
+UNKNOWN_IMAGE_TOKENS = 1_100
+
+REFUSALS = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+DROPPABLE = frozenset({"temperature", "reasoning_effort", "logprobs"})
+"""Parameters that the answer can do without."""
+
+
+class ChatModel:
+    """One deployment. What it refuses, and which family it is of, is learned and remembered."""
+
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        *,
+        name: str,
+        deployment: str,
+        model: str | None,
+        models: ModelTable,
+        workers: ImageWorkers,
+        max_tokens_parameter: str | None = None,
+    ) -> None:
+        """`model` is the family behind the deployment where it is known beforehand;
+        `max_tokens_parameter` is for servers that know only one spelling."""
+        self._client = client
+        self._name = name
+        self._deployment = deployment
+        self._models = models
+        self._workers = workers
+        self._model = model
+        self._family = models.family(model)
+        self._max_tokens_parameter = max_tokens_parameter
+        self._dropped: set[str] = set()
+        self._may_reason = False
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            self._model or "unknown",
+            self._deployment,
+            metered=True,
+            confidence_source="logprobs" if self._gives_logprobs else "stated",
+        )
+
+    def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
+        question = ChatQuestion(domain, stated=not self._gives_logprobs)
+        picture = self._family.image_tokens(*image.size, domain.detail)
+        text = len(question.system) + len(str(question.response_format))
+        return (
+            text // CHARACTERS_PER_TOKEN
+            + (UNKNOWN_IMAGE_TOKENS if picture is None else picture)
+            + self._completion_cap
+        )
+
+    async def classify(
+        self,
+        image: PreparedImage,
+        domain: Domain,
+        *,
+        timeout: float,
+        code_order: Sequence[int] | None = None,
+        examples: Sequence[Example] = (),
+    ) -> ProviderAnswer:
+        """Asked again only where the model turns out to take less than it was asked with."""
+        billed = TokenUsage()
+        while True:
+            question = ChatQuestion(domain, stated=not self._gives_logprobs, order=code_order)
+            messages = await self._workers.run(question.messages, image, examples)
+            try:
+                answer, request_id = await self._complete(question, messages, timeout)
+                if answer is None:
+                    continue
+                billed += self._priced(answer)
+                if self._learns_from(answer):
+                    continue
+                return self._read(answer, question, billed, request_id)
+            except ProviderError as error:
+                error.usage = billed
+                raise
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    @property
+    def _gives_logprobs(self) -> bool:
+        return self._family.logprobs and "logprobs" not in self._dropped
+
+    @property
+    def _effort(self) -> str | None:
+        return None if "reasoning_effort" in self._dropped else self._family.reasoning_effort
+
+    @property
+    def _completion_cap(self) -> int:
+        reasons = self._may_reason or self._effort not in (None, "none")
+        return REASONING_TOKENS if reasons else ANSWER_TOKENS
+
+    def _parameters(self, question: ChatQuestion) -> dict[str, Any]:
+        spelling = self._max_tokens_parameter or self._family.max_tokens_parameter
+        parameters: dict[str, Any] = {
+            "model": self._deployment,
+            "response_format": question.response_format,
+            spelling: self._completion_cap,
+        }
+        if self._effort:
+            parameters["reasoning_effort"] = self._effort
+        if self._family.temperature and "temperature" not in self._dropped:
+            parameters["temperature"] = 0
+        if self._gives_logprobs:
+            parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        return parameters
+
+    async def _complete(
+        self, question: ChatQuestion, messages: list[dict[str, Any]], timeout: float
+    ) -> tuple[ChatAnswer | None, str | None]:
+        """The answer and its request id; no answer when a parameter was refused and is dropped."""
+        parameters = self._parameters(question)
+        try:
+            raw = await self._client.chat.completions.with_raw_response.create(
+                messages=messages,  # type: ignore[arg-type]
+                timeout=timeout,
+                **parameters,
+            )
+        except openai.BadRequestError as error:
+            if self._drops(error, parameters):
+                return None, None
+            raise provider_error(error) from error
+        except openai.OpenAIError as error:
+            raise provider_error(error) from error
+        request_id = raw.headers.get("apim-request-id") or raw.headers.get("x-request-id")
+        return ChatAnswer.read(raw.http_response.content), request_id
+
+    def _drops(self, error: openai.BadRequestError, parameters: dict[str, Any]) -> bool:
+        """Whether the call was refused for a parameter that it can do without from now on."""
+        refused = "logprobs" if error.param == "top_logprobs" else str(error.param)
+        if refused not in parameters:
+            return False
+        if refused in ("max_tokens", "max_completion_tokens"):
+            if self._max_tokens_parameter == "max_completion_tokens":
+                return False
+            self._max_tokens_parameter = (
+                "max_tokens" if refused == "max_completion_tokens" else "max_completion_tokens"
+            )
+        elif refused in DROPPABLE and (error.code in REFUSALS or refused == "reasoning_effort"):
+            self._dropped.add(refused)
+        else:
+            return False
+        log.info("the model refuses a parameter", deployment=self._deployment, parameter=refused)
+        return True
+
+    def _learns_from(self, answer: ChatAnswer) -> bool:
+        """Take what the answer tells of the model; whether it has to be asked again for that."""
+        if self._model is None and answer.model:
+            self._model = answer.model
+            self._family = self._models.family(answer.model)
+            known = self._family is not UNKNOWN_FAMILY
+            log.info("model found", model=answer.model, known=known)
+        choice = answer.choices[0]
+        if choice.finish_reason == "length" and not self._may_reason:
+            # It reasons, and the cap of a short answer cut it off.
+            self._may_reason = True
+            return True
+        if self._gives_logprobs and choice.finish_reason == "stop" and choice.tokens is None:
+            if choice.message.refusal:
+                return False
+            self._dropped.add("logprobs")
+            log.info("the model gives no logprobs", deployment=self._deployment)
+            return True
+        return False
+
+    def _priced(self, answer: ChatAnswer) -> TokenUsage:
+        family = self._models.family(answer.model) if answer.model else self._family
+        usage = answer.billed
+        return TokenUsage(usage.prompt, usage.completion, usage.parts, family.cost(usage))
+
+    def _read(
+        self,
+        answer: ChatAnswer,
+        question: ChatQuestion,
+        billed: TokenUsage,
+        request_id: str | None,
+    ) -> ProviderAnswer:
+        choice = answer.choices[0]
+        _check_finished(choice)
+        code, percent = question.parse(choice.message.content)
+        shares = _stated(question, code, percent) if percent is not None else None
+        if shares is None:
+            found = read_distribution(choice.tokens or (), tuple(question.labels), field=FIELD)
+            if found is None:
+                raise ProviderAnswerInvalid("The model's answer carries no probabilities.")
+            shares = found.probabilities
+        probabilities = {label: shares[code] for code, label in question.labels.items() if label}
+        return ProviderAnswer(
+            label=question.labels[code],
+            probabilities={label: probabilities[label] for label in question.domain.labels},
+            confidence_source="stated" if question.stated else "logprobs",
+            model=answer.model or self._model or "unknown",
+            deployment=self._deployment,
+            request_id=request_id,
+            usage=billed,
+        )
+
+
+def _stated(question: ChatQuestion, code: str, percent: int) -> dict[str, float]:
+    """The stated confidence for the answer, the rest spread evenly over what else was offered."""
+    confidence = percent / 100
+    rest = (1 - confidence) / (len(question.labels) - 1)
+    return {each: confidence if each == code else rest for each in question.labels}
+
+
+def _check_finished(choice: Choice) -> None:
+    """Raises ContentFiltered, ProviderRefused, ProviderAnswerInvalid."""
+    if choice.finish_reason == "content_filter":
+        categories = filtered_categories(choice.content_filter_results)
+        named = f": {', '.join(categories)}" if categories else ""
+        raise ContentFiltered(
+            f"The provider's content filter stopped the answer{named}.", categories=categories
+        )
+    if choice.message.refusal:
+        raise ProviderRefused("The model declines to say what the picture shows.")
+    if choice.finish_reason == "length":
+        raise ProviderAnswerInvalid("The model's answer was cut off.")

@@ -1,0 +1,114 @@
+"""A chat completion as it comes over the wire, read leniently: servers leave out what they like."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import ProviderAnswerInvalid
+from app.providers.codes import Token
+from app.usage import TokenUsage
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Alternative(_Lenient):
+    token: str
+    bytes: list[int] | None = None
+    logprob: float
+
+    @property
+    def text(self) -> bytes:  # type: ignore[valid-type]
+        return self.token.encode() if self.bytes is None else bytes_of(self.bytes)
+
+
+class _TokenLogprob(_Alternative):
+    top_logprobs: list[_Alternative] = []
+
+
+class _Logprobs(_Lenient):
+    content: list[_TokenLogprob] | None = None
+
+
+class _Message(_Lenient):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class Choice(_Lenient):
+    finish_reason: str | None = None
+    message: _Message = _Message()
+    logprobs: _Logprobs | None = None
+    content_filter_results: dict[str, Any] | None = None
+
+    @property
+    def tokens(self) -> list[Token] | None:
+        """None when the server gave no logprobs."""
+        if self.logprobs is None or not self.logprobs.content:
+            return None
+        return [
+            Token(each.text, [(top.text, top.logprob) for top in each.top_logprobs])
+            for each in self.logprobs.content
+        ]
+
+
+class _PromptDetails(_Lenient):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(_Lenient):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(_Lenient):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class ChatAnswer(_Lenient):
+    choices: list[Choice] = Field(min_length=1)
+    model: str | None = None
+    usage: _Usage | None = None
+
+    @classmethod
+    def read(cls, body: bytes) -> "ChatAnswer":
+        """Raises ProviderAnswerInvalid: HTML, half a JSON, no choices."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError:
+            raise ProviderAnswerInvalid("The provider's answer is no chat completion.") from None
+
+    @property
+    def billed(self) -> TokenUsage:
+        """Tokens without a price."""
+        usage = self.usage or _Usage()
+        prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+        parts = {
+            "cached": (prompt and prompt.cached_tokens) or 0,
+            "reasoning": (completion and completion.reasoning_tokens) or 0,
+        }
+        return TokenUsage(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            {name: count for name, count in parts.items() if count},
+        )
+
+
+def filtered_categories(results: Any) -> tuple[str, ...]:
+    """Which of a content filter's categories fired."""
+    if not isinstance(results, dict):
+        return ()
+    return tuple(
+        sorted(
+            name
+            for name, found in results.items()
+            if isinstance(found, dict) and (found.get("filtered") or found.get("detected"))
+        )
+    )
+
+
+def bytes_of(numbers: list[int]) -> bytes:
+    return bytes(number & 0xFF for number in numbers)

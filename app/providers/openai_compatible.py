@@ -1,0 +1,32 @@
+"""Any server that speaks the OpenAI chat API: OpenAI, vLLM, Ollama, llama.cpp."""
+
+import openai
+
+from app.errors import ConfigurationError
+from app.providers.base import ProviderContext
+from app.providers.chat import ChatModel
+from app.providers.profiles import UNKNOWN_FAMILY
+
+
+def create(context: ProviderContext) -> ChatModel:
+    """Raises ConfigurationError."""
+    server = context.settings.openai
+    if not server.model:
+        raise ConfigurationError("set OPENAI_MODEL, and OPENAI_BASE_URL where it is not OpenAI")
+    known = context.models.family(server.model) is not UNKNOWN_FAMILY
+    client = openai.AsyncOpenAI(
+        base_url=server.base_url,
+        # Servers that want no key still get one: the SDK insists.
+        api_key=server.api_key.get_secret_value() if server.api_key else "none",
+        max_retries=0,
+    )
+    return ChatModel(
+        client,
+        name="openai_compatible",
+        deployment=server.model,
+        model=server.model,
+        models=context.models,
+        workers=context.workers,
+        # The older spelling is the one that all of them know.
+        max_tokens_parameter=None if known else "max_tokens",
+    )

@@ -1,0 +1,91 @@
+"""The one place where the OpenAI SDK's exceptions become ours."""
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openai
+
+from app.errors import (
+    ContentFiltered,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from app.providers.chat_answer import filtered_categories
+
+
+def provider_error(error: openai.OpenAIError) -> ProviderError:
+    """What to raise instead. The provider's own words may repeat the prompt: not told."""
+    match error:
+        case openai.APITimeoutError():
+            return ProviderTimeout("The provider did not answer in time.")
+        case openai.APIConnectionError():
+            return ProviderUnavailable("The provider could not be reached.")
+        case openai.APIStatusError():
+            return _of_status(error)
+        case _:
+            return ProviderUnavailable("The call to the provider failed.")
+
+
+def _of_status(error: openai.APIStatusError) -> ProviderError:
+    status = error.status_code
+    code = f" ({error.code})" if error.code else ""
+    if status == 429:
+        return ProviderRateLimited(
+            "The provider's quota is spent.", retry_after_s=retry_after_s(error.response.headers)
+        )
+    if error.code == "content_filter":
+        categories = filtered_categories(_filter_results(error.body))
+        named = f": {', '.join(categories)}" if categories else ""
+        return ContentFiltered(
+            f"The provider's content filter refuses this picture{named}.", categories=categories
+        )
+    if status == 408:
+        return ProviderTimeout("The provider gave up on the call.")
+    if status == 409 or status >= 500:
+        return ProviderUnavailable(f"The provider answered with status {status}{code}.")
+    if status in (401, 403):
+        return ProviderRejected(f"The provider refuses the credentials: status {status}{code}.")
+    return ProviderRejected(f"The provider does not accept the call: status {status}{code}.")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from `retry-after-ms`, `x-ms-retry-after-ms` or `retry-after`, whichever is there
+    and makes sense."""
+    for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001)):
+        if (seconds := _number(headers.get(name), unit)) is not None:
+            return seconds
+    given = headers.get("retry-after")
+    seconds = _number(given, 1.0)
+    return seconds if seconds is not None or given is None else _until(given)
+
+
+def _number(text: str | None, unit: float) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value * unit if math.isfinite(value) and value >= 0 else None
+
+
+def _until(date: str) -> float | None:
+    try:
+        seconds = parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, TypeError):
+        return None
+    return seconds if seconds >= 0 else None
+
+
+def _filter_results(body: Any) -> Any:
+    """Azure spells it four ways: `inner_error` or `innererror`, results in singular or plural."""
+    if not isinstance(body, dict):
+        return None
+    inner = body.get("innererror") or body.get("inner_error") or body
+    if not isinstance(inner, dict):
+        return None
+    return inner.get("content_filter_results") or inner.get("content_filter_result")
