@@ -1,7 +1,7 @@
 """The one place where parts are built and joined."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from app.classification import ClassificationService, Once
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
-from app.errors import Interrupted
+from app.errors import ConfigurationError, Interrupted, ProviderUnknown
 from app.images import ImageReader, ImageWorkers
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
@@ -52,9 +52,17 @@ async def build_parts(settings: Settings, *, serving: bool = False) -> AsyncIter
     `serving`: this process is the one that works on its database: it keeps others off, and settles
     what an earlier one left unfinished. Raises ConfigurationError.
     """
+    async with AsyncExitStack() as stack:
+        yield await _build(settings, stack, serving=serving)
+
+
+async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) -> Parts:
+    """What is built first is closed last."""
     health = Health()
     metrics = Metrics(enabled=settings.monitoring.enable_metrics)
+
     database = Database(settings.database_url)
+    stack.push_async_callback(database.close)
     if serving:
         database.lock()
     await migrate(database)
@@ -69,8 +77,16 @@ async def build_parts(settings: Settings, *, serving: bool = False) -> AsyncIter
 
     egress = EgressClient(allow=Allowance.parse(settings.egress_allow))
     workers = ImageWorkers(settings.image_workers)
+    stack.callback(workers.close)
+
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
+    stack.push_async_callback(providers.aclose)
+    try:
+        await providers.get(settings.provider_name)
+    except ProviderUnknown as error:
+        raise ConfigurationError(f"PROVIDER: {error}") from error
+
     limit, _ = settings.requests_per_minute
     dispatcher = Dispatcher(
         providers,
@@ -88,18 +104,11 @@ async def build_parts(settings: Settings, *, serving: bool = False) -> AsyncIter
         metrics=metrics,
         default_provider=settings.provider_name,
     )
+    stack.push_async_callback(classification.drain, seconds=settings.drain_timeout)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
-    await providers.get(settings.provider_name)
-    try:
-        yield Parts(
-            settings, health, metrics, database, domains, providers, results, classification, once
-        )
-    finally:
-        await classification.drain(seconds=settings.drain_timeout)
-        await providers.aclose()
-        await egress.aclose()
-        workers.close()
-        await database.close()
+    return Parts(
+        settings, health, metrics, database, domains, providers, results, classification, once
+    )
 
 
 async def _settle_unfinished(results: ResultRepository, keys: IdempotencyRepository) -> None:

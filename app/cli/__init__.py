@@ -4,11 +4,17 @@ import sys
 
 import typer
 
+from app.cli import config, keys
+from app.cli.classify import classify
+from app.cli.evaluate import evaluate
 from app.cli.serve import serve
 from app.errors import ClassifierError, ConfigurationError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-app.command()(serve)
+for command in (serve, classify, evaluate):
+    app.command()(command)
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()

@@ -126,9 +126,6 @@ class EgressClient:
                     body, _ = await _read(response, max_bytes)
                     return Answer(response.status, _headers(response), body)
 
-    async def aclose(self) -> None:
-        """Nothing is held between requests; here so that owners need not know that."""
-
     @asynccontextmanager
     async def _exchange(
         self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None = None

@@ -15,25 +15,29 @@ OWN = (
 """Ours are found like a plug-in's, also where the package is not installed but only unpacked."""
 
 
+def provider_names() -> list[str]:
+    """Ours and those of installed plug-ins."""
+    return sorted(_found())
+
+
+def _found() -> dict[str, EntryPoint]:
+    return {each.name: each for each in (*OWN, *entry_points(group=GROUP))}
+
+
 class ProviderRegistry:
     def __init__(self, context: ProviderContext) -> None:
         self._context = context
-        self._entry_points = {each.name: each for each in (*OWN, *entry_points(group=GROUP))}
+        self._entry_points = _found()
         self._built: dict[str, Provider] = {}
         self._building = asyncio.Lock()
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(self._entry_points)
 
     async def get(self, name: str) -> Provider:
         """Raises ProviderUnknown when there is none of this name or it is not configured."""
         if name in self._built:
             return self._built[name]
         if name not in self._entry_points:
-            raise ProviderUnknown(
-                f"There is no provider {name[:64]!r}. Known: {', '.join(self.names)}."
-            )
+            known = ", ".join(sorted(self._entry_points))
+            raise ProviderUnknown(f"There is no provider {name[:64]!r}. Known: {known}.")
         async with self._building:
             if name not in self._built:
                 self._built[name] = await asyncio.to_thread(self._build, name)

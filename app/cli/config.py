@@ -1,0 +1,70 @@
+"""`config check`: whether the service would start."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+
+from app.cli.start import start
+from app.domains import Domain, read_domains
+from app.egress import Allowance
+from app.errors import ConfigurationError
+from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
+from app.providers.registry import provider_names
+from app.settings import Settings, config_dir
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+
+
+@app.command()
+def check() -> None:
+    """Check config/ and the environment without starting anything. Exit status 2 when wrong."""
+    complaints: list[str] = []
+
+    def attempt(step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except ConfigurationError as error:
+            complaints.extend(str(error).splitlines())
+            return None
+
+    settings = attempt(start)
+    domains = attempt(lambda: read_domains(config_dir() / "domains.yaml"))
+    models = attempt(lambda: ModelTable.read(config_dir() / "models.yaml"))
+    if settings:
+        attempt(lambda: Allowance.parse(settings.egress_allow))
+    complaints += _unknown_providers(settings, domains or {})
+    if complaints or settings is None or models is None:
+        raise ConfigurationError("\n".join(complaints))
+
+    console = Console(highlight=False, soft_wrap=True)
+    for warning in _warnings(settings, models):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    limit, source = settings.requests_per_minute
+    console.print(f"{config_dir()}: right", markup=False)
+    console.print(f"provider: {settings.provider_name}", markup=False)
+    console.print(f"limit: {limit} calls/min from {source}, where calls are metered", markup=False)
+    console.print(f"storage: {settings.database_url.partition('@')[2] or settings.database_url}")
+    console.print(f"domains: {', '.join(sorted(domains or ()))}", markup=False)
+
+
+def _unknown_providers(settings: Settings | None, domains: dict[str, Domain]) -> Iterator[str]:
+    known = provider_names()
+    if settings and settings.provider_name not in known:
+        yield f"settings: PROVIDER: {settings.provider_name!r} is none of {', '.join(known)}"
+    for domain in domains.values():
+        for name in domain.providers:
+            if name not in known:
+                place = f"{config_dir() / 'domains.yaml'}: {domain.name}.providers"
+                yield f"{place}: {name!r} is none of {', '.join(known)}"
+
+
+def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
+    for name in (settings.azure_openai.model, settings.openai.model):
+        if name and models.family(name) is UNKNOWN_FAMILY:
+            yield f"models.yaml does not know {name}: its costs will be unknown"
+    if not settings.api_keys and settings.allow_anonymous:
+        yield "anybody who reaches the service may use it: API_KEYS is empty"
