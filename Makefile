@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 IMAGES ?= ../shared/images
 
-.PHONY: run test check format lock test-deps bench-classify docs clean
+.PHONY: run test check format lock test-deps bench-classify docs image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -34,6 +34,12 @@ test-deps:                    ## what tests need beyond Python, through apt
 	@command -v chromium >/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 
+image:                        ## the container image: docker, or buildah where no docker daemon runs
+	@if docker info >/dev/null 2>&1; then build="docker build"; \
+	else build="buildah build --format docker"; fi; \
+	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' app/__init__.py); \
+	set -x; $$build --build-arg VERSION=$$version -t enhanced-image-classifier .
+
 clean:                        ## away with everything that make made
 	rm -rf .venv data .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
@@ -46,3 +52,6 @@ clean:                        ## away with everything that make made
 .venv/development: .venv/runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+docs: .venv/development       ## what is made from the code: openapi.json, references, examples
+	$(BIN)/python -m docs.generate

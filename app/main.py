@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import classify, domains, operations, pages, problems, results
-from app.api.context import BodyLimit, RequestContext
+from app.api import classify, domains, openapi, operations, pages, problems, results
+from app.api.context import DeclaredLength, RequestContext
 from app.parts import Parts
 
 DESCRIPTION = """\
@@ -19,7 +20,7 @@ docs/errors.md. Every answer carries an `X-Request-ID`.
 """
 
 FORM_OVERHEAD = 100_000
-"""Bytes of a body beside its picture: metadata, part headers."""
+"""Bytes of a body beside its picture, which base64 makes longer by a third."""
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -31,17 +32,25 @@ def create_app(parts: Parts) -> FastAPI:
         yield
         parts.health.state = "draining"
 
+    max_body = parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD
+    app = create_schema_app(lifespan=lifespan, max_body_size=max_body)
+    app.state.parts = parts
+    app.add_middleware(DeclaredLength, max_bytes=max_body)
+    app.add_middleware(RequestContext, metrics=parts.metrics)
+    return app
+
+
+def create_schema_app(**options: Any) -> FastAPI:
+    """All routes and no parts: enough for openapi.json."""
     app = FastAPIOffline(
         title="Enhanced image classifier",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
         static_url="/docs/assets",
+        **options,
     )
-    app.state.parts = parts
     problems.install(app)
+    openapi.document(app)
     for module in (classify, results, domains, operations, pages):
         app.include_router(module.router)
-    app.add_middleware(BodyLimit, max_bytes=parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD)
-    app.add_middleware(RequestContext, metrics=parts.metrics)
     return app

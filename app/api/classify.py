@@ -75,6 +75,9 @@ class ClassifyForm(ClassifyJson):
 
 def _request_body() -> dict[str, Any]:
     form = ClassifyOptions.model_json_schema()
+    for name in form["properties"].keys() - set(form["required"]):
+        # Swagger UI fills examples in, and sends them when nobody looks: a wrong `expected`.
+        form["properties"][name]["examples"] = [""]
     form["properties"] = {
         "file": {
             "type": "string",

@@ -1,14 +1,13 @@
-"""Around every request: its id, its log line, its metrics, and how large its body may be."""
+"""Around every request: its id, its log line, its metrics, and the length it declares."""
 
 import re
 import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import problem_response
+from app.api.problems import BODY_TOO_LARGE, problem_response
 from app.errors import UploadTooLarge
 from app.identifiers import REQUEST, new_id
 from app.telemetry.metrics import Metrics
@@ -65,18 +64,19 @@ class RequestContext:
         )
 
 
-class BodyLimit:
-    """413 for a body that says it is too large, at once, and for one that turns out to be."""
+class DeclaredLength:
+    """A problem at once for a body that says it is too large. The framework counts the others."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app = RequestBodyLimitMiddleware(app, max_bytes)
+        self.app = app
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if declared.isdecimal() and int(declared) > self._max_bytes:
-            error = UploadTooLarge("The body is larger than the service takes.")
-            response = problem_response(error, scope["path"], {"Connection": "close"})
+            response = problem_response(
+                UploadTooLarge(BODY_TOO_LARGE), scope["path"], {"Connection": "close"}
+            )
             await response(scope, receive, send)
             return
         await self.app(scope, receive, send)

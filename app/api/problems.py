@@ -59,6 +59,8 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.InternalError: Problem(500, "The service made a mistake"),
 }
 
+BODY_TOO_LARGE = "The body is larger than the service takes."
+
 RETRY_AFTER_S = 5
 """Told with every 503 and 409 that names no time of its own."""
 
@@ -99,6 +101,8 @@ def install(app: FastAPI) -> None:
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         """404 for unknown paths, 405, and what the framework refuses itself."""
         assert isinstance(error, HTTPException)  # noqa: S101
+        if error.status_code == 413:
+            return problem_response(errors.UploadTooLarge(BODY_TOO_LARGE), request.url.path)
         body = {
             "type": "about:blank",
             "title": error.detail,

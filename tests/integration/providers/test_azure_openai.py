@@ -289,7 +289,7 @@ FILTERED_ANSWER = azure.completion(
     ],
 )
 async def test_each_failure_is_its_own_problem(answer, played, status, body, problem, calls):
-    """Once where it can't succeed, twice for nonsense, else the domain's three times more."""
+    """Once what can't succeed, twice nonsense, else the domain's three times more."""
     content = {"json": body} if isinstance(body, dict) else {"text": body}
     route = played.post(V1).respond(status, **content)
 

@@ -1,0 +1,70 @@
+"""What openapi.json says of errors: each is a problem, not the framework's own shape."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
+
+from app.api.problems import MEDIA_TYPE
+
+
+class FieldProblem(BaseModel):
+    field: str = Field(examples=["body.classes.3"])
+    detail: str = Field(examples=["Field required"])
+
+
+class ProblemBody(BaseModel):
+    """Why a request failed (RFC 9457)."""
+
+    type: str = Field(description="Stable; see docs/errors.md.", examples=["/problems/url-refused"])
+    title: str = Field(examples=["The URL is refused"])
+    status: int = Field(examples=[422])
+    detail: str = Field(
+        description="For people.", examples=["The host metadata.internal is an internal name."]
+    )
+    instance: str = Field(description="The path that was asked.", examples=["/classify"])
+    errors: list[FieldProblem] | None = Field(
+        None, description="Of an invalid request: what is wrong where."
+    )
+    result_id: str | None = Field(
+        None,
+        description="Of an attempt that reached a provider: its row.",
+        examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
+    )
+    categories: list[str] | None = Field(
+        None, description="Of a content filter: what it found.", examples=[["violence"]]
+    )
+
+
+def document(app: FastAPI) -> None:
+    """Give every operation a `default` answer: a problem."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
+            shapes = schema["components"]["schemas"]
+            shapes.pop("HTTPValidationError", None)
+            shapes.pop("ValidationError", None)
+            for model in (FieldProblem, ProblemBody):
+                shapes[model.__name__] = model.model_json_schema(
+                    ref_template="#/components/schemas/{model}"
+                )
+                shapes[model.__name__].pop("$defs", None)
+            content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+            for methods in schema["paths"].values():
+                for operation in methods.values():
+                    operation["responses"].pop("422", None)
+                    operation["responses"]["default"] = {
+                        "description": "A problem.",
+                        "content": content,
+                    }
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,76 @@
+"""A load generator that costs little itself: raw HTTP/1.1 over kept-alive connections."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BOUNDARY = "----picture"
+
+
+@dataclass
+class Load:
+    """What one round saw: seconds of each request, and of the round."""
+
+    seconds: list[float] = field(default_factory=list)
+    total_s: float = 0.0
+
+    @property
+    def per_second(self) -> float:
+        return len(self.seconds) / self.total_s
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+
+
+def upload(picture: Path, port: int, *, domain: str) -> bytes:
+    """One whole request."""
+    body = (
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="domain"\r\n\r\n{domain}\r\n'
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="p.jpg"\r\n'
+        "content-type: image/jpeg\r\n\r\n"
+    ).encode()
+    body += picture.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+    head = (
+        f"POST /classify HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
+        f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def run_load(
+    requests: Sequence[bytes], port: int, *, concurrency: int, duration_s: float
+) -> Load:
+    """Keep `concurrency` requests under way for `duration_s`. Any answer but 200 ends it."""
+    load = Load()
+    began = time.perf_counter()
+
+    async def client(first: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        position = first
+        while time.perf_counter() - began < duration_s:
+            sent = time.perf_counter()
+            writer.write(requests[position % len(requests)])
+            await _answer(reader)
+            load.seconds.append(time.perf_counter() - sent)
+            position += concurrency
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(client(number) for number in range(concurrency)))
+    load.total_s = time.perf_counter() - began
+    return load
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(head.decode())
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            return await reader.readexactly(int(line[15:]))
+    raise RuntimeError("the answer has no content-length")

@@ -1,0 +1,57 @@
+"""A server under measurement: started as a process of its own, its costs read from the kernel."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """`ready_s` is the time from start to the first good answer of /health/ready."""
+
+    def __init__(self, arguments: list[str], **variables: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        began = time.perf_counter()
+        self.process = subprocess.Popen(  # noqa: S603
+            [sys.executable, *(each.replace("PORT", str(self.port)) for each in arguments)],
+            env=os.environ | {"PORT": str(self.port), **variables},
+            stderr=subprocess.DEVNULL,
+        )
+        while not self._ready():
+            if self.process.poll() is not None or time.perf_counter() - began > 60:
+                raise RuntimeError(f"{arguments} does not start")
+            time.sleep(0.01)
+        self.ready_s = time.perf_counter() - began
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
+            return str(answer.read().decode())
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time used so far, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def peak_rss_mb(self) -> float:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("the kernel tells no VmHWM")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+    def _ready(self) -> bool:
+        try:
+            self.get("/health/ready")
+        except OSError:
+            return False
+        return True

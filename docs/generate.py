@@ -1,0 +1,275 @@
+"""Writes what follows from the code: `python -m docs.generate`. A test says when it is stale."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from app.api.problems import PROBLEMS
+from app.domains import DomainClass, DomainSpec
+from app.main import create_schema_app
+from app.settings import AzureOpenAISettings, Settings
+from app.settings_sources import leaves, variable
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE = "Made by `make docs`; edit the code it is made from."
+
+
+def generated() -> dict[str, str]:
+    """Every file and its content, by path from the project's root."""
+    app = create_schema_app()
+    return {
+        ".env.example": env_example(),
+        "azure.env.example": azure_env_example(),
+        "openapi.json": json.dumps(app.openapi(), indent=1) + "\n",
+        "docs/configuration.md": configuration(),
+        "docs/errors.md": errors(),
+        "docs/api_reference.md": api_reference(app),
+    }
+
+
+def env_example() -> str:
+    lines = [
+        "# Copy to .env and take away the `#` of what you change. Shown are the defaults, or an",
+        "# example where there is none. docs/configuration.md says more.",
+    ]
+    for path, field in leaves(Settings):
+        lines += ["", *_comment(field.description or ""), f"#{variable(path)}={_shown(field)}"]
+    return "\n".join(lines) + "\n"
+
+
+def azure_env_example() -> str:
+    lines = [
+        "# Copy to azure.env and fill in: then Azure OpenAI answers. Read beside .env.",
+    ]
+    for path, field in leaves(AzureOpenAISettings, ("azure_openai",)):
+        needed = path[-1] in ("endpoint", "api_key", "deployment")
+        name = f"{'' if needed else '#'}{variable(path)}"
+        value = "" if needed else _shown(field)
+        lines += ["", *_comment(field.description or "", field), f"{name}={value}"]
+    return "\n".join(lines) + "\n"
+
+
+def configuration() -> str:
+    rows = "\n".join(
+        f"| `{'.'.join(path)}` | `{variable(path)}` | {_type(field.annotation)} "
+        f"| {_code(_default(field))} | {_cell(field.description)} |"
+        for path, field in leaves(Settings)
+    )
+    domain_rows = "\n".join(
+        f"| `{name}` | {_type(field.annotation)} | {_code(_default(field))} "
+        f"| {_cell(field.description)} |"
+        for name, field in DomainSpec.model_fields.items()
+    )
+    class_rows = "\n".join(
+        f"| `{name}` | {_code(_default(field))} | {_cell(field.description)} |"
+        for name, field in DomainClass.model_fields.items()
+    )
+    return f"""# Configuration
+
+<!-- {MADE} -->
+
+A value is looked for in the environment, then in `.env` and `azure.env` of the working directory,
+then in `config/settings.yaml`; else the default holds. The variable of a key is its path in
+capitals, joined by underscores. An empty variable counts as not set. `CONFIG_DIR` names another
+folder than `config/`. `python -m app config check` says what is wrong, with file, line and reason.
+
+Of a limit the more specific one wins: `RATE_LIMIT_RPM` over `api.rate_limit`, a domain's
+`max_retries` over `api.max_retries`.
+
+## Settings
+
+| key | variable | type | default | meaning |
+| --- | --- | --- | --- | --- |
+{rows}
+
+## Domains: `config/domains.yaml`
+
+    flowers:
+      classes: [dandelion, rose, sunflower, daisy]
+      prompt_template: |
+        You are a botanist. Decide which flower is the main subject of the image.
+        {{classes}}
+      confidence_threshold: 0.7
+      max_retries: 3
+
+| key | type | default | meaning |
+| --- | --- | --- | --- |
+{domain_rows}
+
+A class is a label, or an object:
+
+| key | default | meaning |
+| --- | --- | --- |
+{class_rows}
+
+A wrong file is refused at start. While the service runs, `POST /domains/reload` or SIGHUP reads it
+again: a right one is taken, a wrong one is refused with a log line and counted in
+`classifier_config_reloads_total`, and the last good one stays in force.
+
+## Models: `config/models.yaml`
+
+The families of chat models: what they accept, what a picture costs in tokens, their price and the
+date of their retirement. A deployment's family is found by the longest name that its model begins
+with. What a model refuses is found out and remembered; an unknown model works, its costs are null.
+
+## Logs: `config/logging.yaml`
+
+`level`, `renderer` (`auto`, `json`, `console`), and both again for single `loggers` and all below
+them. `LOG_LEVEL` and `LOG_RENDERER` win over the first two.
+"""
+
+
+def errors() -> str:
+    rows = "\n".join(
+        f"| `/problems/{kind.slug()}` | {problem.status} | {problem.title} "
+        f"| {_cell((kind.__doc__ or '').split('Attributes:')[0])} |"
+        for kind, problem in sorted(PROBLEMS.items(), key=lambda item: item[0].slug())
+    )
+    return f"""# Errors
+
+<!-- {MADE} -->
+
+Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` (for
+people), `instance` (the path). `errors` lists the wrong fields of an invalid request, `result_id`
+names the row of an attempt that reached a provider and failed, `categories` what a content filter
+found. 503 and some 409 carry `Retry-After`. A path that does not exist is 404 with `about:blank`.
+An accepted picture that fails keeps `type` and `detail` in its result's `error`.
+
+| type | status | title | meaning |
+| --- | --- | --- | --- |
+{rows}
+"""
+
+
+def api_reference(app: FastAPI) -> str:
+    schema = app.openapi()
+    parts = [
+        f"# API reference\n\n<!-- {MADE} -->\n\nThe same with a try-out is served at `/docs`, to "
+        "read at `/redoc`, for programs at `/openapi.json`. Errors: [errors.md](errors.md).\n"
+    ]
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            parts.append(_operation(method.upper(), path, operation))
+    parts.append("## Bodies\n")
+    for name, model in sorted(schema["components"]["schemas"].items()):
+        if "properties" in model:
+            parts.append(_model(name, model))
+    return "\n".join(parts)
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    lines = [f"## {method} {path}\n", operation.get("description", operation["summary"]), ""]
+    if parameters := operation.get("parameters"):
+        lines += ["| parameter | in | type | meaning |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| `{each['name']}` | {each['in']} | {_schema_type(each['schema'])} "
+            f"| {_cell(each.get('description') or each['schema'].get('description'))} |"
+            for each in parameters
+        ]
+        lines.append("")
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        if "properties" in content["schema"]:
+            lines += [f"`{kind}`:", "", *_properties(content["schema"]), ""]
+        else:
+            lines += [f"Body, `{kind}`: {_schema_type(content['schema'])}", ""]
+    answers = []
+    for status, answer in operation["responses"].items():
+        shapes = [_schema_type(each["schema"]) for each in answer.get("content", {}).values()]
+        answers.append(f"{status} {' or '.join(shapes)}".strip())
+    lines += [f"Answers: {'; '.join(answers)}.", ""]
+    return "\n".join(lines)
+
+
+def _model(name: str, model: dict[str, Any]) -> str:
+    return "\n".join([f"### {name}\n", model.get("description", ""), "", *_properties(model), ""])
+
+
+def _properties(model: dict[str, Any]) -> Iterator[str]:
+    required = model.get("required", [])
+    yield "| field | type | meaning |"
+    yield "| --- | --- | --- |"
+    for name, field in model["properties"].items():
+        needed = "" if name in required else ", optional"
+        example = next(iter(field.get("examples", [])), None)
+        shown = "" if example is None else f" Example: `{json.dumps(example)}`."
+        text = _cell(field.get("description"))
+        yield f"| `{name}` | {_schema_type(field)}{needed} | {text}{shown} |"
+
+
+def _schema_type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_schema_type(each) for each in schema["anyOf"]))
+    if "enum" in schema:
+        return " or ".join(f"`{each}`" for each in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_schema_type(schema.get('items', {}))}"
+    kind = schema.get("format") if schema.get("type") == "string" else None
+    return str(kind or schema.get("type", "any"))
+
+
+def _comment(text: str, field: FieldInfo | None = None) -> list[str]:
+    if field is not None and field.examples:
+        text += f" Example: {field.examples[0]}"
+    words, lines, line = text.split(), [], "#"
+    for word in words:
+        if len(line) + len(word) > 98:
+            lines.append(line)
+            line = "#"
+        line += f" {word}"
+    return [*lines, line]
+
+
+def _shown(field: FieldInfo) -> str:
+    """The default, or an example where there is none."""
+    default = _default(field)
+    return default or str(next(iter(field.examples or ()), ""))
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is PydanticUndefined or value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _type(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{each}`" for each in get_args(annotation))
+    if origin in (Union, UnionType):
+        return " or ".join(_type(each) for each in get_args(annotation) if each is not type(None))
+    if origin is tuple:
+        return "list"
+    if annotation is SecretStr:
+        return "secret"
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _code(text: str) -> str:
+    return f"`{text.strip()}`".replace("\n", "` `") if text else ""
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def main() -> None:
+    for name, content in generated().items():
+        (ROOT / name).write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
