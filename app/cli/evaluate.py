@@ -87,11 +87,10 @@ def _print(console: Console, found: Report, judged: list[Judged]) -> None:
     console.print(_class_table(found))
     for each in judged:
         if each.error is not None:
-            console.print(f"failed  {each.name}: {each.error}", markup=False)
+            console.print(f"failed  {each.name}: {each.error}", markup=False, soft_wrap=True)
         elif not each.right and each.expected != NONE:
-            console.print(
-                f"wrong   {each.name}: {each.predicted} {each.confidence:.0%}", markup=False
-            )
+            line = f"wrong   {each.name}: {each.predicted} {each.confidence:.0%}"
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _class_table(found: Report) -> Table:

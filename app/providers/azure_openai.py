@@ -69,7 +69,6 @@ def _credential(azure: AzureOpenAISettings) -> Any:
 
 
 def _token(credential: Any, azure: AzureOpenAISettings) -> Token:
-    from azure.core.exceptions import AzureError
     from azure.identity.aio import get_bearer_token_provider
 
     provider = get_bearer_token_provider(credential, azure.token_scope)
@@ -77,7 +76,8 @@ def _token(credential: Any, azure: AzureOpenAISettings) -> Token:
     async def token() -> str:
         try:
             return str(await provider())
-        except AzureError as error:
+        except Exception as error:
+            # Credentials of many kinds stand behind this one, and raise what they like.
             raise ProviderRejected("Microsoft Entra ID gives no token.") from error
 
     return token
