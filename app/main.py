@@ -46,6 +46,7 @@ def create_schema_app(**options: Any) -> FastAPI:
         title="Enhanced image classifier",
         version=__version__,
         description=DESCRIPTION,
+        redoc_url=None,  # fastapi-offline's page asks a CDN for a logo; ours is in pages.py
         static_url="/docs/assets",
         **options,
     )

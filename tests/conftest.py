@@ -2,9 +2,11 @@
 
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,17 +109,16 @@ class RunningService:
         self.url = self._wait_for_url(begin)
 
     def _wait_for_url(self, begin: int) -> str:
-        import json
-        import time
-
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             for line in self.log.read_bytes()[begin:].splitlines():
-                if b'"listening"' in line:
-                    return json.loads(line)["url"]
+                if b"listening" in line and (url := re.search(rb'http://[^\s"]+', line)):
+                    return url[0].decode()
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
+        self.process.kill()
+        self.process.wait()
         raise RuntimeError(f"the service does not start: {self.log.read_text()}")
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
