@@ -1,14 +1,11 @@
-"""EfficientNet-Lite0 in ONNX Runtime: pixels in, 1,000 ImageNet probabilities and an embedding out.
+"""EfficientNet-Lite0 in ONNX Runtime: pixels in, 1,000 ImageNet probabilities and an embedding out."""
 
-Importing this module loads ONNX Runtime (0.1 s): import it only when a local model is wanted.
-"""
-
+import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 # What the network was trained on; `app.images.square` makes such a picture.
@@ -39,6 +36,7 @@ class EfficientNetLite:
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Load the ONNX file at `path`, else the one that comes with the package."""
+        onnxruntime = _runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -59,3 +57,12 @@ class EfficientNetLite:
             ["probabilities", "embedding"], {"pixels": pixels[np.newaxis]}
         )
         return Prediction(probabilities[0], embedding[0])
+
+
+def _runtime() -> Any:
+    # It reports to its maker unless it is told not to before it is loaded.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # type: ignore[import-untyped]
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
