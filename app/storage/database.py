@@ -1,8 +1,7 @@
 """The database: one engine, reads that wait for nobody, and writes that share commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,9 @@ from app.errors import ConfigurationError, StorageUnavailable
 
 T = TypeVar("T")
 Unit = Callable[[AsyncConnection], Awaitable[T]]
-"""What is written together. It may run twice, so it has no effect but on its connection."""
+"""What is written together. Its first statement writes: then SQLite waits for the lock there, where
+it can, and not after a read, where it must fail. It may run twice, so it has no effect but on its
+connection."""
 
 MAX_GROUP = 256
 BUSY_TIMEOUT_S = 10
@@ -58,14 +59,13 @@ class Database:
             ) from None
         self._lock = lock
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for statements that change nothing. Raises StorageUnavailable."""
-        try:
-            async with self.engine.connect() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise StorageUnavailable("The database can't be read.") from error
+    async def read(self, unit: Unit[T]) -> T:
+        """Run `unit`, which changes nothing. Raises StorageUnavailable.
+
+        A caller that is cancelled meanwhile does not break it off: a database in memory would be
+        gone with its connection.
+        """
+        return await asyncio.shield(asyncio.create_task(self._read(unit)))
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` in a transaction and return when it is committed.
@@ -81,8 +81,7 @@ class Database:
 
     async def ping(self) -> None:
         """Raises StorageUnavailable."""
-        async with self.reading() as connection:
-            await connection.execute(sa.text("SELECT 1"))
+        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")))
 
     async def close(self) -> None:
         """Commit what waits, then let go."""
@@ -91,6 +90,13 @@ class Database:
         await self.engine.dispose()
         if self._lock is not None:
             self._lock.release()
+
+    async def _read(self, unit: Unit[T]) -> T:
+        try:
+            async with self.engine.connect() as connection:
+                return await unit(connection)
+        except sa.exc.OperationalError as error:
+            raise StorageUnavailable("The database can't be read.") from error
 
     async def _flush_waiting(self) -> None:
         while self._waiting:
@@ -103,8 +109,7 @@ class Database:
                     await self._commit_alone(pending)
 
     async def _commit(self, group: list[_Pending]) -> None:
-        writer = self.engine.execution_options(writes=True)
-        async with writer.begin() as connection:
+        async with self.engine.begin() as connection:
             answers = [await pending.unit(connection) for pending in group]
         for pending, answer in zip(group, answers, strict=True):
             if not pending.done.done():
@@ -131,9 +136,8 @@ def _parse(url: str) -> sa.URL:
             f"DATABASE_URL: {parsed.get_backend_name()} is not supported, use sqlite:///FILE"
         )
     name = parsed.database
-    return parsed.set(
-        drivername="sqlite+aiosqlite", database=None if name in (None, "", ":memory:") else name
-    )
+    in_memory = name in (None, "", ":memory:")
+    return sa.URL.create("sqlite+aiosqlite", database=None if in_memory else name)
 
 
 def _engine(url: sa.URL) -> AsyncEngine:
@@ -146,6 +150,8 @@ def _engine(url: sa.URL) -> AsyncEngine:
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
+        # Reads begin no transaction and writes end theirs: nothing is left to roll back.
+        pool_reset_on_return=None,
         connect_args={"timeout": BUSY_TIMEOUT_S},
     )
 
@@ -155,11 +161,5 @@ def _engine(url: sa.URL) -> AsyncEngine:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    @sa.event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # Taking the write lock at once, a transaction waits for it instead of failing half-way.
-        if connection.get_execution_options().get("writes"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

@@ -16,9 +16,12 @@ class DomainRepository:
         self._database = database
 
     async def all(self) -> dict[str, str]:
-        async with self._database.reading() as connection:
-            rows = await connection.execute(sa.select(domains.c.name, domains.c.definition))
-            return {row.name: row.definition for row in rows}
+        query = sa.select(domains.c.name, domains.c.definition)
+
+        async def unit(connection: AsyncConnection) -> dict[str, str]:
+            return {row.name: row.definition for row in await connection.execute(query)}
+
+        return await self._database.read(unit)
 
     async def put(self, name: str, definition: str) -> None:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}

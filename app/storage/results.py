@@ -1,5 +1,6 @@
 """Results in the database. All SQL about them is here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -181,20 +182,17 @@ class ResultRepository:
     async def get(self, result_id: str, *, caller: str | None) -> Result:
         """Raises ResultNotFound."""
         query = _of(caller, sa.select(results).where(results.c.id == result_id))
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        if row is None:
+        rows = await self._rows(query)
+        if not rows:
             raise ResultNotFound(f"There is no result {result_id}.")
-        return _result_of(row)
+        return _result_of(rows[0])
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
         """The newest first, at most `limit`, older than the id `before`."""
         query = sa.select(results).where(*wanted.conditions()).order_by(results.c.id.desc())
         if before is not None:
             query = query.where(results.c.id < before)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query.limit(limit))).mappings().all()
-        return [_result_of(row) for row in rows]
+        return [_result_of(row) for row in await self._rows(query.limit(limit))]
 
     async def set_expected(self, result_id: str, label: str, *, caller: str | None) -> None:
         """Record the true class, learned after the answer. Raises ResultNotFound."""
@@ -219,6 +217,13 @@ class ResultRepository:
             return (await connection.execute(change)).rowcount
 
         return await self._database.write(unit)
+
+    async def _rows(self, query: Any) -> list[sa.RowMapping]:
+        async def unit(connection: AsyncConnection) -> Sequence[sa.RowMapping]:
+            return (await connection.execute(query)).mappings().all()
+
+        rows = await self._database.read(unit)
+        return list(rows)
 
     async def _change_one(self, result_id: str, change: sa.Update | sa.Delete) -> None:
         async def unit(connection: AsyncConnection) -> int:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 in ONNX Runtime: pixels in, 1,000 ImageNet probabilities and an embedding out."""
+"""EfficientNet-Lite0 in ONNX Runtime: from pixels to ImageNet probabilities and an embedding."""
 
 import os
 from importlib.resources import files
