@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import classify, domains, openapi, operations, pages, problems, results
-from app.api.context import DeclaredLength, RequestContext
+from app.api.context import BodyLimit, RequestContext
 from app.parts import Parts
 
 DESCRIPTION = """\
@@ -32,10 +32,9 @@ def create_app(parts: Parts) -> FastAPI:
         yield
         parts.health.state = "draining"
 
-    max_body = parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD
-    app = create_schema_app(lifespan=lifespan, max_body_size=max_body)
+    app = create_schema_app(lifespan=lifespan)
     app.state.parts = parts
-    app.add_middleware(DeclaredLength, max_bytes=max_body)
+    app.add_middleware(BodyLimit, max_bytes=parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD)
     app.add_middleware(RequestContext, metrics=parts.metrics)
     return app
 

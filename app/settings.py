@@ -271,7 +271,9 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         yaml_file = _settings_yaml()
-        lines = [complaint(item["loc"], item["msg"], yaml_file) for item in error.errors()]
+        lines = [
+            complaint(Settings, item["loc"], item["msg"], yaml_file) for item in error.errors()
+        ]
         raise ConfigurationError("\n".join(lines)) from None
 
 

@@ -40,7 +40,14 @@ def leaves(
 
 def variables() -> list[tuple[str, Variables]]:
     """The places that hold variables, by name, the strongest first."""
-    return [("environment", os.environ), *((name, dotenv_values(name)) for name in ENV_FILES)]
+    return [("environment", os.environ), *((name, _read(name)) for name in ENV_FILES)]
+
+
+def _read(name: str) -> Variables:
+    try:
+        return dotenv_values(name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{name}: can't be read as UTF-8 text") from error
 
 
 class VariableSource(PydanticBaseSettingsSource):
@@ -83,15 +90,16 @@ class YamlSource(PydanticBaseSettingsSource):
         return self._data
 
 
-def complaint(key: tuple[str | int, ...], reason: str, file: YamlFile | None) -> str:
+def complaint(
+    model: type[BaseModel], key: tuple[str | int, ...], reason: str, file: YamlFile | None
+) -> str:
     """One line that says where the wrong value stands: a variable, a file's line, or nowhere."""
     reason = reason.removeprefix("Value error, ")
-    places = variables()
-    for length in range(len(key), 0, -1):
-        name = variable(tuple(str(part) for part in key[:length]))
-        for place, values in places:
-            if values.get(name):
-                return f"{place}: {name}: {reason}"
+    for path, _ in leaves(model):
+        if key[: len(path)] == path:
+            for place, values in variables():
+                if values.get(variable(path)):
+                    return f"{place}: {variable(path)}: {reason}"
     if file and key and file.holds(key[:1]):
         return file.complaint(key, reason)
     return f"settings: {reason}"

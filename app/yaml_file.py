@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +12,11 @@ from app.errors import ConfigurationError
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 
+# The one in C where PyYAML was built with it: a tenth of the time.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+MAX_DEPTH = 20
+
 
 class YamlFile:
     """One parsed file: its `data`, and the line of every key in it."""
@@ -20,17 +25,20 @@ class YamlFile:
         """Raises ConfigurationError when `text` is no YAML or has the same key twice."""
         self.path = path
         self._lines: dict[KeyPath, int] = {}
+        loader = _Loader(text)
         try:
-            node = yaml.compose(text, yaml.SafeLoader)
+            node = loader.get_single_node()
             if node is not None:
-                self._index(node, ())
-            self.data: Any = yaml.safe_load(text)
+                self._index(loader, node, ())
+            self.data: Any = None if node is None else loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             line = mark.line + 1 if mark else 1
             raise ConfigurationError(f"{path}:{line}: {error.problem}") from error
         except yaml.YAMLError as error:
             raise ConfigurationError(f"{path}:1: not readable as YAML: {error}") from error
+        finally:
+            loader.dispose()
 
     @classmethod
     def read(cls, path: Path) -> "YamlFile":
@@ -69,16 +77,27 @@ class YamlFile:
                 return self._lines[key[:length]]
         return 1
 
-    def _index(self, node: yaml.Node, path: KeyPath) -> None:
+    def _index(self, loader: Any, node: yaml.Node, path: KeyPath) -> None:
+        if len(path) > MAX_DEPTH:
+            self._refuse(node, "is nested too deeply")
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 here = (*path, key.value)
+                if not isinstance(key, yaml.ScalarNode):
+                    self._refuse(key, "a key must be a word")
                 if here in self._lines:
-                    line = key.start_mark.line + 1
-                    raise ConfigurationError(f"{self.path}:{line}: {key.value}: is there twice")
+                    self._refuse(key, f"{key.value}: is there twice")
                 self._lines[here] = key.start_mark.line + 1
-                self._index(value, here)
+                self._index(loader, value, here)
         elif isinstance(node, yaml.SequenceNode):
             for position, value in enumerate(node.value):
                 self._lines[(*path, position)] = value.start_mark.line + 1
-                self._index(value, (*path, position))
+                self._index(loader, value, (*path, position))
+        else:
+            try:
+                loader.construct_object(node)
+            except ValueError:  # 2026-99-99
+                self._refuse(node, f"{node.value!r} is no value")
+
+    def _refuse(self, node: yaml.Node, reason: str) -> NoReturn:
+        raise ConfigurationError(f"{self.path}:{node.start_mark.line + 1}: {reason}")

@@ -165,8 +165,8 @@ async def _read_question(request: Request, caller: str) -> Question:
             "This service sends no callbacks yet. Use `Prefer: respond-async` and "
             "GET /results/{id}?wait=30."
         )
-    if body.metadata is not None and len(json.dumps(body.metadata)) > MAX_METADATA:
-        raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
+    if body.metadata is not None:
+        _check_metadata(body.metadata)
     return Question(
         source=_only_source(upload, body),
         domain=body.domain,
@@ -177,6 +177,16 @@ async def _read_question(request: Request, caller: str) -> Question:
     )
 
 
+def _check_metadata(metadata: dict[str, JsonValue]) -> None:
+    try:
+        text = json.dumps(metadata, allow_nan=False)
+    except ValueError:
+        # 1e999 is well-formed and still no number.
+        raise InvalidRequest("metadata: holds a number that is not finite.") from None
+    if len(text) > MAX_METADATA:
+        raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
+
+
 async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:
     try:
         async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
@@ -185,13 +195,19 @@ async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:
         if error.status_code != 400:
             raise
         raise InvalidRequest(f"The form can't be read: {error.detail}") from error
+    except (UnicodeError, LookupError):
+        raise InvalidRequest("The form's text is in a character set that can't be read.") from None
 
 
 async def _upload(form: FormData) -> bytes | None:
-    file = form.get("file")
-    if isinstance(file, str):
-        raise InvalidRequest("file: must be a file, not text.")
-    return None if file is None else await file.read()
+    files = form.getlist("file")
+    if len(files) > 1:
+        raise InvalidRequest("file: is there twice.")
+    for file in files:
+        if isinstance(file, str):
+            raise InvalidRequest("file: must be a file, not text.")
+        return await file.read()
+    return None
 
 
 def _texts(form: FormData) -> dict[str, Any]:

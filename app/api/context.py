@@ -5,10 +5,11 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import BODY_TOO_LARGE, problem_response
-from app.errors import UploadTooLarge
+from app.errors import InternalError, UploadTooLarge
 from app.identifiers import REQUEST, new_id
 from app.telemetry.metrics import Metrics
 
@@ -32,7 +33,7 @@ class RequestContext:
             return
         given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _WELL_FORMED.fullmatch(given) else new_id(REQUEST)
-        status = 500
+        status: int | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -46,8 +47,14 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("unexpected error")
+                if status is not None:
+                    raise
+                mistake = InternalError("The service made a mistake; its log says more.")
+                await problem_response(mistake, scope["path"])(scope, receive, send_with_id)
             finally:
-                self._finished(scope, status, time.perf_counter() - began)
+                self._finished(scope, status or 500, time.perf_counter() - began)
 
     def _finished(self, scope: Scope, status: int, seconds: float) -> None:
         # What is no route of ours must not make a label of its own.
@@ -64,11 +71,11 @@ class RequestContext:
         )
 
 
-class DeclaredLength:
-    """A problem at once for a body that says it is too large. The framework counts the others."""
+class BodyLimit:
+    """A problem for a body that says it is too large, at once, and for one that turns out to be."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app = app
+        self.app = RequestBodyLimitMiddleware(app, max_bytes)
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,15 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import errors
-
-log = structlog.stdlib.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -88,7 +85,7 @@ def problem_response(
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app a problem, also the framework's own."""
+    """Make the errors of routes problems, the framework's own too; `context` has the unexpected."""
 
     async def of_domain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.ClassifierError)  # noqa: S101
@@ -112,16 +109,10 @@ def install(app: FastAPI) -> None:
         }
         return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
 
-    async def of_mistake(request: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", exc_info=error)
-        mistake = errors.InternalError("The service made a mistake; its log says more.")
-        return problem_response(mistake, request.url.path)
-
     for kind in PROBLEMS:
         app.add_exception_handler(kind, of_domain)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(HTTPException, of_http)
-    app.add_exception_handler(Exception, of_mistake)
 
 
 def invalid_request(complaints: Any) -> errors.InvalidRequest:

@@ -37,11 +37,15 @@ class Once:
         if claim.fingerprint != mine.fingerprint:
             raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
         if claim.result_id != mine.result_id:
-            return await self._earlier(claim, question.caller)
+            earlier = await self._earlier(claim, question.caller)
+            if earlier.status != "failed":
+                return earlier
+            await self._keys.release(question.caller, key, claim)
+            return await self.answer(key, question, answer)
         try:
             return await answer(mine.result_id)
         except BaseException:
-            await self._keys.release(question.caller, key)
+            await self._keys.release(question.caller, key, mine)
             raise
 
     async def _earlier(self, claim: Claim, caller: str) -> Result:

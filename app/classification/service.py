@@ -18,8 +18,6 @@ from app.errors import (
     Interrupted,
     LabelNotInDomain,
     Overloaded,
-    ProviderCannotServeDomain,
-    ProviderError,
 )
 from app.identifiers import RESULT, new_id
 from app.images import ImageReader, ImageSource, ImageWorkers, PreparedImage, Url, prepare
@@ -214,9 +212,7 @@ class ClassificationService:
         try:
             names = self._chain(question, domain)
             answer = await self._dispatcher.ask(names, image, domain, spent)
-        except ProviderCannotServeDomain:
-            raise
-        except ProviderError as caught:
+        except ClassifierError as caught:
             if spent.calls == 0:
                 raise
             error = caught

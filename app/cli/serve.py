@@ -1,8 +1,10 @@
 """`serve`: answer over HTTP."""
 
 import asyncio
+import math
 import signal
 import socket
+import sys
 from contextlib import suppress
 from types import FrameType
 from typing import Annotated
@@ -26,6 +28,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C. SIGHUP reads config/domains.yaml again."""
+    # Until the server has its own handler: the first process of a container ignores it otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = start(host=host, port=port)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))
@@ -39,7 +43,14 @@ class DrainingServer(uvicorn.Server):
         self._parts = parts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            # What is wrong is in the log: nearly always the port is taken.
+            config = self.config
+            raise ConfigurationError(
+                f"{config.host}:{config.port} can't be listened on: is the port taken?"
+            ) from None
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             await _announce(self._parts, f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -64,7 +75,7 @@ async def _serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=int(settings.drain_timeout),
+            timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
         )
         _reload_on_sighup(parts.domains)
         await DrainingServer(config, parts).serve()

@@ -1,5 +1,6 @@
 """All domains the service knows: those of config/domains.yaml and those made through the API."""
 
+import asyncio
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,7 @@ class DomainRegistry:
         self._metrics = metrics
         self._of_file = read_domains(path)
         self._stored: dict[str, Domain] = {}
+        self._changing = asyncio.Lock()
 
     async def load_stored(self) -> None:
         rows = await self._repository.all()
@@ -59,20 +61,23 @@ class DomainRegistry:
 
     async def create(self, domain: Domain) -> None:
         """Raises DomainExists."""
-        if domain.name in self._of_file or domain.name in self._stored:
-            raise DomainExists(f"There is a domain {domain.name!r} already. PUT replaces it.")
-        await self._keep(domain)
+        async with self._changing:
+            if domain.name in self._of_file or domain.name in self._stored:
+                raise DomainExists(f"There is a domain {domain.name!r} already. PUT replaces it.")
+            await self._keep(domain)
 
     async def replace(self, domain: Domain) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
-        self._check_changeable(domain.name)
-        await self._keep(domain)
+        async with self._changing:
+            self._check_changeable(domain.name)
+            await self._keep(domain)
 
     async def delete(self, name: str) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
-        self._check_changeable(name)
-        await self._repository.delete(name)
-        del self._stored[name]
+        async with self._changing:
+            self._check_changeable(name)
+            await self._repository.delete(name)
+            del self._stored[name]
 
     async def _keep(self, domain: Domain) -> None:
         await self._repository.put(domain.name, domain.model_dump_json())

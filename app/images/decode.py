@@ -126,7 +126,7 @@ def _in_srgb(picture: Image.Image, original: Image.Image) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(source):
             return picture
         converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
-    except ImageCms.PyCMSError:
+    except (ImageCms.PyCMSError, OSError):
         # A profile that does not fit its picture is ignored, as browsers do.
         return picture
     return converted or picture

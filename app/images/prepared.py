@@ -63,7 +63,10 @@ class PreparedImage:
     def jpeg(self) -> bytes:
         """`pixels` as a baseline JPEG of quality 85, without metadata."""
         buffer = io.BytesIO()
-        self.pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        # What Pillow still knows of the original (a comment, a profile) would be written too.
+        bare = self.pixels.copy()
+        bare.info.clear()
+        bare.save(buffer, "JPEG", quality=JPEG_QUALITY)
         return buffer.getvalue()
 
     def square(self, side: int, crop: float) -> Image.Image:

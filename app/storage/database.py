@@ -39,6 +39,7 @@ class Database:
         self._lock: FileLock | None = None
         self._waiting: list[_Pending] = []
         self._flush: asyncio.Task[None] | None = None
+        self._reading: set[asyncio.Task[Any]] = set()
 
     @property
     def description(self) -> str:
@@ -65,7 +66,11 @@ class Database:
         A caller that is cancelled meanwhile does not break it off: a database in memory would be
         gone with its connection.
         """
-        return await asyncio.shield(asyncio.create_task(self._read(unit)))
+        task = asyncio.create_task(self._read(unit))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+        task.add_done_callback(_seen)
+        return await asyncio.shield(task)
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` in a transaction and return when it is committed.
@@ -74,6 +79,7 @@ class Database:
         StorageUnavailable.
         """
         pending = _Pending(unit, asyncio.get_running_loop().create_future())
+        pending.done.add_done_callback(_seen)
         self._waiting.append(pending)
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._flush_waiting())
@@ -87,6 +93,7 @@ class Database:
         """Commit what waits, then let go."""
         if self._flush is not None:
             await self._flush
+        await asyncio.gather(*self._reading, return_exceptions=True)
         await self.engine.dispose()
         if self._lock is not None:
             self._lock.release()
@@ -126,6 +133,12 @@ class Database:
             pending.done.set_exception(error)
 
 
+def _seen(done: asyncio.Future[Any]) -> None:
+    """A failure that nobody waits for any more is no news for the event loop."""
+    if not done.cancelled():
+        done.exception()
+
+
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
@@ -142,7 +155,10 @@ def _parse(url: str) -> sa.URL:
 
 def _engine(url: sa.URL) -> AsyncEngine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"DATABASE_URL: {url.database}: {error.strerror}") from error
     # A database in memory lives in its one connection, which must then be nobody else's meanwhile.
     pool_size = 4 if url.database else 1
     engine = create_async_engine(

@@ -48,11 +48,12 @@ class IdempotencyRepository:
 
         return await self._database.write(unit)
 
-    async def release(self, caller: str, key: str) -> None:
-        """Free the key: its request has no answer that could be given again."""
+    async def release(self, caller: str, key: str, claim: Claim) -> None:
+        """End a claim: its request has no answer that could be given again."""
+        mine = {"caller": caller, "key": key, "result_id": claim.result_id}
 
         async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(sa.delete(idempotency_keys).filter_by(caller=caller, key=key))
+            await connection.execute(sa.delete(idempotency_keys).filter_by(**mine))
 
         await self._database.write(unit)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from app.errors import ConfigurationError
 from app.storage.database import Database
 
 HEAD = "0001"
@@ -13,12 +14,18 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def migrate(database: Database) -> None:
-    """Upgrade to HEAD. Costs one query when there is nothing to do."""
-    async with database.engine.connect() as connection:
-        if await connection.run_sync(_revision) == HEAD:
-            return
-    async with database.engine.begin() as connection:
-        await connection.run_sync(_upgrade)
+    """Upgrade to HEAD. Costs two queries when there is nothing to do.
+
+    Raises ConfigurationError when the file is no database or can't be written.
+    """
+    try:
+        async with database.engine.connect() as connection:
+            if await connection.run_sync(_revision) == HEAD:
+                return
+        async with database.engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    except sa.exc.DatabaseError as error:
+        raise ConfigurationError(f"{database.description}: {error.orig}") from error
 
 
 def _revision(connection: sa.Connection) -> str | None:

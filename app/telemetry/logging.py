@@ -70,7 +70,12 @@ def _handler(renderer: Renderer, shared: list[Any]) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     on_console = renderer == "console" or (renderer == "auto" and sys.stderr.isatty())
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Not the renderer's own way with tracebacks: it shows local variables, so pictures too.
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
         if on_console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -11,12 +11,14 @@ from aiolimiter import AsyncLimiter
 
 from app.domains import Domain
 from app.errors import (
+    ClassifierError,
     ProviderCannotServeDomain,
     ProviderError,
     ProviderRateLimited,
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
+    ProviderUnknown,
 )
 from app.images import PreparedImage
 from app.providers.base import Capabilities, Provider, ProviderAnswer
@@ -28,12 +30,8 @@ from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
 
-WORTH_ANOTHER_PROVIDER = (
-    ProviderUnavailable,
-    ProviderRateLimited,
-    ProviderRejected,
-    ProviderCannotServeDomain,
-)
+DOWN = (ProviderUnavailable, ProviderRateLimited, ProviderRejected)
+WORTH_ANOTHER_PROVIDER = (*DOWN, ProviderCannotServeDomain, ProviderUnknown)
 
 
 @dataclass(slots=True)
@@ -73,7 +71,11 @@ class Dispatcher:
         self._policy = policy
         self._metrics = metrics
         self._health = health
-        self._limiter = AsyncLimiter(requests_per_minute, 60)
+        # A sixth of a minute's calls at once and no more: a full minute's burst would let nearly
+        # twice the limit through in the first minute.
+        self._limiter = AsyncLimiter(
+            max(1.0, requests_per_minute / 6), max(10.0, 60 / requests_per_minute)
+        )
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -83,11 +85,11 @@ class Dispatcher:
     ) -> ProviderAnswer:
         """Ask the providers in order until one answers; what it costs is added to `spent`.
 
-        Raises ProviderUnknown, or the ProviderError of the last one asked.
+        Raises the ProviderError of the last one that was down, else why none could be asked.
         """
         deadline = self._clock() + self._policy.total_s
+        failure: ClassifierError | None = None
         for position, name in enumerate(names):
-            provider = await self._registry.get(name)
             left = len(names) - position
             policy = replace(
                 self._policy,
@@ -96,12 +98,13 @@ class Dispatcher:
                 total_s=max(0.0, deadline - self._clock()) / left,
             )
             try:
+                provider = await self._registry.get(name)
                 return await self._insist(provider, image, domain, policy, spent)
             except WORTH_ANOTHER_PROVIDER as error:
-                if left == 1:
-                    raise
-                log.warning("on to the next provider", provider=name, reason=error.kind)
-        raise ProviderUnavailable("No provider is configured for this domain.")
+                log.warning("a provider does not answer", provider=name, reason=error.slug())
+                # Who was down matters more than who could not have helped.
+                failure = error if isinstance(error, DOWN) else failure or error
+        raise failure or ProviderUnavailable("No provider is named for this domain.")
 
     async def _insist(
         self,
@@ -146,7 +149,7 @@ class Dispatcher:
         except TimeoutError:
             raise ProviderRateLimited(
                 "The limit of calls per minute leaves no room in time.",
-                retry_after_s=60 / self._limiter.max_rate,
+                retry_after_s=self._limiter.time_period / self._limiter.max_rate,
             ) from None
         finally:
             spent.wait_s += self._clock() - began
@@ -170,7 +173,10 @@ class Dispatcher:
             usage = answer.usage
         except TimeoutError:
             self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
-            raise ProviderTimeout(f"No answer within {self._policy.total_s:g} s.") from None
+            raise ProviderTimeout(f"No answer within {timeout:.1f} s.") from None
+        except ProviderCannotServeDomain:
+            spent.calls -= 1
+            raise
         except ProviderError as error:
             usage = error.usage
             self._metrics.provider_error(provider=provider.name, kind=error.kind)

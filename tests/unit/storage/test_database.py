@@ -140,6 +140,7 @@ async def test_a_cancelled_reader_leaves_the_database_whole(database):
     await asyncio.sleep(0.02)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
+    await asyncio.sleep(0.3)  # SQLite's thread goes on with the statement
 
     assert await stored(database) == [1]
 

@@ -1,0 +1,79 @@
+"""A provider that does what a test tells it to."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+
+from app.errors import ProviderError
+from app.providers.base import Capabilities, ProviderAnswer
+from app.providers.registry import GROUP
+from app.usage import TokenUsage
+
+
+def answer(label: str = "rose", confidence: float = 0.9, usage: TokenUsage | None = None):
+    return ProviderAnswer(
+        label, {label: confidence}, "stated", "fake-1", usage=usage or TokenUsage()
+    )
+
+
+def spent_with(error: ProviderError, usage: TokenUsage) -> ProviderError:
+    error.usage = usage
+    return error
+
+
+class FakeProvider:
+    """Plays `script`, an answer, an error or a function a call; then goes on answering.
+
+    Attributes:
+        timeouts: what each call was given.
+        asked: set by the first call.
+        hold: calls wait while it is cleared.
+    """
+
+    def __init__(self, name: str = "fake", *steps, metered: bool = False) -> None:
+        self.name = name
+        self.script = deque(steps)
+        self.metered = metered
+        self.timeouts: list[float] = []
+        self.asked = asyncio.Event()
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    @property
+    def calls(self) -> int:
+        return len(self.timeouts)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities("fake-1", "fake-deployment", self.metered, "stated")
+
+    def estimate_tokens(self, image, domain) -> int:
+        return 0
+
+    async def classify(self, image, domain, *, timeout, code_order=None, examples=()):
+        self.timeouts.append(timeout)
+        self.asked.set()
+        await self.hold.wait()
+        step = self.script.popleft() if self.script else answer(domain.labels[0])
+        if isinstance(step, Callable):
+            step = step()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    async def aclose(self) -> None:
+        return
+
+
+def create(context) -> FakeProvider:
+    return FakeProvider()
+
+
+def create_second(context) -> FakeProvider:
+    return FakeProvider("second")
+
+
+ENTRY_POINTS = (
+    EntryPoint("fake", "tests.fakes:create", GROUP),
+    EntryPoint("second", "tests.fakes:create_second", GROUP),
+)

@@ -1,0 +1,200 @@
+"""POST /classify with an Idempotency-Key."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from app.errors import ProviderRejected
+from app.settings import ApiKey
+from app.storage import idempotency
+from tests.pictures import jpeg
+
+PICTURE = jpeg()
+OTHER = jpeg(300)
+
+
+def upload(picture: bytes = PICTURE, **fields):
+    texts = {"domain": "flowers", "provider": "fake", **fields}
+    return [*((name, (None, text)) for name, text in texts.items()), ("file", ("a.jpg", picture))]
+
+
+async def ask(client, files=None, key="k-1", **headers):
+    return await client.post(
+        "/classify", files=files or upload(), headers={"idempotency-key": key, **headers}
+    )
+
+
+async def rows(client, **headers) -> list:
+    return (await client.get("/results", headers=headers)).json()["results"]
+
+
+async def test_the_same_request_gets_the_same_answer(client, fake):
+    """One call to the provider, one row."""
+    first, second = await ask(client), await ask(client)
+
+    assert first.status_code == second.status_code == 200
+    assert first.json() == second.json()
+    assert len(await rows(client)) == 1
+    assert fake.calls == 1
+
+
+async def test_without_a_key_every_request_is_a_new_one(client, fake):
+    for _ in range(2):
+        await client.post("/classify", files=upload())
+
+    assert len(await rows(client)) == 2
+
+
+async def test_another_key_is_another_request(client, fake):
+    await ask(client, key="k-1")
+    await ask(client, key="k-2")
+
+    assert len(await rows(client)) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        upload(OTHER),
+        upload(domain="animals"),
+        upload(expected="rose"),
+        upload(metadata='{"order": 1}'),
+        upload(provider="second"),
+    ],
+    ids=["picture", "domain", "expected", "metadata", "provider"],
+)
+async def test_a_key_with_another_request_is_refused(client, fake, other):
+    """Whatever differs; the first answer stays."""
+    first = await ask(client)
+    refused = await ask(client, other)
+
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "/problems/idempotency-key-reused"
+    assert await rows(client) == [first.json()]
+
+
+async def test_two_at_the_same_time_get_one_answer(client, fake):
+    """The second waits for the first."""
+    fake.hold.clear()
+    both = [asyncio.create_task(ask(client)) for _ in range(2)]
+    await fake.asked.wait()
+    await asyncio.sleep(0.05)
+    fake.hold.set()
+    first, second = await asyncio.gather(*both)
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    assert fake.calls == 1
+
+
+async def test_two_accepted_at_the_same_time_are_one(client, fake):
+    """Both are told the same place, or the second to come back: never two rows."""
+    both = [ask(client, prefer="respond-async") for _ in range(2)]
+    answers = await asyncio.gather(*both)
+
+    assert sorted(each.status_code for each in answers) in ([202, 202], [202, 409])
+    assert len(await rows(client)) == 1
+
+
+async def test_a_second_one_that_waits_is_asked_itself_when_the_first_fails(client, fake):
+    """It waited for the first one's answer; that is a failure, which frees the key."""
+    fake.script.append(ProviderRejected("wrong key"))
+    fake.hold.clear()
+    both = [asyncio.create_task(ask(client)) for _ in range(2)]
+    await fake.asked.wait()
+    await asyncio.sleep(0.05)
+    fake.hold.set()
+    answers = await asyncio.gather(*both)
+
+    assert [each.status_code for each in answers] == [502, 200]
+    assert fake.calls == 2
+    assert sorted(row["status"] for row in await rows(client)) == ["accepted", "failed"]
+
+
+@pytest.mark.parametrize("later", [{}, {"prefer": "respond-async"}], ids=["sync", "async"])
+async def test_a_refused_request_frees_its_key(client, fake, later):
+    """Nothing was answered: the key may go with the corrected request."""
+    refused = await ask(client, upload(b"no picture"), **later)
+    again = await ask(client, **later)
+
+    assert refused.status_code == 422
+    assert again.status_code in (200, 202)
+    assert len(await rows(client)) == 1
+
+
+async def test_a_failed_request_is_tried_again(client, fake):
+    """Sent again with its key it is asked again; the failed row stays beside the new one."""
+    fake.script.append(ProviderRejected("wrong key"))
+    failed, again = await ask(client), await ask(client)
+
+    assert (failed.status_code, again.status_code) == (502, 200)
+    assert fake.calls == 2
+    assert [row["status"] for row in await rows(client)] == ["accepted", "failed"]
+
+
+async def test_an_accepted_request_that_failed_is_tried_again(client, fake):
+    """As one that was waited for."""
+    fake.script.append(ProviderRejected("wrong key"))
+    failed = await ask(client, prefer="respond-async")
+    await client.get(failed.headers["location"], params={"wait": 10})
+    again = await ask(client, prefer="respond-async")
+    result = await client.get(again.headers["location"], params={"wait": 10})
+
+    assert result.json()["status"] == "accepted"
+
+
+async def test_an_accepted_request_sent_again_names_the_same_place(client, fake):
+    """Also while it is pending; 202 each time, then with the answer."""
+    fake.hold.clear()
+    first = await ask(client, prefer="respond-async")
+    second = await ask(client, prefer="respond-async")
+    fake.hold.set()
+    await client.get(first.headers["location"], params={"wait": 10})
+    third = await ask(client, prefer="respond-async")
+
+    assert [each.status_code for each in (first, second, third)] == [202] * 3
+    assert len({each.headers["location"] for each in (first, second, third)}) == 1
+    assert [each.json()["status"] for each in (first, second, third)] == [
+        "pending",
+        "pending",
+        "accepted",
+    ]
+    assert fake.calls == 1
+
+
+async def test_an_answer_that_was_deleted_is_not_given_again(client, fake):
+    first = await ask(client)
+    await client.delete(f"/results/{first.json()['id']}")
+    again = await ask(client)
+
+    assert again.status_code == 409
+    assert again.json()["type"] == "/problems/idempotency-key-in-use"
+    assert int(again.headers["retry-after"]) >= 1
+
+
+async def test_a_key_is_forgotten_after_a_day(client, fake, monkeypatch):
+    first = await ask(client)
+    monkeypatch.setattr(idempotency, "KEPT_FOR", -idempotency.KEPT_FOR)
+    second = await ask(client)
+
+    assert first.json()["id"] != second.json()["id"]
+
+
+class TestCallers:
+    @pytest.fixture
+    def settings(self, settings):
+        keys = tuple(
+            ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest())
+            for name in ("shop", "press")
+        )
+        return settings.model_copy(update={"api_keys": keys})
+
+    async def test_keys_are_per_caller(self, client, fake):
+        """The same key of another caller is another key, and shows nothing of the first."""
+        own = await ask(client, **{"x-api-key": "shop"})
+        others = await ask(client, upload(OTHER), **{"x-api-key": "press"})
+
+        assert (own.status_code, others.status_code) == (200, 200)
+        assert others.json()["caller"] == "press"
+        assert await rows(client, **{"x-api-key": "shop"}) == [own.json()]
