@@ -8,7 +8,8 @@ from app.api import security
 from app.parts import Parts
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:
+    # Async although it waits for nothing: a plain function would be sent to a thread.
     found: Parts = request.app.state.parts
     return found
 

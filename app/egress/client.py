@@ -86,7 +86,7 @@ class EgressClient:
         self._max_redirects = max_redirects
         self._resolver = resolver
         self._connector = connector or httpcore2.AnyIOBackend()
-        self._ssl_context = ssl_context or httpcore2.default_ssl_context()
+        self._ssl_context = ssl_context
 
     async def get(self, url: str, *, max_bytes: int, accept: str = "image/*") -> Fetched:
         """Download, following redirects.
@@ -131,6 +131,9 @@ class EgressClient:
         self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> AsyncIterator[httpcore2.Response]:
         backend = CheckedAddresses(self._connector, await self._addresses(target))
+        if self._ssl_context is None:
+            # Reading the system's certificates takes 30 ms: not at start, not on the event loop.
+            self._ssl_context = await asyncio.to_thread(httpcore2.default_ssl_context)
         url = httpcore2.URL(
             scheme=target.scheme, host=target.host, port=target.port, target=target.path
         )
