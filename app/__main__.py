@@ -5,6 +5,5 @@ gc.disable()
 
 from app.cli import main  # noqa: E402
 
-gc.freeze()
 gc.enable()
 main()

@@ -120,7 +120,7 @@ class ClassificationService:
         image = None
         if not isinstance(question.source, Url):
             image = await self._picture(question, domain, stopwatch)
-        pending = _row(result_id, question, domain, status="pending")
+        pending = Result(**_asked(result_id, question, domain), status="pending")
         await self._results.insert(pending)
         self._start(result_id, self._finish(pending, question, domain, image, stopwatch))
         return pending
@@ -221,11 +221,12 @@ class ClassificationService:
             error = _interrupted()
         stopwatch.note("wait", spent.wait_s)
         stopwatch.note("provider", spent.provider_s)
-        known = _row(result_id, question, domain, status="failed").model_copy(
-            update=_provenance(image, spent, stopwatch)
-        )
-        result = known.model_copy(
-            update=_answered(answer, domain) if answer else {"error": Failure.of(error)}  # type: ignore[arg-type]
+        outcome: dict[str, Any] = {"status": "failed", "error": error and Failure.of(error)}
+        if answer is not None:
+            outcome = _answered(answer, domain)
+        result = Result(
+            **_asked(result_id, question, domain),
+            **{**_provenance(image, spent, stopwatch), **outcome},
         )
         self._metrics.result(domain=domain.name, status=result.status)
         return result, error
@@ -242,17 +243,17 @@ def check_label(label: str | None, domain: Domain) -> None:
         raise LabelNotInDomain(f"{label[:100]!r} is none of {', '.join(domain.labels)}.")
 
 
-def _row(result_id: str, question: Question, domain: Domain, *, status: Any) -> Result:
-    return Result(
-        id=result_id,
-        domain=domain.name,
-        domain_version=domain.version,
-        status=status,
-        expected=question.expected,
-        metadata=question.metadata,
-        caller=question.caller,
-        created_at=question.asked_at,
-    )
+def _asked(result_id: str, question: Question, domain: Domain) -> dict[str, Any]:
+    """What is known before there is an answer."""
+    return {
+        "id": result_id,
+        "domain": domain.name,
+        "domain_version": domain.version,
+        "expected": question.expected,
+        "metadata": question.metadata,
+        "caller": question.caller,
+        "created_at": question.asked_at,
+    }
 
 
 def _interrupted() -> Interrupted:

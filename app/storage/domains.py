@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.storage.database import Database
 from app.storage.tables import domains
@@ -18,22 +17,22 @@ class DomainRepository:
     async def all(self) -> dict[str, str]:
         query = sa.select(domains.c.name, domains.c.definition)
 
-        async def unit(connection: AsyncConnection) -> dict[str, str]:
-            return {row.name: row.definition for row in await connection.execute(query)}
+        def unit(connection: sa.Connection) -> dict[str, str]:
+            return {row.name: row.definition for row in connection.execute(query)}
 
         return await self._database.read(unit)
 
     async def put(self, name: str, definition: str) -> None:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
-        async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(sa.delete(domains).where(domains.c.name == name))
-            await connection.execute(sa.insert(domains), row)
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(domains).where(domains.c.name == name))
+            connection.execute(sa.insert(domains), row)
 
         await self._database.write(unit)
 
     async def delete(self, name: str) -> None:
-        async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(sa.delete(domains).where(domains.c.name == name))
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(domains).where(domains.c.name == name))
 
         await self._database.write(unit)

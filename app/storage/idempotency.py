@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.storage.database import Database
 from app.storage.tables import idempotency_keys, results
@@ -30,12 +29,12 @@ class IdempotencyRepository:
         mine = {"caller": caller, "key": key}
         now = datetime.now(UTC)
 
-        async def unit(connection: AsyncConnection) -> Claim:
-            await connection.execute(
+        def unit(connection: sa.Connection) -> Claim:
+            connection.execute(
                 sa.delete(idempotency_keys).where(column.created_at < now - KEPT_FOR)
             )
             query = sa.select(column.fingerprint, column.result_id).filter_by(**mine)
-            taken = (await connection.execute(query)).first()
+            taken = (connection.execute(query)).first()
             if taken is not None:
                 return Claim(taken.fingerprint, taken.result_id)
             row = mine | {
@@ -43,7 +42,7 @@ class IdempotencyRepository:
                 "result_id": claim.result_id,
                 "created_at": now,
             }
-            await connection.execute(sa.insert(idempotency_keys), row)
+            connection.execute(sa.insert(idempotency_keys), row)
             return claim
 
         return await self._database.write(unit)
@@ -52,8 +51,8 @@ class IdempotencyRepository:
         """End a claim: its request has no answer that could be given again."""
         mine = {"caller": caller, "key": key, "result_id": claim.result_id}
 
-        async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(sa.delete(idempotency_keys).filter_by(**mine))
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(idempotency_keys).filter_by(**mine))
 
         await self._database.write(unit)
 
@@ -62,7 +61,7 @@ class IdempotencyRepository:
         answered = sa.select(results.c.id).where(results.c.status.in_(["accepted", "needs_review"]))
         change = sa.delete(idempotency_keys).where(idempotency_keys.c.result_id.not_in(answered))
 
-        async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(change)
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(change)
 
         await self._database.write(unit)

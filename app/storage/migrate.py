@@ -4,7 +4,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, StorageUnavailable
 from app.storage.database import Database
 
 HEAD = "0001"
@@ -19,13 +19,12 @@ async def migrate(database: Database) -> None:
     Raises ConfigurationError when the file is no database or can't be written.
     """
     try:
-        async with database.engine.connect() as connection:
-            if await connection.run_sync(_revision) == HEAD:
-                return
-        async with database.engine.begin() as connection:
-            await connection.run_sync(_upgrade)
-    except sa.exc.DatabaseError as error:
-        raise ConfigurationError(f"{database.description}: {error.orig}") from error
+        if await database.read(_revision) != HEAD:
+            await database.write(_upgrade)
+    except (sa.exc.DatabaseError, StorageUnavailable) as error:
+        cause = error.__cause__ if isinstance(error, StorageUnavailable) else error
+        reason = cause.orig if isinstance(cause, sa.exc.DatabaseError) else error
+        raise ConfigurationError(f"{database.description}: {reason}") from error
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import ClassifierError, ResultNotFound
 from app.identifiers import RESULT, lowest_id
@@ -162,8 +161,8 @@ class ResultRepository:
     async def insert(self, result: Result) -> None:
         row = _row_of(result)
 
-        async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(_INSERT, row)
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(_INSERT, row)
 
         await self._database.write(unit)
 
@@ -174,8 +173,8 @@ class ResultRepository:
         del row["expected"]
         change = sa.update(results).where(results.c.id == result.id).values(row)
 
-        async def unit(connection: AsyncConnection) -> None:
-            await connection.execute(change)
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(change)
 
         await self._database.write(unit)
 
@@ -213,21 +212,21 @@ class ResultRepository:
             .values(status="failed", error=reason.model_dump(), completed_at=datetime.now(UTC))
         )
 
-        async def unit(connection: AsyncConnection) -> int:
-            return (await connection.execute(change)).rowcount
+        def unit(connection: sa.Connection) -> int:
+            return (connection.execute(change)).rowcount
 
         return await self._database.write(unit)
 
     async def _rows(self, query: Any) -> list[sa.RowMapping]:
-        async def unit(connection: AsyncConnection) -> Sequence[sa.RowMapping]:
-            return (await connection.execute(query)).mappings().all()
+        def unit(connection: sa.Connection) -> Sequence[sa.RowMapping]:
+            return (connection.execute(query)).mappings().all()
 
         rows = await self._database.read(unit)
         return list(rows)
 
     async def _change_one(self, result_id: str, change: sa.Update | sa.Delete) -> None:
-        async def unit(connection: AsyncConnection) -> int:
-            return (await connection.execute(change)).rowcount
+        def unit(connection: sa.Connection) -> int:
+            return (connection.execute(change)).rowcount
 
         if await self._database.write(unit) == 0:
             raise ResultNotFound(f"There is no result {result_id}.")

@@ -390,7 +390,10 @@ async def test_a_tls_handshake_without_end_is_given_up_in_time():
     recorder = Recorder()
     async with serve(answers(b"")) as port:
         client = EgressClient(
-            allow=Allowance.parse(f"127.0.0.1:{port}"), connector=recorder, total_timeout_s=0.05
+            allow=Allowance.parse(f"127.0.0.1:{port}"),
+            connector=recorder,
+            total_timeout_s=0.05,
+            ssl_context=ssl.create_default_context(),
         )
         with pytest.raises(UrlUnreachable, match="too long"):
             await client.get(f"https://127.0.0.1:{port}/", max_bytes=1000)

@@ -15,8 +15,7 @@ TABLE = sa.Table("t", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True
 async def database(request, tmp_path):
     url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/new/app.db"
     database = Database(url)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(TABLE.metadata.create_all)
+    await database.write(TABLE.metadata.create_all)
     yield database
     await database.close()
 
@@ -25,21 +24,21 @@ async def database(request, tmp_path):
 def commits(database) -> list[int]:
     """One entry a commit."""
     seen: list[int] = []
-    sa.event.listen(database.engine.sync_engine, "commit", lambda _: seen.append(1))
+    sa.event.listen(database.engine, "commit", lambda _: seen.append(1))
     return seen
 
 
 def insert(number: int):
-    async def unit(connection) -> int:
-        await connection.execute(sa.insert(TABLE), {"n": number})
+    def unit(connection) -> int:
+        connection.execute(sa.insert(TABLE), {"n": number})
         return number
 
     return unit
 
 
 async def stored(database: Database) -> list[int]:
-    async def unit(connection) -> list[int]:
-        return list((await connection.execute(sa.select(TABLE.c.n).order_by("n"))).scalars())
+    def unit(connection) -> list[int]:
+        return list(connection.execute(sa.select(TABLE.c.n).order_by("n")).scalars())
 
     return await database.read(unit)
 
@@ -77,8 +76,8 @@ async def test_writes_in_a_row_are_committed_each(database, commits):
 async def test_a_unit_that_fails_does_not_fail_its_neighbours(database):
     """It alone learns why."""
 
-    async def failing(connection) -> None:
-        await connection.execute(sa.insert(TABLE), {"n": 1000})
+    def failing(connection) -> None:
+        connection.execute(sa.insert(TABLE), {"n": 1000})
         raise LookupError("mine")
 
     answers = await asyncio.gather(
@@ -157,8 +156,7 @@ async def test_reads_and_writes_at_once_all_come_through(database):
 
 async def test_close_commits_what_waits(tmp_path):
     database = Database(f"sqlite:///{tmp_path}/app.db")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(TABLE.metadata.create_all)
+    await database.write(TABLE.metadata.create_all)
     waiting = [asyncio.create_task(database.write(insert(n))) for n in range(5)]
     await asyncio.sleep(0)
     await database.close()

@@ -32,8 +32,7 @@ async def test_the_migrations_make_the_tables(database):
         context = MigrationContext.configure(connection, opts={"compare_type": _compare_type})
         return compare_metadata(context, tables.metadata)
 
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await database.read(differences) == []
 
 
 def _compare_type(context, inspected, column, found, wanted) -> bool:
@@ -53,10 +52,9 @@ async def test_indexes_are_those_of_the_tables(database):
             for index in inspector.get_indexes(table)
         }
 
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(names) == {
-            index.name for table in tables.metadata.tables.values() for index in table.indexes
-        }
+    assert await database.read(names) == {
+        index.name for table in tables.metadata.tables.values() for index in table.indexes
+    }
 
 
 def test_the_head_is_alembics_head():
