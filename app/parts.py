@@ -14,7 +14,8 @@ from app.images import ImageReader, ImageWorkers
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
 from app.providers.registry import ProviderRegistry
-from app.settings import Settings, config_dir
+from app.settings import Settings
+from app.settings_sources import config_dir
 from app.storage import (
     Database,
     DomainRepository,
@@ -97,7 +98,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     )
     classification = ClassificationService(
         domains=domains,
-        reader=ImageReader(egress, max_bytes=settings.max_upload),
+        reader=ImageReader(egress, workers, max_bytes=settings.max_upload),
         workers=workers,
         dispatcher=dispatcher,
         results=results,

@@ -9,7 +9,6 @@ joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` i
 import ipaddress
 import os
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import ConfigurationError
-from app.settings_sources import Group, VariableSource, YamlSource, complaint, variables
+from app.settings_sources import Group, VariableSource, YamlSource, complaint, config_dir, variables
 from app.yaml_file import YamlFile
 
 
@@ -275,15 +274,6 @@ def load_settings(**overrides: Any) -> Settings:
             complaint(Settings, item["loc"], item["msg"], yaml_file) for item in error.errors()
         ]
         raise ConfigurationError("\n".join(lines)) from None
-
-
-def config_dir() -> Path:
-    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package."""
-    named = os.environ.get("CONFIG_DIR")
-    if named:
-        return Path(named)
-    here = Path("config")
-    return here if here.is_dir() else Path(__file__).parent / "default_config"
 
 
 def is_loopback(host: str) -> bool:

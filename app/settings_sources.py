@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
@@ -19,6 +20,15 @@ Variables = Mapping[str, str | None]
 
 class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def config_dir() -> Path:
+    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package."""
+    named = os.environ.get("CONFIG_DIR")
+    if named:
+        return Path(named)
+    here = Path("config")
+    return here if here.is_dir() else Path(__file__).parent / "default_config"
 
 
 def variable(path: tuple[str, ...]) -> str:

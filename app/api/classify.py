@@ -1,5 +1,6 @@
 """`POST /classify`: which class does this picture show?"""
 
+import asyncio
 import json
 import re
 from typing import Annotated, Any, TypeVar
@@ -157,7 +158,9 @@ async def _read_question(request: Request, caller: str) -> Question:
     if kind == "multipart/form-data":
         upload, body = await _read_form(request)
     elif kind == "application/json" or kind.endswith("+json"):
-        upload, body = None, _validated(ClassifyJson, _parsed_json(await request.body(), "body"))
+        # A picture as base64 takes longer to parse than the event loop may be held up.
+        data = await asyncio.to_thread(_parsed_json, await request.body(), "body")
+        upload, body = None, _validated(ClassifyJson, data)
     else:
         raise UnsupportedContentType("Send multipart/form-data or application/json.")
     if body.callback_url is not None:

@@ -1,6 +1,7 @@
 """From a question to a stored result."""
 
 from app.classification.once import Once
-from app.classification.service import ClassificationService, Question, check_label
+from app.classification.question import Question, check_label
+from app.classification.service import ClassificationService
 
 __all__ = ["ClassificationService", "Once", "Question", "check_label"]

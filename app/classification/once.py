@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 
-from app.classification.service import ClassificationService, Question
+from app.classification.question import Question
+from app.classification.service import ClassificationService
 from app.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ResultNotFound
 from app.identifiers import RESULT, new_id
 from app.images import Base64Text, Upload, Url

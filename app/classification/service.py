@@ -1,28 +1,19 @@
 """One picture, from its source to its stored result."""
 
 import asyncio
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from app.classification.verdict import verdict
+from app.classification import record
+from app.classification.question import Question, check_label
+from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
-from app.errors import (
-    ClassifierError,
-    InternalError,
-    Interrupted,
-    LabelNotInDomain,
-    Overloaded,
-)
+from app.errors import ClassifierError, InternalError, Interrupted, Overloaded
 from app.identifiers import RESULT, new_id
-from app.images import ImageReader, ImageSource, ImageWorkers, PreparedImage, Url, prepare
+from app.images import ImageReader, ImageWorkers, PreparedImage, Url, prepare
 from app.providers.base import ProviderAnswer
-from app.storage import Failure, ImageFacts, Result, ResultRepository, Timings, Usage
+from app.storage import Result, ResultRepository
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent
 
@@ -30,52 +21,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 MAX_PENDING = 1_000
 """Accepted pictures that may wait in memory at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a caller wants to know.
-
-    Attributes:
-        provider: who shall answer; None: as the domain or the settings say.
-        expected: the true class where it is known.
-    """
-
-    source: ImageSource
-    domain: str
-    caller: str
-    provider: str | None = None
-    expected: str | None = None
-    metadata: dict[str, Any] | None = None
-    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """Seconds by stage, since it was made."""
-
-    metrics: Metrics
-    began: float = field(default_factory=time.perf_counter)
-    stages: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.note(stage, time.perf_counter() - began)
-
-    def note(self, stage: str, seconds: float) -> None:
-        self.stages[stage] = seconds
-        self.metrics.stage(stage, seconds)
-
-    def timings(self) -> Timings:
-        shown = {
-            name: self.stages.get(name, 0.0) for name in ("fetch", "prepare", "wait", "provider")
-        }
-        shown["total"] = time.perf_counter() - self.began
-        return Timings(**{name: round(seconds * 1000, 2) for name, seconds in shown.items()})
 
 
 class ClassificationService:
@@ -120,7 +65,7 @@ class ClassificationService:
         image = None
         if not isinstance(question.source, Url):
             image = await self._picture(question, domain, stopwatch)
-        pending = Result(**_asked(result_id, question, domain), status="pending")
+        pending = record.pending(result_id, question, domain)
         await self._results.insert(pending)
         self._start(result_id, self._finish(pending, question, domain, image, stopwatch))
         return pending
@@ -179,12 +124,12 @@ class ClassificationService:
             image = image or await self._picture(question, domain, stopwatch)
             result, _ = await self._answer(pending.id, question, domain, image, stopwatch)
         except asyncio.CancelledError:
-            result = _failed(pending, _interrupted())
+            result = record.failed(pending, _interrupted())
         except ClassifierError as error:
-            result = _failed(pending, error)
+            result = record.failed(pending, error)
         except Exception:
             log.exception("an accepted picture met an unexpected error", result_id=pending.id)
-            result = _failed(pending, InternalError("The service made a mistake."))
+            result = record.failed(pending, InternalError("The service made a mistake."))
         with stopwatch.time("store"):
             await self._results.complete(result)
         return result
@@ -207,29 +152,23 @@ class ClassificationService:
     ) -> tuple[Result, ClassifierError | None]:
         """The result, and the error when it is a failed one."""
         spent = Spent()
-        answer: ProviderAnswer | None = None
-        error: ClassifierError | None = None
+        outcome: ProviderAnswer | ClassifierError
         try:
             names = self._chain(question, domain)
-            answer = await self._dispatcher.ask(names, image, domain, spent)
+            outcome = await self._dispatcher.ask(names, image, domain, spent)
         except ClassifierError as caught:
             if spent.calls == 0:
                 raise
-            error = caught
+            outcome = caught
         except asyncio.CancelledError:
             # The service is going down. What a call may have cost must not be forgotten.
-            error = _interrupted()
+            outcome = _interrupted()
         stopwatch.note("wait", spent.wait_s)
         stopwatch.note("provider", spent.provider_s)
-        outcome: dict[str, Any] = {"status": "failed", "error": error and Failure.of(error)}
-        if answer is not None:
-            outcome = _answered(answer, domain)
-        result = Result(
-            **_asked(result_id, question, domain),
-            **{**_provenance(image, spent, stopwatch), **outcome},
-        )
+        facts = record.provenance(image, spent, stopwatch)
+        result = record.completed(result_id, question, domain, facts, outcome)
         self._metrics.result(domain=domain.name, status=result.status)
-        return result, error
+        return result, outcome if isinstance(outcome, ClassifierError) else None
 
     def _chain(self, question: Question, domain: Domain) -> tuple[str, ...]:
         if question.provider:
@@ -237,70 +176,5 @@ class ClassificationService:
         return domain.providers or (self._default_provider,)
 
 
-def check_label(label: str | None, domain: Domain) -> None:
-    """Raises LabelNotInDomain, naming the classes there are."""
-    if label is not None and label not in domain.labels:
-        raise LabelNotInDomain(f"{label[:100]!r} is none of {', '.join(domain.labels)}.")
-
-
-def _asked(result_id: str, question: Question, domain: Domain) -> dict[str, Any]:
-    """What is known before there is an answer."""
-    return {
-        "id": result_id,
-        "domain": domain.name,
-        "domain_version": domain.version,
-        "expected": question.expected,
-        "metadata": question.metadata,
-        "caller": question.caller,
-        "created_at": question.asked_at,
-    }
-
-
 def _interrupted() -> Interrupted:
     return Interrupted("The service stopped before the answer came.")
-
-
-def _failed(pending: Result, error: ClassifierError) -> Result:
-    return pending.model_copy(
-        update={"status": "failed", "error": Failure.of(error), "completed_at": datetime.now(UTC)}
-    )
-
-
-def _provenance(image: PreparedImage, spent: Spent, stopwatch: Stopwatch) -> dict[str, Any]:
-    """What is known whether or not there is an answer."""
-    capabilities = spent.capabilities
-    return {
-        "provider": spent.provider,
-        "model": capabilities.model if capabilities else None,
-        "deployment": capabilities.deployment if capabilities else None,
-        "image": ImageFacts(
-            sha256=image.sha256,
-            format=image.format,
-            width=image.width,
-            height=image.height,
-            bytes=image.bytes,
-            warnings=list(image.warnings),
-        ),
-        "usage": Usage(
-            prompt_tokens=spent.usage.prompt,
-            completion_tokens=spent.usage.completion,
-            cost_usd=spent.usage.cost_usd,
-        ),
-        "timings_ms": stopwatch.timings(),
-        "completed_at": datetime.now(UTC),
-    }
-
-
-def _answered(answer: ProviderAnswer, domain: Domain) -> dict[str, Any]:
-    judged = verdict(answer, domain)
-    return {
-        "status": judged.status,
-        "review_reasons": list(judged.reasons),
-        "predicted_class": answer.label,
-        "confidence": round(judged.confidence, 6),
-        "probabilities": {label: round(p, 6) for label, p in answer.probabilities.items()},
-        "confidence_source": answer.confidence_source,
-        "model": answer.model,
-        "deployment": answer.deployment,
-        "provider_request_id": answer.request_id,
-    }

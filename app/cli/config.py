@@ -12,7 +12,8 @@ from app.egress import Allowance
 from app.errors import ConfigurationError
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
 from app.providers.registry import provider_names
-from app.settings import Settings, config_dir
+from app.settings import Settings
+from app.settings_sources import config_dir
 
 T = TypeVar("T")
 

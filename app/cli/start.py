@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from app.settings import Settings, config_dir, load_settings
+from app.settings import Settings, load_settings
+from app.settings_sources import config_dir
 from app.telemetry.logging import configure_logging, read_logging_config
 
 

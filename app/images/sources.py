@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.egress import EgressClient
 from app.errors import InvalidRequest, UploadTooLarge, UrlTooLarge
+from app.images.workers import ImageWorkers
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+(;[a-z0-9=.+-]+)*;base64,", re.IGNORECASE)
 
@@ -34,8 +35,9 @@ ImageSource = Upload | Base64Text | Url
 class ImageReader:
     """Brings the bytes, at most `max_bytes` of them."""
 
-    def __init__(self, egress: EgressClient, *, max_bytes: int) -> None:
+    def __init__(self, egress: EgressClient, workers: ImageWorkers, *, max_bytes: int) -> None:
         self._egress = egress
+        self._workers = workers
         self._max_bytes = max_bytes
 
     async def read(self, source: ImageSource) -> bytes:
@@ -44,7 +46,7 @@ class ImageReader:
             case Upload(data):
                 return self._bounded(data)
             case Base64Text(text):
-                return self._bounded(decode_base64(text))
+                return self._bounded(await self._workers.run(decode_base64, text))
             case Url(url):
                 return await self._fetch(url)
 

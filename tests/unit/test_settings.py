@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.settings import ApiKey, Settings, config_dir, is_loopback, load_settings
-from app.settings_sources import leaves, variable
+from app.settings import ApiKey, Settings, is_loopback, load_settings
+from app.settings_sources import config_dir, leaves, variable
 from tests.conftest import ROOT
 
 DIGEST = "ab" * 32

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
-from app.settings import config_dir
+from app.settings_sources import config_dir
 from app.usage import TokenUsage
 
 

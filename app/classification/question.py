@@ -1,0 +1,33 @@
+"""What a caller wants to know."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from app.domains import Domain
+from app.errors import LabelNotInDomain
+from app.images import ImageSource
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller wants to know.
+
+    Attributes:
+        provider: who shall answer; None: as the domain or the settings say.
+        expected: the true class where it is known.
+    """
+
+    source: ImageSource
+    domain: str
+    caller: str
+    provider: str | None = None
+    expected: str | None = None
+    metadata: dict[str, Any] | None = None
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def check_label(label: str | None, domain: Domain) -> None:
+    """Raises LabelNotInDomain, naming the classes there are."""
+    if label is not None and label not in domain.labels:
+        raise LabelNotInDomain(f"{label[:100]!r} is none of {', '.join(domain.labels)}.")
