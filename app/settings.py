@@ -199,10 +199,11 @@ class Settings(BaseSettings):
         None, ge=1, description="Calls to the provider per minute; wins over `api.rate_limit`."
     )
     image_workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=lambda: (os.cpu_count() or 1) + 1,
         ge=1,
         le=256,
-        description="Threads for decoding pictures and for the local model. Default: one a core.",
+        description="Threads for decoding pictures and for the local model. Default: one more than "
+        "cores, so that none idles while a thread hands over.",
     )
     drain_delay: float = Field(
         1.0,

@@ -160,6 +160,8 @@ async def _read_question(request: Request, caller: str) -> Question:
     elif kind == "application/json" or kind.endswith("+json"):
         # A picture as base64 takes longer to parse than the event loop may be held up.
         data = await asyncio.to_thread(_parsed_json, await request.body(), "body")
+        if isinstance(data, dict) and len(data) > MAX_FIELDS:
+            raise InvalidRequest(f"body: has more than {MAX_FIELDS} keys.")
         upload, body = None, _validated(ClassifyJson, data)
     else:
         raise UnsupportedContentType("Send multipart/form-data or application/json.")

@@ -6,6 +6,7 @@ import time
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import BODY_TOO_LARGE, problem_response
@@ -17,6 +18,9 @@ log = structlog.stdlib.get_logger("app.access")
 
 HEADER = "x-request-id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+SMALL_BODY = 256_000
+"""Bytes: a domain of 500 described classes is half of it."""
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -47,6 +51,9 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                # Nobody is there to be answered; 499 is what proxies write then.
+                status = status or 499
             except Exception:
                 log.exception("unexpected error")
                 if status is not None:
@@ -75,15 +82,19 @@ class BodyLimit:
     """A problem for a body that says it is too large, at once, and for one that turns out to be."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app = RequestBodyLimitMiddleware(app, max_bytes)
-        self._max_bytes = max_bytes
+        """`max_bytes` is for /classify; other routes take no pictures."""
+        self._limits = {
+            True: (max_bytes, RequestBodyLimitMiddleware(app, max_bytes)),
+            False: (SMALL_BODY, RequestBodyLimitMiddleware(app, SMALL_BODY)),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
-        if declared.isdecimal() and int(declared) > self._max_bytes:
+        max_bytes, app = self._limits[scope.get("path") == "/classify"]
+        if declared.isdecimal() and int(declared) > max_bytes:
             response = problem_response(
                 UploadTooLarge(BODY_TOO_LARGE), scope["path"], {"Connection": "close"}
             )
             await response(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        await app(scope, receive, send)

@@ -42,6 +42,7 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.UrlTooLarge: Problem(422, "What the URL holds is too large"),
     errors.ProviderUnknown: Problem(422, "No such provider"),
     errors.ProviderCannotServeDomain: Problem(422, "The provider can't serve this domain"),
+    errors.ProviderError: Problem(502, "The provider fails"),
     errors.ProviderUnavailable: Problem(502, "The provider does not answer"),
     errors.ProviderTimeout: Problem(504, "The provider does not answer in time"),
     errors.ProviderRateLimited: Problem(503, "The provider's quota is spent"),
@@ -58,6 +59,9 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
 
 BODY_TOO_LARGE = "The body is larger than the service takes."
 
+MAX_COMPLAINTS = 20
+"""Places that a problem names at most."""
+
 RETRY_AFTER_S = 5
 """Told with every 503 and 409 that names no time of its own."""
 
@@ -65,9 +69,11 @@ RETRY_AFTER_S = 5
 def problem_response(
     error: errors.ClassifierError, instance: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    problem = PROBLEMS[type(error)]
+    # A plug-in's own subclass is told as the nearest kind that is documented.
+    kind = next(each for each in type(error).__mro__ if each in PROBLEMS)
+    problem = PROBLEMS[kind]
     body: dict[str, Any] = {
-        "type": f"/problems/{error.slug()}",
+        "type": f"/problems/{kind.slug()}",
         "title": problem.title,
         "status": problem.status,
         "detail": str(error),
@@ -109,8 +115,7 @@ def install(app: FastAPI) -> None:
         }
         return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
 
-    for kind in PROBLEMS:
-        app.add_exception_handler(kind, of_domain)
+    app.add_exception_handler(errors.ClassifierError, of_domain)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(HTTPException, of_http)
 
@@ -122,7 +127,7 @@ def invalid_request(complaints: Any) -> errors.InvalidRequest:
             "field": ".".join(str(part) for part in item["loc"]),
             "detail": item["msg"].removeprefix("Value error, "),
         }
-        for item in complaints
+        for item in complaints[:MAX_COMPLAINTS]
     ]
     where = "; ".join(f"{each['field']}: {each['detail']}" for each in fields[:3])
     return errors.InvalidRequest(where or "The request is not valid.", fields=fields)

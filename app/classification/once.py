@@ -45,7 +45,7 @@ class Once:
             return await self.answer(key, question, answer)
         try:
             return await answer(mine.result_id)
-        except BaseException:
+        except Exception:
             await self._keys.release(question.caller, key, mine)
             raise
 

@@ -1,6 +1,7 @@
 """One picture, from its source to its stored result."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -11,7 +12,7 @@ from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
 from app.errors import ClassifierError, InternalError, Interrupted, Overloaded
 from app.identifiers import RESULT, new_id
-from app.images import ImageReader, ImageWorkers, PreparedImage, Url, prepare
+from app.images import ImageReader, ImageWorkers, PreparedImage, Upload, Url, prepare
 from app.providers.base import ProviderAnswer
 from app.storage import Result, ResultRepository
 from app.telemetry.metrics import Metrics
@@ -45,6 +46,7 @@ class ClassificationService:
         self._metrics = metrics
         self._default_provider = default_provider
         self._running: dict[str, asyncio.Task[Result]] = {}
+        self._accepting = 0
 
     async def classify(self, question: Question, *, result_id: str | None = None) -> Result:
         """The stored result. Raises what the stages raise; a ProviderError names its row."""
@@ -59,15 +61,21 @@ class ClassificationService:
         picture is raised here."""
         result_id = result_id or new_id(RESULT, question.asked_at)
         domain = self._checked_domain(question)
-        if len(self._running) >= MAX_PENDING:
+        if len(self._running) + self._accepting >= MAX_PENDING:
             raise Overloaded("Too many accepted pictures wait for their answer.")
-        stopwatch = Stopwatch(self._metrics)
-        image = None
-        if not isinstance(question.source, Url):
-            image = await self._picture(question, domain, stopwatch)
-        pending = record.pending(result_id, question, domain)
-        await self._results.insert(pending)
-        self._start(result_id, self._finish(pending, question, domain, image, stopwatch))
+        self._accepting += 1
+        try:
+            stopwatch = Stopwatch(self._metrics)
+            image = None
+            if not isinstance(question.source, Url):
+                image = await self._picture(question, domain, stopwatch)
+                # A thousand that wait hold small pixels, not the uploads.
+                question = replace(question, source=Upload(b""))
+            pending = record.pending(result_id, question, domain)
+            await self._results.insert(pending)
+            self._start(result_id, self._finish(pending, question, domain, image, stopwatch))
+        finally:
+            self._accepting -= 1
         return pending
 
     async def wait_for(self, result_id: str, *, seconds: float) -> None:

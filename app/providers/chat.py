@@ -99,7 +99,7 @@ class ChatModel:
                 if answer is None:
                     continue
                 billed += self._priced(answer)
-                if self._learns_from(answer):
+                if self._learns_from(answer, question):
                     continue
                 return self._read(answer, question, billed, request_id)
             except ProviderError as error:
@@ -122,12 +122,15 @@ class ChatModel:
         reasons = self._may_reason or self._effort not in (None, "none")
         return REASONING_TOKENS if reasons else ANSWER_TOKENS
 
+    @property
+    def _spelling(self) -> str:
+        return self._max_tokens_parameter or self._family.max_tokens_parameter
+
     def _parameters(self, question: ChatQuestion) -> dict[str, Any]:
-        spelling = self._max_tokens_parameter or self._family.max_tokens_parameter
         parameters: dict[str, Any] = {
             "model": self._deployment,
             "response_format": question.response_format,
-            spelling: self._completion_cap,
+            self._spelling: self._completion_cap,
         }
         if self._effort:
             parameters["reasoning_effort"] = self._effort
@@ -163,6 +166,8 @@ class ChatModel:
         if refused not in parameters:
             return False
         if refused in ("max_tokens", "max_completion_tokens"):
+            if self._spelling != refused:
+                return True  # a call that ran beside this one has learned it
             if self._max_tokens_parameter == "max_completion_tokens":
                 return False
             self._max_tokens_parameter = (
@@ -175,7 +180,7 @@ class ChatModel:
         log.info("the model refuses a parameter", deployment=self._deployment, parameter=refused)
         return True
 
-    def _learns_from(self, answer: ChatAnswer) -> bool:
+    def _learns_from(self, answer: ChatAnswer, question: ChatQuestion) -> bool:
         """Take what the answer tells of the model; whether it has to be asked again for that."""
         if self._model is None and answer.model:
             self._model = answer.model
@@ -187,9 +192,7 @@ class ChatModel:
             # It reasons, and the cap of a short answer cut it off.
             self._may_reason = True
             return True
-        if self._gives_logprobs and choice.finish_reason == "stop" and choice.tokens is None:
-            if choice.message.refusal:
-                return False
+        if not question.stated and _tells_no_distribution(choice, question):
             self._dropped.add("logprobs")
             log.info("the model gives no logprobs", deployment=self._deployment)
             return True
@@ -226,6 +229,16 @@ class ChatModel:
             request_id=request_id,
             usage=billed,
         )
+
+
+def _tells_no_distribution(choice: Choice, question: ChatQuestion) -> bool:
+    """Whether a good answer lacks only its probabilities."""
+    try:
+        _check_finished(choice)
+        question.parse(choice.message.content)
+    except ProviderError:
+        return False
+    return read_distribution(choice.tokens or (), tuple(question.labels), field=FIELD) is None
 
 
 def _stated(question: ChatQuestion, code: str, percent: int) -> dict[str, float]:

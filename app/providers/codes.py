@@ -64,6 +64,10 @@ def read_distribution(
 def _distribution(
     text: bytes, start: int, position: int, token: Token, codes: Sequence[str]
 ) -> Distribution | None:
+    chosen = (text[:position] + token.text)[start:].partition(b'"')
+    if sum(_may_become(chosen[0], c.encode(), closed=bool(chosen[1])) for c in codes) > 1:
+        # This tokenizer cuts codes into pieces: the first piece tells too little.
+        return None
     mass = dict.fromkeys(codes, 0.0)
     for alternative, logprob in token.alternatives:
         continued = text[:position] + alternative

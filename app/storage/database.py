@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+import structlog
 from filelock import FileLock, Timeout
 from sqlalchemy.pool import StaticPool
 
 from app.errors import ConfigurationError, StorageUnavailable
+
+log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
 Unit = Callable[[sa.Connection], T]
@@ -69,6 +72,8 @@ class Database:
                 f"{self.url.database} is in use by another running service: stop that one, or give "
                 "this one a DATABASE_URL of its own"
             ) from None
+        except OSError as error:
+            raise ConfigurationError(f"{self.url.database}.lock: {error.strerror}") from error
         self._lock = lock
 
     async def read(self, unit: Unit[T]) -> T:
@@ -121,9 +126,12 @@ class Database:
         """What each unit returned or raised, in a thread."""
         try:
             return [(answer, None) for answer in self._commit(units)]
+        except sa.exc.OperationalError as error:
+            # Locked or full for one is locked or full for all: they must not wait in turn.
+            return [(None, _ours(error, "written"))] * len(units)
         except Exception as error:
             if len(units) == 1:
-                return [(None, _ours(error, "written"))]
+                return [(None, error)]
         # One unit failed, and took the others' transaction with it: each on its own.
         return [outcome for unit in units for outcome in self._outcomes([unit])]
 
@@ -139,9 +147,8 @@ class Database:
             raise _ours(error, "read") from error
 
 
-def _ours(error: Exception, what: str) -> Exception:
-    if not isinstance(error, sa.exc.OperationalError):
-        return error
+def _ours(error: sa.exc.OperationalError, what: str) -> StorageUnavailable:
+    log.error("the database fails", reason=str(error.orig))
     unavailable = StorageUnavailable(f"The database can't be {what}.")
     unavailable.__cause__ = error
     return unavailable
@@ -177,6 +184,7 @@ def _engine(url: sa.URL) -> sa.Engine:
         poolclass=sa.QueuePool if url.database else StaticPool,
         # Reads begin no transaction and writes end theirs: nothing is left to roll back.
         pool_reset_on_return=None,
+        hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
     )
 

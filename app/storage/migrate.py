@@ -38,6 +38,11 @@ def _upgrade(connection: sa.Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
+    # Without it SQLite would commit every statement, and a crash leave half a schema; and another
+    # process may have been first.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if _revision(connection) == HEAD:
+        return
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

@@ -162,11 +162,13 @@ class Dispatcher:
         timeout: float,
         spent: Spent,
     ) -> ProviderAnswer:
+        before = (spent.provider, spent.capabilities)
         spent.provider = provider.name
         spent.calls += 1
         self._metrics.call_started(provider.name)
         began = self._clock()
         usage = TokenUsage()
+        refused = False
         try:
             async with asyncio.timeout(timeout):
                 answer = await provider.classify(image, domain, timeout=timeout)
@@ -175,7 +177,9 @@ class Dispatcher:
             self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
             raise ProviderTimeout(f"No answer within {timeout:.1f} s.") from None
         except ProviderCannotServeDomain:
+            # It was not asked: what is told of the row stays what the one before it left.
             spent.calls -= 1
+            refused = True
             raise
         except ProviderError as error:
             usage = error.usage
@@ -185,6 +189,8 @@ class Dispatcher:
             spent.provider_s += self._clock() - began
             self._metrics.call_finished(provider.name)
             self._book(provider, domain, usage, spent)
+            if refused:
+                spent.provider, spent.capabilities = before
         self._health.provider_answered()
         return answer
 
