@@ -485,3 +485,19 @@ class TestWithKeys:
         answer = await client.get(path)
 
         assert answer.status_code == 200
+
+
+async def test_a_large_body_is_taken_where_pictures_go_only(client):
+    """Elsewhere parsing it would hold up everybody, before it is known who asks."""
+    told = await client.put("/domains/x", content=b"[" + b"[]," * 200_000 + b"[]]")
+
+    assert told.status_code == 413
+    assert told.json()["type"] == "/problems/upload-too-large"
+
+
+async def test_thousands_of_wrong_keys_are_not_told_one_by_one(client):
+    """The answer stays small, whatever is sent."""
+    told = await client.post("/classify", json={f"key{n}": n for n in range(5_000)})
+
+    assert told.status_code == 422
+    assert len(told.content) < 5_000

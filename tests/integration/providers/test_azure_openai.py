@@ -1,5 +1,6 @@
 """Azure OpenAI through the real SDK, its answers played at the HTTP layer."""
 
+import asyncio
 import base64
 import io
 import re
@@ -13,6 +14,8 @@ import respx
 from PIL import Image
 
 from app.api.problems import PROBLEMS
+from app.classification import Question
+from app.images import Upload
 from app.main import create_app
 from app.parts import build_parts
 from app.settings import load_settings
@@ -364,3 +367,31 @@ async def test_a_wait_that_does_not_fit_is_told_to_the_caller(answer, played):
 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "86400"
+
+
+async def test_first_calls_at_the_same_time_all_learn_what_the_model_lacks(picture, played):
+    """None of them fails because another one learned it first."""
+
+    async def silent(request):
+        await asyncio.sleep(0.05)
+        body = azure.sent(type("Call", (), {"request": request}))
+        properties = body["response_format"]["json_schema"]["schema"]["properties"]
+        text = '{"label":"B","confidence":70}' if "confidence" in properties else '{"label":"B"}'
+        return httpx.Response(200, json=azure.completion(text))
+
+    played.post(V1).mock(side_effect=silent)
+    settings = load_settings(
+        database_url="sqlite://",
+        azure_openai={"endpoint": ENDPOINT, "api_key": "azure-secret", "deployment": "eyes"},
+        api={"max_retries": 0},
+    )
+
+    async with build_parts(settings) as parts:
+        results = await asyncio.gather(
+            *(
+                parts.classification.classify(Question(Upload(picture), "flowers", "test"))
+                for _ in range(4)
+            )
+        )
+
+    assert {each.confidence_source for each in results} == {"stated"}

@@ -71,6 +71,14 @@ def test_no_place_or_no_code_is_no_distribution():
     assert read_distribution([], ["A", "B"], field="label") is None
 
 
+def test_a_tokenizer_that_cuts_codes_into_pieces_tells_no_distribution():
+    """The first digit of `042` is that of a hundred others: better none than a wrong one."""
+    shares = [(b"0", math.log(0.98)), (b"1", math.log(0.01))]
+    tokens = [certain('{"label":"'), Token(b"0", shares), certain("4"), certain('2"}')]
+
+    assert read_distribution(tokens, codes(100), field="label") is None
+
+
 @given(st.integers(2, 500))
 def test_codes_are_distinct_and_none_begins_another(count):
     """Else the first token would not tell them apart."""
