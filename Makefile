@@ -3,9 +3,9 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-IMAGES ?= ../shared/images
+IMAGES ?= examples/images
 
-.PHONY: run test check format lock test-deps bench-classify docs image clean
+.PHONY: run test check format lock test-deps benchmark docs image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -29,6 +29,9 @@ lock: .venv/development       ## resolve the dependencies anew, hashed, for ever
 	$(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-header \
 		--python-version 3.11 -c requirements.txt --group dev pyproject.toml \
 		-o requirements-dev.txt
+
+benchmark: .venv/development  ## the whole service beside a bare route; IMAGES=FOLDER of photographs
+	$(BIN)/python -m benchmarks.classify --photographs $(IMAGES)
 
 test-deps:                    ## what tests need beyond Python, through apt
 	@command -v chromium >/dev/null || { \
