@@ -1,5 +1,6 @@
 """`config check`: whether the service would start."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -9,11 +10,14 @@ from rich.console import Console
 from app.cli.start import start
 from app.domains import Domain, read_domains
 from app.egress import Allowance
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, ProviderUnknown
+from app.images import ImageWorkers
+from app.providers.base import ProviderContext
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
-from app.providers.registry import provider_names
+from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.settings_sources import config_dir
+from app.storage import parse_url
 
 T = TypeVar("T")
 
@@ -37,7 +41,10 @@ def check() -> None:
     models = attempt(lambda: ModelTable.read(config_dir() / "models.yaml"))
     if settings:
         attempt(lambda: Allowance.parse(settings.egress_allow))
-    complaints += _unknown_providers(settings, domains or {})
+        attempt(lambda: parse_url(settings.database_url))
+    complaints += _unknown_providers(domains or {})
+    if settings and models:
+        attempt(lambda: asyncio.run(_build_provider(settings, models)))
     if complaints or settings is None or models is None:
         raise ConfigurationError("\n".join(complaints))
 
@@ -52,10 +59,21 @@ def check() -> None:
     console.print(f"domains: {', '.join(sorted(domains or ()))}", markup=False)
 
 
-def _unknown_providers(settings: Settings | None, domains: dict[str, Domain]) -> Iterator[str]:
+async def _build_provider(settings: Settings, models: ModelTable) -> None:
+    """As at a start; nobody is asked. Raises ConfigurationError."""
+    workers = ImageWorkers(1)
+    registry = ProviderRegistry(ProviderContext(settings, models, workers))
+    try:
+        await registry.get(settings.provider_name)
+    except ProviderUnknown as error:
+        raise ConfigurationError(f"PROVIDER: {error}") from error
+    finally:
+        await registry.aclose()
+        workers.close()
+
+
+def _unknown_providers(domains: dict[str, Domain]) -> Iterator[str]:
     known = provider_names()
-    if settings and settings.provider_name not in known:
-        yield f"settings: PROVIDER: {settings.provider_name!r} is none of {', '.join(known)}"
     for domain in domains.values():
         for name in domain.providers:
             if name not in known:

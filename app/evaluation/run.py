@@ -27,16 +27,16 @@ async def judge_all(
 
     async def one(path: Path, expected: str) -> Judged:
         began = time.perf_counter()
-        question = Question(
-            source=Upload(await asyncio.to_thread(path.read_bytes)),
-            domain=domain,
-            caller=CALLER,
-            provider=provider,
-            expected=None if expected == NONE else expected,
-        )
         try:
+            question = Question(
+                source=Upload(await asyncio.to_thread(path.read_bytes)),
+                domain=domain,
+                caller=CALLER,
+                provider=provider,
+                expected=None if expected == NONE else expected,
+            )
             result = await service.classify(question)
-        except ClassifierError as error:
+        except (ClassifierError, OSError) as error:
             seconds = time.perf_counter() - began
             return Judged(str(path), expected, None, 0.0, seconds, error=str(error))
         return Judged(

@@ -1,6 +1,6 @@
 """What is kept: results, domains, idempotency keys."""
 
-from app.storage.database import Database
+from app.storage.database import Database, parse_url
 from app.storage.domains import DomainRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.migrate import migrate
@@ -27,4 +27,5 @@ __all__ = [
     "Timings",
     "Usage",
     "migrate",
+    "parse_url",
 ]

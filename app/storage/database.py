@@ -42,7 +42,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """`sqlite://` is in memory. Raises ConfigurationError for what is no SQLite URL."""
-        self.url = _parse(url)
+        self.url = parse_url(url)
         self.engine = _engine(self.url)
         self._lock: FileLock | None = None
         self._waiting: list[_Pending] = []
@@ -160,7 +160,8 @@ def _seen(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
-def _parse(url: str) -> sa.URL:
+def parse_url(url: str) -> sa.URL:
+    """Raises ConfigurationError for what this service can't use."""
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:

@@ -90,7 +90,9 @@ def test_a_picture_that_fails_does_not_stop_the_others(run, tmp_path):
         (["evaluate", "absent", "--domain", "flowers"], {}, 1, "not a folder"),
         (["keys", "new", "two words"], {}, 1, "letters, digits"),
         (["config", "check"], {"PORT": "x"}, 2, "environment: PORT"),
-        (["config", "check"], {"PROVIDER": "acme"}, 2, "'acme' is none of"),
+        (["config", "check"], {"PROVIDER": "acme"}, 2, "There is no provider 'acme'"),
+        (["config", "check"], {"PROVIDER": "openai_compatible"}, 2, "set OPENAI_MODEL"),
+        (["config", "check"], {"DATABASE_URL": "postgresql://db"}, 2, "is not supported"),
         (["classify"], {}, 2, "Missing argument"),
     ],
 )
