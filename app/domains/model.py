@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -107,7 +106,3 @@ class Domain(DomainSpec):
         )
         text = json.dumps(asked, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def is_domain_name(name: str) -> bool:
-    return re.fullmatch(NAME_PATTERN, name) is not None

@@ -7,10 +7,10 @@ import openai
 import structlog
 
 from app.domains import Domain
-from app.errors import ContentFiltered, ProviderAnswerInvalid, ProviderError, ProviderRefused
+from app.errors import ProviderAnswerInvalid, ProviderError, ProviderRefused
 from app.images import ImageWorkers, PreparedImage
 from app.providers.base import Capabilities, Example, ProviderAnswer
-from app.providers.chat_answer import ChatAnswer, Choice, filtered_categories
+from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
 from app.providers.codes import read_distribution
 from app.providers.openai_errors import provider_error
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
@@ -251,11 +251,7 @@ def _stated(question: ChatQuestion, code: str, percent: int) -> dict[str, float]
 def _check_finished(choice: Choice) -> None:
     """Raises ContentFiltered, ProviderRefused, ProviderAnswerInvalid."""
     if choice.finish_reason == "content_filter":
-        categories = filtered_categories(choice.content_filter_results)
-        named = f": {', '.join(categories)}" if categories else ""
-        raise ContentFiltered(
-            f"The provider's content filter stopped the answer{named}.", categories=categories
-        )
+        raise content_filtered("stopped the answer", choice.content_filter_results)
     if choice.message.refusal:
         raise ProviderRefused("The model declines to say what the picture shows.")
     if choice.finish_reason == "length":

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import ProviderAnswerInvalid
+from app.errors import ContentFiltered, ProviderAnswerInvalid
 from app.providers.codes import Token
 from app.usage import TokenUsage
 
@@ -97,8 +97,14 @@ class ChatAnswer(_Lenient):
         )
 
 
-def filtered_categories(results: Any) -> tuple[str, ...]:
-    """Which of a content filter's categories fired."""
+def content_filtered(what: str, results: Any) -> ContentFiltered:
+    """The error for a content filter that `what` it did, with the categories that fired."""
+    categories = _fired(results)
+    named = f": {', '.join(categories)}" if categories else ""
+    return ContentFiltered(f"The provider's content filter {what}{named}.", categories=categories)
+
+
+def _fired(results: Any) -> tuple[str, ...]:
     if not isinstance(results, dict):
         return ()
     return tuple(

@@ -9,14 +9,13 @@ from typing import Any
 import openai
 
 from app.errors import (
-    ContentFiltered,
     ProviderError,
     ProviderRateLimited,
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
 )
-from app.providers.chat_answer import filtered_categories
+from app.providers.chat_answer import content_filtered
 
 
 def provider_error(error: openai.OpenAIError) -> ProviderError:
@@ -40,11 +39,7 @@ def _of_status(error: openai.APIStatusError) -> ProviderError:
             "The provider's quota is spent.", retry_after_s=retry_after_s(error.response.headers)
         )
     if error.code == "content_filter":
-        categories = filtered_categories(_filter_results(error.body))
-        named = f": {', '.join(categories)}" if categories else ""
-        return ContentFiltered(
-            f"The provider's content filter refuses this picture{named}.", categories=categories
-        )
+        return content_filtered("refuses this picture", _filter_results(error.body))
     if status == 408:
         return ProviderTimeout("The provider gave up on the call.")
     if status == 409 or status >= 500:

@@ -15,9 +15,6 @@ from app.images import PreparedImage
 from app.providers.base import Example
 from app.providers.codes import codes
 
-PROMPT_VERSION = "1"
-"""Changes when the words around a domain's template change."""
-
 FIELD = "label"
 NONE_OF_THESE = "none of these"
 

@@ -15,6 +15,7 @@ from app.parts import build_parts
 from app.settings import Settings
 from tests.conftest import PHOTOGRAPHS
 from tests.integration.providers import azure
+from tests.loopback import reply
 
 V1 = "http://127.0.0.1:9/openai/v1/chat/completions"
 
@@ -39,11 +40,7 @@ async def identity(monkeypatch):
                 },
             )
         content = json.dumps(body).encode()
-        writer.write(
-            f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            f"content-length: {len(content)}\r\n\r\n".encode()
-            + content
-        )
+        writer.write(reply(content, "application/json", status, "Connection: close"))
         await writer.drain()
         writer.close()
 

@@ -12,6 +12,7 @@ from app.parts import build_parts
 from app.settings import Settings
 from tests.conftest import PHOTOGRAPHS
 from tests.integration.providers import azure
+from tests.loopback import reply
 
 
 @pytest.fixture
@@ -29,20 +30,16 @@ async def server():
         body = json.loads(await reader.readexactly(length))
         asked.append((head, body))
         if "max_completion_tokens" in body:
-            status, reply = "400 Bad Request", azure.unsupported("max_completion_tokens")
+            status, said = "400 Bad Request", azure.unsupported("max_completion_tokens")
         else:
             shares = {"A": 0.1, "B": 0.8, "C": 0.06, "D": 0.04}
             logprobs = azure.labelled("B", shares)
-            status, reply = (
+            status, said = (
                 "200 OK",
                 azure.completion('{"label":"B"}', logprobs=logprobs, model="acme-vision"),
             )
-        content = json.dumps(reply).encode()
-        writer.write(
-            f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            f"content-length: {len(content)}\r\n\r\n".encode()
-            + content
-        )
+        content = json.dumps(said).encode()
+        writer.write(reply(content, "application/json", status, "Connection: close"))
         await writer.drain()
         writer.close()
         await writer.wait_closed()
