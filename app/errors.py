@@ -181,6 +181,13 @@ class ProviderAnswerInvalid(ProviderError):
     kind = "answer_invalid"
 
 
+class ProviderAdjusting(ProviderError):
+    """The deployment takes less than it was asked with. That is remembered: asked again at once,
+    and seen by a caller only when no time was left for it."""
+
+    kind = "adjusting"
+
+
 class ContentFiltered(ProviderError):
     """The provider's content filter refuses this picture; asking again gives the same answer.
 

@@ -11,7 +11,8 @@ class TokenUsage:
 
     Attributes:
         prompt, completion: as billed.
-        parts: what some of them were: `cached` of the prompt, `reasoning` of the completion.
+        parts: what some of them were: `cached` and `cache_write` of the prompt, `reasoning` of the
+            completion.
         cost_usd: US dollars, None when the price is not known.
     """
 

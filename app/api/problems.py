@@ -47,6 +47,7 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.ProviderTimeout: Problem(504, "The provider does not answer in time"),
     errors.ProviderRateLimited: Problem(503, "The provider's quota is spent"),
     errors.ProviderAnswerInvalid: Problem(502, "The provider's answer makes no sense"),
+    errors.ProviderAdjusting: Problem(502, "The provider takes less than it was asked with"),
     errors.ContentFiltered: Problem(422, "The provider's content filter refuses this picture"),
     errors.ProviderRefused: Problem(422, "The model declines to answer"),
     errors.ProviderRejected: Problem(502, "The provider does not accept the call"),

@@ -1,7 +1,10 @@
 """One picture, from its source to its stored result."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -10,7 +13,13 @@ from app.classification import record
 from app.classification.question import Question, check_label
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
-from app.errors import ClassifierError, InternalError, Interrupted, Overloaded
+from app.errors import (
+    ClassifierError,
+    InternalError,
+    Interrupted,
+    Overloaded,
+    StorageUnavailable,
+)
 from app.identifiers import RESULT, new_id
 from app.images import ImageReader, ImageWorkers, PreparedImage, Upload, Url, prepare
 from app.providers.base import ProviderAnswer
@@ -22,6 +31,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 MAX_PENDING = 1_000
 """Accepted pictures that may wait in memory at once."""
+
+STORE_WAITS_S = (0.1, 0.5, 2.0)
+"""Between attempts to store an answer while the database is locked or full."""
 
 
 class ClassificationService:
@@ -37,6 +49,7 @@ class ClassificationService:
         results: ResultRepository,
         metrics: Metrics,
         default_provider: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._domains = domains
         self._reader = reader
@@ -45,6 +58,7 @@ class ClassificationService:
         self._results = results
         self._metrics = metrics
         self._default_provider = default_provider
+        self._sleep = sleep
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._accepting = 0
 
@@ -113,8 +127,7 @@ class ClassificationService:
     ) -> Result:
         image = await self._picture(question, domain, stopwatch)
         result, error = await self._answer(result_id, question, domain, image, stopwatch)
-        with stopwatch.time("store"):
-            await self._results.insert(result)
+        await self._store(self._results.insert, result, stopwatch, waits_s=STORE_WAITS_S)
         if error is not None:
             error.result_id = result.id
             raise error
@@ -128,6 +141,8 @@ class ClassificationService:
         image: PreparedImage | None,
         stopwatch: Stopwatch,
     ) -> Result:
+        # Nobody waits, and what was accepted may not vanish: tried until the service stops.
+        waits_s = chain(STORE_WAITS_S, repeat(STORE_WAITS_S[-1]))
         try:
             image = image or await self._picture(question, domain, stopwatch)
             result, _ = await self._answer(pending.id, question, domain, image, stopwatch)
@@ -136,11 +151,32 @@ class ClassificationService:
         except ClassifierError as error:
             result = record.failed(pending, error)
         except Exception:
-            log.exception("an accepted picture met an unexpected error", result_id=pending.id)
-            result = record.failed(pending, InternalError("The service made a mistake."))
-        with stopwatch.time("store"):
-            await self._results.complete(result)
+            result = record.failed(pending, _mistake(pending.id))
+        await self._store(self._results.complete, result, stopwatch, waits_s=waits_s)
         return result
+
+    async def _store(
+        self,
+        write: Callable[[Result], Awaitable[None]],
+        result: Result,
+        stopwatch: Stopwatch,
+        *,
+        waits_s: Iterable[float],
+    ) -> None:
+        """Keep what may have cost something, though the database is locked or full for a while."""
+        with stopwatch.time("store"):
+            try:
+                for wait_s in waits_s:
+                    with suppress(StorageUnavailable):
+                        return await write(result)
+                    await self._sleep(wait_s)
+                await write(result)
+            except (StorageUnavailable, asyncio.CancelledError):
+                kept = result.model_dump(mode="json", exclude={"metadata"})
+                log.exception("an answer may be lost: it could not be stored", **kept)
+                raise
+            finally:
+                self._metrics.result(domain=result.domain, status=result.status)
 
     async def _picture(
         self, question: Question, domain: Domain, stopwatch: Stopwatch
@@ -171,17 +207,25 @@ class ClassificationService:
         except asyncio.CancelledError:
             # The service is going down. What a call may have cost must not be forgotten.
             outcome = _interrupted()
+        except Exception:
+            if spent.calls == 0:
+                raise
+            outcome = _mistake(result_id)
         stopwatch.note("wait", spent.wait_s)
         stopwatch.note("provider", spent.provider_s)
         facts = record.provenance(image, spent, stopwatch)
         result = record.completed(result_id, question, domain, facts, outcome)
-        self._metrics.result(domain=domain.name, status=result.status)
         return result, outcome if isinstance(outcome, ClassifierError) else None
 
     def _chain(self, question: Question, domain: Domain) -> tuple[str, ...]:
         if question.provider:
             return (question.provider,)
         return domain.providers or (self._default_provider,)
+
+
+def _mistake(result_id: str) -> InternalError:
+    log.exception("unexpected error", result_id=result_id)
+    return InternalError("The service made a mistake; its log says more.")
 
 
 def _interrupted() -> Interrupted:

@@ -81,6 +81,8 @@ class DomainSpec(BaseModel):
     def _consistent(self) -> Self:
         if "{classes}" not in self.prompt_template:
             raise ValueError("prompt_template must contain {classes}")
+        if any(each.label.casefold() == "none" for each in self.classes):
+            raise ValueError("classes: 'none' is no class, it is what allow_none allows")
         owner: dict[str, int] = {}
         for position, each in enumerate(self.classes):
             for name in {each.label.casefold(), *map(str.casefold, each.aliases)}:

@@ -68,6 +68,8 @@ def _prepare(picture: Image.Image, data: bytes, longest: int) -> PreparedImage:
     size = fitted(width, height, longest)
     if max(decoded.size) > 2 * max(size):
         decoded = decoded.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    # What Pillow still knows of the original (a comment, a profile) would go into every JPEG.
+    decoded.info.clear()
     return PreparedImage(
         decoded,
         longest=longest,

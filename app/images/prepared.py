@@ -19,6 +19,8 @@ def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
 class PreparedImage:
     """Upright RGB pixels without metadata, and what is known of the original.
 
+    `decoded` holds them, at `longest` or somewhat larger.
+
     Nothing is computed before it is asked for: the local model wants a small square, a remote one
     the JPEG. Both are CPU work of milliseconds: call them off the event loop.
 
@@ -63,10 +65,7 @@ class PreparedImage:
     def jpeg(self) -> bytes:
         """`pixels` as a baseline JPEG of quality 85, without metadata."""
         buffer = io.BytesIO()
-        # What Pillow still knows of the original (a comment, a profile) would be written too.
-        bare = self.pixels.copy()
-        bare.info.clear()
-        bare.save(buffer, "JPEG", quality=JPEG_QUALITY)
+        self.pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
         return buffer.getvalue()
 
     def square(self, side: int, crop: float) -> Image.Image:

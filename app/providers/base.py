@@ -94,7 +94,8 @@ class Provider(Protocol):
         """One call, never retried here.
 
         `timeout` is in seconds. `code_order` permutes the classes as they are offered to a model
-        that chooses among codes. Raises a ProviderError.
+        that chooses among codes. Raises a ProviderError; ProviderAdjusting when the call taught how
+        to ask, so that the next one may succeed at once.
         """
         ...
 

@@ -7,7 +7,12 @@ import openai
 import structlog
 
 from app.domains import Domain
-from app.errors import ProviderAnswerInvalid, ProviderError, ProviderRefused
+from app.errors import (
+    ProviderAdjusting,
+    ProviderAnswerInvalid,
+    ProviderError,
+    ProviderRefused,
+)
 from app.images import ImageWorkers, PreparedImage
 from app.providers.base import Capabilities, Example, ProviderAnswer
 from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
@@ -89,22 +94,17 @@ class ChatModel:
         code_order: Sequence[int] | None = None,
         examples: Sequence[Example] = (),
     ) -> ProviderAnswer:
-        """Asked again only where the model turns out to take less than it was asked with."""
-        billed = TokenUsage()
-        while True:
-            question = ChatQuestion(domain, stated=not self._gives_logprobs, order=code_order)
-            messages = await self._workers.run(question.messages, image, examples)
-            try:
-                answer, request_id = await self._complete(question, messages, timeout)
-                if answer is None:
-                    continue
-                billed += self._priced(answer)
-                if self._learns_from(answer, question):
-                    continue
-                return self._read(answer, question, billed, request_id)
-            except ProviderError as error:
-                error.usage = billed
-                raise
+        question = ChatQuestion(domain, stated=not self._gives_logprobs, order=code_order)
+        messages = await self._workers.run(question.messages, image, examples)
+        cap = self._completion_cap
+        answer, request_id = await self._complete(question, messages, cap, timeout)
+        billed = self._priced(answer)
+        try:
+            self._learn_from(answer, question, cap)
+            return self._read(answer, question, billed, request_id)
+        except ProviderError as error:
+            error.usage = billed
+            raise
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -126,11 +126,11 @@ class ChatModel:
     def _spelling(self) -> str:
         return self._max_tokens_parameter or self._family.max_tokens_parameter
 
-    def _parameters(self, question: ChatQuestion) -> dict[str, Any]:
+    def _parameters(self, question: ChatQuestion, cap: int) -> dict[str, Any]:
         parameters: dict[str, Any] = {
             "model": self._deployment,
             "response_format": question.response_format,
-            self._spelling: self._completion_cap,
+            self._spelling: cap,
         }
         if self._effort:
             parameters["reasoning_effort"] = self._effort
@@ -141,10 +141,10 @@ class ChatModel:
         return parameters
 
     async def _complete(
-        self, question: ChatQuestion, messages: list[dict[str, Any]], timeout: float
-    ) -> tuple[ChatAnswer | None, str | None]:
-        """The answer and its request id; no answer when a parameter was refused and is dropped."""
-        parameters = self._parameters(question)
+        self, question: ChatQuestion, messages: list[dict[str, Any]], cap: int, timeout: float
+    ) -> tuple[ChatAnswer, str | None]:
+        """The answer, and the provider's id of the call."""
+        parameters = self._parameters(question, cap)
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 messages=messages,  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ class ChatModel:
             )
         except openai.BadRequestError as error:
             if self._drops(error, parameters):
-                return None, None
+                raise ProviderAdjusting(f"The model does not take {error.param}.") from error
             raise provider_error(error) from error
         except openai.OpenAIError as error:
             raise provider_error(error) from error
@@ -180,23 +180,22 @@ class ChatModel:
         log.info("the model refuses a parameter", deployment=self._deployment, parameter=refused)
         return True
 
-    def _learns_from(self, answer: ChatAnswer, question: ChatQuestion) -> bool:
-        """Take what the answer tells of the model; whether it has to be asked again for that."""
+    def _learn_from(self, answer: ChatAnswer, question: ChatQuestion, cap: int) -> None:
+        """Take what the answer tells of the model. Raises ProviderAdjusting when it must be asked
+        anew for that."""
         if self._model is None and answer.model:
             self._model = answer.model
             self._family = self._models.family(answer.model)
             known = self._family is not UNKNOWN_FAMILY
             log.info("model found", model=answer.model, known=known)
         choice = answer.choices[0]
-        if choice.finish_reason == "length" and not self._may_reason:
-            # It reasons, and the cap of a short answer cut it off.
+        if choice.finish_reason == "length" and cap < REASONING_TOKENS:
             self._may_reason = True
-            return True
+            raise ProviderAdjusting("The model reasons, and the cap of a short answer cut it off.")
         if not question.stated and _tells_no_distribution(choice, question):
             self._dropped.add("logprobs")
             log.info("the model gives no logprobs", deployment=self._deployment)
-            return True
-        return False
+            raise ProviderAdjusting("The model gives no logprobs.")
 
     def _priced(self, answer: ChatAnswer) -> TokenUsage:
         family = self._models.family(answer.model) if answer.model else self._family

@@ -55,6 +55,7 @@ class Choice(_Lenient):
 
 class _PromptDetails(_Lenient):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _CompletionDetails(_Lenient):
@@ -88,6 +89,7 @@ class ChatAnswer(_Lenient):
         prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
         parts = {
             "cached": (prompt and prompt.cached_tokens) or 0,
+            "cache_write": (prompt and prompt.cache_write_tokens) or 0,
             "reasoning": (completion and completion.reasoning_tokens) or 0,
         }
         return TokenUsage(

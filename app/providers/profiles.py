@@ -77,15 +77,19 @@ class Price(_Row):
 
     input: Decimal
     cached: Decimal
+    cache_write: Decimal | None = Field(
+        None, description="Of tokens that fill the prompt cache; unset: what `input` costs."
+    )
     output: Decimal
     as_of: date
     source: str
 
     def of(self, usage: TokenUsage) -> Decimal:
-        cached = usage.parts.get("cached", 0)
+        cached, written = (usage.parts.get(part, 0) for part in ("cached", "cache_write"))
         millionths = (
-            self.input * (usage.prompt - cached)
+            self.input * (usage.prompt - cached - written)
             + self.cached * cached
+            + (self.input if self.cache_write is None else self.cache_write) * written
             + self.output * usage.completion
         )
         return millionths / 1_000_000

@@ -62,7 +62,8 @@ class Metrics:
         )
         self._token_parts = self._counter(
             "token_parts",
-            "What the tokens were; part is cached (of prompt), or reasoning (of completion).",
+            "What the tokens were; part is cached or cache_write (of prompt), or reasoning (of "
+            "completion).",
             ["deployment", "domain", "part"],
         )
         self._config_reloads = self._counter(

@@ -12,6 +12,7 @@ from aiolimiter import AsyncLimiter
 from app.domains import Domain
 from app.errors import (
     ClassifierError,
+    ProviderAdjusting,
     ProviderCannotServeDomain,
     ProviderError,
     ProviderRateLimited,
@@ -115,18 +116,19 @@ class Dispatcher:
         spent: Spent,
     ) -> ProviderAnswer:
         began = self._clock()
-        attempt = 0
+        attempt, adjustments = 1, 0
         while True:
-            attempt += 1
             try:
                 timeout = policy.total_s - (self._clock() - began)
                 await self._admit(provider, timeout, spent)
                 timeout = policy.total_s - (self._clock() - began)
                 return await self._call(provider, image, domain, timeout, spent)
             except ProviderError as error:
+                adjustments += isinstance(error, ProviderAdjusting)
                 decision = decide_retry(
                     error,
                     attempt=attempt,
+                    adjustments=adjustments,
                     elapsed_s=self._clock() - began,
                     policy=policy,
                     jitter=self._jitter(),
@@ -138,6 +140,7 @@ class Dispatcher:
                 )
                 await self._sleep(decision.seconds)
                 spent.wait_s += decision.seconds
+                attempt += not isinstance(error, ProviderAdjusting)
 
     async def _admit(self, provider: Provider, timeout: float, spent: Spent) -> None:
         if not provider.capabilities().metered:
@@ -162,39 +165,42 @@ class Dispatcher:
         timeout: float,
         spent: Spent,
     ) -> ProviderAnswer:
-        before = (spent.provider, spent.capabilities)
-        spent.provider = provider.name
-        spent.calls += 1
-        self._metrics.call_started(provider.name)
         began = self._clock()
-        usage = TokenUsage()
-        refused = False
         try:
-            async with asyncio.timeout(timeout):
-                answer = await provider.classify(image, domain, timeout=timeout)
-            usage = answer.usage
-        except TimeoutError:
-            self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
-            raise ProviderTimeout(f"No answer within {timeout:.1f} s.") from None
+            answer = await self._timed(provider, image, domain, timeout)
         except ProviderCannotServeDomain:
-            # It was not asked: what is told of the row stays what the one before it left.
-            spent.calls -= 1
-            refused = True
+            # Nobody was asked: the row goes on telling of whoever was before.
             raise
-        except ProviderError as error:
-            usage = error.usage
-            self._metrics.provider_error(provider=provider.name, kind=error.kind)
+        except BaseException as error:
+            usage = error.usage if isinstance(error, ProviderError) else TokenUsage()
+            self._book(provider, domain, usage, self._clock() - began, spent)
             raise
-        finally:
-            spent.provider_s += self._clock() - began
-            self._metrics.call_finished(provider.name)
-            self._book(provider, domain, usage, spent)
-            if refused:
-                spent.provider, spent.capabilities = before
+        self._book(provider, domain, answer.usage, self._clock() - began, spent)
         self._health.provider_answered()
         return answer
 
-    def _book(self, provider: Provider, domain: Domain, usage: TokenUsage, spent: Spent) -> None:
+    async def _timed(
+        self, provider: Provider, image: PreparedImage, domain: Domain, timeout: float
+    ) -> ProviderAnswer:
+        self._metrics.call_started(provider.name)
+        try:
+            async with asyncio.timeout(timeout):
+                return await provider.classify(image, domain, timeout=timeout)
+        except TimeoutError:
+            self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
+            raise ProviderTimeout(f"No answer within {timeout:.1f} s.") from None
+        except ProviderError as error:
+            self._metrics.provider_error(provider=provider.name, kind=error.kind)
+            raise
+        finally:
+            self._metrics.call_finished(provider.name)
+
+    def _book(
+        self, provider: Provider, domain: Domain, usage: TokenUsage, seconds: float, spent: Spent
+    ) -> None:
+        spent.calls += 1
+        spent.provider_s += seconds
+        spent.provider = provider.name
         spent.usage += usage
         spent.capabilities = capabilities = provider.capabilities()
         if usage.prompt or usage.completion:

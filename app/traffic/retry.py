@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 from app.errors import (
     ClassifierError,
+    ProviderAdjusting,
     ProviderAnswerInvalid,
     ProviderRateLimited,
     ProviderUnavailable,
 )
+
+MAX_ADJUSTMENTS = 8
+"""More than a deployment can have to teach: every parameter that can be left out, and its cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,24 @@ class GiveUp:
 
 
 def decide_retry(
-    error: ClassifierError, *, attempt: int, elapsed_s: float, policy: RetryPolicy, jitter: float
+    error: ClassifierError,
+    *,
+    attempt: int,
+    elapsed_s: float,
+    policy: RetryPolicy,
+    jitter: float,
+    adjustments: int = 0,
 ) -> Wait | GiveUp:
     """Decide what follows the failure of call number `attempt` (1 = the first).
+
+    Calls that only taught how to ask (ProviderAdjusting) count as `adjustments`, not as attempts.
 
     The wait is the one the provider asked for, else full jitter: uniform over
     [0, base_s * 2**(attempt - 1)], capped (AWS Architecture Blog, "Exponential Backoff And
     Jitter", 2015). `jitter` in [0, 1) is the random number it is drawn with.
     """
+    if isinstance(error, ProviderAdjusting) and adjustments <= MAX_ADJUSTMENTS:
+        return Wait(0.0) if elapsed_s < policy.total_s else GiveUp("out of time")
     if not isinstance(error, ProviderUnavailable | ProviderRateLimited | ProviderAnswerInvalid):
         return GiveUp("final")
     # A model that twice answers nonsense will do so a third time.

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.settings import ApiKey
+from tests.integration.calls import is_problem
 from tests.loopback import loopback, redirect, reply
 from tests.pictures import encoded, jpeg, photograph, png_that_claims
 
@@ -57,26 +57,6 @@ def raw(content: str | bytes, kind: str = "application/json") -> dict:
 
 async def post(client, request: dict):
     return await client.post("/classify", **request)
-
-
-def is_problem(answer, status: int, slug: str) -> bool:
-    """Whether the answer is this problem in full; says what it is instead."""
-    told = answer.json()
-    found = (
-        answer.status_code,
-        answer.headers["content-type"],
-        told["type"],
-        told["status"],
-        told["instance"],
-    )
-    assert found == (
-        status,
-        "application/problem+json",
-        f"/problems/{slug}",
-        status,
-        answer.request.url.path,
-    ), answer.text
-    return bool(told["title"] and told["detail"] and answer.headers["x-request-id"])
 
 
 async def nothing_is_stored(client) -> bool:
@@ -427,64 +407,6 @@ async def test_a_request_id_is_taken_over_or_made(client):
     assert own.headers["x-request-id"] == "trace-17.a_B"
     assert forged.headers["x-request-id"].startswith("req_")
     assert none.headers["x-request-id"] != forged.headers["x-request-id"]
-
-
-class TestWithKeys:
-    """With API keys configured."""
-
-    GUARDED = (
-        ("POST", "/classify"),
-        ("GET", "/results"),
-        ("GET", "/results/cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"),
-        ("DELETE", "/results/cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"),
-        ("GET", "/domains"),
-        ("POST", "/domains"),
-        ("DELETE", "/domains/flowers"),
-        ("POST", "/domains/reload"),
-        ("GET", "/metrics"),
-    )
-
-    @pytest.fixture
-    def settings(self, settings):
-        digest = hashlib.sha256(b"right").hexdigest()
-        return settings.model_copy(update={"api_keys": (ApiKey(name="shop", sha256=digest),)})
-
-    @pytest.mark.parametrize(
-        "headers",
-        [
-            {},
-            {"authorization": "Bearer wrong"},
-            {"authorization": "Bearer"},
-            {"authorization": "Basic right"},
-            {"authorization": "right"},
-            {"x-api-key": "wrong"},
-            {"x-api-key": ""},
-            {"x-api-key": "schlüssel".encode()},
-            {"x-api-key": hashlib.sha256(b"right").hexdigest()},
-        ],
-        ids=str,
-    )
-    async def test_without_a_key_that_is_known_nothing_is_done(self, client, headers):
-        for method, path in self.GUARDED:
-            answer = await client.request(method, path, headers=headers)
-
-            assert is_problem(answer, 401, "not-authenticated")
-            assert answer.headers["www-authenticate"] == "Bearer"
-
-    @pytest.mark.parametrize(
-        "headers", [{"authorization": "bearer right"}, {"x-api-key": "right"}], ids=str
-    )
-    async def test_a_known_key_is_let_in(self, client, headers):
-        answer = await client.post("/classify", **form(), headers=headers)
-
-        assert answer.status_code == 200
-        assert answer.json()["caller"] == "shop"
-
-    @pytest.mark.parametrize("path", ["/", "/health", "/health/live", "/health/ready", "/docs"])
-    async def test_health_and_pages_need_no_key(self, client, path):
-        answer = await client.get(path)
-
-        assert answer.status_code == 200
 
 
 async def test_a_large_body_is_taken_where_pictures_go_only(client):

@@ -157,11 +157,14 @@ async def test_a_wrong_domain_is_refused_with_the_place_that_is_wrong(client, ch
 
 
 async def test_what_is_wrong_between_fields_is_said(client):
-    """Twins are named; so is the placeholder that is missing."""
+    """Twins are named; so is the placeholder that is missing, and the name that is taken."""
     twins = await client.post("/domains", json={**BIRDS, "classes": ["jay", "JAY"]})
     bare = await client.post("/domains", json={**BIRDS, "prompt_template": "Which?"})
 
+    none = await client.post("/domains", json={**BIRDS, "classes": ["jay", "None"]})
+
     assert "'jay' names two classes" in twins.json()["detail"]
+    assert "allow_none" in none.json()["detail"]
     assert "{classes}" in bare.json()["detail"]
 
 

@@ -369,17 +369,27 @@ async def test_a_wait_that_does_not_fit_is_told_to_the_caller(answer, played):
     assert response.headers["retry-after"] == "86400"
 
 
-async def test_first_calls_at_the_same_time_all_learn_what_the_model_lacks(picture, played):
+def without_logprobs(body):
+    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    text = '{"label":"B","confidence":70}' if "confidence" in properties else '{"label":"B"}'
+    return azure.completion(text, model="acme-1")
+
+
+def reasoning(body):
+    if body["max_completion_tokens"] < 1000:
+        return azure.completion("", finish_reason="length", model="acme-1")
+    return without_logprobs(body)
+
+
+@pytest.mark.parametrize("model", [without_logprobs, reasoning])
+async def test_first_calls_at_the_same_time_all_learn_how_to_ask(picture, played, model):
     """None of them fails because another one learned it first."""
 
-    async def silent(request):
+    async def slow(request):
         await asyncio.sleep(0.05)
-        body = azure.sent(type("Call", (), {"request": request}))
-        properties = body["response_format"]["json_schema"]["schema"]["properties"]
-        text = '{"label":"B","confidence":70}' if "confidence" in properties else '{"label":"B"}'
-        return httpx.Response(200, json=azure.completion(text))
+        return httpx.Response(200, json=model(azure.sent(type("Call", (), {"request": request}))))
 
-    played.post(V1).mock(side_effect=silent)
+    played.post(V1).mock(side_effect=slow)
     settings = load_settings(
         database_url="sqlite://",
         azure_openai={"endpoint": ENDPOINT, "api_key": "azure-secret", "deployment": "eyes"},

@@ -83,6 +83,15 @@ def test_a_price_is_exact_and_cached_tokens_cost_less(models):
     )
 
 
+@pytest.mark.parametrize(("model", "dollars"), [("gpt-5.6-sol", "0.0046"), ("gpt-4o", "0.0026")])
+def test_filling_the_prompt_cache_costs_what_the_family_says(models, model, dollars):
+    """600 fresh, 400 written to the cache, 10 of completion: gpt-5.6 charges 1.25 times the input's
+    price for writing, gpt-4o nothing more."""
+    cost = models.family(model).cost(TokenUsage(1000, 10, {"cache_write": 400}))
+
+    assert cost == Decimal(dollars)
+
+
 def test_an_unknown_price_is_not_zero(models):
     """Null in the result, never a silent 0."""
     assert UNKNOWN_FAMILY.cost(TokenUsage(1000, 10)) is None

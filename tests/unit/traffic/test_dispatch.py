@@ -8,6 +8,7 @@ from PIL import Image
 from app.domains import Domain
 from app.errors import (
     ContentFiltered,
+    ProviderAdjusting,
     ProviderAnswerInvalid,
     ProviderCannotServeDomain,
     ProviderRateLimited,
@@ -169,6 +170,39 @@ async def test_a_call_that_does_not_end_is_cut_off(dispatcher):
         await ask(dispatcher(provider, retries=0, total_s=0.02))
 
     assert provider.calls == 1
+
+
+async def test_a_call_that_taught_how_to_ask_is_made_again_at_once(dispatcher, clock):
+    """It is no attempt: retries are left for what fails. What it cost is added."""
+    taught = spent_with(ProviderAdjusting("no logprobs"), USAGE)
+    provider = FakeProvider("fake", taught, taught, ProviderUnavailable("503"), answer(usage=USAGE))
+    spent = Spent()
+
+    await ask(dispatcher(provider, retries=1), spent=spent)
+
+    assert clock.slept == [0, 0, 0.5]
+    assert spent.calls == 4
+    assert spent.usage.prompt == 300
+
+
+async def test_each_call_that_taught_how_to_ask_is_under_the_limit(dispatcher):
+    """They count at the provider as well."""
+    taught = [ProviderAdjusting("no logprobs")] * 5
+    provider = FakeProvider("fake", *taught, metered=True)
+
+    with pytest.raises(ProviderRateLimited):
+        await ask(dispatcher(provider, rpm=12, total_s=0.1))
+
+    assert provider.calls == 2
+
+
+async def test_a_provider_that_never_learns_is_given_up(dispatcher):
+    provider = FakeProvider("fake", *[ProviderAdjusting("again")] * 50)
+
+    with pytest.raises(ProviderAdjusting):
+        await ask(dispatcher(provider))
+
+    assert provider.calls < 12
 
 
 async def test_the_wait_that_was_asked_for_is_waited(dispatcher, clock):

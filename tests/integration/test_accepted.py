@@ -1,0 +1,172 @@
+"""POST /classify with `Prefer: respond-async`: the answer comes later."""
+
+import asyncio
+
+import pytest
+
+from app.errors import ProviderRejected
+from app.usage import TokenUsage
+from tests.fakes import spent_with
+from tests.integration.calls import PICTURE, UNKNOWN, listed, upload
+from tests.loopback import loopback, reply
+
+
+@pytest.fixture
+async def web():
+    async with loopback({"/rose.jpg": reply(PICTURE), "/text": reply(b"no picture")}) as served:
+        yield served
+
+
+@pytest.fixture
+def settings(settings, web):
+    return settings.model_copy(update={"egress_allow": (web.place,)})
+
+
+LATER = {"prefer": "respond-async"}
+
+
+@pytest.mark.parametrize("prefer", ["respond-async", "wait=10, respond-async", "respond-async;x"])
+async def test_the_row_is_there_at_once_and_the_answer_later(client, fake, prefer):
+    """202 with `Location`; GET with `wait` is held until the answer is there."""
+    fake.hold.clear()
+    accepted = await client.post("/classify", files=upload(), headers={"prefer": prefer})
+    place = accepted.headers["location"]
+    pending = await client.get(place)
+    waiting = asyncio.create_task(client.get(place, params={"wait": 30}))
+    await asyncio.sleep(0.05)
+    held = not waiting.done()
+    fake.hold.set()
+    answered = await waiting
+
+    assert accepted.status_code == 202
+    assert accepted.headers["preference-applied"] == "respond-async"
+    assert place == f"/results/{accepted.json()['id']}"
+    assert accepted.json() == pending.json()
+    assert pending.json()["status"] == "pending"
+    assert pending.json()["predicted_class"] is None
+    assert held
+    assert answered.json()["status"] == "accepted"
+    assert answered.json()["image"]["bytes"] == len(PICTURE)
+
+
+async def test_waiting_ends_when_the_time_is_over(client, fake):
+    """With the result as it is: still pending."""
+    fake.hold.clear()
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+
+    answered = await client.get(accepted.headers["location"], params={"wait": 0.05})
+    fake.hold.set()
+
+    assert answered.json()["status"] == "pending"
+
+
+@pytest.mark.parametrize("wait", [-1, 61, "nan", "long"])
+async def test_a_wait_out_of_bounds_is_refused(client, wait):
+    answered = await client.get(f"/results/{UNKNOWN}", params={"wait": wait})
+
+    assert answered.status_code == 422
+
+
+async def test_other_preferences_are_ignored(client, fake):
+    given = await client.post("/classify", files=upload(), headers={"prefer": "return=minimal"})
+
+    assert given.status_code == 200
+    assert "preference-applied" not in given.headers
+
+
+async def test_a_bad_picture_is_refused_at_once(client, fake):
+    files = [("domain", (None, "flowers")), ("file", ("rose.jpg", PICTURE[:1000]))]
+
+    answered = await client.post("/classify", files=files, headers=LATER)
+
+    assert answered.status_code == 422
+    assert answered.json()["type"] == "/problems/image-unreadable"
+    assert await listed(client) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("http://127.0.0.1:1/", "/problems/url-refused"),
+        ("/text", "/problems/image-unreadable"),
+        ("/rose.jpg", None),
+    ],
+)
+async def test_a_url_is_read_later(client, fake, web, path, problem):
+    """When nothing comes of it, the row says why, in the words of the problem."""
+    url = path if path.startswith("http") else web.url(path)
+    accepted = await client.post(
+        "/classify",
+        json={"domain": "flowers", "image_url": url, "provider": "fake"},
+        headers=LATER,
+    )
+    answered = await client.get(accepted.headers["location"], params={"wait": 10})
+
+    assert accepted.status_code == 202
+    result = answered.json()
+    assert result["status"] == ("failed" if problem else "accepted")
+    assert (result["error"] or {}).get("type") == problem
+    assert result["completed_at"] >= result["created_at"]
+
+
+async def test_an_unknown_provider_fails_the_row(client):
+    accepted = await client.post("/classify", files=upload(provider="crystal-ball"), headers=LATER)
+    answered = await client.get(accepted.headers["location"], params={"wait": 10})
+
+    assert answered.json()["error"]["type"] == "/problems/provider-unknown"
+
+
+async def test_a_provider_that_fails_fails_the_row(client, fake):
+    usage = TokenUsage(100, 1, {}, None)
+    fake.script.append(spent_with(ProviderRejected("wrong key"), usage))
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+    answered = (await client.get(accepted.headers["location"], params={"wait": 10})).json()
+
+    assert answered["error"] == {"type": "/problems/provider-rejected", "detail": "wrong key"}
+    assert answered["usage"] == {"prompt_tokens": 100, "completion_tokens": 1, "cost_usd": None}
+
+
+async def test_a_mistake_of_the_service_fails_the_row(client, fake):
+    """Without telling the error's own text."""
+    fake.script.append(RuntimeError("the secret is 4711"))
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+    answered = (await client.get(accepted.headers["location"], params={"wait": 10})).json()
+
+    assert answered["error"]["type"] == "/problems/internal-error"
+    assert "4711" not in str(answered)
+
+
+async def test_a_row_deleted_while_pending_stays_deleted(client, fake):
+    fake.hold.clear()
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+    place = accepted.headers["location"]
+    await client.delete(place)
+    waiting = asyncio.create_task(client.get(place, params={"wait": 1}))
+    fake.hold.set()
+
+    assert (await waiting).status_code == 404
+    assert await listed(client) == []
+
+
+async def test_the_truth_told_while_pending_is_kept(client, fake):
+    fake.hold.clear()
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+    place = accepted.headers["location"]
+    await client.put(f"{place}/expected", json={"label": "daisy"})
+    fake.hold.set()
+    answered = await client.get(place, params={"wait": 10})
+
+    assert answered.json()["status"] == "accepted"
+    assert answered.json()["expected"] == "daisy"
+
+
+async def test_more_than_can_wait_is_told_to_come_back(client, fake, monkeypatch):
+    monkeypatch.setattr("app.classification.service.MAX_PENDING", 1)
+    fake.hold.clear()
+    first = await client.post("/classify", files=upload(), headers=LATER)
+    second = await client.post("/classify", files=upload(), headers=LATER)
+    fake.hold.set()
+
+    assert (first.status_code, second.status_code) == (202, 503)
+    assert second.json()["type"] == "/problems/overloaded"
+    assert int(second.headers["retry-after"]) >= 1

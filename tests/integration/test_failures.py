@@ -1,0 +1,173 @@
+"""Whatever reached a provider leaves a row, also when it failed."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.errors import ProviderTimeout, ProviderUnavailable, StorageUnavailable
+from app.traffic import Dispatcher
+from app.usage import TokenUsage
+from tests.fakes import spent_with
+from tests.integration.calls import is_problem, listed, upload
+
+SPENT = TokenUsage(100, 1, {}, None)
+
+
+@pytest.fixture
+def settings(settings):
+    calls = settings.api.model_copy(update={"max_retries": 0})
+    return settings.model_copy(update={"api": calls})
+
+
+async def domain(client, name: str, providers: list[str], classes: list[str], **more) -> None:
+    spec = {"name": name, "classes": classes, "providers": providers, **more}
+    made = await client.post("/domains", json=spec)
+    assert made.status_code == 201, made.text
+
+
+async def test_a_failed_answer_names_its_row(client, fake):
+    """The problem tells the row's id; the row tells the problem and what was spent."""
+    await domain(client, "garden", ["fake"], ["rose", "daisy"])
+    fake.script.append(spent_with(ProviderUnavailable("down"), SPENT))
+    failed = await client.post("/classify", files=upload(provider=None, domain="garden"))
+    rows = (await client.get("/results")).json()["results"]
+
+    assert failed.status_code == 502, failed.text
+    assert [row["id"] for row in rows] == [failed.json()["result_id"]]
+    assert rows[0]["status"] == "failed"
+    assert rows[0]["error"] == {"type": "/problems/provider-unavailable", "detail": "down"}
+    assert rows[0]["usage"]["prompt_tokens"] == 100
+
+
+async def test_what_one_provider_cost_is_kept_when_the_next_can_not_serve(client, fake):
+    """The first one is down and was paid; the local one does not know unicorns."""
+    await domain(client, "unicorns", ["fake", "local"], ["pegasus", "unicorn"])
+    fake.script.append(spent_with(ProviderUnavailable("down"), SPENT))
+    failed = await client.post("/classify", files=upload(provider=None, domain="unicorns"))
+    rows = (await client.get("/results")).json()["results"]
+
+    assert failed.status_code >= 400
+    assert [row["usage"]["prompt_tokens"] for row in rows] == [100]
+
+
+async def test_what_one_provider_cost_is_kept_when_the_next_is_not_configured(client, fake):
+    await domain(client, "garden", ["fake", "azure_openai"], ["rose", "daisy"])
+    fake.script.append(spent_with(ProviderUnavailable("down"), SPENT))
+    failed = await client.post("/classify", files=upload(provider=None, domain="garden"))
+    rows = (await client.get("/results")).json()["results"]
+
+    assert failed.status_code >= 400
+    assert [row["usage"]["prompt_tokens"] for row in rows] == [100]
+
+
+async def test_the_next_provider_is_asked(client, fake):
+    """What both have cost is summed."""
+    await domain(client, "garden", ["fake", "local"], ["rose", "daisy"])
+    fake.script.append(spent_with(ProviderUnavailable("down"), SPENT))
+    given = await client.post("/classify", files=upload(provider=None, domain="garden"))
+
+    assert given.status_code == 200, given.text
+    assert given.json()["provider"] == "local"
+    assert given.json()["usage"]["prompt_tokens"] == 100
+
+
+async def test_a_provider_that_can_not_serve_the_domain_leaves_no_row(client):
+    """It was not paid, and a retry won't help: the caller is told which classes and why."""
+    await domain(client, "unicorns", [], ["pegasus", "unicorn"])
+    failed = await client.post("/classify", files=upload(provider=None, domain="unicorns"))
+
+    assert failed.status_code == 422
+    assert failed.json()["type"] == "/problems/provider-cannot-serve-domain"
+    assert "'unicorn'" in failed.json()["detail"]
+    assert await listed(client) == []
+
+
+async def test_a_mistake_after_a_paid_call_is_kept(client, fake, monkeypatch):
+    """The caller learns the row and not the error's own text."""
+    monkeypatch.setitem(Dispatcher.__init__.__kwdefaults__, "jitter", lambda: 0.0)
+    fake.script += [spent_with(ProviderTimeout("late"), SPENT), RuntimeError("the secret is 4711")]
+    await domain(client, "garden", ["fake"], ["rose", "daisy"], max_retries=1)
+    failed = await client.post("/classify", files=upload(provider=None, domain="garden"))
+    rows = (await client.get("/results")).json()["results"]
+
+    assert is_problem(failed, 500, "internal-error")
+    assert failed.json()["result_id"] == rows[0]["id"]
+    assert rows[0]["usage"]["prompt_tokens"] == 100
+    assert "4711" not in failed.text + str(rows)
+
+
+class TestStorageDown:
+    """The database is locked or full just when a paid answer is there."""
+
+    @pytest.fixture
+    def down(self, parts, monkeypatch):
+        """Writes fail, so many times; nobody sleeps between them."""
+
+        def fail(method: str, times: int) -> list[float]:
+            write = getattr(parts.results, method)
+            slept: list[float] = []
+
+            async def failing(result):
+                nonlocal times
+                if times:
+                    times -= 1
+                    raise StorageUnavailable("full")
+                await write(result)
+
+            async def sleep(seconds):
+                slept.append(seconds)
+
+            monkeypatch.setattr(parts.results, method, failing)
+            monkeypatch.setattr(parts.classification, "_sleep", sleep)
+            return slept
+
+        return fail
+
+    async def test_the_answer_is_stored_when_it_can_be(self, client, fake, down):
+        """And paid once."""
+        slept = down("insert", 2)
+        given = await client.post("/classify", files=upload())
+
+        assert given.status_code == 200
+        assert await listed(client) == [given.json()["id"]]
+        assert fake.calls == 1
+        assert slept == [0.1, 0.5]
+
+    async def test_a_caller_does_not_wait_for_ever(self, client, fake, down):
+        """What was paid for is in the log at least."""
+        down("insert", 99)
+        with capture_logs() as logs:
+            given = await client.post("/classify", files=upload(metadata='{"secret": "4711"}'))
+
+        assert is_problem(given, 503, "storage-unavailable")
+        lost = [line for line in logs if "lost" in line["event"]]
+        assert [(line["predicted_class"], line["log_level"]) for line in lost] == [
+            ("dandelion", "error")
+        ]
+        assert "4711" not in str(logs)
+
+    async def test_what_was_accepted_is_stored_however_long_it_takes(self, client, fake, down):
+        slept = down("complete", 50)
+        accepted = await client.post(
+            "/classify", files=upload(), headers={"prefer": "respond-async"}
+        )
+        answered = await client.get(accepted.headers["location"], params={"wait": 10})
+
+        assert answered.json()["status"] == "accepted"
+        assert len(slept) == 50
+
+
+@pytest.mark.parametrize(("url", "status"), [(False, "accepted"), (True, "failed")])
+async def test_every_row_is_counted(client, fake, url, status):
+    """Also one that failed on its way to the provider."""
+    source = upload() if not url else None
+    refused = {"domain": "flowers", "provider": "fake", "image_url": "http://127.0.0.1:1/"}
+    accepted = await client.post(
+        "/classify",
+        files=source,
+        json=refused if url else None,
+        headers={"prefer": "respond-async"},
+    )
+    await client.get(accepted.headers["location"], params={"wait": 10})
+    metrics = (await client.get("/metrics")).text
+
+    assert f'classifier_results_total{{domain="flowers",status="{status}"}} 1.0' in metrics
