@@ -61,13 +61,16 @@ def _prepare(picture: Image.Image, data: bytes, longest: int) -> PreparedImage:
         picture.draft(None, fitted(width, height, longest))
     picture.load()
     orientation = picture.getexif().get(0x0112, 1)
-    upright = ImageOps.exif_transpose(picture)
-    decoded = _rgb(upright)
+    ImageOps.exif_transpose(picture, in_place=True)
+    decoded = _rgb(picture)
     if orientation in _SIDEWAYS:
         width, height = height, width
     size = fitted(width, height, longest)
     if max(decoded.size) > 2 * max(size):
         decoded = decoded.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    if decoded is picture and kind != "JPEG":
+        # A file of several frames would stay open as long as its pixels are there.
+        decoded = picture.copy()
     # What Pillow still knows of the original (a comment, a profile) would go into every JPEG.
     decoded.info.clear()
     return PreparedImage(
@@ -108,7 +111,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         return _in_srgb(Image.alpha_composite(white, picture).convert("RGB"), picture)
-    return _in_srgb(picture, picture).convert("RGB")
+    coloured = _in_srgb(picture, picture)
+    return coloured if coloured.mode == "RGB" else coloured.convert("RGB")
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
