@@ -109,6 +109,10 @@ class ImageTooLarge(ClassifierError):
     """The picture has more pixels than the service decodes."""
 
 
+class ImageRejected(ClassifierError):
+    """The picture is blurred, too dark, too small or the like, and the domain wants good ones."""
+
+
 class UrlRefused(ClassifierError):
     """The URL is against the policy for strangers' URLs; nothing was fetched from it."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from app.classification import ClassificationService, Once
+from app.classification import Asking, ClassificationService, Intake, Once
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
 from app.errors import ConfigurationError, Interrupted, ProviderUnknown
@@ -17,6 +17,7 @@ from app.providers.registry import ProviderRegistry
 from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import (
+    AnswerRepository,
     Database,
     DomainRepository,
     Failure,
@@ -77,7 +78,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     await domains.load_stored()
 
     egress = EgressClient(allow=Allowance.parse(settings.egress_allow))
-    workers = ImageWorkers(settings.image_workers)
+    workers = ImageWorkers(settings.image_workers, queue=settings.image_queue)
     stack.callback(workers.close)
 
     models = ModelTable.read(config_dir() / "models.yaml")
@@ -96,12 +97,16 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         health,
         requests_per_minute=limit,
     )
+    answers = AnswerRepository(
+        database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
+    )
+    reader = ImageReader(egress, workers, max_bytes=settings.max_upload)
     classification = ClassificationService(
         domains=domains,
-        reader=ImageReader(egress, workers, max_bytes=settings.max_upload),
-        workers=workers,
-        dispatcher=dispatcher,
+        intake=Intake(reader, workers, answers, providers, settings.quality),
+        asking=Asking(dispatcher),
         results=results,
+        answers=answers,
         metrics=metrics,
         default_provider=settings.provider_name,
     )

@@ -154,6 +154,40 @@ class AlertThresholds(Group):
     response_time: float = Field(5.0, gt=0, description="Longest answer, in seconds.")
 
 
+class QualitySettings(Group):
+    """When a picture is called bad. Measured on a copy of at most 256 px; docs/images.md has the
+    figures behind the defaults."""
+
+    min_sharpness: float = Field(0.5, ge=0, description="Below it a picture is blurred.")
+    min_brightest: float = Field(
+        0.22, ge=0, le=1, description="Luma of the brightest 1 %; below it a picture is too dark."
+    )
+    max_clipped: float = Field(
+        0.24, ge=0, le=1, description="Share of burnt-out pixels; above it it is too bright."
+    )
+    min_contrast: float = Field(
+        0.16,
+        ge=0,
+        le=1,
+        description="Luma of the brightest 1 % less that of the darkest; below it there is too "
+        "little contrast, below a quarter of it a picture is nearly uniform.",
+    )
+    min_side: int = Field(56, ge=1, description="Pixels of the long side.")
+    max_aspect: float = Field(5.0, ge=1, description="Long side over short side.")
+    min_jpeg_quality: int = Field(
+        20, ge=1, le=100, description="On libjpeg's scale, from the file's quantisation tables."
+    )
+
+
+class CacheSettings(Group):
+    """Answers of providers, kept for the same picture."""
+
+    ttl: float = Field(
+        604_800, ge=0, description="Seconds that an answer is given again; 0 turns the cache off."
+    )
+    max_entries: int = Field(100_000, ge=1, description="Answers kept; the oldest go first.")
+
+
 class MonitoringSettings(Group):
     """What the service tells about itself."""
 
@@ -205,6 +239,11 @@ class Settings(BaseSettings):
         description="Threads for decoding pictures and for the local model. Default: one more than "
         "cores, so that none idles while a thread hands over.",
     )
+    image_queue: int = Field(
+        128,
+        ge=1,
+        description="Pictures that may wait for one of these threads; more are told to come back.",
+    )
     drain_delay: float = Field(
         1.0,
         ge=0,
@@ -226,6 +265,8 @@ class Settings(BaseSettings):
     openai: OpenAISettings = OpenAISettings()
     api: ApiSettings = ApiSettings()
     batch: BatchSettings = BatchSettings()
+    quality: QualitySettings = QualitySettings()
+    cache: CacheSettings = CacheSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 
     @classmethod

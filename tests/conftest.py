@@ -18,7 +18,7 @@ from app.parts import build_parts
 from app.providers import registry
 from app.providers.local import provider as local
 from app.providers.profiles import ModelTable
-from app.settings import Settings
+from app.settings import CacheSettings, Settings
 from app.settings_sources import leaves, variable
 from tests.fakes import ENTRY_POINTS
 
@@ -52,8 +52,10 @@ def _own_settings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def settings():
-    """In memory, without a provider's key."""
-    return Settings(database_url="sqlite://", drain_delay=0, image_workers=2)
+    """In memory, without a provider's key; every picture is asked about, however often it comes."""
+    return Settings(
+        database_url="sqlite://", drain_delay=0, image_workers=2, cache=CacheSettings(ttl=0)
+    )
 
 
 @pytest.fixture

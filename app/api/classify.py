@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import pydantic_core
@@ -112,6 +113,13 @@ async def classify(
         str | None,
         Header(description="`respond-async`: answer 202 at once.", examples=["respond-async"]),
     ] = None,
+    cache_control: Annotated[
+        str | None,
+        Header(
+            description="`no-cache`: no answer that was given before will do.",
+            examples=["no-cache"],
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -126,6 +134,8 @@ async def classify(
     still pending, is found at `Location`.
     """
     question = await _read_question(request, caller.name)
+    if cache_control and re.search(r"\bno-(cache|store)\b", cache_control, re.IGNORECASE):
+        question = replace(question, fresh=True)
     later = _wants_async(prefer)
     service = parts.classification
 

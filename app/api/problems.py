@@ -37,6 +37,7 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.LabelNotInDomain: Problem(422, "The label is none of the domain's classes"),
     errors.ImageUnreadable: Problem(422, "The picture can't be read"),
     errors.ImageTooLarge: Problem(422, "The picture has too many pixels"),
+    errors.ImageRejected: Problem(422, "The picture is not good enough"),
     errors.UrlRefused: Problem(422, "The URL is refused"),
     errors.UrlUnreachable: Problem(422, "The URL can't be fetched"),
     errors.UrlTooLarge: Problem(422, "What the URL holds is too large"),

@@ -49,6 +49,11 @@ class ResultQuery(BaseModel):
     max_confidence: float | None = Field(None, ge=0, le=1)
     since: AwareDatetime | None = Field(None, description="Asked then or later.")
     until: AwareDatetime | None = Field(None, description="Asked before.")
+    similar_to: str | None = Field(
+        None,
+        pattern=RESULT_PATTERN,
+        description="A result: those whose picture looks nearly like its own.",
+    )
     cursor: str | None = Field(None, pattern=RESULT_PATTERN, description="`next_cursor`.")
     limit: int = Field(100, ge=1, le=MAX_PAGE)
 
@@ -68,6 +73,7 @@ async def list_results(
         max_confidence=query.max_confidence,
         since=query.since,
         until=query.until,
+        similar_to=query.similar_to,
     )
     found = await parts.results.page(wanted, before=query.cursor, limit=query.limit + 1)
     page = found[: query.limit]

@@ -1,7 +1,9 @@
 """From a question to a stored result."""
 
+from app.classification.asking import Asking
+from app.classification.intake import Intake
 from app.classification.once import Once
 from app.classification.question import Question, check_label
 from app.classification.service import ClassificationService
 
-__all__ = ["ClassificationService", "Once", "Question", "check_label"]
+__all__ = ["Asking", "ClassificationService", "Intake", "Once", "Question", "check_label"]

@@ -16,6 +16,7 @@ class Question:
     Attributes:
         provider: who shall answer; None: as the domain or the settings say.
         expected: the true class where it is known.
+        fresh: no answer that was given before will do.
     """
 
     source: ImageSource
@@ -24,6 +25,7 @@ class Question:
     provider: str | None = None
     expected: str | None = None
     metadata: dict[str, Any] | None = None
+    fresh: bool = False
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

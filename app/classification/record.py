@@ -3,20 +3,20 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from app.classification.asking import Asked
+from app.classification.intake import Picture
 from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.classification.verdict import verdict
 from app.domains import Domain
 from app.errors import ClassifierError
-from app.images import PreparedImage
 from app.providers.base import ProviderAnswer
-from app.storage import Failure, ImageFacts, Result, Usage
-from app.traffic import Spent
+from app.storage import Failure, ImageFacts, KeptAnswer, Result, Usage
 
 
 def pending(result_id: str, question: Question, domain: Domain) -> Result:
     """Accepted, and no more known than what was asked."""
-    return Result(**_asked(result_id, question, domain), status="pending")
+    return Result(**_known(result_id, question, domain), status="pending")
 
 
 def failed(accepted: Result, error: ClassifierError) -> Result:
@@ -30,33 +30,56 @@ def completed(
     result_id: str,
     question: Question,
     domain: Domain,
-    facts: dict[str, Any],
-    outcome: ProviderAnswer | ClassifierError,
+    picture: Picture,
+    asked: Asked,
+    stopwatch: Stopwatch,
 ) -> Result:
-    """What came of asking; `facts` are those of `provenance`."""
-    told = (
-        {"status": "failed", "error": Failure.of(outcome)}
-        if isinstance(outcome, ClassifierError)
-        else _answered(outcome, domain)
+    """What came of asking."""
+    return Result(
+        **_known(result_id, question, domain)
+        | _spent(asked, stopwatch)
+        | {"image": _image(picture, asked.outcome)}
+        | _told(picture, asked.outcome, domain)
     )
-    return Result(**_asked(result_id, question, domain), **(facts | told))
 
 
-def provenance(image: PreparedImage, spent: Spent, stopwatch: Stopwatch) -> dict[str, Any]:
-    """What is known whether or not there is an answer."""
+def to_keep(picture: Picture, asked: Asked, provider: str) -> KeptAnswer | None:
+    """The answer, when it may be given again as one of `provider`'s."""
+    answer = asked.outcome
+    if isinstance(answer, ClassifierError) or asked.again or asked.spent.provider != provider:
+        return None
+    return KeptAnswer(
+        provider=provider,
+        model=answer.model,
+        deployment=answer.deployment,
+        label=answer.label,
+        probabilities=dict(answer.probabilities),
+        confidence_source=answer.confidence_source,
+        image=picture.facts,
+    )
+
+
+def _known(result_id: str, question: Question, domain: Domain) -> dict[str, Any]:
+    """What is known before there is an answer."""
+    return {
+        "id": result_id,
+        "domain": domain.name,
+        "domain_version": domain.version,
+        "expected": question.expected,
+        "metadata": question.metadata,
+        "caller": question.caller,
+        "created_at": question.asked_at,
+    }
+
+
+def _spent(asked: Asked, stopwatch: Stopwatch) -> dict[str, Any]:
+    spent = asked.spent
     capabilities = spent.capabilities
     return {
         "provider": spent.provider,
         "model": capabilities.model if capabilities else None,
         "deployment": capabilities.deployment if capabilities else None,
-        "image": ImageFacts(
-            sha256=image.sha256,
-            format=image.format,
-            width=image.width,
-            height=image.height,
-            bytes=image.bytes,
-            warnings=list(image.warnings),
-        ),
+        "cached": asked.again,
         "usage": Usage(
             prompt_tokens=spent.usage.prompt,
             completion_tokens=spent.usage.completion,
@@ -67,29 +90,31 @@ def provenance(image: PreparedImage, spent: Spent, stopwatch: Stopwatch) -> dict
     }
 
 
-def _answered(answer: ProviderAnswer, domain: Domain) -> dict[str, Any]:
-    judged = verdict(answer, domain)
+def _image(picture: Picture, outcome: ProviderAnswer | ClassifierError) -> ImageFacts:
+    told = {"warnings": [*picture.facts.warnings, *(each.text for each in picture.findings)]}
+    if isinstance(outcome, ClassifierError):
+        return picture.facts.model_copy(update=told)
+    counted = {
+        "tokens": outcome.image_tokens,
+        "tokens_estimated": outcome.image_tokens_estimated,
+    }
+    return picture.facts.model_copy(update=told | counted)
+
+
+def _told(
+    picture: Picture, outcome: ProviderAnswer | ClassifierError, domain: Domain
+) -> dict[str, Any]:
+    if isinstance(outcome, ClassifierError):
+        return {"status": "failed", "error": Failure.of(outcome)}
+    judged = verdict(outcome, domain, good_picture=not picture.findings)
     return {
         "status": judged.status,
         "review_reasons": list(judged.reasons),
-        "predicted_class": answer.label,
+        "predicted_class": outcome.label,
         "confidence": round(judged.confidence, 6),
-        "probabilities": {label: round(p, 6) for label, p in answer.probabilities.items()},
-        "confidence_source": answer.confidence_source,
-        "model": answer.model,
-        "deployment": answer.deployment,
-        "provider_request_id": answer.request_id,
-    }
-
-
-def _asked(result_id: str, question: Question, domain: Domain) -> dict[str, Any]:
-    """What is known before there is an answer."""
-    return {
-        "id": result_id,
-        "domain": domain.name,
-        "domain_version": domain.version,
-        "expected": question.expected,
-        "metadata": question.metadata,
-        "caller": question.caller,
-        "created_at": question.asked_at,
+        "probabilities": {label: round(p, 6) for label, p in outcome.probabilities.items()},
+        "confidence_source": outcome.confidence_source,
+        "model": outcome.model,
+        "deployment": outcome.deployment,
+        "provider_request_id": outcome.request_id,
     }

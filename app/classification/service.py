@@ -1,15 +1,19 @@
 """One picture, from its source to its stored result."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
 import structlog
 
 from app.classification import record
+from app.classification.asking import Asked, Asking
+from app.classification.intake import Intake, Picture
 from app.classification.question import Question, check_label
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
@@ -21,16 +25,17 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.identifiers import RESULT, new_id
-from app.images import ImageReader, ImageWorkers, PreparedImage, Upload, Url, prepare
-from app.providers.base import ProviderAnswer
-from app.storage import Result, ResultRepository
+from app.images import Upload, Url
+from app.storage import AnswerRepository, KeptAnswer, Result, ResultRepository, Unit
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, Spent
 
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_PENDING = 1_000
 """Accepted pictures that may wait in memory at once."""
+
+FETCHING = 16
+"""Of them, that are fetched and decoded at once: each may be 20 MB."""
 
 STORE_WAITS_S = (0.1, 0.5, 2.0)
 """Between attempts to store an answer while the database is locked or full."""
@@ -43,24 +48,25 @@ class ClassificationService:
         self,
         *,
         domains: DomainRegistry,
-        reader: ImageReader,
-        workers: ImageWorkers,
-        dispatcher: Dispatcher,
+        intake: Intake,
+        asking: Asking,
         results: ResultRepository,
+        answers: AnswerRepository,
         metrics: Metrics,
         default_provider: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._domains = domains
-        self._reader = reader
-        self._workers = workers
-        self._dispatcher = dispatcher
+        self._intake = intake
+        self._asking = asking
         self._results = results
+        self._answers = answers
         self._metrics = metrics
         self._default_provider = default_provider
         self._sleep = sleep
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._accepting = 0
+        self._fetching = asyncio.Semaphore(FETCHING)
 
     async def classify(self, question: Question, *, result_id: str | None = None) -> Result:
         """The stored result. Raises what the stages raise; a ProviderError names its row."""
@@ -80,14 +86,14 @@ class ClassificationService:
         self._accepting += 1
         try:
             stopwatch = Stopwatch(self._metrics)
-            image = None
+            picture = None
             if not isinstance(question.source, Url):
-                image = await self._picture(question, domain, stopwatch)
+                picture = await self._take(question, domain, stopwatch)
                 # A thousand that wait hold small pixels, not the uploads.
                 question = replace(question, source=Upload(b""))
             pending = record.pending(result_id, question, domain)
             await self._results.insert(pending)
-            self._start(result_id, self._finish(pending, question, domain, image, stopwatch))
+            self._start(result_id, self._finish(pending, question, domain, picture, stopwatch))
         finally:
             self._accepting -= 1
         return pending
@@ -125,44 +131,89 @@ class ClassificationService:
     async def _classify(
         self, result_id: str, question: Question, domain: Domain, stopwatch: Stopwatch
     ) -> Result:
-        image = await self._picture(question, domain, stopwatch)
-        result, error = await self._answer(result_id, question, domain, image, stopwatch)
-        await self._store(self._results.insert, result, stopwatch, waits_s=STORE_WAITS_S)
-        if error is not None:
-            error.result_id = result.id
-            raise error
-        return result
+        picture = await self._take(question, domain, stopwatch)
+        asked = await self._ask(question, domain, picture, stopwatch)
+        result = record.completed(result_id, question, domain, picture, asked, stopwatch)
+        beside = self._keeping(question, domain, picture, asked)
+        stored = await self._store(
+            partial(self._results.insert, beside=beside), result, stopwatch, waits_s=STORE_WAITS_S
+        )
+        if isinstance(asked.outcome, ClassifierError):
+            asked.outcome.result_id = result_id
+            raise asked.outcome
+        return stored
 
     async def _finish(
         self,
         pending: Result,
         question: Question,
         domain: Domain,
-        image: PreparedImage | None,
+        picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Result:
         # Nobody waits, and what was accepted may not vanish: tried until the service stops.
         waits_s = chain(STORE_WAITS_S, repeat(STORE_WAITS_S[-1]))
+        beside = None
         try:
-            image = image or await self._picture(question, domain, stopwatch)
-            result, _ = await self._answer(pending.id, question, domain, image, stopwatch)
+            if picture is None:
+                async with self._fetching:
+                    picture = await self._take(question, domain, stopwatch)
+            asked = await self._ask(question, domain, picture, stopwatch)
+            result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
+            beside = self._keeping(question, domain, picture, asked)
         except asyncio.CancelledError:
-            result = record.failed(pending, _interrupted())
+            interrupted = Interrupted("The service stopped before the answer came.")
+            result = record.failed(pending, interrupted)
         except ClassifierError as error:
             result = record.failed(pending, error)
         except Exception:
-            result = record.failed(pending, _mistake(pending.id))
-        await self._store(self._results.complete, result, stopwatch, waits_s=waits_s)
-        return result
+            log.exception("an accepted picture met an unexpected error", result_id=pending.id)
+            result = record.failed(pending, InternalError("The service made a mistake."))
+        write = partial(self._results.complete, beside=beside)
+        return await self._store(write, result, stopwatch, waits_s=waits_s)
+
+    async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
+        first = self._chain(question, domain)[0]
+        return await self._intake.take(question, domain, first, stopwatch)
+
+    async def _ask(
+        self, question: Question, domain: Domain, picture: Picture, stopwatch: Stopwatch
+    ) -> Asked:
+        """Raises why nobody could be asked: nothing was spent then, and nothing is to be kept."""
+        if isinstance(picture.basis, KeptAnswer):
+            self._metrics.answer("kept")
+            return Asked.of(picture.basis)
+        began = time.perf_counter()
+        asked = await self._asking.ask(
+            self._chain(question, domain),
+            picture.basis,
+            domain,
+            key=None if question.fresh else picture.key,
+        )
+        if isinstance(asked.outcome, ClassifierError) and asked.spent.calls == 0:
+            raise asked.outcome
+        spent = asked.spent
+        provider_s = time.perf_counter() - began if asked.again else spent.provider_s
+        stopwatch.note("wait", spent.wait_s)
+        stopwatch.note("provider", provider_s)
+        self._metrics.answer("shared" if asked.again else "asked")
+        return asked
+
+    def _keeping(
+        self, question: Question, domain: Domain, picture: Picture, asked: Asked
+    ) -> Unit[None] | None:
+        """What keeps a new answer for the next who asks, beside the row that it was paid for."""
+        kept = record.to_keep(picture, asked, provider=self._chain(question, domain)[0])
+        return self._answers.keeping(picture.key, kept) if kept and self._answers.enabled else None
 
     async def _store(
         self,
-        write: Callable[[Result], Awaitable[None]],
+        write: Callable[[Result], Awaitable[Result]],
         result: Result,
         stopwatch: Stopwatch,
         *,
         waits_s: Iterable[float],
-    ) -> None:
+    ) -> Result:
         """Keep what may have cost something, though the database is locked or full for a while."""
         with stopwatch.time("store"):
             try:
@@ -170,7 +221,7 @@ class ClassificationService:
                     with suppress(StorageUnavailable):
                         return await write(result)
                     await self._sleep(wait_s)
-                await write(result)
+                return await write(result)
             except (StorageUnavailable, asyncio.CancelledError):
                 kept = result.model_dump(mode="json", exclude={"metadata"})
                 log.exception("an answer may be lost: it could not be stored", **kept)
@@ -178,55 +229,8 @@ class ClassificationService:
             finally:
                 self._metrics.result(domain=result.domain, status=result.status)
 
-    async def _picture(
-        self, question: Question, domain: Domain, stopwatch: Stopwatch
-    ) -> PreparedImage:
-        with stopwatch.time("fetch"):
-            data = await self._reader.read(question.source)
-        with stopwatch.time("prepare"):
-            return await self._workers.run(prepare, data, longest=domain.image_size)
-
-    async def _answer(
-        self,
-        result_id: str,
-        question: Question,
-        domain: Domain,
-        image: PreparedImage,
-        stopwatch: Stopwatch,
-    ) -> tuple[Result, ClassifierError | None]:
-        """The result, and the error when it is a failed one."""
-        spent = Spent()
-        outcome: ProviderAnswer | ClassifierError
-        try:
-            names = self._chain(question, domain)
-            outcome = await self._dispatcher.ask(names, image, domain, spent)
-        except ClassifierError as caught:
-            if spent.calls == 0:
-                raise
-            outcome = caught
-        except asyncio.CancelledError:
-            # The service is going down. What a call may have cost must not be forgotten.
-            outcome = _interrupted()
-        except Exception:
-            if spent.calls == 0:
-                raise
-            outcome = _mistake(result_id)
-        stopwatch.note("wait", spent.wait_s)
-        stopwatch.note("provider", spent.provider_s)
-        facts = record.provenance(image, spent, stopwatch)
-        result = record.completed(result_id, question, domain, facts, outcome)
-        return result, outcome if isinstance(outcome, ClassifierError) else None
-
     def _chain(self, question: Question, domain: Domain) -> tuple[str, ...]:
+        """Who is asked, in this order."""
         if question.provider:
             return (question.provider,)
         return domain.providers or (self._default_provider,)
-
-
-def _mistake(result_id: str) -> InternalError:
-    log.exception("unexpected error", result_id=result_id)
-    return InternalError("The service made a mistake; its log says more.")
-
-
-def _interrupted() -> Interrupted:
-    return Interrupted("The service stopped before the answer came.")

@@ -6,7 +6,7 @@ from typing import Literal
 from app.domains import Domain
 from app.providers.base import ProviderAnswer
 
-Reason = Literal["below_threshold", "none_of_the_classes"]
+Reason = Literal["below_threshold", "none_of_the_classes", "image_quality"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,16 @@ class Verdict:
     confidence: float
 
 
-def verdict(answer: ProviderAnswer, domain: Domain) -> Verdict:
-    """Judge an answer by the domain's threshold."""
+def verdict(answer: ProviderAnswer, domain: Domain, *, good_picture: bool) -> Verdict:
+    """Judge an answer by the domain's threshold, and by what it says of bad pictures."""
+    reasons: list[Reason] = []
     if answer.label is None:
-        rest = max(0.0, 1 - sum(answer.probabilities.values()))
-        return Verdict("needs_review", ("none_of_the_classes",), rest)
-    confidence = answer.probabilities[answer.label]
-    if confidence < domain.confidence_threshold:
-        return Verdict("needs_review", ("below_threshold",), confidence)
-    return Verdict("accepted", (), confidence)
+        confidence = max(0.0, 1 - sum(answer.probabilities.values()))
+        reasons.append("none_of_the_classes")
+    else:
+        confidence = answer.probabilities[answer.label]
+        if confidence < domain.confidence_threshold:
+            reasons.append("below_threshold")
+    if domain.quality == "review" and not good_picture:
+        reasons.append("image_quality")
+    return Verdict("needs_review" if reasons else "accepted", tuple(reasons), confidence)

@@ -72,6 +72,11 @@ class DomainSpec(BaseModel):
     image_size: int = Field(
         512, ge=64, le=2048, description="Longest side of the picture that is sent, in pixels."
     )
+    quality: Literal["warn", "review", "reject"] = Field(
+        "warn",
+        description="What becomes of bad pictures: they are answered with a warning, need review "
+        "too, or are refused.",
+    )
     allow_none: bool = Field(False, description='Whether "none of these" is an answer.')
     providers: tuple[str, ...] = Field(
         (), description="Who is asked, in this order, the next one when one is down.", max_length=8

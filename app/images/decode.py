@@ -1,13 +1,13 @@
 """From bytes to a PreparedImage: header first, limits, then no more pixels than needed."""
 
-import hashlib
 import io
-import warnings as python_warnings
+from collections.abc import Iterator
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from app.errors import ImageTooLarge, ImageUnreadable
+from app.images import fingerprint, jpeg, quality
+from app.images.colour import reduced, srgb
 from app.images.prepared import PreparedImage, fitted
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -16,123 +16,122 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MEGAPIXEL = 1_000_000
 MAX_PIXELS = 32 * MEGAPIXEL
 MAX_PIXELS_BASELINE_JPEG = 100 * MEGAPIXEL
-"""A baseline JPEG is decoded at a fraction of its size, row by row; all else needs it whole."""
+"""A JPEG of one scan is decoded at a fraction of its size, row by row; all else needs it whole."""
 
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-_SIDEWAYS = {5, 6, 7, 8}
-"""EXIF orientations that swap width and height."""
+MAX_PIXELS_WEBP = 18 * MEGAPIXEL
+"""Its decoder takes 16 bytes for a pixel: a picture may cost 300 MB."""
+
+MAX_SCANNED_PIXELS = 1_000 * MEGAPIXEL
+"""Each scan of a JPEG goes through all its pixels, also when it says nothing, and a small file may
+hold thousands of scans. A progressive photograph has 10 to 20."""
+
+# Where Pillow itself stops, which is at twice this, before it makes room for a picture.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS_BASELINE_JPEG // 2
+
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation; those from 5 on swap width and height."""
 
 
-def prepare(data: bytes, *, longest: int) -> PreparedImage:
+def prepare(data: bytes, *, longest: int, sha256: str | None = None) -> PreparedImage:
     """Decode a picture for providers that want its longest side at most `longest` pixels.
 
-    CPU work: milliseconds for an ordinary photograph. Raises ImageUnreadable for what is no
-    picture of a kind in FORMATS, broken or cut off, and ImageTooLarge for too many pixels.
+    CPU work: milliseconds for an ordinary photograph, at most two seconds for a hostile one.
+    `sha256` of `data` where it is known. Raises ImageUnreadable for what is no picture of a kind in
+    FORMATS, broken or cut off, and ImageTooLarge for too many pixels.
     """
     if not data:
         raise ImageUnreadable("The file is empty.")
     try:
-        with python_warnings.catch_warnings():
-            # Pillow warns of pictures that its limit calls bombs; the limits here are judged first.
-            python_warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                return _prepare(picture, data, longest)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            return _prepare(picture, data, longest, sha256 or fingerprint.sha256(data))
     except (ImageUnreadable, ImageTooLarge):
         raise
+    except Image.DecompressionBombError:
+        raise ImageTooLarge("The picture has too many pixels.") from None
     except UnidentifiedImageError:
         raise ImageUnreadable(
             "This is no picture that can be read: JPEG, PNG, WebP, GIF, BMP and TIFF are."
         ) from None
-    except Image.DecompressionBombError:
-        raise ImageTooLarge("The picture has too many pixels.") from None
     except Exception as error:
         # Decoders raise whatever a broken file makes them stumble over: OSError, SyntaxError,
         # ValueError, struct.error, EOFError, ...
         raise ImageUnreadable("The picture is broken or cut off.") from error
 
 
-def _prepare(picture: Image.Image, data: bytes, longest: int) -> PreparedImage:
-    _check_size(picture)
-    width, height = picture.size
+def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> PreparedImage:
     kind = picture.format or "unknown"
-    warnings = tuple(_oddities(picture))
-    if kind in ("JPEG", "MPO"):
+    is_jpeg = kind in ("JPEG", "MPO")
+    _check_size(picture, scans=jpeg.count_scans(data) if is_jpeg else None)
+    width, height = picture.size
+    warnings = list(_oddities(picture))
+    if is_jpeg:
         # The decoder scales by 1/2, 1/4 or 1/8 nearly for free, never below what is needed.
         picture.draft(None, fitted(width, height, longest))
     picture.load()
-    orientation = picture.getexif().get(0x0112, 1)
-    ImageOps.exif_transpose(picture, in_place=True)
-    decoded = _rgb(picture)
-    if orientation in _SIDEWAYS:
-        width, height = height, width
-    size = fitted(width, height, longest)
-    if max(decoded.size) > 2 * max(size):
-        decoded = decoded.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    orientation = picture.getexif().get(ORIENTATION, 1)
+    upright = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+
+    small = reduced(picture, max(picture.size) // (2 * longest))
+    decoded, profile_fits = srgb(small, picture.info.get("icc_profile"))
+    if not profile_fits:
+        warnings.append("Its colour profile is broken or does not fit, and was ignored.")
+    if upright is not None:
+        decoded = decoded.transpose(upright)
+        if orientation >= 5:
+            width, height = height, width
     if decoded is picture and kind != "JPEG":
         # A file of several frames would stay open as long as its pixels are there.
         decoded = picture.copy()
     # What Pillow still knows of the original (a comment, a profile) would go into every JPEG.
     decoded.info.clear()
+    tables = getattr(picture, "quantization", None)
+    measures = quality.measure(
+        decoded,
+        width=width,
+        height=height,
+        jpeg_quality=jpeg.quality_of(tables) if is_jpeg and tables else None,
+    )
     return PreparedImage(
         decoded,
         longest=longest,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
+        # Of a picture without contrast it would be that of its noise.
+        phash=fingerprint.difference_hash(decoded) if measures.contrast > 0.02 else None,
         format=kind,
         width=width,
         height=height,
         bytes=len(data),
-        warnings=warnings,
+        measures=measures,
+        warnings=tuple(warnings),
     )
 
 
-def _check_size(picture: Image.Image) -> None:
+def _check_size(picture: Image.Image, *, scans: int | None) -> None:
+    """From the header alone. `scans` is None for what is no JPEG."""
     pixels = picture.width * picture.height
-    baseline = picture.format in ("JPEG", "MPO") and not picture.info.get("progressive")
-    most = MAX_PIXELS_BASELINE_JPEG if baseline else MAX_PIXELS
+    most = MAX_PIXELS_WEBP if picture.format == "WEBP" else MAX_PIXELS
+    if scans == 1 and not picture.info.get("progressive"):
+        most = MAX_PIXELS_BASELINE_JPEG
     if pixels > most:
         raise ImageTooLarge(
             f"The picture has {pixels / MEGAPIXEL:.0f} megapixels; at most "
             f"{most // MEGAPIXEL} are taken."
         )
+    if scans is not None and scans * pixels > MAX_SCANNED_PIXELS:
+        megapixels = pixels / MEGAPIXEL
+        raise ImageTooLarge(f"The picture has {scans} scans of {megapixels:.1f} megapixels.")
 
 
-def _oddities(picture: Image.Image) -> list[str]:
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":
-        return [f"Only the first of {frames} frames was looked at."]
-    return []
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    """`picture` as RGB in sRGB, transparency on white."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _eight_bit(picture)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return _in_srgb(Image.alpha_composite(white, picture).convert("RGB"), picture)
-    coloured = _in_srgb(picture, picture)
-    return coloured if coloured.mode == "RGB" else coloured.convert("RGB")
-
-
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits or more as 8 bits. Pillow's own conversion cuts at 255: all white."""
-    values = np.asarray(picture, dtype=np.float64)
-    top = 65_535 if picture.mode != "F" or values.max(initial=0) > 1 else 1
-    return Image.fromarray((np.clip(values / top, 0, 1) * 255).round().astype(np.uint8))
-
-
-def _in_srgb(picture: Image.Image, original: Image.Image) -> Image.Image:
-    """Colours as a screen without colour management shows them, by the embedded profile."""
-    profile = original.info.get("icc_profile")
-    if not profile or picture.mode not in ("RGB", "CMYK", "L"):
-        return picture
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return picture
-        converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        # A profile that does not fit its picture is ignored, as browsers do.
-        return picture
-    return converted or picture
+def _oddities(picture: Image.Image) -> Iterator[str]:
+    # Not `n_frames`: to count them, Pillow goes through a GIF of a million frames one by one.
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        yield "Only the first of its frames was looked at."

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from PIL import Image
 
+from app.images.quality import QualityMeasures
 from app.images.square import square
 
 JPEG_QUALITY = 85
@@ -26,10 +27,12 @@ class PreparedImage:
 
     Attributes:
         sha256: of the bytes as they arrived, hex.
+        phash: perceptual hash of 64 bits; None for nearly one colour.
         format: of the original, as Pillow calls it ("JPEG", "PNG", ...).
         width, height: of the original, upright, in pixels.
         size: width and height of `pixels` and of `jpeg`.
         bytes: length of the original.
+        measures: how good the picture is.
         warnings: what was odd about the original, for people.
     """
 
@@ -39,19 +42,23 @@ class PreparedImage:
         *,
         longest: int,
         sha256: str,
+        phash: int | None,
         format: str,
         width: int,
         height: int,
         bytes: int,
+        measures: QualityMeasures,
         warnings: tuple[str, ...] = (),
     ) -> None:
         self._decoded = decoded
         self.sha256 = sha256
+        self.phash = phash
         self.format = format
         self.width = width
         self.height = height
         self.size = fitted(width, height, longest)
         self.bytes = bytes
+        self.measures = measures
         self.warnings = warnings
 
     @cached_property

@@ -41,12 +41,15 @@ class Capabilities:
         deployment: the name under which the model is reached, None where there is none.
         metered: calls count against the limit per minute, and cost money.
         confidence_source: where the next answer's probabilities will come from.
+        answers_as: stays the same as long as an old answer may stand for a new one, also over a
+            restart; unset: as long as `model` does.
     """
 
     model: str
     deployment: str | None
     metered: bool
     confidence_source: ConfidenceSource
+    answers_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class ProviderAnswer:
             is what speaks for none of them.
         model: that answered.
         request_id: the provider's own id of the call, for its support.
+        image_tokens: what the picture took of the prompt; None where no tokens are counted.
+        image_tokens_estimated: nobody told, and no published formula says so.
     """
 
     label: str | None
@@ -68,6 +73,8 @@ class ProviderAnswer:
     deployment: str | None = None
     request_id: str | None = None
     usage: TokenUsage = field(default_factory=TokenUsage)
+    image_tokens: int | None = None
+    image_tokens_estimated: bool = False
 
 
 class Provider(Protocol):

@@ -1,6 +1,7 @@
 """A chat model that looks at pictures: what Azure OpenAI and OpenAI-compatible servers share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -17,9 +18,10 @@ from app.images import ImageWorkers, PreparedImage
 from app.providers.base import Capabilities, Example, ProviderAnswer
 from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
 from app.providers.codes import read_distribution
+from app.providers.image_tokens import ImageTokenCounter, ImageTokens
 from app.providers.openai_errors import provider_error
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
-from app.providers.question import FIELD, ChatQuestion
+from app.providers.question import FIELD, PROMPT_VERSION, ChatQuestion
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -29,7 +31,7 @@ ANSWER_TOKENS = 32
 REASONING_TOKENS = 4_096
 """Cap of the completion, without and with room to reason."""
 CHARACTERS_PER_TOKEN = 3
-UNKNOWN_IMAGE_TOKENS = 1_100
+"""Of a prompt: fewer than there are, so that no estimate falls short."""
 
 REFUSALS = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 DROPPABLE = frozenset({"temperature", "reasoning_effort", "logprobs"})
@@ -62,6 +64,8 @@ class ChatModel:
         self._max_tokens_parameter = max_tokens_parameter
         self._dropped: set[str] = set()
         self._may_reason = False
+        self._image_tokens = ImageTokenCounter()
+        self._answers_as = f"{client.base_url} {deployment} {model} {PROMPT_VERSION}"
 
     @property
     def name(self) -> str:
@@ -73,17 +77,13 @@ class ChatModel:
             self._deployment,
             metered=True,
             confidence_source="logprobs" if self._gives_logprobs else "stated",
+            answers_as=self._answers_as,
         )
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
         question = ChatQuestion(domain, stated=not self._gives_logprobs)
-        picture = self._family.image_tokens(*image.size, domain.detail)
-        text = len(question.system) + len(str(question.response_format))
-        return (
-            text // CHARACTERS_PER_TOKEN
-            + (UNKNOWN_IMAGE_TOKENS if picture is None else picture)
-            + self._completion_cap
-        )
+        picture = self._image_tokens.count(self._family, image, domain.detail)
+        return _text_tokens(question) + picture.count + self._completion_cap
 
     async def classify(
         self,
@@ -101,10 +101,12 @@ class ChatModel:
         billed = self._priced(answer)
         try:
             self._learn_from(answer, question, cap)
-            return self._read(answer, question, billed, request_id)
+            read = self._read(answer, question, billed, request_id)
         except ProviderError as error:
             error.usage = billed
             raise
+        picture = self._counted(answer, question, image, alone=not examples)
+        return replace(read, image_tokens=picture.count, image_tokens_estimated=picture.estimated)
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -197,6 +199,16 @@ class ChatModel:
             log.info("the model gives no logprobs", deployment=self._deployment)
             raise ProviderAdjusting("The model gives no logprobs.")
 
+    def _counted(
+        self, answer: ChatAnswer, question: ChatQuestion, image: PreparedImage, *, alone: bool
+    ) -> ImageTokens:
+        """What the picture took of the prompt; `alone` when it was the only one."""
+        if alone and answer.image_tokens is not None:
+            return ImageTokens(answer.image_tokens, estimated=False)
+        if alone and answer.billed.prompt:
+            self._image_tokens.learn(answer.billed.prompt - _text_tokens(question), image)
+        return self._image_tokens.count(self._family, image, question.domain.detail)
+
     def _priced(self, answer: ChatAnswer) -> TokenUsage:
         family = self._models.family(answer.model) if answer.model else self._family
         usage = answer.billed
@@ -228,6 +240,11 @@ class ChatModel:
             request_id=request_id,
             usage=billed,
         )
+
+
+def _text_tokens(question: ChatQuestion) -> int:
+    text = len(question.system) + len(str(question.response_format))
+    return text // CHARACTERS_PER_TOKEN
 
 
 def _tells_no_distribution(choice: Choice, question: ChatQuestion) -> bool:

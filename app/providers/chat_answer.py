@@ -56,6 +56,7 @@ class Choice(_Lenient):
 class _PromptDetails(_Lenient):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _CompletionDetails(_Lenient):
@@ -81,6 +82,12 @@ class ChatAnswer(_Lenient):
             return cls.model_validate_json(body)
         except ValidationError:
             raise ProviderAnswerInvalid("The provider's answer is no chat completion.") from None
+
+    @property
+    def image_tokens(self) -> int | None:
+        """What pictures took of the prompt, where the server tells."""
+        details = self.usage and self.usage.prompt_tokens_details
+        return details.image_tokens if details else None
 
     @property
     def billed(self) -> TokenUsage:

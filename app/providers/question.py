@@ -15,6 +15,10 @@ from app.images import PreparedImage
 from app.providers.base import Example
 from app.providers.codes import codes
 
+PROMPT_VERSION = 1
+"""Raised with every change of what is asked beyond the domain's own words: an old answer does not
+stand for one to another question."""
+
 FIELD = "label"
 NONE_OF_THESE = "none of these"
 

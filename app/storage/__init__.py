@@ -1,6 +1,7 @@
-"""What is kept: results, domains, idempotency keys."""
+"""What is kept: results, answers to give again, domains, idempotency keys."""
 
-from app.storage.database import Database, parse_url
+from app.storage.answers import AnswerRepository, KeptAnswer
+from app.storage.database import Database, Unit, parse_url
 from app.storage.domains import DomainRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.migrate import migrate
@@ -15,16 +16,19 @@ from app.storage.results import (
 )
 
 __all__ = [
+    "AnswerRepository",
     "Claim",
     "Database",
     "DomainRepository",
     "Failure",
     "IdempotencyRepository",
     "ImageFacts",
+    "KeptAnswer",
     "Result",
     "ResultFilter",
     "ResultRepository",
     "Timings",
+    "Unit",
     "Usage",
     "migrate",
     "parse_url",

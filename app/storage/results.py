@@ -11,11 +11,26 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.errors import ClassifierError, ResultNotFound
 from app.identifiers import RESULT, lowest_id
-from app.storage.database import Database
+from app.storage import similar
+from app.storage.database import Database, Unit
 from app.storage.tables import results
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
 UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
+
+
+class Quality(BaseModel):
+    """How good the picture is: measured, and held against `quality.*` of the settings."""
+
+    sharpness: float = Field(description="About 1 in focus, below 0.5 blurred.", examples=[1.13])
+    brightest: float = Field(description="Luma of the brightest 1 %, 0 to 1.", examples=[0.91])
+    clipped: float = Field(description="Share that is white or burnt out, 0 to 1.", examples=[0.02])
+    contrast: float = Field(
+        description="Luma of the brightest 1 % less that of the darkest.", examples=[0.84]
+    )
+    long_side: int = Field(description="Pixels.", examples=[640])
+    aspect: float = Field(description="Long side over short side.", examples=[1.5])
+    jpeg_quality: int | None = Field(description="1 to 100; null: no JPEG.", examples=[88])
 
 
 class ImageFacts(BaseModel):
@@ -28,7 +43,26 @@ class ImageFacts(BaseModel):
     width: int = Field(description="Pixels, upright.", examples=[640])
     height: int = Field(description="Pixels, upright.", examples=[427])
     bytes: int = Field(examples=[91_234])
-    warnings: list[str] = Field(examples=[[]], description="What was odd about it.")
+    phash: str | None = Field(
+        None,
+        description="Perceptual hash, 64 bits in hex; null for a picture of nearly one colour.",
+        examples=["c3d1f0e0b4a49686"],
+    )
+    prepared_width: int | None = Field(None, description="As a provider gets it.", examples=[512])
+    prepared_height: int | None = Field(None, description="As a provider gets it.", examples=[342])
+    tokens: int | None = Field(
+        None,
+        description="Tokens that it took of the prompt; null where none are counted, 0 when the "
+        "answer was `cached`.",
+        examples=[85],
+    )
+    tokens_estimated: bool = Field(
+        default=False, description="The model's formula is not published: `tokens` is learned."
+    )
+    quality: Quality | None = None
+    warnings: list[str] = Field(
+        examples=[[]], description="What was odd about it, and in what it is no good picture."
+    )
 
 
 class Usage(BaseModel):
@@ -83,7 +117,8 @@ class Result(BaseModel):
     status: Status = Field(examples=["accepted"])
     review_reasons: list[str] = Field(
         default=[],
-        description="Why a person should look: `below_threshold`, `none_of_the_classes`.",
+        description="Why a person should look: `below_threshold`, `none_of_the_classes`, "
+        "`image_quality`.",
         examples=[[]],
     )
     confidence_source: str | None = Field(
@@ -94,8 +129,17 @@ class Result(BaseModel):
     provider: str | None = Field(None, examples=["local"])
     model: str | None = Field(None, examples=["efficientnet-lite0-int8"])
     deployment: str | None = Field(None, examples=[None])
-    cached: bool = Field(default=False, description="Whether an earlier answer was used again.")
+    cached: bool = Field(
+        default=False,
+        description="The answer to an earlier request, or to one at the same time, about the same "
+        "picture; nothing was paid for it.",
+    )
     image: ImageFacts | None = None
+    similar_to: str | None = Field(
+        None,
+        description="An earlier result of the same caller whose picture looks nearly the same.",
+        examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
+    )
     usage: Usage | None = None
     timings_ms: Timings | None = None
     error: Failure | None = Field(None, description="Set when `status` is failed.")
@@ -131,6 +175,7 @@ class ResultFilter:
     max_confidence: float | None = None
     since: datetime | None = None
     until: datetime | None = None
+    similar_to: str | None = None
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         column = results.c
@@ -149,7 +194,15 @@ class ResultFilter:
         return conditions
 
 
+MAX_SIMILAR = 10_000
+"""Rows that `similar_to` looks at."""
+
 _INSERT = sa.insert(results)
+_LINK = (
+    sa.update(results)
+    .where(results.c.id == sa.bindparam("this"))
+    .values(similar_to=sa.bindparam("other"))
+)
 
 
 class ResultRepository:
@@ -158,25 +211,34 @@ class ResultRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, result: Result) -> None:
+    async def insert(self, result: Result, beside: Unit[None] | None = None) -> Result:
+        """Store a result, and `beside` in the same transaction; returns it as it is stored, with
+        the earlier one that looks like it."""
         row = _row_of(result)
 
-        def unit(connection: sa.Connection) -> None:
+        def unit(connection: sa.Connection) -> str | None:
+            # First what writes: see Unit.
+            if beside is not None:
+                beside(connection)
             connection.execute(_INSERT, row)
+            return _link(connection, row)
 
-        await self._database.write(unit)
+        return result.model_copy(update={"similar_to": await self._database.write(unit)})
 
-    async def complete(self, result: Result) -> None:
+    async def complete(self, result: Result, beside: Unit[None] | None = None) -> Result:
         """Put the outcome into the row of a pending result; one deleted meanwhile stays deleted."""
         row = _row_of(result)
         # What is known from elsewhere meanwhile must not be overwritten by the outcome.
         del row["expected"]
         change = sa.update(results).where(results.c.id == result.id).values(row)
 
-        def unit(connection: sa.Connection) -> None:
+        def unit(connection: sa.Connection) -> str | None:
+            if beside is not None:
+                beside(connection)
             connection.execute(change)
+            return _link(connection, row)
 
-        await self._database.write(unit)
+        return result.model_copy(update={"similar_to": await self._database.write(unit)})
 
     async def get(self, result_id: str, *, caller: str | None) -> Result:
         """Raises ResultNotFound."""
@@ -187,11 +249,27 @@ class ResultRepository:
         return _result_of(rows[0])
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
-        """The newest first, at most `limit`, older than the id `before`."""
+        """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
+        there is none that they shall be similar to."""
         query = sa.select(results).where(*wanted.conditions()).order_by(results.c.id.desc())
         if before is not None:
             query = query.where(results.c.id < before)
+        if wanted.similar_to is not None:
+            near = await self._similar(wanted.similar_to, caller=wanted.caller)
+            query = query.where(results.c.id.in_(near))
         return [_result_of(row) for row in await self._rows(query.limit(limit))]
+
+    async def _similar(self, result_id: str, *, caller: str | None) -> list[str]:
+        query = _of(caller, sa.select(results).where(results.c.id == result_id))
+
+        def unit(connection: sa.Connection) -> list[str] | None:
+            row = connection.execute(query).mappings().first()
+            return None if row is None else similar.all_near(connection, row, caller, MAX_SIMILAR)
+
+        found = await self._database.read(unit)
+        if found is None:
+            raise ResultNotFound(f"There is no result {result_id}.")
+        return found
 
     async def set_expected(self, result_id: str, label: str, *, caller: str | None) -> None:
         """Record the true class, learned after the answer. Raises ResultNotFound."""
@@ -236,10 +314,21 @@ def _of(caller: str | None, statement: Any) -> Any:
     return statement if caller is None else statement.where(results.c.caller == caller)
 
 
+def _link(connection: sa.Connection, row: dict[str, Any]) -> str | None:
+    """Point a row that was just written to the earlier one whose picture looks most like it."""
+    found = similar.nearest(connection, row["caller"], row)
+    if found is not None:
+        link = {"this": row["id"], "other": found}
+        connection.execute(_LINK, link)
+    return found
+
+
 def _row_of(result: Result) -> dict[str, Any]:
     row = result.model_dump()
     usage = row.pop("usage") or {}
+    phash = result.image.phash if result.image else None
     return row | {
+        **similar.hash_columns(phash),
         "prompt_tokens": usage.get("prompt_tokens"),
         "completion_tokens": usage.get("completion_tokens"),
         "cost_usd": usage.get("cost_usd"),
@@ -247,6 +336,6 @@ def _row_of(result: Result) -> dict[str, Any]:
 
 
 def _result_of(row: sa.RowMapping) -> Result:
-    values = dict(row)
+    values = {name: value for name, value in row.items() if not name.startswith("phash")}
     usage = {name: values.pop(name) for name in Usage.model_fields}
     return Result(**values, usage=None if usage["prompt_tokens"] is None else Usage(**usage))

@@ -66,6 +66,9 @@ results = sa.Table(
     sa.Column("provider_request_id", sa.String(128)),
     sa.Column("cached", sa.Boolean, nullable=False),
     sa.Column("image", sa.JSON),
+    sa.Column("phash", sa.BigInteger),
+    *(sa.Column(f"phash_{band}", sa.Integer) for band in range(4)),
+    sa.Column("similar_to", sa.String(40)),
     sa.Column("prompt_tokens", sa.BigInteger),
     sa.Column("completion_tokens", sa.BigInteger),
     sa.Column("cost_usd", Usd),
@@ -78,6 +81,7 @@ results = sa.Table(
     sa.Index(None, "caller", "id"),
     sa.Index(None, "domain", "id"),
     sa.Index(None, "status", "id"),
+    *(sa.Index(None, "caller", f"phash_{band}", "id") for band in range(4)),
 )
 
 domains = sa.Table(
@@ -86,6 +90,15 @@ domains = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("definition", sa.Text, nullable=False),
     sa.Column("updated_at", UtcTime, nullable=False),
+)
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "created_at"),
 )
 
 idempotency_keys = sa.Table(

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,9 @@ def configure_logging(config: LoggingConfig) -> None:
     # (Python's logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # Pillow tells of strangers' pictures in their own words.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").setLevel(logging.INFO)
     root = logging.getLogger()
     root.handlers = [_handler(config.renderer, shared)]
     root.setLevel(config.level.upper())

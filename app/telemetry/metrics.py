@@ -1,6 +1,6 @@
 """What Prometheus sees. Every label's values are from a closed or configured set."""
 
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -42,10 +42,13 @@ class Metrics:
         self._http_in_flight = self._gauge("http_requests_in_flight", "Requests being answered.")
         self._stage_seconds = self._histogram(
             "stage_seconds",
-            "Time of one classification by stage: fetch, prepare, wait, provider, store.",
+            "Time of one classification by stage: fetch, lookup, prepare, wait, provider, store.",
             ["stage"],
         )
         self._results = self._counter("results", "Results by outcome.", ["domain", "status"])
+        self._answers = self._counter(
+            "answers", "Answers: asked for, shared with a request at the same time, kept.", ["how"]
+        )
         self._classifications_in_flight = self._gauge(
             "classifications_in_flight", "Pictures between acceptance and result."
         )
@@ -96,6 +99,9 @@ class Metrics:
 
     def result(self, *, domain: str, status: str) -> None:
         self._results.labels(domain, status).inc()
+
+    def answer(self, how: Literal["asked", "shared", "kept"]) -> None:
+        self._answers.labels(how).inc()
 
     def call_started(self, provider: str) -> None:
         self._provider_calls_in_flight.labels(provider).inc()

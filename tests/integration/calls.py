@@ -1,5 +1,8 @@
 """What tests of the API ask for, and rows for them to find."""
 
+import asyncio
+import inspect
+import time
 from datetime import UTC, datetime, timedelta
 
 from app.identifiers import RESULT, new_id
@@ -61,3 +64,14 @@ def is_problem(answer, status: int, slug: str) -> bool:
         answer.request.url.path,
     ), answer.text
     return bool(told["title"] and told["detail"] and answer.headers["x-request-id"])
+
+
+async def until(true, seconds: float = 10) -> None:
+    """Return when `true()` is, or what it returns awaited."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = true()
+        if await found if inspect.isawaitable(found) else found:
+            return
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)

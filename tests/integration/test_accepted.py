@@ -109,11 +109,12 @@ async def test_a_url_is_read_later(client, fake, web, path, problem):
     assert result["completed_at"] >= result["created_at"]
 
 
-async def test_an_unknown_provider_fails_the_row(client):
-    accepted = await client.post("/classify", files=upload(provider="crystal-ball"), headers=LATER)
-    answered = await client.get(accepted.headers["location"], params={"wait": 10})
+async def test_an_unknown_provider_is_told_at_once(client):
+    refused = await client.post("/classify", files=upload(provider="crystal-ball"), headers=LATER)
 
-    assert answered.json()["error"]["type"] == "/problems/provider-unknown"
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "/problems/provider-unknown"
+    assert await listed(client) == []
 
 
 async def test_a_provider_that_fails_fails_the_row(client, fake):

@@ -106,12 +106,12 @@ class TestStorageDown:
             write = getattr(parts.results, method)
             slept: list[float] = []
 
-            async def failing(result):
+            async def failing(result, beside=None):
                 nonlocal times
                 if times:
                     times -= 1
                     raise StorageUnavailable("full")
-                await write(result)
+                return await write(result, beside)
 
             async def sleep(seconds):
                 slept.append(seconds)

@@ -9,12 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import httpx2
 import pytest
 
 from tests.conftest import ROOT
+from tests.integration.calls import until
 from tests.loopback import loopback, reply
 from tests.pictures import jpeg
 
@@ -41,13 +41,6 @@ def lines_of(service) -> list[dict]:
 
 async def stopped(service) -> int:
     return await asyncio.to_thread(service.process.wait, 30)
-
-
-async def until(true, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 class TestDraining:

@@ -15,6 +15,8 @@ from app.providers.local.model import CROP, SIDE, EfficientNetLite, Prediction
 from app.providers.local.vocabulary import Vocabulary, normalise
 
 MODEL = "efficientnet-lite0-int8"
+DATA_VERSION = 1
+"""Raised with every change of the files in data/: they answer, too."""
 
 Recogniser = Callable[[Prediction], dict[str, float]]
 """From what the model says to the probability of each label."""
@@ -59,7 +61,13 @@ class LocalProvider:
         self._recognisers: dict[tuple[str, str], Recogniser] = {}
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(MODEL, deployment=None, metered=False, confidence_source="local")
+        return Capabilities(
+            MODEL,
+            deployment=None,
+            metered=False,
+            confidence_source="local",
+            answers_as=f"{MODEL} {DATA_VERSION}",
+        )
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
         return 0

@@ -54,6 +54,7 @@ def answer(picture):
                 **variables.pop("azure", {}),
             },
             api={"timeout": 5, "max_retries": 2, "rate_limit": 1000},
+            cache={"ttl": 0},
             **variables,
         )
         async with build_parts(settings) as parts:
@@ -399,7 +400,9 @@ async def test_first_calls_at_the_same_time_all_learn_how_to_ask(picture, played
     async with build_parts(settings) as parts:
         results = await asyncio.gather(
             *(
-                parts.classification.classify(Question(Upload(picture), "flowers", "test"))
+                parts.classification.classify(
+                    Question(Upload(picture), "flowers", "test", fresh=True)
+                )
                 for _ in range(4)
             )
         )

@@ -155,7 +155,7 @@ def test_the_first_frame_is_looked_at_and_a_warning_says_so(kind):
     made = prepare(frames(kind), longest=512)
 
     assert near(made.pixels.getpixel((10, 10)), (255, 0, 0), 40)
-    assert made.warnings == ("Only the first of 3 frames was looked at.",)
+    assert made.warnings == ("Only the first of its frames was looked at.",)
 
 
 def test_a_picture_with_a_second_view_is_an_ordinary_photograph():

@@ -18,16 +18,15 @@ from app.errors import (
     ProviderUnavailable,
     ProviderUnknown,
 )
-from app.images import PreparedImage
+from app.images import prepare
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, RetryPolicy, Spent
 from app.usage import TokenUsage
 from tests.fakes import FakeProvider, answer, spent_with
+from tests.pictures import encoded
 
-IMAGE = PreparedImage(
-    Image.new("RGB", (8, 8)), longest=8, sha256="0", format="PNG", width=8, height=8, bytes=1
-)
+IMAGE = prepare(encoded(Image.new("RGB", (8, 8))), longest=8)
 USAGE = TokenUsage(100, 2, {"cached": 10})
 
 

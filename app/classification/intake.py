@@ -1,0 +1,113 @@
+"""From a picture's source to all that is known of it before a provider is asked."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+from app.classification.question import Question
+from app.classification.stopwatch import Stopwatch
+from app.domains import Domain
+from app.errors import ImageRejected
+from app.images import ImageReader, ImageWorkers, PreparedImage, prepare
+from app.images.fingerprint import sha256
+from app.images.quality import Finding, QualityMeasures, findings
+from app.providers.registry import ProviderRegistry
+from app.settings import QualitySettings
+from app.storage import AnswerRepository, ImageFacts, KeptAnswer
+from app.storage.results import Quality
+
+HASHED_AT_ONCE = 262_144
+"""Bytes that are hashed in less time than a change of thread takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """
+    Attributes:
+        key: equal for questions that one answer serves.
+        basis: what a provider looks at, or an answer that was given before and still stands.
+        findings: in what it is no good picture.
+    """
+
+    facts: ImageFacts
+    key: str
+    basis: PreparedImage | KeptAnswer
+    findings: list[Finding]
+
+
+class Intake:
+    """Reads, recognises and prepares. A picture with an answer costs no preparation."""
+
+    def __init__(
+        self,
+        reader: ImageReader,
+        workers: ImageWorkers,
+        answers: AnswerRepository,
+        providers: ProviderRegistry,
+        limits: QualitySettings,
+    ) -> None:
+        self._reader = reader
+        self._workers = workers
+        self._answers = answers
+        self._providers = providers
+        self._limits = limits
+
+    async def take(
+        self, question: Question, domain: Domain, provider: str, stopwatch: Stopwatch
+    ) -> Picture:
+        """`provider` is the first that would be asked.
+
+        Raises what reading and preparing raise, ProviderUnknown, and ImageRejected when the domain
+        wants only good pictures.
+        """
+        with stopwatch.time("fetch"):
+            data = await self._reader.read(question.source)
+        digest = await self._sha256(data)
+        key = await self._key(digest, domain, provider)
+        kept = None
+        if self._answers.enabled and not question.fresh:
+            with stopwatch.time("lookup"):
+                kept = await self._answers.get(key)
+        if kept is not None:
+            return self._picture(kept.image, key, kept, domain)
+        with stopwatch.time("prepare"):
+            prepared = await self._workers.take(
+                prepare, data, longest=domain.image_size, sha256=digest
+            )
+        return self._picture(_facts(prepared), key, prepared, domain)
+
+    def _picture(
+        self, facts: ImageFacts, key: str, basis: PreparedImage | KeptAnswer, domain: Domain
+    ) -> Picture:
+        found = []
+        if facts.quality is not None:
+            found = findings(QualityMeasures(**facts.quality.model_dump()), self._limits)
+        if found and domain.quality == "reject":
+            raise ImageRejected(" ".join(each.text for each in found))
+        return Picture(facts, key, basis, found)
+
+    async def _sha256(self, data: bytes) -> str:
+        if len(data) <= HASHED_AT_ONCE:
+            return sha256(data)
+        return await self._workers.run(sha256, data)
+
+    async def _key(self, digest: str, domain: Domain, provider: str) -> str:
+        capabilities = (await self._providers.get(provider)).capabilities()
+        answers_as = capabilities.answers_as or capabilities.model
+        asked = "\n".join((digest, domain.version, provider, answers_as))
+        return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _facts(image: PreparedImage) -> ImageFacts:
+    width, height = image.size
+    return ImageFacts(
+        sha256=image.sha256,
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        bytes=image.bytes,
+        phash=None if image.phash is None else f"{image.phash:016x}",
+        prepared_width=width,
+        prepared_height=height,
+        quality=Quality(**asdict(image.measures)),
+        warnings=list(image.warnings),
+    )

@@ -1,0 +1,159 @@
+"""Whether a picture is good enough to be judged: measured once, held against thresholds later.
+
+All is measured on a copy of at most SIDE pixels, so that it means the same for every size. The
+thresholds' defaults were set on photographs made bad on purpose: docs/images.md has the figures.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.settings import QualitySettings
+
+SIDE = 256
+HOT = 250
+"""A channel from here on, of 255, holds no more detail."""
+STUDIO = 0.95
+"""Share of the frame that is white where somebody put a thing before a white background."""
+STUDIO_CLIPPED = 1 / 3
+"""There only the thing itself is looked at, and less of it may be clipped."""
+
+Kind = Literal[
+    "uniform",
+    "too_dark",
+    "too_bright",
+    "low_contrast",
+    "blurred",
+    "too_small",
+    "extreme_aspect",
+    "heavily_compressed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class QualityMeasures:
+    """What was measured, without an opinion.
+
+    Attributes:
+        sharpness: the steepest change of slope over the steepest slope, each the 99th percentile:
+            about 1 in a photograph in focus, below 0.5 in a blurred one, whatever its contrast.
+        brightest: luma of the brightest 1 % of pixels, 0 to 1.
+        clipped: share of pixels with a channel at its end, 0 to 1.
+        contrast: luma of the brightest 1 % less that of the darkest 1 %, 0 to 1.
+        long_side: pixels.
+        aspect: long side over short side.
+        jpeg_quality: on libjpeg's scale of 1 to 100, from the quantisation tables; None: no JPEG.
+    """
+
+    sharpness: float
+    brightest: float
+    clipped: float
+    contrast: float
+    long_side: int
+    aspect: float
+    jpeg_quality: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a picture, and in words with its value."""
+
+    kind: Kind
+    text: str
+
+
+def measure(
+    picture: Image.Image, *, width: int, height: int, jpeg_quality: int | None
+) -> QualityMeasures:
+    """Measure RGB pixels; `width` and `height` are the original's."""
+    small = _small(picture)
+    luma = np.asarray(small.convert("L")).astype(np.int16)
+    darkest, brightest = np.percentile(luma, (1, 99)) / 255
+    return QualityMeasures(
+        sharpness=round(_sharpness(luma), 3),
+        brightest=round(float(brightest), 3),
+        clipped=round(_clipped(np.asarray(small)), 3),
+        contrast=round(float(brightest - darkest), 3),
+        long_side=max(width, height),
+        aspect=round(max(width, height) / min(width, height), 2),
+        jpeg_quality=jpeg_quality,
+    )
+
+
+def findings(measures: QualityMeasures, limits: QualitySettings) -> list[Finding]:
+    """What falls short of the limits, the worst first; empty for a good picture."""
+    return [*_of_light(measures, limits), *_of_shape(measures, limits)]
+
+
+def _of_light(measures: QualityMeasures, limits: QualitySettings) -> Iterator[Finding]:
+    """Where there is no light there is no contrast either: only what explains the rest is told."""
+    if measures.contrast < limits.min_contrast / 4:
+        yield Finding("uniform", f"It is nearly one colour (contrast {measures.contrast:.0%}).")
+    elif measures.brightest < limits.min_brightest:
+        yield Finding(
+            "too_dark", f"It is too dark (its brightest parts reach {measures.brightest:.0%})."
+        )
+    else:
+        if measures.clipped > limits.max_clipped:
+            yield Finding(
+                "too_bright", f"It is overexposed ({measures.clipped:.0%} is white or burnt out)."
+            )
+        if measures.contrast < limits.min_contrast:
+            yield Finding(
+                "low_contrast", f"It has little contrast ({measures.contrast:.0%} of the range)."
+            )
+        if measures.sharpness < limits.min_sharpness:
+            yield Finding(
+                "blurred",
+                f"It is blurred (sharpness {measures.sharpness:.2f}; in focus it is about 1).",
+            )
+
+
+def _of_shape(measures: QualityMeasures, limits: QualitySettings) -> Iterator[Finding]:
+    if measures.long_side < limits.min_side:
+        yield Finding(
+            "too_small", f"It is too small ({measures.long_side} pixels on its long side)."
+        )
+    if measures.aspect > limits.max_aspect:
+        yield Finding(
+            "extreme_aspect",
+            f"It is a strip ({measures.aspect:.0f} times as long as it is wide).",
+        )
+    if measures.jpeg_quality is not None and measures.jpeg_quality < limits.min_jpeg_quality:
+        yield Finding(
+            "heavily_compressed",
+            f"It is heavily compressed (JPEG quality {measures.jpeg_quality} of 100).",
+        )
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    share = SIDE / max(picture.size)
+    if share >= 1:
+        return picture
+    size = tuple(max(1, round(side * share)) for side in picture.size)
+    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)  # type: ignore[arg-type]
+
+
+def _sharpness(luma: NDArray[np.int16]) -> float:
+    if min(luma.shape) < 3:
+        return 0.0
+    centre = luma[1:-1, 1:-1]
+    left, right = luma[1:-1, :-2], luma[1:-1, 2:]
+    above, below = luma[:-2, 1:-1], luma[2:, 1:-1]
+    curvature = np.abs(left + right + above + below - 4 * centre)
+    slope = np.maximum(np.abs(right - left), np.abs(below - above))
+    return float(np.percentile(curvature, 99) / (np.percentile(slope, 99) + 1))
+
+
+def _clipped(colours: NDArray[np.uint8]) -> float:
+    burnt = np.asarray(colours.max(axis=2) >= HOT)
+    white = np.asarray(colours.min(axis=2) >= HOT)
+    frame = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
+    thing = ~white
+    if frame.mean() > STUDIO and thing.any():
+        return float(burnt[thing].mean()) / STUDIO_CLIPPED
+    return float(burnt.mean())

@@ -1,0 +1,51 @@
+"""What a picture takes of a prompt: by its family's formula, else learned from what was billed."""
+
+import math
+from dataclasses import dataclass
+
+from app.images import PreparedImage
+from app.providers.profiles import Detail, ModelFamily
+
+FIRST_GUESS = 1_100
+"""Tokens, before anything is learned: more than most models take for 512 pixels."""
+
+PATCH = 32
+NEWEST_SHARE = 0.2
+"""Weight of the newest observation in the running mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTokens:
+    """
+    Attributes:
+        estimated: no published formula stands behind `count`.
+    """
+
+    count: int
+    estimated: bool
+
+
+class ImageTokenCounter:
+    """For one deployment. What is learned is tokens for a patch of 32 x 32 pixels."""
+
+    def __init__(self) -> None:
+        self._per_patch: float | None = None
+
+    def count(self, family: ModelFamily, image: PreparedImage, detail: Detail) -> ImageTokens:
+        known = family.image_tokens(*image.size, detail)
+        if known is not None:
+            return ImageTokens(known, estimated=False)
+        if self._per_patch is None:
+            return ImageTokens(FIRST_GUESS, estimated=True)
+        return ImageTokens(math.ceil(self._per_patch * _patches(image)), estimated=True)
+
+    def learn(self, tokens: int, image: PreparedImage) -> None:
+        """`tokens` is what a call with this picture was billed, less its text."""
+        seen = max(0, tokens) / _patches(image)
+        before = seen if self._per_patch is None else self._per_patch
+        self._per_patch = before + NEWEST_SHARE * (seen - before)
+
+
+def _patches(image: PreparedImage) -> int:
+    width, height = image.size
+    return math.ceil(width / PATCH) * math.ceil(height / PATCH)

@@ -1,0 +1,94 @@
+"""What providers answered, kept to be given again. All SQL about it is here."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+
+from app.storage.database import Database, Unit
+from app.storage.results import ImageFacts
+from app.storage.tables import answers
+
+EVICT_EVERY = 500
+"""Answers between two looks for those that are too old or too many."""
+
+
+class KeptAnswer(BaseModel):
+    """A provider's answer, and the picture it is about; each verdict on it is made anew."""
+
+    provider: str
+    model: str
+    deployment: str | None
+    label: str | None
+    probabilities: dict[str, float]
+    confidence_source: Literal["logprobs", "votes", "stated", "local"]
+    image: ImageFacts
+
+
+class AnswerRepository:
+    """Bounded by age and number; the oldest go first."""
+
+    def __init__(self, database: Database, *, ttl_s: float, max_entries: int) -> None:
+        self._database = database
+        self._ttl = timedelta(seconds=ttl_s)
+        self._max_entries = max_entries
+        self._kept = 0
+        self._models: dict[tuple[str, str | None], str] = {}
+
+    @property
+    def enabled(self) -> bool:
+        return self._ttl > timedelta(0)
+
+    async def get(self, key: str) -> KeptAnswer | None:
+        """None for one that is too old, was kept in another form by another version, or is of a
+        model that has been replaced since behind its deployment."""
+        query = sa.select(answers.c.answer).where(
+            answers.c.key == key, answers.c.created_at > datetime.now(UTC) - self._ttl
+        )
+
+        def unit(connection: sa.Connection) -> str | None:
+            found: str | None = connection.execute(query).scalar()
+            return found
+
+        text = await self._database.read(unit)
+        if text is None:
+            return None
+        try:
+            kept = KeptAnswer.model_validate_json(text)
+        except ValidationError:
+            return None
+        newest = self._models.get((kept.provider, kept.deployment), kept.model)
+        return kept if kept.model == newest else None
+
+    def keeping(self, key: str, answer: KeptAnswer) -> Unit[None]:
+        """To be written together with the result that it was paid for."""
+        row = {"key": key, "answer": answer.model_dump_json(), "created_at": datetime.now(UTC)}
+        self._models[answer.provider, answer.deployment] = answer.model
+        evicts = self._kept % EVICT_EVERY == EVICT_EVERY - 1
+        self._kept += 1
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(_FORGET, {"old": key})
+            connection.execute(_KEEP, row)
+            if evicts:
+                self._evict(connection)
+
+        return unit
+
+    def _evict(self, connection: sa.Connection) -> None:
+        oldest = datetime.now(UTC) - self._ttl
+        newest_too_many = (
+            sa.select(answers.c.created_at)
+            .order_by(answers.c.created_at.desc())
+            .offset(self._max_entries)
+            .limit(1)
+        )
+        last = connection.execute(newest_too_many).scalar()
+        connection.execute(
+            sa.delete(answers).where(answers.c.created_at <= max(oldest, last or oldest))
+        )
+
+
+_FORGET = sa.delete(answers).where(answers.c.key == sa.bindparam("old"))
+_KEEP = sa.insert(answers)

@@ -1,0 +1,82 @@
+"""How many pictures made bad on purpose are caught, and how many good ones are flagged.
+
+    python -m benchmarks.quality FOLDER
+
+Every photograph under FOLDER, at most 640 px, is spoilt in each way below, stored as a JPEG, and
+prepared as the service does.
+"""
+
+import argparse
+import io
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from app.images import prepare
+from app.images.quality import findings
+from app.settings import QualitySettings
+
+LONGEST = 640
+QUALITY = 90
+
+
+def times(factor: float) -> Callable[[Image.Image], Image.Image]:
+    def spoil(picture: Image.Image) -> Image.Image:
+        values = np.asarray(picture).astype(np.float32) * factor
+        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+    return spoil
+
+
+def shrunk(picture: Image.Image) -> Image.Image:
+    copy = picture.copy()
+    copy.thumbnail((48, 48))
+    return copy
+
+
+WAYS: dict[str, tuple[str, Callable[[Image.Image], Image.Image], int]] = {
+    "Gaussian blur of radius 4": (
+        "blurred",
+        lambda picture: picture.filter(ImageFilter.GaussianBlur(4)),
+        QUALITY,
+    ),
+    "brightness x 0.15": ("too_dark", times(0.15), QUALITY),
+    "brightness x 3, clipped": ("too_bright", times(3), QUALITY),
+    "shrunk to 48 px": ("too_small", shrunk, QUALITY),
+    "JPEG quality 5": ("heavily_compressed", lambda picture: picture, 5),
+}
+
+
+def kinds(picture: Image.Image, quality: int) -> set[str]:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return {
+        each.kind
+        for each in findings(prepare(buffer.getvalue(), longest=512).measures, QualitySettings())
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    photographs = []
+    for path in sorted(parser.parse_args().folder.rglob("*.jpg")):
+        with Image.open(path) as file:
+            picture = file.convert("RGB")
+        picture.thumbnail((LONGEST, LONGEST))
+        photographs.append(picture)
+    total = len(photographs)
+    flagged = Counter(kind for each in photographs for kind in kinds(each, QUALITY))
+    for name, (kind, spoil, quality) in WAYS.items():
+        caught = sum(kind in kinds(spoil(each), quality) for each in photographs)
+        print(
+            f"{name}: {caught / total:.1%} caught, {flagged[kind] / total:.1%} of the originals flagged"
+        )  # noqa: T201
+    print(f"flagged originals by kind: {dict(flagged)} of {total}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
