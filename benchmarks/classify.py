@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     photographs = sorted(options.photographs.rglob("*.jpg"))
     found = asyncio.run(measure(photographs, rounds=options.rounds, duration_s=options.seconds))
-    print(json.dumps(found, indent=2))  # noqa: T201
+    print(json.dumps(found, indent=2))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

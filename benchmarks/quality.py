@@ -73,9 +73,10 @@ def main() -> None:
     for name, (kind, spoil, quality) in WAYS.items():
         caught = sum(kind in kinds(spoil(each), quality) for each in photographs)
         print(
-            f"{name}: {caught / total:.1%} caught, {flagged[kind] / total:.1%} of the originals flagged"
-        )  # noqa: T201
-    print(f"flagged originals by kind: {dict(flagged)} of {total}")  # noqa: T201
+            f"{name}: {caught / total:.1%} caught, "
+            f"{flagged[kind] / total:.1%} of the originals flagged"
+        )
+    print(f"flagged originals by kind: {dict(flagged)} of {total}")
 
 
 if __name__ == "__main__":

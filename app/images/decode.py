@@ -80,8 +80,8 @@ def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> Pr
     orientation = picture.getexif().get(ORIENTATION, 1)
     upright = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
-    small = reduced(picture, max(picture.size) // (2 * longest))
-    decoded, profile_fits = srgb(small, picture.info.get("icc_profile"))
+    plain = reduced(picture, max(picture.size) // (2 * longest))
+    decoded, profile_fits = srgb(plain, picture.info.get("icc_profile"))
     if not profile_fits:
         warnings.append("Its colour profile is broken or does not fit, and was ignored.")
     if upright is not None:
@@ -94,8 +94,9 @@ def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> Pr
     # What Pillow still knows of the original (a comment, a profile) would go into every JPEG.
     decoded.info.clear()
     tables = getattr(picture, "quantization", None)
+    small = quality.thumbnail(decoded)
     measures = quality.measure(
-        decoded,
+        small,
         width=width,
         height=height,
         jpeg_quality=jpeg.quality_of(tables) if is_jpeg and tables else None,
@@ -105,7 +106,7 @@ def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> Pr
         longest=longest,
         sha256=sha256,
         # Of a picture without contrast it would be that of its noise.
-        phash=fingerprint.difference_hash(decoded) if measures.contrast > 0.02 else None,
+        phash=fingerprint.difference_hash(small) if measures.contrast > 0.02 else None,
         format=kind,
         width=width,
         height=height,

