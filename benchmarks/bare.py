@@ -1,26 +1,31 @@
-"""What the service is measured against: a route that only decodes and runs the model."""
+"""What the service is measured against: routes that only do what has to be done with a picture."""
 
 import asyncio
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Annotated
 
 import numpy as np
 from fastapi import FastAPI, File, Form
-from PIL import Image
 
-from app.images import square
+from app.images import prepare
 from app.providers.local.model import CROP, SIDE, EfficientNetLite
 
 app = FastAPI()
-model = EfficientNetLite()
-pool = ThreadPoolExecutor(os.cpu_count())
+pool = ThreadPoolExecutor(int(os.environ.get("IMAGE_WORKERS", os.cpu_count() or 1)))
+model = cache(EfficientNetLite)
 
 
 def look(data: bytes) -> list[float]:
-    picture = Image.open(io.BytesIO(data)).convert("RGB")
-    return model.run(np.asarray(square(picture, SIDE, CROP))).probabilities[:10].tolist()
+    """Decode, hash, check, and run the model."""
+    pixels = np.asarray(prepare(data, longest=512).square(SIDE, CROP))
+    return model().run(pixels).probabilities[:10].tolist()
+
+
+def encode(data: bytes) -> int:
+    """Decode, hash, check, and encode for a remote model."""
+    return len(prepare(data, longest=512).jpeg)
 
 
 @app.post("/classify")
@@ -28,6 +33,13 @@ async def classify(
     file: Annotated[bytes, File()], domain: Annotated[str, Form()]
 ) -> dict[str, list[float]]:
     return {"probabilities": await asyncio.get_running_loop().run_in_executor(pool, look, file)}
+
+
+@app.post("/prepare")
+async def prepare_only(
+    file: Annotated[bytes, File()], domain: Annotated[str, Form()]
+) -> dict[str, int]:
+    return {"bytes": await asyncio.get_running_loop().run_in_executor(pool, encode, file)}
 
 
 @app.get("/health/ready")

@@ -4,9 +4,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 BOUNDARY = "----picture"
+DIGITS = 12
+COMMENT = b"\xff\xfe" + (DIGITS + 2).to_bytes(2)
+"""A JPEG comment of this length follows."""
 
 
 @dataclass
@@ -26,27 +30,39 @@ class Load:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
 
-def upload(picture: Path, port: int, *, domain: str) -> bytes:
-    """One whole request."""
-    body = (
-        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="domain"\r\n\r\n{domain}\r\n'
-        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="p.jpg"\r\n'
-        "content-type: image/jpeg\r\n\r\n"
-    ).encode()
-    body += picture.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
-    head = (
-        f"POST /classify HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
-        f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+@dataclass(frozen=True)
+class Upload:
+    """One whole request with a JPEG in it, whose comment makes each one sent another picture."""
+
+    before: bytes
+    after: bytes
+
+    @classmethod
+    def of(cls, picture: Path, port: int, *, domain: str, path: str = "/classify") -> "Upload":
+        data = picture.read_bytes()
+        form = (
+            f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="domain"\r\n\r\n{domain}\r\n'
+            f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="p.jpg"\r\n'
+            "content-type: image/jpeg\r\n\r\n"
+        ).encode()
+        start = form + data[:2] + COMMENT
+        rest = data[2:] + f"\r\n--{BOUNDARY}--\r\n".encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
+            f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n"
+            f"content-length: {len(start) + DIGITS + len(rest)}\r\n\r\n"
+        )
+        return cls(head.encode() + start, rest)
+
+    def numbered(self, number: int) -> bytes:
+        return b"%b%0*d%b" % (self.before, DIGITS, number, self.after)
 
 
 async def run_load(
-    requests: Sequence[bytes], port: int, *, concurrency: int, duration_s: float
+    requests: Sequence[Upload], port: int, *, concurrency: int, duration_s: float
 ) -> Load:
     """Keep `concurrency` requests under way for `duration_s`. Any answer but 200 ends it."""
-    load = Load()
+    load, numbers = Load(), count(time.time_ns() % 10**9 * 1000)
     began = time.perf_counter()
 
     async def client(first: int) -> None:
@@ -54,7 +70,7 @@ async def run_load(
         position = first
         while time.perf_counter() - began < duration_s:
             sent = time.perf_counter()
-            writer.write(requests[position % len(requests)])
+            writer.write(requests[position % len(requests)].numbered(next(numbers)))
             await _answer(reader)
             load.seconds.append(time.perf_counter() - sent)
             position += concurrency

@@ -30,6 +30,11 @@ class Server:
             time.sleep(0.01)
         self.ready_s = time.perf_counter() - began
 
+    def pin(self, cores: set[int]) -> None:
+        """Keep all its threads on these cores."""
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
     def get(self, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
             return str(answer.read().decode())

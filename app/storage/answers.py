@@ -5,6 +5,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.dialects.sqlite import insert
 
 from app.storage.database import Database, Unit
 from app.storage.results import ImageFacts
@@ -43,12 +44,10 @@ class AnswerRepository:
     async def get(self, key: str) -> KeptAnswer | None:
         """None for one that is too old, was kept in another form by another version, or is of a
         model that has been replaced since behind its deployment."""
-        query = sa.select(answers.c.answer).where(
-            answers.c.key == key, answers.c.created_at > datetime.now(UTC) - self._ttl
-        )
+        wanted = {"wanted": key, "oldest": datetime.now(UTC) - self._ttl}
 
         def unit(connection: sa.Connection) -> str | None:
-            found: str | None = connection.execute(query).scalar()
+            found: str | None = connection.execute(_GET, wanted).scalar()
             return found
 
         text = await self._database.read(unit)
@@ -69,7 +68,6 @@ class AnswerRepository:
         self._kept += 1
 
         def unit(connection: sa.Connection) -> None:
-            connection.execute(_FORGET, {"old": key})
             connection.execute(_KEEP, row)
             if evicts:
                 self._evict(connection)
@@ -90,5 +88,11 @@ class AnswerRepository:
         )
 
 
-_FORGET = sa.delete(answers).where(answers.c.key == sa.bindparam("old"))
-_KEEP = sa.insert(answers)
+_GET = sa.select(answers.c.answer).where(
+    answers.c.key == sa.bindparam("wanted"), answers.c.created_at > sa.bindparam("oldest")
+)
+_NEW = insert(answers)
+_KEEP = _NEW.on_conflict_do_update(
+    index_elements=[answers.c.key],
+    set_={"answer": _NEW.excluded.answer, "created_at": _NEW.excluded.created_at},
+)

@@ -1,0 +1,74 @@
+"""Two servers under the same load, in turns: a noisy machine is noisy for both."""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.load import Load, Upload, run_load
+from benchmarks.server import Server
+
+STAGES = ("fetch", "lookup", "prepare", "wait", "provider", "store")
+WARM_UP_S = 2.0
+
+
+@dataclass
+class Measured:
+    """One server's rounds."""
+
+    server: Server
+    uploads: Sequence[Upload]
+    rounds: list[Load] = field(default_factory=list)
+    cpu_s: float = 0.0
+
+    async def round(self, *, concurrency: int, duration_s: float) -> None:
+        before = self.server.cpu_s()
+        load = await run_load(
+            self.uploads, self.server.port, concurrency=concurrency, duration_s=duration_s
+        )
+        self.cpu_s += self.server.cpu_s() - before
+        self.rounds.append(load)
+
+    def figures(self) -> dict[str, float]:
+        """Medians over the rounds."""
+        answered = sum(len(each.seconds) for each in self.rounds)
+        return {
+            "images_per_s": statistics.median(each.per_second for each in self.rounds),
+            "p50_ms": statistics.median(each.percentile(0.5) for each in self.rounds),
+            "p99_ms": statistics.median(each.percentile(0.99) for each in self.rounds),
+            "cpu_ms_per_image": self.cpu_s / answered * 1000,
+            "peak_rss_mb": self.server.peak_rss_mb(),
+            "ready_s": self.server.ready_s,
+        }
+
+
+async def measure_in_turns(
+    measured: Mapping[str, Measured], *, concurrency: int, rounds: int, duration_s: float
+) -> dict[str, dict[str, float]]:
+    for each in measured.values():
+        await run_load(each.uploads, each.server.port, concurrency=4, duration_s=WARM_UP_S)
+    for _ in range(rounds):
+        for each in measured.values():
+            await each.round(concurrency=concurrency, duration_s=duration_s)
+    return {name: each.figures() for name, each in measured.items()}
+
+
+def stage_means(metrics: str) -> dict[str, float]:
+    """Mean milliseconds of each stage, waiting for a thread included."""
+    found = {}
+    for stage in STAGES:
+        total, count = (
+            float(re.search(rf'stage_seconds_{kind}{{stage="{stage}"}} (\S+)', metrics)[1])  # type: ignore[index]
+            for kind in ("sum", "count")
+        )
+        found[stage] = total / count * 1000
+    return found
+
+
+def ratios(service: dict[str, float], bare: dict[str, float]) -> dict[str, float]:
+    return {
+        "images_per_s": service["images_per_s"] / bare["images_per_s"],
+        "p99": service["p99_ms"] / bare["p99_ms"],
+        "p99_ms_more": service["p99_ms"] - bare["p99_ms"],
+        "cpu_ms_more": service["cpu_ms_per_image"] - bare["cpu_ms_per_image"],
+    }

@@ -1,0 +1,70 @@
+"""The service's own cost: a provider that answers at once, beside a bare route that does the same
+decoding, hashes, checks and encoding. Each server has one core, the load generator the other.
+
+    python -m benchmarks.http [--json OUT]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from benchmarks import instant
+from benchmarks.beside import Measured, measure_in_turns, ratios, stage_means
+from benchmarks.load import Upload
+from benchmarks.prepare import encoded, photograph
+from benchmarks.server import Server
+
+CONCURRENCY = 64
+CORE, OTHER_CORE = 0, 1
+
+
+async def measure(*, rounds: int, duration_s: float) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        instant.install(folder)
+        picture = folder / "picture.jpg"
+        picture.write_bytes(encoded(photograph(640, 480), "JPEG", quality=90))
+        variables = {
+            "DATABASE_URL": f"sqlite:///{folder}/app.db",
+            "LOG_RENDERER": "json",
+            "PROVIDER": "instant",
+            "IMAGE_WORKERS": "2",
+            "PYTHONPATH": f"{folder}:{Path.cwd()}",
+        }
+        bare = ["-m", "uvicorn", "benchmarks.bare:app", "--port", "PORT", "--no-access-log"]
+        servers = {
+            "service": (Server(["-m", "app", "serve"], **variables), "/classify"),
+            "bare": (Server(bare, **variables), "/prepare"),
+        }
+        os.sched_setaffinity(0, {OTHER_CORE})
+        measured = {}
+        for each, (server, path) in servers.items():
+            server.pin({CORE})
+            upload = Upload.of(picture, server.port, domain="animals", path=path)
+            measured[each] = Measured(server, [upload])
+        figures = await measure_in_turns(
+            measured, concurrency=CONCURRENCY, rounds=rounds, duration_s=duration_s
+        )
+        stages = stage_means(servers["service"][0].get("/metrics"))
+        for server, _ in servers.values():
+            server.stop()
+    return {**figures, "stage_ms": stages, "ratios": ratios(**figures)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of one round")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    found = asyncio.run(measure(rounds=options.rounds, duration_s=options.seconds))
+    print(json.dumps(found, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
