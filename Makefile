@@ -4,8 +4,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 IMAGES ?= examples/images
+CASES ?= ../shared/security
 
-.PHONY: run test check format lock test-deps benchmark docs image clean
+.PHONY: run test check format lock test-deps test-security benchmark docs image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -55,6 +56,9 @@ clean:                        ## away with everything that make made
 .venv/development: .venv/runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+test-security: .venv/development  ## a corpus of hostile URLs and pictures; CASES=FOLDER
+	@$(BIN)/python -m tests.security $(CASES)
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

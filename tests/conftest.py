@@ -1,14 +1,8 @@
 """What every test stands on: no settings but its own, real parts, a real server."""
 
 import functools
-import os
-import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -21,8 +15,8 @@ from app.providers.profiles import ModelTable
 from app.settings import CacheSettings, Settings
 from app.settings_sources import leaves, variable
 from tests.fakes import ENTRY_POINTS
+from tests.service import ROOT, RunningService
 
-ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = ROOT / "examples" / "images"
 
 
@@ -79,54 +73,6 @@ async def client(parts):
 async def fake(parts):
     """The provider `fake` of the running parts."""
     return await parts.providers.get("fake")
-
-
-class RunningService:
-    """`python -m app serve` on a free port of this machine."""
-
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder = folder
-        self.variables = variables
-        self.log = folder / "log.txt"
-        self.start()
-
-    def start(self) -> None:
-        environment = os.environ | {
-            "CONFIG_DIR": str(ROOT / "config"),
-            "DATABASE_URL": f"sqlite:///{self.folder}/app.db",
-            "PYTHONPATH": str(ROOT),
-            "PORT": "0",
-            "DRAIN_DELAY": "0",
-            "LOG_RENDERER": "json",
-            **self.variables,
-        }
-        with self.log.open("ab") as log:
-            begin = log.tell()
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
-                cwd=self.folder,
-                env=environment,
-                stderr=log,
-            )
-        self.url = self._wait_for_url(begin)
-
-    def _wait_for_url(self, begin: int) -> str:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for line in self.log.read_bytes()[begin:].splitlines():
-                if b"listening" in line and (url := re.search(rb'http://[^\s"]+', line)):
-                    return url[0].decode()
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.02)
-        self.process.kill()
-        self.process.wait()
-        raise RuntimeError(f"the service does not start: {self.log.read_text()}")
-
-    def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """The exit status."""
-        self.process.send_signal(sig)
-        return self.process.wait(timeout=30)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ def photograph(width: int = 320, height: int = 240, seed: int = 1) -> Image.Imag
     return Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
 
 
-def jpeg(width: int = 320, height: int = 240, **options) -> bytes:
-    return encoded(photograph(width, height), "JPEG", **options)
+def jpeg(width: int = 320, height: int = 240, seed: int = 1, **options) -> bytes:
+    return encoded(photograph(width, height, seed), "JPEG", **options)
 
 
 def png_that_claims(width: int, height: int) -> bytes:

@@ -7,7 +7,7 @@ from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import ImageRejected
-from app.images import ImageReader, ImageWorkers, PreparedImage, prepare
+from app.images import HeavyPicture, ImageReader, ImageWorkers, PreparedImage, prepare
 from app.images.fingerprint import sha256
 from app.images.quality import Finding, QualityMeasures, findings
 from app.providers.registry import ProviderRegistry
@@ -70,9 +70,7 @@ class Intake:
         if kept is not None:
             return self._picture(kept.image, key, kept, domain)
         with stopwatch.time("prepare"):
-            prepared = await self._workers.take(
-                prepare, data, longest=domain.image_size, sha256=digest
-            )
+            prepared = await self._prepare(data, longest=domain.image_size, sha256=digest)
         return self._picture(_facts(prepared), key, prepared, domain)
 
     def _picture(
@@ -84,6 +82,14 @@ class Intake:
         if found and domain.quality == "reject":
             raise ImageRejected(" ".join(each.text for each in found))
         return Picture(facts, key, basis, found)
+
+    async def _prepare(self, data: bytes, *, longest: int, sha256: str) -> PreparedImage:
+        try:
+            return await self._workers.take(
+                prepare, data, longest=longest, sha256=sha256, light=True
+            )
+        except HeavyPicture:
+            return await self._workers.take_heavy(prepare, data, longest=longest, sha256=sha256)
 
     async def _sha256(self, data: bytes) -> str:
         if len(data) <= HASHED_AT_ONCE:

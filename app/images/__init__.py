@@ -1,6 +1,6 @@
 """Pictures: where they come from, and how they become something a provider can look at."""
 
-from app.images.decode import prepare
+from app.images.decode import HeavyPicture, prepare
 from app.images.prepared import PreparedImage
 from app.images.sources import Base64Text, ImageReader, ImageSource, Upload, Url
 from app.images.square import square
@@ -8,6 +8,7 @@ from app.images.workers import ImageWorkers
 
 __all__ = [
     "Base64Text",
+    "HeavyPicture",
     "ImageReader",
     "ImageSource",
     "ImageWorkers",

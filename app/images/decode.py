@@ -25,6 +25,11 @@ MAX_SCANNED_PIXELS = 1_000 * MEGAPIXEL
 """Each scan of a JPEG goes through all its pixels, also when it says nothing, and a small file may
 hold thousands of scans. A progressive photograph has 10 to 20."""
 
+LIGHT_PIXELS = 6 * MEGAPIXEL
+LIGHT_PIXELS_BASELINE_JPEG = 48 * MEGAPIXEL
+LIGHT_SCANNED_PIXELS = 100 * MEGAPIXEL
+"""What is decoded in a tenth of a second, about."""
+
 # Where Pillow itself stops, which is at twice this, before it makes room for a picture.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_BASELINE_JPEG // 2
 
@@ -41,19 +46,29 @@ UPRIGHT = {
 """What undoes each EXIF orientation; those from 5 on swap width and height."""
 
 
-def prepare(data: bytes, *, longest: int, sha256: str | None = None) -> PreparedImage:
+class HeavyPicture(Exception):
+    """Decoding it would take longer than was allowed for; nothing is wrong with it."""
+
+
+def prepare(
+    data: bytes, *, longest: int, sha256: str | None = None, light: bool = False
+) -> PreparedImage:
     """Decode a picture for providers that want its longest side at most `longest` pixels.
 
-    CPU work: milliseconds for an ordinary photograph, at most two seconds for a hostile one.
-    `sha256` of `data` where it is known. Raises ImageUnreadable for what is no picture of a kind in
-    FORMATS, broken or cut off, and ImageTooLarge for too many pixels.
+    CPU work: milliseconds for an ordinary photograph, at most two seconds for a hostile one, which
+    is not begun when `light` is set, but raises HeavyPicture. `sha256` of `data` where it is known.
+    Raises ImageUnreadable for what is no picture of a kind in FORMATS, broken or cut off, and
+    ImageTooLarge for too many pixels.
     """
     if not data:
         raise ImageUnreadable("The file is empty.")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            return _prepare(picture, data, longest, sha256 or fingerprint.sha256(data))
-    except (ImageUnreadable, ImageTooLarge):
+            kind = picture.format or "unknown"
+            scans = jpeg.count_scans(data) if kind in ("JPEG", "MPO") else None
+            _check_size(picture, scans, light=light)
+            return _prepare(picture, kind, data, longest, sha256 or fingerprint.sha256(data))
+    except (ImageUnreadable, ImageTooLarge, HeavyPicture):
         raise
     except Image.DecompressionBombError:
         raise ImageTooLarge("The picture has too many pixels.") from None
@@ -67,10 +82,10 @@ def prepare(data: bytes, *, longest: int, sha256: str | None = None) -> Prepared
         raise ImageUnreadable("The picture is broken or cut off.") from error
 
 
-def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> PreparedImage:
-    kind = picture.format or "unknown"
+def _prepare(
+    picture: Image.Image, kind: str, data: bytes, longest: int, sha256: str
+) -> PreparedImage:
     is_jpeg = kind in ("JPEG", "MPO")
-    _check_size(picture, scans=jpeg.count_scans(data) if is_jpeg else None)
     width, height = picture.size
     warnings = list(_oddities(picture))
     if is_jpeg:
@@ -116,11 +131,12 @@ def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> Pr
     )
 
 
-def _check_size(picture: Image.Image, *, scans: int | None) -> None:
+def _check_size(picture: Image.Image, scans: int | None, *, light: bool) -> None:
     """From the header alone. `scans` is None for what is no JPEG."""
     pixels = picture.width * picture.height
     most = MAX_PIXELS_WEBP if picture.format == "WEBP" else MAX_PIXELS
-    if scans == 1 and not picture.info.get("progressive"):
+    row_by_row = scans == 1 and not picture.info.get("progressive")
+    if row_by_row:
         most = MAX_PIXELS_BASELINE_JPEG
     if pixels > most:
         raise ImageTooLarge(
@@ -130,6 +146,11 @@ def _check_size(picture: Image.Image, *, scans: int | None) -> None:
     if scans is not None and scans * pixels > MAX_SCANNED_PIXELS:
         megapixels = pixels / MEGAPIXEL
         raise ImageTooLarge(f"The picture has {scans} scans of {megapixels:.1f} megapixels.")
+    if light and (
+        pixels > (LIGHT_PIXELS_BASELINE_JPEG if row_by_row else LIGHT_PIXELS)
+        or pixels * (scans or 1) > LIGHT_SCANNED_PIXELS
+    ):
+        raise HeavyPicture
 
 
 def _oddities(picture: Image.Image) -> Iterator[str]:

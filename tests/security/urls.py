@@ -1,6 +1,6 @@
-"""Run a corpus of hostile URLs through the real client: `python -m tests.security.run_ssrf DIR`.
+"""A corpus of hostile URLs, through the real client.
 
-`DIR/ssrf.json` holds the cases; the network is fake and remembers where it was asked to connect.
+`ssrf.json` holds the cases; the network is fake and remembers where it was asked to connect.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import ipaddress
 import json
 import socket
 import ssl
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import httpcore2
 from app.egress import EgressClient, Fetched
 from app.egress.addresses import is_public
 from app.errors import ClassifierError
+
+NAME = "URLs"
 
 Case = dict[str, Any]
 
@@ -71,10 +72,14 @@ class FakeNetwork(httpcore2.AsyncNetworkBackend):
         return FakeStream(ok)
 
 
-def run(directory: Path) -> list[str]:
-    """Every case of the corpus; one line for each that fails."""
+def is_in(directory: Path) -> bool:
+    return (directory / "ssrf.json").exists()
+
+
+def run(directory: Path) -> tuple[int, list[str]]:
+    """How many cases there are, and a line for each that fails."""
     cases = json.loads((directory / "ssrf.json").read_text())
-    return asyncio.run(_run_all(cases))
+    return len(cases), asyncio.run(_run_all(cases))
 
 
 async def _run_all(cases: list[Case]) -> list[str]:
@@ -115,16 +120,3 @@ def _wrong_outcome(case: Case, outcome: Fetched | Exception | None) -> str | Non
     if case["expect"] == "allow" and not case.get("may_refuse"):
         return f"refused: {outcome}"
     return None
-
-
-def main() -> int:
-    directory = Path(sys.argv[1])
-    total = len(json.loads((directory / "ssrf.json").read_text()))
-    failures = run(directory)
-    summary = f"{total - len(failures)} passed, {len(failures)} failed"
-    sys.stdout.write("\n".join([*failures, summary]) + "\n")
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
