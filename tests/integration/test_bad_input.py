@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 
+import httpx2
 import pytest
 
 from tests.integration.calls import is_problem
@@ -280,8 +281,8 @@ async def test_a_chunked_body_over_the_limit_is_cut_off(client, kind):
     assert await nothing_is_stored(client)
 
 
-async def test_a_body_that_only_says_it_is_too_large_is_refused_unread(client):
-    """The connection is closed, so that what comes is not taken for a next request."""
+async def test_a_client_that_asks_first_is_refused_unread(client):
+    """`Expect: 100-continue`, as curl sends it with large bodies."""
     read = []
 
     async def content():
@@ -291,12 +292,30 @@ async def test_a_body_that_only_says_it_is_too_large_is_refused_unread(client):
     answer = await client.post(
         "/classify",
         content=content(),
-        headers={"content-type": "application/json", "content-length": "999999999"},
+        headers={
+            "content-type": "application/json",
+            "content-length": "999999999",
+            "expect": "100-continue",
+        },
     )
 
     assert is_problem(answer, 413, "upload-too-large")
     assert answer.headers["connection"] == "close"
     assert read == []
+
+
+@pytest.mark.parametrize("megabytes", [30, 60])
+async def test_a_client_that_just_sends_too_much_sees_why_it_is_refused(start_service, megabytes):
+    """Over a real connection: not a reset in the middle of its sending."""
+    service = start_service()
+    async with httpx2.AsyncClient(base_url=service.url) as http:
+        answer = await http.post(
+            "/classify",
+            data={"domain": "flowers"},
+            files={"file": ("a.jpg", bytes(megabytes * 1_000_000))},
+        )
+
+    assert is_problem(answer, 413, "upload-too-large")
 
 
 async def test_an_unknown_domain_is_told_with_the_known_ones(client):
