@@ -77,7 +77,10 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     domains = DomainRegistry(config_dir() / "domains.yaml", DomainRepository(database), metrics)
     await domains.load_stored()
 
-    egress = EgressClient(allow=Allowance.parse(settings.egress_allow))
+    egress = EgressClient(
+        allow=Allowance.parse(settings.egress_allow),
+        proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
+    )
     workers = ImageWorkers(settings.image_workers, queue=settings.image_queue)
     stack.callback(workers.close)
 

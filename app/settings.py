@@ -229,6 +229,12 @@ class Settings(BaseSettings):
         "comma-separated.",
         examples=["images.internal:8080,10.20.0.0/16"],
     )
+    egress_proxy: SecretStr | None = Field(
+        None,
+        description="URL of a proxy for image URLs, for networks without another way out. It looks "
+        "the names up, so it has to refuse those that lead to addresses which are not public.",
+        examples=["http://proxy.example:3128"],
+    )
     rate_limit_rpm: int | None = Field(
         None, ge=1, description="Calls to the provider per minute; wins over `api.rate_limit`."
     )
@@ -292,6 +298,12 @@ class Settings(BaseSettings):
                 "(`python -m app keys new NAME` makes one), or ALLOW_ANONYMOUS=true"
             )
         return self
+
+    @field_validator("egress_proxy")
+    @classmethod
+    def _is_proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
+        _checked_url(value.get_secret_value() if value else None)
+        return value
 
     @property
     def requests_per_minute(self) -> tuple[int, str]:

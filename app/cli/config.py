@@ -13,13 +13,18 @@ from app.egress import Allowance
 from app.errors import ConfigurationError, ProviderUnknown
 from app.images import ImageWorkers
 from app.providers.base import ProviderContext
-from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
+from app.providers.profiles import UNKNOWN_FAMILY, Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import parse_url
 
 T = TypeVar("T")
+
+CHEAP_SIDE = 512
+DETAILS: tuple[Detail, ...] = ("low", "high", "auto")
+DEAR = 1.5
+"""Times the least that a picture of this side takes."""
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 
@@ -49,7 +54,7 @@ def check() -> None:
         raise ConfigurationError("\n".join(complaints))
 
     console = Console(highlight=False, soft_wrap=True)
-    for warning in _warnings(settings, models):
+    for warning in (*_warnings(settings, models), *_dear(settings, models, domains or {})):
         console.print(f"warning: {warning}", style="yellow", markup=False)
     limit, source = settings.requests_per_minute
     console.print(f"{config_dir()}: right", markup=False)
@@ -87,3 +92,21 @@ def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
             yield f"models.yaml does not know {name}: its costs will be unknown"
     if not settings.api_keys and settings.allow_anonymous:
         yield "anybody who reaches the service may use it: API_KEYS is empty"
+
+
+def _dear(settings: Settings, models: ModelTable, domains: dict[str, Domain]) -> Iterator[str]:
+    """Domains whose pictures take many more tokens of a configured model than they have to."""
+    for name in filter(None, (settings.azure_openai.model, settings.openai.model)):
+        family = models.family(name)
+        for domain in domains.values():
+            side = domain.image_size
+            taken = family.image_tokens(side, side, domain.detail)
+            least = min(
+                (family.image_tokens(CHEAP_SIDE, CHEAP_SIDE, each) or 0) for each in DETAILS
+            )
+            if taken is not None and taken > DEAR * least:
+                yield (
+                    f"{domain.name}: a picture takes up to {taken} tokens of {name} "
+                    f"(image_size {side}, detail {domain.detail}); with {CHEAP_SIDE} px it can be "
+                    f"{least}"
+                )

@@ -5,12 +5,13 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 import httpcore2
 
 from app.egress.addresses import Address
-from app.egress.network import CheckedAddresses, Resolver, system_resolver
-from app.egress.policy import NOTHING_ALLOWED, Allowance, Target, checked, follow, judge
+from app.egress.network import CheckedAddresses, OneConnection, Resolver, system_resolver
+from app.egress.policy import NOTHING_ALLOWED, PORTS, Allowance, Target, checked, follow, judge
 from app.errors import ClassifierError, UrlRefused, UrlTooLarge, UrlUnreachable
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -59,7 +60,9 @@ class EgressClient:
         connect_timeout_s: for each address tried, and for TLS.
         read_timeout_s: longest silence.
         total_timeout_s: for all of it: lookups, redirects, body.
-        connector: makes the connections; it is only ever given checked addresses.
+        proxy: URL of a proxy that makes all connections, and looks names up: then it is the proxy
+            that has to refuse names which lead to addresses that are not public.
+        connector: makes the connections; it is only ever given checked addresses, or the proxy's.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class EgressClient:
         read_timeout_s: float = 10.0,
         total_timeout_s: float = 20.0,
         max_redirects: int = 5,
+        proxy: str | None = None,
         resolver: Resolver = system_resolver,
         connector: httpcore2.AsyncNetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -84,6 +88,7 @@ class EgressClient:
         }
         self._total_timeout_s = total_timeout_s
         self._max_redirects = max_redirects
+        self._proxy = _proxy(proxy) if proxy else None
         self._resolver = resolver
         self._connector = connector or httpcore2.AnyIOBackend()
         self._ssl_context = ssl_context
@@ -130,7 +135,7 @@ class EgressClient:
     async def _exchange(
         self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> AsyncIterator[httpcore2.Response]:
-        backend = CheckedAddresses(self._connector, await self._addresses(target))
+        backend = await self._backend(target)
         if self._ssl_context is None:
             # Reading the system's certificates takes 30 ms: not at start, not on the event loop.
             self._ssl_context = await asyncio.to_thread(httpcore2.default_ssl_context)
@@ -140,7 +145,10 @@ class EgressClient:
         async with (
             aclosing(backend),
             httpcore2.AsyncConnectionPool(
-                ssl_context=self._ssl_context, max_connections=1, network_backend=backend
+                ssl_context=self._ssl_context,
+                max_connections=1,
+                network_backend=backend,
+                proxy=self._proxy,
             ) as pool,
             pool.stream(
                 method,
@@ -151,6 +159,11 @@ class EgressClient:
             ) as response,
         ):
             yield response
+
+    async def _backend(self, target: Target) -> OneConnection:
+        if self._proxy is not None:
+            return OneConnection(self._connector)
+        return CheckedAddresses(self._connector, await self._addresses(target))
 
     async def _addresses(self, target: Target) -> tuple[Address, ...]:
         if target.literal is not None:
@@ -170,6 +183,13 @@ class EgressClient:
             ("Connection", "close"),
             *((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS),
         ]
+
+
+def _proxy(url: str) -> httpcore2.Proxy:
+    parts = urlsplit(url)
+    name, password = (unquote(part or "") for part in (parts.username, parts.password))
+    place = f"{parts.scheme}://{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
+    return httpcore2.Proxy(place, auth=(name, password) if name else None)
 
 
 async def _fetched(response: httpcore2.Response, target: Target, max_bytes: int) -> Fetched:

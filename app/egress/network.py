@@ -34,13 +34,53 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     return [str(sockaddr[0]) for *_, sockaddr in answers]
 
 
-class CheckedAddresses(AsyncNetworkBackend):
+class OneConnection(AsyncNetworkBackend):
+    """Remembers its connection: httpcore2 loses it when cancelled in the TLS handshake."""
+
+    def __init__(self, connector: AsyncNetworkBackend) -> None:
+        self._connector = connector
+        self._stream: AsyncNetworkStream | None = None
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        self._stream = await self._connector.connect_tcp(
+            host,
+            port,
+            timeout=timeout,
+            local_address=local_address,
+            socket_options=socket_options,
+        )
+        return self._stream
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        raise UnsupportedProtocol("no unix sockets here")
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._connector.sleep(seconds)
+
+
+class CheckedAddresses(OneConnection):
     """Connects to the first of these addresses that answers, whatever host is asked for."""
 
     def __init__(self, connector: AsyncNetworkBackend, addresses: Sequence[Address]) -> None:
-        self._connector = connector
+        super().__init__(connector)
         self._addresses = addresses
-        self._stream: AsyncNetworkStream | None = None
 
     async def connect_tcp(
         self,
@@ -53,31 +93,9 @@ class CheckedAddresses(AsyncNetworkBackend):
         failure: Exception = ConnectError("no address")
         for address in self._addresses:
             try:
-                self._stream = await self._connector.connect_tcp(
-                    str(address),
-                    port,
-                    timeout=timeout,
-                    local_address=local_address,
-                    socket_options=socket_options,
+                return await super().connect_tcp(
+                    str(address), port, timeout, local_address, socket_options
                 )
             except (ConnectError, ConnectTimeout, OSError) as error:
                 failure = error
-            else:
-                return self._stream
         raise failure
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[SOCKET_OPTION] | None = None,
-    ) -> AsyncNetworkStream:
-        raise UnsupportedProtocol("no unix sockets here")
-
-    async def aclose(self) -> None:
-        """Close the connection. httpcore2 loses it when cancelled in the TLS handshake."""
-        if self._stream is not None:
-            await self._stream.aclose()
-
-    async def sleep(self, seconds: float) -> None:
-        await self._connector.sleep(seconds)

@@ -57,9 +57,9 @@ def configure_logging(config: LoggingConfig) -> None:
     # (Python's logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # Pillow tells of strangers' pictures in their own words.
+    # Pillow complains of strangers' pictures, in their own words; the answer to them says enough.
     warnings.filterwarnings("ignore", module="PIL")
-    logging.getLogger("PIL").setLevel(logging.INFO)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     root = logging.getLogger()
     root.handlers = [_handler(config.renderer, shared)]
     root.setLevel(config.level.upper())

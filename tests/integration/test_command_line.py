@@ -165,3 +165,26 @@ def test_config_check_says_what_would_serve(run):
     assert "provider: local" in done.stdout
     assert "limit: 7 calls/min from RATE_LIMIT_RPM" in done.stdout
     assert "domains: animals, flowers, objects" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "model", "warned"),
+    [
+        ("", "gpt-4o", None),
+        ("image_size: 1024\n  detail: high", "gpt-4o", "up to 765 tokens of gpt-4o"),
+        ("detail: high", "gpt-4o", "up to 255 tokens"),
+        ("image_size: 1024", "gpt-4o", None),
+        ("image_size: 1024", "gpt-4.1-mini", "up to 1659 tokens"),
+        ("image_size: 2048\n  detail: high", "a-model-of-tomorrow", None),
+    ],
+)
+def test_config_check_warns_of_dear_pictures(run, tmp_path, change, model, warned):
+    """GPT-4o takes 85 tokens at low detail whatever the size; others count every pixel."""
+    folder = tmp_path / "config"
+    shutil.copytree(ROOT / "config", folder)
+    (folder / "domains.yaml").write_text(f"trees:\n  classes: [oak, elm]\n  {change}\n")
+    done = run("config", "check", CONFIG_DIR=str(folder), OPENAI_MODEL=model)
+
+    assert done.returncode == 0
+    assert ("trees: a picture takes" in done.stdout) == (warned is not None)
+    assert (warned or "") in done.stdout

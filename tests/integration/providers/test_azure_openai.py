@@ -106,6 +106,28 @@ async def test_the_distribution_of_the_code_token_comes_back(answer, played):
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "details", "tokens", "estimated"),
+    [
+        ("gpt-4o-2024-11-20", {}, 85, False),
+        ("gpt-4o-2024-11-20", {"prompt_tokens_details": {"image_tokens": 90}}, 90, False),
+        ("a-model-of-tomorrow", {"prompt_tokens_details": {"image_tokens": 91}}, 91, False),
+        ("a-model-of-tomorrow", {}, 80, True),
+    ],
+)
+async def test_what_the_picture_took_is_told(answer, played, model, details, tokens, estimated):
+    """As the answer says, else by the family's formula, else by what is left of the prompt."""
+    said = azure.completion('{"label":"B"}', logprobs=azure.labelled("B", SHARES), model=model)
+    said["usage"] |= details
+    played.post(V1).respond(json=said)
+
+    response, _, _ = await answer()
+
+    image = response.json()["image"]
+    assert image["tokens_estimated"] == estimated
+    assert image["tokens"] == pytest.approx(tokens, abs=30 if estimated else 0)
+
+
 async def test_what_is_sent(answer, played):
     """The table of codes, a schema that allows nothing else, and a small JPEG without metadata."""
     route = played.post(V1).respond(
