@@ -15,6 +15,7 @@ import structlog
 import typer
 import uvicorn
 
+from app.cli.head_limit import BoundedHead
 from app.cli.start import start
 from app.domains import DomainRegistry
 from app.errors import ConfigurationError
@@ -83,6 +84,7 @@ async def _serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=BoundedHead,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
         )
         _reload_on_sighup(parts.domains)

@@ -1,8 +1,10 @@
 """POST /classify with everything that can be wrong: told clearly, and nothing is stored."""
 
+import asyncio
 import base64
 import hashlib
 import json
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -442,3 +444,51 @@ async def test_thousands_of_wrong_keys_are_not_told_one_by_one(client):
 
     assert told.status_code == 422
     assert len(told.content) < 5_000
+
+
+def parts_of_a_form(*parts: tuple[str, bytes]) -> dict:
+    lines = [f"--x\r\n{head}\r\n\r\n".encode() + data + b"\r\n" for head, data in parts]
+    return raw(b"".join(lines) + b"--x--\r\n", "multipart/form-data; boundary=x")
+
+
+FIELD = 'content-disposition: form-data; name="domain"'
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        parts_of_a_form(*[(FIELD, b"flowers")] * 10_000),
+        parts_of_a_form((f"{FIELD}\r\nx-a: {'a' * 1_000_000}", b"flowers")),
+        parts_of_a_form((FIELD + "\r\nx-a: a" * 10_000, b"flowers")),
+        parts_of_a_form((FIELD, b"a" * 5_000_000)),
+        parts_of_a_form((FIELD.replace("domain", "a" * 1_000_000), b"a")),
+        raw(b"a", f"multipart/form-data; boundary={'b' * 10_000}"),
+    ],
+    ids=["many parts", "long header", "many headers", "long field", "long name", "long boundary"],
+)
+async def test_a_form_is_bounded_in_all_its_parts(client, request_):
+    refused = await post(client, request_)
+
+    assert refused.status_code in (413, 422)
+    assert len(refused.content) < 5_000
+
+
+async def test_a_head_without_end_is_cut_off(start_service):
+    """The server must not keep what never becomes a request."""
+    service = start_service()
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx-a: ")
+    with suppress(ConnectionError):
+        for _ in range(100):
+            writer.write(b"a" * 100_000)
+            await writer.drain()
+            await asyncio.sleep(0)
+    with suppress(ConnectionError):
+        assert (await reader.read(1000)).startswith((b"HTTP/1.1 400", b""))
+    writer.close()
+    async with httpx2.AsyncClient(base_url=service.url) as http:
+        long = await http.get("/health", headers={"x-a": "a" * 60_000})
+        longer = await http.get("/health", headers={"x-a": "a" * 1_000_000})
+
+    assert (long.status_code, longer.status_code) == (200, 400)
