@@ -103,11 +103,12 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
+    await answers.load_models()
     reader = ImageReader(egress, workers, max_bytes=settings.max_upload)
     classification = ClassificationService(
         domains=domains,
         intake=Intake(reader, workers, answers, providers, settings.quality),
-        asking=Asking(dispatcher),
+        asking=Asking(dispatcher, joinable_s=settings.api.timeout / 2),
         results=results,
         answers=answers,
         metrics=metrics,

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -183,7 +184,10 @@ class CacheSettings(Group):
     """Answers of providers, kept for the same picture."""
 
     ttl: float = Field(
-        604_800, ge=0, description="Seconds that an answer is given again; 0 turns the cache off."
+        604_800,
+        ge=0,
+        le=315_360_000,
+        description="Seconds that an answer is given again; 0 turns the cache off.",
     )
     max_entries: int = Field(100_000, ge=1, description="Answers kept; the oldest go first.")
 
@@ -302,7 +306,10 @@ class Settings(BaseSettings):
     @field_validator("egress_proxy")
     @classmethod
     def _is_proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
-        _checked_url(value.get_secret_value() if value else None)
+        url = _checked_url(value.get_secret_value() if value else None)
+        if url is not None and not urlsplit(url).hostname:
+            raise ValueError("names no host")
+        _ = url and urlsplit(url).port  # raises ValueError
         return value
 
     @property

@@ -1,6 +1,7 @@
 """Asking providers, once for all who want to know the same at the same time."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,12 @@ from app.usage import TokenUsage
 log = structlog.stdlib.get_logger(__name__)
 
 
+HELD_S = 60.0
+"""How long an answer stays at hand for those that looked for a kept one before it was kept."""
+
+Key = tuple[str, tuple[str, ...], int | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What came of asking.
@@ -25,11 +32,13 @@ class Asked:
     Attributes:
         spent: by this request; nothing where another one pays.
         again: the answer belongs to an earlier request, or to one at the same time.
+        call: what others may have joined; None for an answer that was kept.
     """
 
     outcome: ProviderAnswer | ClassifierError
     spent: Spent
     again: bool = False
+    call: "_Call | None" = None
 
     @classmethod
     def of(cls, kept: KeptAnswer) -> "Asked":
@@ -52,58 +61,103 @@ class Asked:
             return Asked(copy(self.outcome), spent, again=True)
         return Asked(replace(self.outcome, image_tokens=0), spent, again=True)
 
+    def settled(self) -> None:
+        """The answer is stored: who looks for a kept one from now on finds it."""
+        if self.call is not None:
+            self.call.settled_at = time.monotonic()
+
 
 @dataclass(slots=True)
 class _Call:
     task: asyncio.Task[Asked]
     spent: Spent
+    key: Key | None
+    began_at: float = field(default_factory=time.monotonic)
+    settled_at: float | None = None
     waiting: int = 0
+    booked: bool = False
 
 
-@dataclass(slots=True)
 class Asking:
     """Who stops waiting stops nobody else; a call that nobody waits for any more is stopped."""
 
-    dispatcher: Dispatcher
-    _calls: dict[str, _Call] = field(default_factory=dict)
+    def __init__(self, dispatcher: Dispatcher, *, joinable_s: float) -> None:
+        """`joinable_s`: a call that is older is not joined, for it may soon run out of time."""
+        self._dispatcher = dispatcher
+        self._joinable_s = joinable_s
+        self._calls: dict[Key, _Call] = {}
 
     async def ask(
-        self, names: Sequence[str], image: PreparedImage, domain: Domain, *, key: str | None
+        self,
+        names: Sequence[str],
+        image: PreparedImage,
+        domain: Domain,
+        *,
+        key: str | None,
+        looked_at: float | None = None,
     ) -> Asked:
-        """Ask the providers in order, or join a call with this key; None asks alone.
+        """Ask the providers in order, or join a call about the same; `key` None asks alone.
 
-        What goes wrong is the outcome, a cancellation too: what calls have cost must be kept.
+        `looked_at` is when (time.monotonic) a kept answer was looked for: one that came since is
+        taken. What goes wrong is the outcome, a cancellation too: what calls have cost is kept.
         """
-        running = self._calls.get(key) if key else None
-        call = running or self._begin(names, image, domain, key)
+        if key is None:
+            call = self._begin(names, image, domain)
+        else:
+            same = (key, tuple(names), domain.max_retries)
+            call = self._running(same, looked_at) or self._begin(names, image, domain, same)
         call.waiting += 1
         try:
             asked = await asyncio.shield(call.task)
         except asyncio.CancelledError:
-            if call.waiting == 1:
-                call.task.cancel()
-                await asyncio.wait([call.task])
             stopped = Interrupted("The service stopped before the answer came.")
-            asked = Asked(stopped, call.spent)
+            if call.waiting > 1:
+                return Asked(stopped, Spent(), call=None)
+            self._forget(call)
+            call.task.cancel()
+            await asyncio.wait([call.task])
+            return Asked(stopped, call.spent)
         finally:
             call.waiting -= 1
-        return asked.shared() if running else asked
+        if call.booked:
+            return asked.shared()
+        call.booked = True
+        return replace(asked, call=call)
+
+    def _running(self, key: Key, looked_at: float | None) -> _Call | None:
+        call = self._calls.get(key)
+        if call is None:
+            return None
+        if not call.task.done():
+            return call if time.monotonic() - call.began_at <= self._joinable_s else None
+        unseen = call.settled_at is None or (looked_at is not None and looked_at < call.settled_at)
+        return call if looked_at is not None and unseen else None
 
     def _begin(
-        self, names: Sequence[str], image: PreparedImage, domain: Domain, key: str | None
+        self, names: Sequence[str], image: PreparedImage, domain: Domain, key: Key | None = None
     ) -> _Call:
         spent = Spent()
-        call = _Call(asyncio.create_task(self._ask(names, image, domain, spent)), spent)
+        call = _Call(asyncio.create_task(self._ask(names, image, domain, spent)), spent, key)
         if key:
             self._calls[key] = call
-            call.task.add_done_callback(lambda _: self._calls.pop(key))
+            call.task.add_done_callback(lambda task: self._ended(call, task))
         return call
+
+    def _ended(self, call: _Call, task: asyncio.Task[Asked]) -> None:
+        if task.cancelled() or isinstance(task.result().outcome, ClassifierError):
+            self._forget(call)
+        else:
+            asyncio.get_running_loop().call_later(HELD_S, self._forget, call)
+
+    def _forget(self, call: _Call) -> None:
+        if call.key and self._calls.get(call.key) is call:
+            del self._calls[call.key]
 
     async def _ask(
         self, names: Sequence[str], image: PreparedImage, domain: Domain, spent: Spent
     ) -> Asked:
         try:
-            return Asked(await self.dispatcher.ask(names, image, domain, spent), spent)
+            return Asked(await self._dispatcher.ask(names, image, domain, spent), spent)
         except ClassifierError as error:
             return Asked(error, spent)
         except Exception:

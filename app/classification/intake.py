@@ -1,15 +1,19 @@
 """From a picture's source to all that is known of it before a provider is asked."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import ImageRejected
 from app.images import HeavyPicture, ImageReader, ImageWorkers, PreparedImage, prepare
+from app.images.decode import PREPARATION_VERSION
 from app.images.fingerprint import sha256
 from app.images.quality import Finding, QualityMeasures, findings
+from app.providers.base import Capabilities
 from app.providers.registry import ProviderRegistry
 from app.settings import QualitySettings
 from app.storage import AnswerRepository, ImageFacts, KeptAnswer
@@ -26,12 +30,14 @@ class Picture:
         key: equal for questions that one answer serves.
         basis: what a provider looks at, or an answer that was given before and still stands.
         findings: in what it is no good picture.
+        looked_at: when (time.monotonic) an answer was looked for in vain; None: it was not.
     """
 
     facts: ImageFacts
     key: str
     basis: PreparedImage | KeptAnswer
     findings: list[Finding]
+    looked_at: float | None = None
 
 
 class Intake:
@@ -61,17 +67,25 @@ class Intake:
         """
         with stopwatch.time("fetch"):
             data = await self._reader.read(question.source)
+        capabilities = (await self._providers.get(provider)).capabilities()
         digest = await self._sha256(data)
-        key = await self._key(digest, domain, provider)
-        kept = None
+        key = _key(digest, domain, provider, capabilities)
+        looked_at = None
         if self._answers.enabled and not question.fresh:
+            looked_at = time.monotonic()
             with stopwatch.time("lookup"):
                 kept = await self._answers.get(key)
-        if kept is not None:
-            return self._picture(kept.image, key, kept, domain)
+            if kept is not None:
+                return self._picture(kept.image, key, kept, domain)
         with stopwatch.time("prepare"):
-            prepared = await self._prepare(data, longest=domain.image_size, sha256=digest)
-        return self._picture(_facts(prepared), key, prepared, domain)
+            prepared = await self._prepare(
+                data,
+                longest=domain.image_size,
+                sha256=digest,
+                encode=capabilities.sees == "jpeg",
+            )
+        picture = self._picture(_facts(prepared), key, prepared, domain)
+        return replace(picture, looked_at=looked_at)
 
     def _picture(
         self, facts: ImageFacts, key: str, basis: PreparedImage | KeptAnswer, domain: Domain
@@ -83,24 +97,27 @@ class Intake:
             raise ImageRejected(" ".join(each.text for each in found))
         return Picture(facts, key, basis, found)
 
-    async def _prepare(self, data: bytes, *, longest: int, sha256: str) -> PreparedImage:
+    async def let_go(self, picture: Picture) -> None:
+        """Before it waits: hold the small pixels only."""
+        if isinstance(picture.basis, PreparedImage):
+            await self._workers.run(picture.basis.let_go)
+
+    async def _prepare(self, data: bytes, **how: Any) -> PreparedImage:
         try:
-            return await self._workers.take(
-                prepare, data, longest=longest, sha256=sha256, light=True
-            )
+            return await self._workers.take(prepare, data, light=True, **how)
         except HeavyPicture:
-            return await self._workers.take_heavy(prepare, data, longest=longest, sha256=sha256)
+            return await self._workers.take_heavy(prepare, data, **how)
 
     async def _sha256(self, data: bytes) -> str:
         if len(data) <= HASHED_AT_ONCE:
             return sha256(data)
         return await self._workers.run(sha256, data)
 
-    async def _key(self, digest: str, domain: Domain, provider: str) -> str:
-        capabilities = (await self._providers.get(provider)).capabilities()
-        answers_as = capabilities.answers_as or capabilities.model
-        asked = "\n".join((digest, domain.version, provider, answers_as))
-        return hashlib.sha256(asked.encode()).hexdigest()
+
+def _key(digest: str, domain: Domain, provider: str, capabilities: Capabilities) -> str:
+    answers_as = capabilities.answers_as or capabilities.model
+    asked = "\n".join((digest, str(PREPARATION_VERSION), domain.version, provider, answers_as))
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def _facts(image: PreparedImage) -> ImageFacts:

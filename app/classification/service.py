@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -66,6 +65,7 @@ class ClassificationService:
         self._sleep = sleep
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._accepting = 0
+        self._stopping = False
         self._fetching = asyncio.Semaphore(FETCHING)
 
     async def classify(self, question: Question, *, result_id: str | None = None) -> Result:
@@ -90,6 +90,7 @@ class ClassificationService:
             if not isinstance(question.source, Url):
                 picture = await self._take(question, domain, stopwatch)
                 # A thousand that wait hold small pixels, not the uploads.
+                await self._intake.let_go(picture)
                 question = replace(question, source=Upload(b""))
             pending = record.pending(result_id, question, domain)
             await self._results.insert(pending)
@@ -108,6 +109,7 @@ class ClassificationService:
         """Let what runs end; what does not in time is stopped."""
         if self._running:
             _, late = await asyncio.wait(self._running.values(), timeout=seconds)
+            self._stopping = True
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -135,9 +137,11 @@ class ClassificationService:
         asked = await self._ask(question, domain, picture, stopwatch)
         result = record.completed(result_id, question, domain, picture, asked, stopwatch)
         beside = self._keeping(question, domain, picture, asked)
-        stored = await self._store(
-            partial(self._results.insert, beside=beside), result, stopwatch, waits_s=STORE_WAITS_S
-        )
+        write = partial(self._results.insert, beside=beside)
+        try:
+            stored = await self._store(write, result, stopwatch, waits_s=STORE_WAITS_S)
+        finally:
+            asked.settled()
         if isinstance(asked.outcome, ClassifierError):
             asked.outcome.result_id = result_id
             raise asked.outcome
@@ -151,9 +155,7 @@ class ClassificationService:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Result:
-        # Nobody waits, and what was accepted may not vanish: tried until the service stops.
-        waits_s = chain(STORE_WAITS_S, repeat(STORE_WAITS_S[-1]))
-        beside = None
+        beside = asked = None
         try:
             if picture is None:
                 async with self._fetching:
@@ -170,7 +172,11 @@ class ClassificationService:
             log.exception("an accepted picture met an unexpected error", result_id=pending.id)
             result = record.failed(pending, InternalError("The service made a mistake."))
         write = partial(self._results.complete, beside=beside)
-        return await self._store(write, result, stopwatch, waits_s=waits_s)
+        try:
+            return await self._store(write, result, stopwatch, waits_s=self._patient_waits_s())
+        finally:
+            if asked is not None:
+                asked.settled()
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         first = self._chain(question, domain)[0]
@@ -189,6 +195,7 @@ class ClassificationService:
             picture.basis,
             domain,
             key=None if question.fresh else picture.key,
+            looked_at=picture.looked_at,
         )
         if isinstance(asked.outcome, ClassifierError) and asked.spent.calls == 0:
             raise asked.outcome
@@ -228,6 +235,12 @@ class ClassificationService:
                 raise
             finally:
                 self._metrics.result(domain=result.domain, status=result.status)
+
+    def _patient_waits_s(self) -> Iterator[float]:
+        """What was accepted may not vanish: tried until the service stops, and a few times then."""
+        yield from STORE_WAITS_S
+        while not self._stopping:
+            yield STORE_WAITS_S[-1]
 
     def _chain(self, question: Question, domain: Domain) -> tuple[str, ...]:
         """Who is asked, in this order."""

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 CHEAP_SIDE = 512
 DETAILS: tuple[Detail, ...] = ("low", "high", "auto")
+SHAPES = (1, 3 / 4, 9 / 16, 3 / 8)
+"""Height over width: which one takes most is a matter of the formula."""
 DEAR = 1.5
 """Times the least that a picture of this side takes."""
 
@@ -100,11 +102,12 @@ def _dear(settings: Settings, models: ModelTable, domains: dict[str, Domain]) ->
         family = models.family(name)
         for domain in domains.values():
             side = domain.image_size
-            taken = family.image_tokens(side, side, domain.detail)
+            shapes = [(side, max(1, round(side * share))) for share in SHAPES]
+            taken = max(family.image_tokens(*shape, domain.detail) or 0 for shape in shapes)
             least = min(
                 (family.image_tokens(CHEAP_SIDE, CHEAP_SIDE, each) or 0) for each in DETAILS
             )
-            if taken is not None and taken > DEAR * least:
+            if taken > DEAR * least:
                 yield (
                     f"{domain.name}: a picture takes up to {taken} tokens of {name} "
                     f"(image_size {side}, detail {domain.detail}); with {CHEAP_SIDE} px it can be "

@@ -139,8 +139,13 @@ class EgressClient:
         if self._ssl_context is None:
             # Reading the system's certificates takes 30 ms: not at start, not on the event loop.
             self._ssl_context = await asyncio.to_thread(httpcore2.default_ssl_context)
+        # A proxy is told the place as text, where an IPv6 address needs its brackets.
+        bracketed = self._proxy is not None and ":" in target.host
         url = httpcore2.URL(
-            scheme=target.scheme, host=target.host, port=target.port, target=target.path
+            scheme=target.scheme,
+            host=f"[{target.host}]" if bracketed else target.host,
+            port=target.port,
+            target=target.path,
         )
         async with (
             aclosing(backend),
@@ -188,7 +193,8 @@ class EgressClient:
 def _proxy(url: str) -> httpcore2.Proxy:
     parts = urlsplit(url)
     name, password = (unquote(part or "") for part in (parts.username, parts.password))
-    place = f"{parts.scheme}://{parts.hostname}:{parts.port or PORTS[parts.scheme]}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    place = f"{parts.scheme}://{host}:{parts.port or PORTS[parts.scheme]}"
     return httpcore2.Proxy(place, auth=(name, password) if name else None)
 
 

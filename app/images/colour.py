@@ -66,13 +66,14 @@ class _Plain:
 
 def _top_value(picture: Image.Image) -> float | None:
     """What is white in grey of 16 bits or more; None for 8 bits. Pillow's own conversion cuts at
-    255: all white."""
-    if not (picture.mode.startswith("I") or picture.mode == "F"):
-        return None
-    if picture.mode != "F":
+    255: all white. With 32 bits it is a matter of custom, which the values tell."""
+    if picture.mode.startswith("I;"):
         return 65_535
+    if picture.mode not in ("I", "F"):
+        return None
     _, most = picture.getextrema()
-    return 65_535 if float(most) > 1 else 1  # type: ignore[arg-type]
+    customs = (1, 255, 65_535) if picture.mode == "F" else (255, 65_535)
+    return next((top for top in customs if float(most) <= top), 65_535)  # type: ignore[arg-type]
 
 
 def _by_profile(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:

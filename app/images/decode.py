@@ -9,6 +9,7 @@ from app.errors import ImageTooLarge, ImageUnreadable
 from app.images import fingerprint, jpeg, quality
 from app.images.colour import reduced, srgb
 from app.images.prepared import PreparedImage, fitted
+from app.images.structure import count_scans
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What is taken, by content; an MPO is a JPEG. No other decoder is tried."""
@@ -33,6 +34,9 @@ LIGHT_SCANNED_PIXELS = 100 * MEGAPIXEL
 # Where Pillow itself stops, which is at twice this, before it makes room for a picture.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_BASELINE_JPEG // 2
 
+PREPARATION_VERSION = 1
+"""Raised with every change of what a provider sees of a picture, or of what is measured."""
+
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,23 +55,29 @@ class HeavyPicture(Exception):
 
 
 def prepare(
-    data: bytes, *, longest: int, sha256: str | None = None, light: bool = False
+    data: bytes,
+    *,
+    longest: int,
+    sha256: str | None = None,
+    light: bool = False,
+    encode: bool = False,
 ) -> PreparedImage:
     """Decode a picture for providers that want its longest side at most `longest` pixels.
 
     CPU work: milliseconds for an ordinary photograph, at most two seconds for a hostile one, which
-    is not begun when `light` is set, but raises HeavyPicture. `sha256` of `data` where it is known.
+    is not begun when `light` is set, but raises HeavyPicture. `sha256` of `data` where it is known;
+    `encode` makes the JPEG at once.
     Raises ImageUnreadable for what is no picture of a kind in FORMATS, broken or cut off, and
     ImageTooLarge for too many pixels.
     """
     if not data:
         raise ImageUnreadable("The file is empty.")
     try:
+        scans = count_scans(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             kind = picture.format or "unknown"
-            scans = jpeg.count_scans(data) if kind in ("JPEG", "MPO") else None
             _check_size(picture, scans, light=light)
-            return _prepare(picture, kind, data, longest, sha256 or fingerprint.sha256(data))
+            image = _prepare(picture, kind, data, longest, sha256 or fingerprint.sha256(data))
     except (ImageUnreadable, ImageTooLarge, HeavyPicture):
         raise
     except Image.DecompressionBombError:
@@ -80,6 +90,9 @@ def prepare(
         # Decoders raise whatever a broken file makes them stumble over: OSError, SyntaxError,
         # ValueError, struct.error, EOFError, ...
         raise ImageUnreadable("The picture is broken or cut off.") from error
+    if encode:
+        image.encode()
+    return image
 
 
 def _prepare(
@@ -106,8 +119,10 @@ def _prepare(
     if decoded is picture and kind != "JPEG":
         # A file of several frames would stay open as long as its pixels are there.
         decoded = picture.copy()
-    # What Pillow still knows of the original (a comment, a profile) would go into every JPEG.
-    decoded.info.clear()
+    # What Pillow still knows of the original (a comment, a profile) would go into every JPEG, or
+    # be held as long as its pixels.
+    for known in ("info", "app", "applist"):
+        getattr(decoded, known, []).clear()
     tables = getattr(picture, "quantization", None)
     small = quality.thumbnail(decoded)
     measures = quality.measure(

@@ -76,6 +76,19 @@ class PreparedImage:
         self.pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
         return buffer.getvalue()
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether `jpeg` is there already, and costs nothing."""
+        return "jpeg" in self.__dict__
+
+    def encode(self) -> None:
+        """Make `jpeg` now."""
+        _ = self.jpeg
+
+    def let_go(self) -> None:
+        """Hold no more than `pixels`: for those that wait by the thousand."""
+        self._decoded = self.pixels
+
     def square(self, side: int, crop: float) -> Image.Image:
         """The centre, `crop` of the short side, as `side` x `side` RGB pixels in one resize."""
         return square(self._decoded, side, crop)

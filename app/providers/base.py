@@ -40,6 +40,7 @@ class Capabilities:
         model: the model, as precisely as it is known.
         deployment: the name under which the model is reached, None where there is none.
         metered: calls count against the limit per minute, and cost money.
+        sees: what it takes of a picture; the JPEG is then made together with the pixels.
         confidence_source: where the next answer's probabilities will come from.
         answers_as: stays the same as long as an old answer may stand for a new one, also over a
             restart; unset: as long as `model` does.
@@ -50,6 +51,7 @@ class Capabilities:
     metered: bool
     confidence_source: ConfidenceSource
     answers_as: str | None = None
+    sees: Literal["pixels", "jpeg"] = "jpeg"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ REASONING_TOKENS = 4_096
 """Cap of the completion, without and with room to reason."""
 CHARACTERS_PER_TOKEN = 3
 """Of a prompt: fewer than there are, so that no estimate falls short."""
+TYPICAL_CHARACTERS_PER_TOKEN = 4.5
+"""As they are, about: to tell what a picture took of a prompt that was billed."""
 
 REFUSALS = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 DROPPABLE = frozenset({"temperature", "reasoning_effort", "logprobs"})
@@ -83,7 +85,8 @@ class ChatModel:
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
         question = ChatQuestion(domain, stated=not self._gives_logprobs)
         picture = self._image_tokens.count(self._family, image, domain.detail)
-        return _text_tokens(question) + picture.count + self._completion_cap
+        text = _text_length(question) // CHARACTERS_PER_TOKEN
+        return text + picture.count + self._completion_cap
 
     async def classify(
         self,
@@ -95,7 +98,7 @@ class ChatModel:
         examples: Sequence[Example] = (),
     ) -> ProviderAnswer:
         question = ChatQuestion(domain, stated=not self._gives_logprobs, order=code_order)
-        messages = await self._workers.run(question.messages, image, examples)
+        messages = await self._messages(question, image, examples)
         cap = self._completion_cap
         answer, request_id = await self._complete(question, messages, cap, timeout)
         billed = self._priced(answer)
@@ -199,6 +202,13 @@ class ChatModel:
             log.info("the model gives no logprobs", deployment=self._deployment)
             raise ProviderAdjusting("The model gives no logprobs.")
 
+    async def _messages(
+        self, question: ChatQuestion, image: PreparedImage, examples: Sequence[Example]
+    ) -> list[dict[str, Any]]:
+        if image.is_encoded and not examples:
+            return question.messages(image)
+        return await self._workers.run(question.messages, image, examples)
+
     def _counted(
         self, answer: ChatAnswer, question: ChatQuestion, image: PreparedImage, *, alone: bool
     ) -> ImageTokens:
@@ -206,7 +216,8 @@ class ChatModel:
         if alone and answer.image_tokens is not None:
             return ImageTokens(answer.image_tokens, estimated=False)
         if alone and answer.billed.prompt:
-            self._image_tokens.learn(answer.billed.prompt - _text_tokens(question), image)
+            text = _text_length(question) / TYPICAL_CHARACTERS_PER_TOKEN
+            self._image_tokens.learn(answer.billed.prompt - text, image)
         return self._image_tokens.count(self._family, image, question.domain.detail)
 
     def _priced(self, answer: ChatAnswer) -> TokenUsage:
@@ -242,9 +253,8 @@ class ChatModel:
         )
 
 
-def _text_tokens(question: ChatQuestion) -> int:
-    text = len(question.system) + len(str(question.response_format))
-    return text // CHARACTERS_PER_TOKEN
+def _text_length(question: ChatQuestion) -> int:
+    return len(question.system) + len(str(question.response_format))
 
 
 def _tells_no_distribution(choice: Choice, question: ChatQuestion) -> bool:

@@ -1,8 +1,8 @@
 """A chat completion as it comes over the wire, read leniently: servers leave out what they like."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.errors import ContentFiltered, ProviderAnswerInvalid
 from app.providers.codes import Token
@@ -24,7 +24,7 @@ class _Alternative(_Lenient):
 
 
 class _TokenLogprob(_Alternative):
-    top_logprobs: list[_Alternative] = []
+    top_logprobs: list[_Alternative] | None = None
 
 
 class _Logprobs(_Lenient):
@@ -38,7 +38,7 @@ class _Message(_Lenient):
 
 class Choice(_Lenient):
     finish_reason: str | None = None
-    message: _Message = _Message()
+    message: Annotated[_Message, BeforeValidator(lambda value: value or {})] = _Message()
     logprobs: _Logprobs | None = None
     content_filter_results: dict[str, Any] | None = None
 
@@ -48,7 +48,7 @@ class Choice(_Lenient):
         if self.logprobs is None or not self.logprobs.content:
             return None
         return [
-            Token(each.text, [(top.text, top.logprob) for top in each.top_logprobs])
+            Token(each.text, [(top.text, top.logprob) for top in each.top_logprobs or ()])
             for each in self.logprobs.content
         ]
 
@@ -64,10 +64,24 @@ class _CompletionDetails(_Lenient):
 
 
 class _Usage(_Lenient):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Bill(_Lenient):
+    """What an answer that can't be read was billed all the same."""
+
+    usage: _Usage
+
+    @classmethod
+    def read(cls, body: bytes) -> TokenUsage:
+        try:
+            usage = cls.model_validate_json(body).usage
+        except ValidationError:
+            return TokenUsage()
+        return TokenUsage(usage.prompt_tokens or 0, usage.completion_tokens or 0, {}, None)
 
 
 class ChatAnswer(_Lenient):
@@ -81,7 +95,9 @@ class ChatAnswer(_Lenient):
         try:
             return cls.model_validate_json(body)
         except ValidationError:
-            raise ProviderAnswerInvalid("The provider's answer is no chat completion.") from None
+            error = ProviderAnswerInvalid("The provider's answer is no chat completion.")
+            error.usage = _Bill.read(body)
+            raise error from None
 
     @property
     def image_tokens(self) -> int | None:
@@ -100,8 +116,8 @@ class ChatAnswer(_Lenient):
             "reasoning": (completion and completion.reasoning_tokens) or 0,
         }
         return TokenUsage(
-            usage.prompt_tokens,
-            usage.completion_tokens,
+            usage.prompt_tokens or 0,
+            usage.completion_tokens or 0,
             {name: count for name, count in parts.items() if count},
         )
 

@@ -39,9 +39,11 @@ class ImageTokenCounter:
             return ImageTokens(FIRST_GUESS, estimated=True)
         return ImageTokens(math.ceil(self._per_patch * _patches(image)), estimated=True)
 
-    def learn(self, tokens: int, image: PreparedImage) -> None:
-        """`tokens` is what a call with this picture was billed, less its text."""
-        seen = max(0, tokens) / _patches(image)
+    def learn(self, tokens: float, image: PreparedImage) -> None:
+        """`tokens` is what a call with this picture was billed, less its text, about."""
+        if tokens <= 0:
+            return
+        seen = tokens / _patches(image)
         before = seen if self._per_patch is None else self._per_patch
         self._per_patch = before + NEWEST_SHARE * (seen - before)
 

@@ -83,7 +83,9 @@ class ChatQuestion:
             },
         }
 
-    def messages(self, image: PreparedImage, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    def messages(
+        self, image: PreparedImage, examples: Sequence[Example] = ()
+    ) -> list[dict[str, Any]]:
         """CPU work, when the picture's JPEG has to be made."""
         messages: list[dict[str, Any]] = [{"role": "system", "content": self.system}]
         code_of = {label: code for code, label in self.labels.items()}

@@ -1,5 +1,6 @@
 """What providers answered, kept to be given again. All SQL about it is here."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -10,6 +11,9 @@ from sqlalchemy.dialects.sqlite import insert
 from app.storage.database import Database, Unit
 from app.storage.results import ImageFacts
 from app.storage.tables import answers
+
+NEWEST = 200
+"""Answers that are looked at for models that were replaced."""
 
 EVICT_EVERY = 500
 """Answers between two looks for those that are too old or too many."""
@@ -41,6 +45,18 @@ class AnswerRepository:
     def enabled(self) -> bool:
         return self._ttl > timedelta(0)
 
+    async def load_models(self) -> None:
+        """Learn from the newest answers which model stood last behind each deployment."""
+        query = sa.select(answers.c.answer).order_by(answers.c.created_at.desc()).limit(NEWEST)
+
+        def unit(connection: sa.Connection) -> list[str]:
+            return list(connection.execute(query).scalars())
+
+        for text in await self._database.read(unit):
+            with suppress(ValidationError):
+                kept = KeptAnswer.model_validate_json(text)
+                self._models.setdefault((kept.provider, kept.deployment), kept.model)
+
     async def get(self, key: str) -> KeptAnswer | None:
         """None for one that is too old, was kept in another form by another version, or is of a
         model that has been replaced since behind its deployment."""
@@ -64,7 +80,7 @@ class AnswerRepository:
         """To be written together with the result that it was paid for."""
         row = {"key": key, "answer": answer.model_dump_json(), "created_at": datetime.now(UTC)}
         self._models[answer.provider, answer.deployment] = answer.model
-        evicts = self._kept % EVICT_EVERY == EVICT_EVERY - 1
+        evicts = self._kept % EVICT_EVERY == 0
         self._kept += 1
 
         def unit(connection: sa.Connection) -> None:

@@ -194,8 +194,8 @@ class ResultFilter:
         return conditions
 
 
-MAX_SIMILAR = 10_000
-"""Rows that `similar_to` looks at."""
+MAX_SIMILAR = 1_000
+"""Newest rows that `similar_to` looks at for each part of a hash."""
 
 _INSERT = sa.insert(results)
 _LINK = (
@@ -264,7 +264,7 @@ class ResultRepository:
 
         def unit(connection: sa.Connection) -> list[str] | None:
             row = connection.execute(query).mappings().first()
-            return None if row is None else similar.all_near(connection, row, caller, MAX_SIMILAR)
+            return None if row is None else similar.all_near(connection, row, MAX_SIMILAR)
 
         found = await self._database.read(unit)
         if found is None:

@@ -15,8 +15,9 @@ NEAR = 4
 
 BANDS = 4
 BAND_BITS = 16
-CANDIDATES = 64
-"""Newest rows looked at for each band of a new picture."""
+CANDIDATES = 8
+"""Newest rows looked at for each band of a new picture: a camera that stands still makes thousands
+that share all four."""
 
 _COLUMNS = tuple(results.c[f"phash_{band}"] for band in range(BANDS))
 
@@ -47,26 +48,26 @@ def nearest(connection: sa.Connection, caller: str, row: dict[str, Any]) -> str 
     return result_id if -distance <= NEAR else None
 
 
-def all_near(
-    connection: sa.Connection, row: sa.RowMapping, caller: str | None, limit: int
-) -> list[str]:
-    """Ids of the newest results that look like that of `row`, of all callers when it is None."""
+def all_near(connection: sa.Connection, row: sa.RowMapping, limit: int) -> list[str]:
+    """Ids of the newest results that look like that of `row`, of its caller."""
     if row["phash"] is None:
         return []
-    same_band = sa.or_(*(column == row[column.name] for column in _COLUMNS))
-    query = (
+    found = connection.execute(sa.union(*(_with_band_of(row, each, limit) for each in _COLUMNS)))
+    return [result_id for result_id, phash in found if _distance(row["phash"], phash) <= NEAR]
+
+
+def _with_band_of(row: sa.RowMapping, column: sa.Column[int], limit: int) -> Any:
+    newest = (
         sa.select(results.c.id, results.c.phash)
-        .where(same_band, results.c.id != row["id"])
+        .where(
+            results.c.caller == row["caller"],
+            column == row[column.name],
+            results.c.id != row["id"],
+        )
         .order_by(results.c.id.desc())
         .limit(limit)
     )
-    if caller is not None:
-        query = query.where(results.c.caller == caller)
-    return [
-        result_id
-        for result_id, phash in connection.execute(query)
-        if _distance(row["phash"], phash) <= NEAR
-    ]
+    return sa.select(newest.subquery())
 
 
 def _distance(one: int, other: int) -> int:

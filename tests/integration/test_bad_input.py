@@ -492,3 +492,19 @@ async def test_a_head_without_end_is_cut_off(start_service):
         longer = await http.get("/health", headers={"x-a": "a" * 1_000_000})
 
     assert (long.status_code, longer.status_code) == (200, 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"domain":"flowers","image_url":"x","metadata":{"a":[' + b"{}," * 400_000 + b"{}]}}",
+        b'{"domain":"flowers","image_base64":[' + b"[]," * 400_000 + b"[]]}",
+        b'{"image_base64":"","metadata":[' + b"1," * 400_000 + b'1],"domain":"flowers"}',
+    ],
+    ids=["metadata", "base64", "behind base64"],
+)
+async def test_json_that_takes_long_to_parse_is_not_parsed(client, monkeypatch, body):
+    """Only a picture may be long: a million small values would hold up everybody for seconds."""
+    monkeypatch.setattr("app.api.classify._parsed_json", None)
+
+    assert is_problem(await post(client, raw(body)), 413, "upload-too-large")

@@ -1,6 +1,8 @@
 """/results: what is kept of an answer, and how it is found."""
 
+import base64
 import hashlib
+import json
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +14,7 @@ from app.storage import Usage
 from app.usage import TokenUsage
 from tests.fakes import answer
 from tests.integration.calls import NOON, PICTURE, UNKNOWN, listed, store, upload
+from tests.pictures import jpeg
 
 
 class TestList:
@@ -268,6 +271,20 @@ class TestOne:
         told = await client.put(f"/results/{UNKNOWN}/expected", json={"label": "rose"})
 
         assert told.status_code == 404
+
+
+async def test_a_long_picture_in_json_is_taken(client, fake):
+    """In lines, as base64 is often written, and with slashes escaped, as PHP does."""
+    text = base64.encodebytes(jpeg(1200, 900, quality=95)).decode()
+    body = json.dumps({"domain": "flowers", "image_base64": text, "provider": "fake"})
+    given = await client.post(
+        "/classify",
+        content=body.replace("/", "\\/"),
+        headers={"content-type": "application/json"},
+    )
+
+    assert len(body) > 300_000
+    assert given.status_code == 200, given.text
 
 
 async def test_money_is_kept_exactly(parts):

@@ -67,6 +67,7 @@ class LocalProvider:
             metered=False,
             confidence_source="local",
             answers_as=f"{MODEL} {DATA_VERSION}",
+            sees="pixels",
         )
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:

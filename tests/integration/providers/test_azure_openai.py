@@ -112,7 +112,7 @@ async def test_the_distribution_of_the_code_token_comes_back(answer, played):
         ("gpt-4o-2024-11-20", {}, 85, False),
         ("gpt-4o-2024-11-20", {"prompt_tokens_details": {"image_tokens": 90}}, 90, False),
         ("a-model-of-tomorrow", {"prompt_tokens_details": {"image_tokens": 91}}, 91, False),
-        ("a-model-of-tomorrow", {}, 80, True),
+        ("a-model-of-tomorrow", {}, 125, True),
     ],
 )
 async def test_what_the_picture_took_is_told(answer, played, model, details, tokens, estimated):
