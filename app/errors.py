@@ -228,6 +228,9 @@ class Overloaded(ClassifierError):
 class Interrupted(ClassifierError):
     """The service stopped before an accepted picture was answered."""
 
+    def __init__(self, message: str = "The service stopped before the answer came.") -> None:
+        super().__init__(message)
+
 
 class InternalError(ClassifierError):
     """A mistake in the service; its log says more."""

@@ -103,7 +103,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
-    await answers.load_models()
+    if answers.enabled:
+        await answers.load_models()
     reader = ImageReader(egress, workers, max_bytes=settings.max_upload)
     classification = ClassificationService(
         domains=domains,
@@ -122,7 +123,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
 
 
 async def _settle_unfinished(results: ResultRepository, keys: IdempotencyRepository) -> None:
-    reason = Failure.of(Interrupted("The service stopped before the answer came."))
+    reason = Failure.of(Interrupted())
     count = await results.fail_interrupted(reason)
     await keys.release_unanswered()
     if count:

@@ -22,11 +22,11 @@ class Measured:
     cpu_s: float = 0.0
 
     async def round(self, *, concurrency: int, duration_s: float) -> None:
-        before = self.server.cpu_s()
+        before = self.server.costs.cpu_s()
         load = await run_load(
             self.uploads, self.server.port, concurrency=concurrency, duration_s=duration_s
         )
-        self.cpu_s += self.server.cpu_s() - before
+        self.cpu_s += self.server.costs.cpu_s() - before
         self.rounds.append(load)
 
     def figures(self) -> dict[str, float]:
@@ -37,7 +37,7 @@ class Measured:
             "p50_ms": statistics.median(each.percentile(0.5) for each in self.rounds),
             "p99_ms": statistics.median(each.percentile(0.99) for each in self.rounds),
             "cpu_ms_per_image": self.cpu_s / answered * 1000,
-            "peak_rss_mb": self.server.peak_rss_mb(),
+            "peak_rss_mb": self.server.costs.megabytes("VmHWM"),
             "ready_s": self.server.ready_s,
         }
 

@@ -4,14 +4,13 @@ the picture and runs the model.
     python -m benchmarks.classify [--photographs FOLDER] [--json OUT]
 """
 
-import argparse
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 
 from benchmarks.beside import Measured, measure_in_turns, ratios, stage_means
 from benchmarks.load import Upload
+from benchmarks.report import parser, report
 from benchmarks.server import Server
 
 CONCURRENCY = 16
@@ -40,17 +39,13 @@ async def measure(photographs: list[Path], *, rounds: int, duration_s: float) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photographs", type=Path, default=Path("examples/images"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of one round")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=5)
+    arguments.add_argument("--photographs", type=Path, default=Path("examples/images"))
+    arguments.add_argument("--seconds", type=float, default=6.0, help="of one round")
+    options = arguments.parse_args()
     photographs = sorted(options.photographs.rglob("*.jpg"))
     found = asyncio.run(measure(photographs, rounds=options.rounds, duration_s=options.seconds))
-    print(json.dumps(found, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    report(found, options.json)
 
 
 if __name__ == "__main__":

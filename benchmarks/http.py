@@ -4,9 +4,7 @@ decoding, hashes, checks and encoding. Each server has one core, the load genera
     python -m benchmarks.http [--json OUT]
 """
 
-import argparse
 import asyncio
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -14,8 +12,9 @@ from pathlib import Path
 from benchmarks import instant
 from benchmarks.beside import Measured, measure_in_turns, ratios, stage_means
 from benchmarks.load import Upload
-from benchmarks.prepare import encoded, photograph
+from benchmarks.report import parser, report
 from benchmarks.server import Server
+from tests.pictures import encoded, photograph
 
 CONCURRENCY = 64
 CORE, OTHER_CORE = 0, 1
@@ -55,15 +54,11 @@ async def measure(*, rounds: int, duration_s: float) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of one round")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=5)
+    arguments.add_argument("--seconds", type=float, default=6.0, help="of one round")
+    options = arguments.parse_args()
     found = asyncio.run(measure(rounds=options.rounds, duration_s=options.seconds))
-    print(json.dumps(found, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    report(found, options.json)
 
 
 if __name__ == "__main__":

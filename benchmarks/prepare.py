@@ -7,15 +7,12 @@ measured apart. Then: two threads beside one, processes beside threads, and how 
 is held up while 16 pictures are prepared.
 """
 
-import argparse
 import asyncio
 import io
-import json
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -24,24 +21,11 @@ from PIL import Image, ImageOps
 from app.images import ImageWorkers, PreparedImage, prepare
 from app.images.fingerprint import difference_hash, sha256
 from app.images.quality import measure, thumbnail
+from benchmarks.report import parser, report
+from tests.pictures import encoded, photograph
 
 LONGEST = 512
 QUALITY = 85
-
-
-def photograph(width: int, height: int) -> Image.Image:
-    """Smooth colours and grain: compresses about as a photograph does."""
-    noise = np.random.default_rng(1)
-    coarse = Image.fromarray(noise.integers(0, 256, (18, 24, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
-    grain = noise.integers(-6, 7, smooth.shape, dtype=np.int16)
-    return Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
-
-
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def samples() -> dict[str, bytes]:
@@ -164,10 +148,7 @@ async def loop_delay(work: Callable[[], object] | None, seconds: float) -> float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser(__doc__, rounds=15).parse_args()
     pictures = samples()
     found: dict[str, object] = {
         name: costs(data, options.rounds) for name, data in pictures.items()
@@ -178,9 +159,7 @@ def main() -> None:
         "idle": asyncio.run(loop_delay(None, 10)),
         "16 under way": asyncio.run(loop_delay(lambda: ours(large), 10)),
     }
-    print(json.dumps(found, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    report(found, options.json)
 
 
 if __name__ == "__main__":

@@ -7,28 +7,19 @@ prepared as the service does.
 """
 
 import argparse
-import io
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageFilter
 
 from app.images import prepare
 from app.images.quality import findings
 from app.settings import QualitySettings
+from tests.pictures import encoded, times
 
 LONGEST = 640
 QUALITY = 90
-
-
-def times(factor: float) -> Callable[[Image.Image], Image.Image]:
-    def spoil(picture: Image.Image) -> Image.Image:
-        values = np.asarray(picture).astype(np.float32) * factor
-        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-
-    return spoil
 
 
 def shrunk(picture: Image.Image) -> Image.Image:
@@ -43,20 +34,16 @@ WAYS: dict[str, tuple[str, Callable[[Image.Image], Image.Image], int]] = {
         lambda picture: picture.filter(ImageFilter.GaussianBlur(4)),
         QUALITY,
     ),
-    "brightness x 0.15": ("too_dark", times(0.15), QUALITY),
-    "brightness x 3, clipped": ("too_bright", times(3), QUALITY),
+    "brightness x 0.15": ("too_dark", lambda picture: times(picture, 0.15), QUALITY),
+    "brightness x 3, clipped": ("too_bright", lambda picture: times(picture, 3), QUALITY),
     "shrunk to 48 px": ("too_small", shrunk, QUALITY),
     "JPEG quality 5": ("heavily_compressed", lambda picture: picture, 5),
 }
 
 
 def kinds(picture: Image.Image, quality: int) -> set[str]:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return {
-        each.kind
-        for each in findings(prepare(buffer.getvalue(), longest=512).measures, QualitySettings())
-    }
+    data = encoded(picture, "JPEG", quality=quality)
+    return {each.kind for each in findings(prepare(data, longest=512).measures, QualitySettings())}
 
 
 def main() -> None:

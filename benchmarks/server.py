@@ -8,11 +8,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from tests.process import Process
 
 
 class Server:
-    """`ready_s` is the time from start to the first good answer of /health/ready."""
+    """`costs` is what the kernel counts, `ready_s` the time from start to the first good answer of
+    /health/ready."""
 
     def __init__(self, arguments: list[str], **variables: str) -> None:
         with socket.socket() as free:
@@ -28,6 +29,7 @@ class Server:
             if self.process.poll() is not None or time.perf_counter() - began > 60:
                 raise RuntimeError(f"{arguments} does not start")
             time.sleep(0.01)
+        self.costs = Process(self.process.pid)
         self.ready_s = time.perf_counter() - began
 
     def pin(self, cores: set[int]) -> None:
@@ -38,17 +40,6 @@ class Server:
     def get(self, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}") as answer:
             return str(answer.read().decode())
-
-    def cpu_s(self) -> float:
-        """Seconds of processor time used so far, user and system."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def peak_rss_mb(self) -> float:
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("the kernel tells no VmHWM")
 
     def stop(self) -> None:
         self.process.terminate()

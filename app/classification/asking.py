@@ -18,7 +18,6 @@ from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
 
-
 HELD_S = 60.0
 """How long an answer stays at hand for those that looked for a kept one before it was kept."""
 
@@ -110,13 +109,12 @@ class Asking:
         try:
             asked = await asyncio.shield(call.task)
         except asyncio.CancelledError:
-            stopped = Interrupted("The service stopped before the answer came.")
             if call.waiting > 1:
-                return Asked(stopped, Spent(), call=None)
+                return Asked(Interrupted(), Spent())
             self._forget(call)
             call.task.cancel()
             await asyncio.wait([call.task])
-            return Asked(stopped, call.spent)
+            return Asked(Interrupted(), call.spent)
         finally:
             call.waiting -= 1
         if call.booked:
@@ -130,8 +128,9 @@ class Asking:
             return None
         if not call.task.done():
             return call if time.monotonic() - call.began_at <= self._joinable_s else None
-        unseen = call.settled_at is None or (looked_at is not None and looked_at < call.settled_at)
-        return call if looked_at is not None and unseen else None
+        if looked_at is None:
+            return None
+        return call if call.settled_at is None or looked_at < call.settled_at else None
 
     def _begin(
         self, names: Sequence[str], image: PreparedImage, domain: Domain, key: Key | None = None

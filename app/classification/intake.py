@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.classification.question import Question
@@ -12,12 +12,11 @@ from app.errors import ImageRejected
 from app.images import HeavyPicture, ImageReader, ImageWorkers, PreparedImage, prepare
 from app.images.decode import PREPARATION_VERSION
 from app.images.fingerprint import sha256
-from app.images.quality import Finding, QualityMeasures, findings
+from app.images.quality import Finding, findings
 from app.providers.base import Capabilities
 from app.providers.registry import ProviderRegistry
 from app.settings import QualitySettings
 from app.storage import AnswerRepository, ImageFacts, KeptAnswer
-from app.storage.results import Quality
 
 HASHED_AT_ONCE = 262_144
 """Bytes that are hashed in less time than a change of thread takes."""
@@ -28,6 +27,7 @@ class Picture:
     """
     Attributes:
         key: equal for questions that one answer serves.
+        provider: whose answer that is: the first that would be asked.
         basis: what a provider looks at, or an answer that was given before and still stands.
         findings: in what it is no good picture.
         looked_at: when (time.monotonic) an answer was looked for in vain; None: it was not.
@@ -35,6 +35,7 @@ class Picture:
 
     facts: ImageFacts
     key: str
+    provider: str
     basis: PreparedImage | KeptAnswer
     findings: list[Finding]
     looked_at: float | None = None
@@ -76,7 +77,7 @@ class Intake:
             with stopwatch.time("lookup"):
                 kept = await self._answers.get(key)
             if kept is not None:
-                return self._picture(kept.image, key, kept, domain)
+                return self._picture(kept.image, key, provider, kept, domain)
         with stopwatch.time("prepare"):
             prepared = await self._prepare(
                 data,
@@ -84,18 +85,21 @@ class Intake:
                 sha256=digest,
                 encode=capabilities.sees == "jpeg",
             )
-        picture = self._picture(_facts(prepared), key, prepared, domain)
+        picture = self._picture(_facts(prepared), key, provider, prepared, domain)
         return replace(picture, looked_at=looked_at)
 
     def _picture(
-        self, facts: ImageFacts, key: str, basis: PreparedImage | KeptAnswer, domain: Domain
+        self,
+        facts: ImageFacts,
+        key: str,
+        provider: str,
+        basis: PreparedImage | KeptAnswer,
+        domain: Domain,
     ) -> Picture:
-        found = []
-        if facts.quality is not None:
-            found = findings(QualityMeasures(**facts.quality.model_dump()), self._limits)
+        found = findings(facts.quality, self._limits) if facts.quality else []
         if found and domain.quality == "reject":
             raise ImageRejected(" ".join(each.text for each in found))
-        return Picture(facts, key, basis, found)
+        return Picture(facts, key, provider, basis, found)
 
     async def let_go(self, picture: Picture) -> None:
         """Before it waits: hold the small pixels only."""
@@ -131,6 +135,6 @@ def _facts(image: PreparedImage) -> ImageFacts:
         phash=None if image.phash is None else f"{image.phash:016x}",
         prepared_width=width,
         prepared_height=height,
-        quality=Quality(**asdict(image.measures)),
+        quality=image.measures,
         warnings=list(image.warnings),
     )

@@ -43,9 +43,9 @@ def completed(
     )
 
 
-def to_keep(picture: Picture, asked: Asked, provider: str) -> KeptAnswer | None:
-    """The answer, when it may be given again as one of `provider`'s."""
-    answer = asked.outcome
+def to_keep(picture: Picture, asked: Asked) -> KeptAnswer | None:
+    """The answer, when it is a new one of the provider that the picture's key is about."""
+    answer, provider = asked.outcome, picture.provider
     if isinstance(answer, ClassifierError) or asked.again or asked.spent.provider != provider:
         return None
     return KeptAnswer(

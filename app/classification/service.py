@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import structlog
@@ -136,12 +135,14 @@ class ClassificationService:
         picture = await self._take(question, domain, stopwatch)
         asked = await self._ask(question, domain, picture, stopwatch)
         result = record.completed(result_id, question, domain, picture, asked, stopwatch)
-        beside = self._keeping(question, domain, picture, asked)
-        write = partial(self._results.insert, beside=beside)
-        try:
-            stored = await self._store(write, result, stopwatch, waits_s=STORE_WAITS_S)
-        finally:
-            asked.settled()
+        stored = await self._store(
+            self._results.insert,
+            result,
+            stopwatch,
+            asked=asked,
+            beside=self._keeping(picture, asked),
+            waits_s=STORE_WAITS_S,
+        )
         if isinstance(asked.outcome, ClassifierError):
             asked.outcome.result_id = result_id
             raise asked.outcome
@@ -162,21 +163,22 @@ class ClassificationService:
                     picture = await self._take(question, domain, stopwatch)
             asked = await self._ask(question, domain, picture, stopwatch)
             result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
-            beside = self._keeping(question, domain, picture, asked)
+            beside = self._keeping(picture, asked)
         except asyncio.CancelledError:
-            interrupted = Interrupted("The service stopped before the answer came.")
-            result = record.failed(pending, interrupted)
+            result = record.failed(pending, Interrupted())
         except ClassifierError as error:
             result = record.failed(pending, error)
         except Exception:
             log.exception("an accepted picture met an unexpected error", result_id=pending.id)
             result = record.failed(pending, InternalError("The service made a mistake."))
-        write = partial(self._results.complete, beside=beside)
-        try:
-            return await self._store(write, result, stopwatch, waits_s=self._patient_waits_s())
-        finally:
-            if asked is not None:
-                asked.settled()
+        return await self._store(
+            self._results.complete,
+            result,
+            stopwatch,
+            asked=asked,
+            beside=beside,
+            waits_s=self._patient_waits_s(),
+        )
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         first = self._chain(question, domain)[0]
@@ -206,19 +208,19 @@ class ClassificationService:
         self._metrics.answer("shared" if asked.again else "asked")
         return asked
 
-    def _keeping(
-        self, question: Question, domain: Domain, picture: Picture, asked: Asked
-    ) -> Unit[None] | None:
+    def _keeping(self, picture: Picture, asked: Asked) -> Unit[None] | None:
         """What keeps a new answer for the next who asks, beside the row that it was paid for."""
-        kept = record.to_keep(picture, asked, provider=self._chain(question, domain)[0])
+        kept = record.to_keep(picture, asked)
         return self._answers.keeping(picture.key, kept) if kept and self._answers.enabled else None
 
     async def _store(
         self,
-        write: Callable[[Result], Awaitable[Result]],
+        write: Callable[[Result, Unit[None] | None], Awaitable[Result]],
         result: Result,
         stopwatch: Stopwatch,
         *,
+        asked: Asked | None,
+        beside: Unit[None] | None,
         waits_s: Iterable[float],
     ) -> Result:
         """Keep what may have cost something, though the database is locked or full for a while."""
@@ -226,15 +228,17 @@ class ClassificationService:
             try:
                 for wait_s in waits_s:
                     with suppress(StorageUnavailable):
-                        return await write(result)
+                        return await write(result, beside)
                     await self._sleep(wait_s)
-                return await write(result)
+                return await write(result, beside)
             except (StorageUnavailable, asyncio.CancelledError):
                 kept = result.model_dump(mode="json", exclude={"metadata"})
                 log.exception("an answer may be lost: it could not be stored", **kept)
                 raise
             finally:
                 self._metrics.result(domain=result.domain, status=result.status)
+                if asked is not None:
+                    asked.settled()
 
     def _patient_waits_s(self) -> Iterator[float]:
         """What was accepted may not vanish: tried until the service stops, and a few times then."""

@@ -100,13 +100,11 @@ def _dear(settings: Settings, models: ModelTable, domains: dict[str, Domain]) ->
     """Domains whose pictures take many more tokens of a configured model than they have to."""
     for name in filter(None, (settings.azure_openai.model, settings.openai.model)):
         family = models.family(name)
+        least = min(family.image_tokens(CHEAP_SIDE, CHEAP_SIDE, each) or 0 for each in DETAILS)
         for domain in domains.values():
             side = domain.image_size
             shapes = [(side, max(1, round(side * share))) for share in SHAPES]
             taken = max(family.image_tokens(*shape, domain.detail) or 0 for shape in shapes)
-            least = min(
-                (family.image_tokens(CHEAP_SIDE, CHEAP_SIDE, each) or 0) for each in DETAILS
-            )
             if taken > DEAR * least:
                 yield (
                     f"{domain.name}: a picture takes up to {taken} tokens of {name} "

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore2
 
 from app.egress.addresses import Address
-from app.egress.network import CheckedAddresses, OneConnection, Resolver, system_resolver
+from app.egress.network import OneConnection, Resolver, system_resolver
 from app.egress.policy import NOTHING_ALLOWED, PORTS, Allowance, Target, checked, follow, judge
 from app.errors import ClassifierError, UrlRefused, UrlTooLarge, UrlUnreachable
 
@@ -135,7 +135,9 @@ class EgressClient:
     async def _exchange(
         self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> AsyncIterator[httpcore2.Response]:
-        backend = await self._backend(target)
+        # With a proxy the one place to connect to is the proxy itself.
+        addresses = None if self._proxy else await self._addresses(target)
+        backend = OneConnection(self._connector, addresses)
         if self._ssl_context is None:
             # Reading the system's certificates takes 30 ms: not at start, not on the event loop.
             self._ssl_context = await asyncio.to_thread(httpcore2.default_ssl_context)
@@ -164,11 +166,6 @@ class EgressClient:
             ) as response,
         ):
             yield response
-
-    async def _backend(self, target: Target) -> OneConnection:
-        if self._proxy is not None:
-            return OneConnection(self._connector)
-        return CheckedAddresses(self._connector, await self._addresses(target))
 
     async def _addresses(self, target: Target) -> tuple[Address, ...]:
         if target.literal is not None:

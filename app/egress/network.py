@@ -1,4 +1,4 @@
-"""The way to a host: how names are looked up, and a backend that goes to checked addresses only."""
+"""The way to a host: how names are looked up, and a backend that goes where it was told."""
 
 import asyncio
 import socket
@@ -37,8 +37,11 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
 class OneConnection(AsyncNetworkBackend):
     """Remembers its connection: httpcore2 loses it when cancelled in the TLS handshake."""
 
-    def __init__(self, connector: AsyncNetworkBackend) -> None:
+    def __init__(self, connector: AsyncNetworkBackend, addresses: Sequence[Address] | None) -> None:
+        """Goes to the first of `addresses` that answers, whatever host is asked for; None goes to
+        that host."""
         self._connector = connector
+        self._addresses = addresses
         self._stream: AsyncNetworkStream | None = None
 
     async def connect_tcp(
@@ -49,14 +52,21 @@ class OneConnection(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        self._stream = await self._connector.connect_tcp(
-            host,
-            port,
-            timeout=timeout,
-            local_address=local_address,
-            socket_options=socket_options,
-        )
-        return self._stream
+        failure: Exception = ConnectError("no address")
+        for place in (host,) if self._addresses is None else self._addresses:
+            try:
+                self._stream = await self._connector.connect_tcp(
+                    str(place),
+                    port,
+                    timeout=timeout,
+                    local_address=local_address,
+                    socket_options=socket_options,
+                )
+            except (ConnectError, ConnectTimeout, OSError) as error:
+                failure = error
+            else:
+                return self._stream
+        raise failure
 
     async def connect_unix_socket(
         self,
@@ -73,29 +83,3 @@ class OneConnection(AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await self._connector.sleep(seconds)
-
-
-class CheckedAddresses(OneConnection):
-    """Connects to the first of these addresses that answers, whatever host is asked for."""
-
-    def __init__(self, connector: AsyncNetworkBackend, addresses: Sequence[Address]) -> None:
-        super().__init__(connector)
-        self._addresses = addresses
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[SOCKET_OPTION] | None = None,
-    ) -> AsyncNetworkStream:
-        failure: Exception = ConnectError("no address")
-        for address in self._addresses:
-            try:
-                return await super().connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (ConnectError, ConnectTimeout, OSError) as error:
-                failure = error
-        raise failure

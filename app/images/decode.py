@@ -37,6 +37,9 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS_BASELINE_JPEG // 2
 PREPARATION_VERSION = 1
 """Raised with every change of what a provider sees of a picture, or of what is measured."""
 
+FLAT = 0.02
+"""Contrast up to which a picture has no perceptual hash: it would be that of its noise."""
+
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -75,9 +78,8 @@ def prepare(
     try:
         scans = count_scans(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            kind = picture.format or "unknown"
             _check_size(picture, scans, light=light)
-            image = _prepare(picture, kind, data, longest, sha256 or fingerprint.sha256(data))
+            image = _prepare(picture, data, longest, sha256 or fingerprint.sha256(data))
     except (ImageUnreadable, ImageTooLarge, HeavyPicture):
         raise
     except Image.DecompressionBombError:
@@ -95,9 +97,8 @@ def prepare(
     return image
 
 
-def _prepare(
-    picture: Image.Image, kind: str, data: bytes, longest: int, sha256: str
-) -> PreparedImage:
+def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> PreparedImage:
+    kind = picture.format or "unknown"
     is_jpeg = kind in ("JPEG", "MPO")
     width, height = picture.size
     warnings = list(_oddities(picture))
@@ -135,8 +136,7 @@ def _prepare(
         decoded,
         longest=longest,
         sha256=sha256,
-        # Of a picture without contrast it would be that of its noise.
-        phash=fingerprint.difference_hash(small) if measures.contrast > 0.02 else None,
+        phash=fingerprint.difference_hash(small) if measures.contrast > FLAT else None,
         format=kind,
         width=width,
         height=height,

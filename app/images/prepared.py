@@ -5,7 +5,7 @@ from functools import cached_property
 
 from PIL import Image
 
-from app.images.quality import QualityMeasures
+from app.image_quality import Quality
 from app.images.square import square
 
 JPEG_QUALITY = 85
@@ -47,7 +47,7 @@ class PreparedImage:
         width: int,
         height: int,
         bytes: int,
-        measures: QualityMeasures,
+        measures: Quality,
         warnings: tuple[str, ...] = (),
     ) -> None:
         self._decoded = decoded

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
+from app.image_quality import Quality
 from app.settings import QualitySettings
 
 SIDE = 256
@@ -35,30 +36,6 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class QualityMeasures:
-    """What was measured, without an opinion.
-
-    Attributes:
-        sharpness: the steepest change of slope over the steepest slope, each the 99th percentile:
-            about 1 in a photograph in focus, below 0.5 in a blurred one, whatever its contrast.
-        brightest: luma of the brightest 1 % of pixels, 0 to 1.
-        clipped: share of pixels with a channel at its end, 0 to 1.
-        contrast: luma of the brightest 1 % less that of the darkest 1 %, 0 to 1.
-        long_side: pixels.
-        aspect: long side over short side.
-        jpeg_quality: on libjpeg's scale of 1 to 100, from the quantisation tables; None: no JPEG.
-    """
-
-    sharpness: float
-    brightest: float
-    clipped: float
-    contrast: float
-    long_side: int
-    aspect: float
-    jpeg_quality: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """What is wrong with a picture, and in words with its value."""
 
@@ -75,14 +52,16 @@ def thumbnail(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
-def measure(
-    small: Image.Image, *, width: int, height: int, jpeg_quality: int | None
-) -> QualityMeasures:
-    """Measure an RGB `thumbnail`; `width` and `height` are the original's."""
+def measure(small: Image.Image, *, width: int, height: int, jpeg_quality: int | None) -> Quality:
+    """Measure an RGB `thumbnail`; `width` and `height` are the original's.
+
+    Sharpness is the steepest change of slope over the steepest slope, each the 99th percentile, so
+    that contrast plays no part.
+    """
     luma = small.convert("L")
     levels = np.array(luma.histogram())
     darkest, brightest = _percentile(levels, 0.01) / 255, _percentile(levels, 0.99) / 255
-    return QualityMeasures(
+    return Quality(
         sharpness=round(_sharpness(np.asarray(luma).astype(np.int16)), 3),
         brightest=round(brightest, 3),
         clipped=round(_clipped(small), 3),
@@ -93,12 +72,12 @@ def measure(
     )
 
 
-def findings(measures: QualityMeasures, limits: QualitySettings) -> list[Finding]:
+def findings(measures: Quality, limits: QualitySettings) -> list[Finding]:
     """What falls short of the limits, the worst first; empty for a good picture."""
     return [*_of_light(measures, limits), *_of_shape(measures, limits)]
 
 
-def _of_light(measures: QualityMeasures, limits: QualitySettings) -> Iterator[Finding]:
+def _of_light(measures: Quality, limits: QualitySettings) -> Iterator[Finding]:
     """Where there is no light there is no contrast either: only what explains the rest is told."""
     if measures.contrast < limits.min_contrast / 4:
         yield Finding("uniform", f"It is nearly one colour (contrast {measures.contrast:.0%}).")
@@ -122,7 +101,7 @@ def _of_light(measures: QualityMeasures, limits: QualitySettings) -> Iterator[Fi
             )
 
 
-def _of_shape(measures: QualityMeasures, limits: QualitySettings) -> Iterator[Finding]:
+def _of_shape(measures: Quality, limits: QualitySettings) -> Iterator[Finding]:
     if measures.long_side < limits.min_side:
         yield Finding(
             "too_small", f"It is too small ({measures.long_side} pixels on its long side)."

@@ -1,5 +1,6 @@
 """A chat completion as it comes over the wire, read leniently: servers leave out what they like."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -69,6 +70,21 @@ class _Usage(_Lenient):
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
+    @property
+    def billed(self) -> TokenUsage:
+        """Tokens without a price."""
+        prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
+        parts = {
+            "cached": (prompt and prompt.cached_tokens) or 0,
+            "cache_write": (prompt and prompt.cache_write_tokens) or 0,
+            "reasoning": (completion and completion.reasoning_tokens) or 0,
+        }
+        return TokenUsage(
+            self.prompt_tokens or 0,
+            self.completion_tokens or 0,
+            {name: count for name, count in parts.items() if count},
+        )
+
 
 class _Bill(_Lenient):
     """What an answer that can't be read was billed all the same."""
@@ -78,10 +94,10 @@ class _Bill(_Lenient):
     @classmethod
     def read(cls, body: bytes) -> TokenUsage:
         try:
-            usage = cls.model_validate_json(body).usage
+            billed = cls.model_validate_json(body).usage.billed
         except ValidationError:
             return TokenUsage()
-        return TokenUsage(usage.prompt_tokens or 0, usage.completion_tokens or 0, {}, None)
+        return replace(billed, cost_usd=None)
 
 
 class ChatAnswer(_Lenient):
@@ -108,18 +124,7 @@ class ChatAnswer(_Lenient):
     @property
     def billed(self) -> TokenUsage:
         """Tokens without a price."""
-        usage = self.usage or _Usage()
-        prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-        parts = {
-            "cached": (prompt and prompt.cached_tokens) or 0,
-            "cache_write": (prompt and prompt.cache_write_tokens) or 0,
-            "reasoning": (completion and completion.reasoning_tokens) or 0,
-        }
-        return TokenUsage(
-            usage.prompt_tokens or 0,
-            usage.completion_tokens or 0,
-            {name: count for name, count in parts.items() if count},
-        )
+        return (self.usage or _Usage()).billed
 
 
 def content_filtered(what: str, results: Any) -> ContentFiltered:

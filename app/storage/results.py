@@ -11,26 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.errors import ClassifierError, ResultNotFound
 from app.identifiers import RESULT, lowest_id
+from app.image_quality import Quality
 from app.storage import similar
 from app.storage.database import Database, Unit
 from app.storage.tables import results
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
 UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
-
-
-class Quality(BaseModel):
-    """How good the picture is: measured, and held against `quality.*` of the settings."""
-
-    sharpness: float = Field(description="About 1 in focus, below 0.5 blurred.", examples=[1.13])
-    brightest: float = Field(description="Luma of the brightest 1 %, 0 to 1.", examples=[0.91])
-    clipped: float = Field(description="Share that is white or burnt out, 0 to 1.", examples=[0.02])
-    contrast: float = Field(
-        description="Luma of the brightest 1 % less that of the darkest.", examples=[0.84]
-    )
-    long_side: int = Field(description="Pixels.", examples=[640])
-    aspect: float = Field(description="Long side over short side.", examples=[1.5])
-    jpeg_quality: int | None = Field(description="1 to 100; null: no JPEG.", examples=[88])
 
 
 class ImageFacts(BaseModel):
@@ -215,15 +202,7 @@ class ResultRepository:
         """Store a result, and `beside` in the same transaction; returns it as it is stored, with
         the earlier one that looks like it."""
         row = _row_of(result)
-
-        def unit(connection: sa.Connection) -> str | None:
-            # First what writes: see Unit.
-            if beside is not None:
-                beside(connection)
-            connection.execute(_INSERT, row)
-            return _link(connection, row)
-
-        return result.model_copy(update={"similar_to": await self._database.write(unit)})
+        return await self._put(result, row, lambda each: each.execute(_INSERT, row), beside)
 
     async def complete(self, result: Result, beside: Unit[None] | None = None) -> Result:
         """Put the outcome into the row of a pending result; one deleted meanwhile stays deleted."""
@@ -231,11 +210,16 @@ class ResultRepository:
         # What is known from elsewhere meanwhile must not be overwritten by the outcome.
         del row["expected"]
         change = sa.update(results).where(results.c.id == result.id).values(row)
+        return await self._put(result, row, lambda each: each.execute(change), beside)
 
+    async def _put(
+        self, result: Result, row: dict[str, Any], write: Unit[Any], beside: Unit[None] | None
+    ) -> Result:
         def unit(connection: sa.Connection) -> str | None:
+            # First what writes: see Unit.
             if beside is not None:
                 beside(connection)
-            connection.execute(change)
+            write(connection)
             return _link(connection, row)
 
         return result.model_copy(update={"similar_to": await self._database.write(unit)})

@@ -1,11 +1,13 @@
 """What tests of the API ask for, and rows for them to find."""
 
 import asyncio
+import hashlib
 import inspect
 import time
 from datetime import UTC, datetime, timedelta
 
 from app.identifiers import RESULT, new_id
+from app.settings import ApiKey
 from app.storage import Result
 from tests.pictures import jpeg
 
@@ -75,3 +77,11 @@ async def until(true, seconds: float = 10) -> None:
             return
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
+
+
+def api_keys(**operators: bool) -> tuple[ApiKey, ...]:
+    """Keys by caller, each the caller's own name, and whether it is an operator's."""
+    return tuple(
+        ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest(), admin=admin)
+        for name, admin in operators.items()
+    )

@@ -1,7 +1,6 @@
 """/domains: the shipped ones, those made through the API, and reloading the file."""
 
 import asyncio
-import hashlib
 import shutil
 import signal
 import time
@@ -11,8 +10,8 @@ import pytest
 
 from app.main import create_app
 from app.parts import build_parts
-from app.settings import ApiKey
 from tests.conftest import ROOT
+from tests.integration.calls import api_keys
 from tests.pictures import jpeg
 
 BIRDS = {
@@ -179,11 +178,7 @@ async def test_a_malformed_name_is_not_found_or_refused(client, name):
 class TestKeys:
     @pytest.fixture
     def settings(self, settings):
-        keys = tuple(
-            ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest(), admin=admin)
-            for name, admin in (("shop", False), ("boss", True))
-        )
-        return settings.model_copy(update={"api_keys": keys})
+        return settings.model_copy(update={"api_keys": api_keys(shop=False, boss=True)})
 
     @pytest.mark.parametrize(
         ("method", "path", "json", "status"),

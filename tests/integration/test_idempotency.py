@@ -1,13 +1,12 @@
 """POST /classify with an Idempotency-Key."""
 
 import asyncio
-import hashlib
 
 import pytest
 
 from app.errors import ProviderRejected
-from app.settings import ApiKey
 from app.storage import idempotency
+from tests.integration.calls import api_keys
 from tests.pictures import jpeg
 
 PICTURE = jpeg()
@@ -184,11 +183,7 @@ async def test_a_key_is_forgotten_after_a_day(client, fake, monkeypatch):
 class TestCallers:
     @pytest.fixture
     def settings(self, settings):
-        keys = tuple(
-            ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest())
-            for name in ("shop", "press")
-        )
-        return settings.model_copy(update={"api_keys": keys})
+        return settings.model_copy(update={"api_keys": api_keys(shop=False, press=False)})
 
     async def test_keys_are_per_caller(self, client, fake):
         """The same key of another caller is another key, and shows nothing of the first."""

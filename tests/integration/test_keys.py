@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from app.settings import ApiKey
-from tests.integration.calls import is_problem, listed, store, upload
+from tests.integration.calls import api_keys, is_problem, listed, store, upload
 
 CALLERS = {"shop": False, "press": False, "boss": True}
 """Names, and who of them is an operator."""
@@ -16,11 +16,7 @@ class TestCallers:
 
     @pytest.fixture
     def settings(self, settings):
-        keys = tuple(
-            ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest(), admin=admin)
-            for name, admin in CALLERS.items()
-        )
-        return settings.model_copy(update={"api_keys": keys})
+        return settings.model_copy(update={"api_keys": api_keys(**CALLERS)})
 
     @staticmethod
     def as_(name: str) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """The same picture is answered once: by an answer that was kept, or by one that is on its way."""
 
 import asyncio
-import hashlib
-import io
 
 import pytest
 from PIL import Image
@@ -12,15 +10,15 @@ from app.errors import ProviderUnavailable
 from app.images import Upload
 from app.parts import build_parts
 from app.providers.base import Capabilities, ProviderAnswer
-from app.settings import ApiKey, CacheSettings
+from app.settings import CacheSettings
 from app.usage import TokenUsage
 from tests.conftest import PHOTOGRAPHS
 from tests.fakes import answer, spent_with
-from tests.integration.calls import UNKNOWN, is_problem, listed, until, upload
-from tests.pictures import encoded, photograph
+from tests.integration.calls import UNKNOWN, api_keys, is_problem, listed, until, upload
+from tests.pictures import encoded, jpeg, photograph
 
 USAGE = TokenUsage(100, 5, {})
-OTHER = encoded(photograph(seed=2), "JPEG")
+OTHER = jpeg(seed=2)
 LATER = {"prefer": "respond-async"}
 
 
@@ -332,11 +330,7 @@ class TestNearlyTheSame:
 class TestCallers:
     @pytest.fixture
     def settings(self, settings):
-        keys = tuple(
-            ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest())
-            for name in ("shop", "press")
-        )
-        return settings.model_copy(update={"api_keys": keys})
+        return settings.model_copy(update={"api_keys": api_keys(shop=False, press=False)})
 
     async def test_other_callers_results_are_not_named(self, client, fake):
         """An answer may be given to another caller: it tells nothing about who asked first."""
@@ -381,11 +375,9 @@ class TestBadPictures:
 
 
 async def test_what_a_picture_took_of_the_prompt_is_told(client, fake):
-    buffer = io.BytesIO()
-    photograph(seed=3).save(buffer, "JPEG")
     fake.script.append(
         ProviderAnswer("rose", {"rose": 0.9}, "stated", "fake-1", usage=USAGE, image_tokens=85)
     )
-    told = await ask(client, [*upload()[:-1], ("file", ("a.jpg", buffer.getvalue()))])
+    told = await ask(client, [*upload()[:-1], ("file", ("a.jpg", jpeg(seed=3)))])
 
     assert (told["image"]["tokens"], told["image"]["tokens_estimated"]) == (85, False)

@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.conftest import PHOTOGRAPHS
 from tests.pictures import encoded
-from tests.security.pictures import MAX_CPU_S, MAX_MB_OVER_IDLE, Process
+from tests.process import Process
+from tests.security.pictures import MAX_CPU_S, MAX_MB_OVER_IDLE
 
 SIDE = (6400, 4900)  # a little less than is refused
 ROUNDS = 150

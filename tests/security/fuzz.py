@@ -6,7 +6,6 @@ seed. No answer may be a 5xx, the server must stay, and its memory must not grow
 
 import argparse
 import asyncio
-import io
 import json
 import random
 import sys
@@ -20,7 +19,8 @@ import httpx2
 from PIL import Image
 
 from tests.conftest import PHOTOGRAPHS
-from tests.security.pictures import Process
+from tests.pictures import encoded
+from tests.process import Process
 from tests.service import RunningService
 
 AT_ONCE = 8
@@ -45,9 +45,7 @@ def originals() -> list[bytes]:
         picture.thumbnail((240, 240))
         for kind, ways in KINDS.items():
             for options in ways:
-                buffer = io.BytesIO()
-                picture.save(buffer, kind, **options)
-                found.append(buffer.getvalue())
+                found.append(encoded(picture, kind, **options))
     return found
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 from tests.chat_server import ChatServer, chat_server
 from tests.integration.providers import azure
 from tests.pictures import jpeg
+from tests.process import Process
 from tests.service import RunningService
 
 Case = dict[str, Any]
@@ -54,28 +55,6 @@ class Outcome:
         if self.status != 200:
             return f"status {self.status}"
         return "ok_with_warning" if self.body["image"]["warnings"] else "ok"
-
-
-class Process:
-    """What a server costs, as the kernel counts it."""
-
-    def __init__(self, pid: int) -> None:
-        self._folder = Path(f"/proc/{pid}")
-
-    def cpu_s(self) -> float:
-        """Of all its threads together, to the nanosecond."""
-        tasks = (self._folder / "task").iterdir()
-        return sum(int((each / "schedstat").read_text().split()[0]) for each in tasks) / 1e9
-
-    def forget_peak(self) -> None:
-        (self._folder / "clear_refs").write_text("5")
-
-    def megabytes(self, line: str) -> float:
-        """VmRSS or VmHWM, its peak."""
-        for each in (self._folder / "status").read_text().splitlines():
-            if each.startswith(line):
-                return int(each.split()[1]) / 1024
-        raise RuntimeError(f"the kernel tells no {line}")
 
 
 def answer(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from app.parts import build_parts
 from app.settings import load_settings
 from app.traffic import Dispatcher
 from tests.integration.providers import azure
+from tests.pictures import encoded
 
 ENDPOINT = "http://127.0.0.1:9/"
 V1 = "http://127.0.0.1:9/openai/v1/chat/completions"
@@ -29,9 +30,7 @@ SHARES = {"A": 0.02, "B": 0.9, "C": 0.05, "D": 0.03}
 
 @pytest.fixture
 def picture():
-    buffer = io.BytesIO()
-    Image.new("RGB", (900, 600), "red").save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("RGB", (900, 600), "red"))
 
 
 @pytest.fixture

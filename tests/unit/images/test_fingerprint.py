@@ -8,14 +8,13 @@ from PIL import Image, ImageEnhance
 
 from app.images.fingerprint import BITS, difference_hash, distance
 from tests.conftest import PHOTOGRAPHS
+from tests.pictures import encoded
 
 PICTURES = {path.name: Image.open(path).convert("RGB") for path in PHOTOGRAPHS.glob("*.jpg")}
 
 
 def recompressed(picture: Image.Image) -> Image.Image:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=50)
-    return Image.open(buffer)
+    return Image.open(io.BytesIO(encoded(picture, "JPEG", quality=50)))
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -1,8 +1,5 @@
 """What is called a bad picture."""
 
-import io
-
-import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
@@ -10,6 +7,7 @@ from app.images import prepare
 from app.images.quality import findings
 from app.settings import QualitySettings
 from tests.conftest import PHOTOGRAPHS
+from tests.pictures import encoded, times
 
 NAMES = sorted(path.name for path in PHOTOGRAPHS.glob("*.jpg"))
 
@@ -21,15 +19,9 @@ def photograph(name: str) -> Image.Image:
     return picture
 
 
-def times(picture: Image.Image, factor: float) -> Image.Image:
-    values = np.asarray(picture).astype(np.float32) * factor
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-
-
 def kinds(picture: Image.Image, kind: str = "JPEG", quality: int = 90, **limits) -> list[str]:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, quality=quality)
-    found = findings(prepare(buffer.getvalue(), longest=512).measures, QualitySettings(**limits))
+    image = prepare(encoded(picture, kind, quality=quality), longest=512)
+    found = findings(image.measures, QualitySettings(**limits))
     return [each.kind for each in found]
 
 
@@ -73,10 +65,7 @@ def test_heavy_compression_is_read_from_the_file(quality, flagged):
 
 
 def test_only_a_jpeg_has_a_jpeg_quality():
-    buffer = io.BytesIO()
-    photograph("daisy.jpg").save(buffer, "PNG")
-
-    assert prepare(buffer.getvalue(), longest=512).measures.jpeg_quality is None
+    assert prepare(encoded(photograph("daisy.jpg")), longest=512).measures.jpeg_quality is None
 
 
 def test_where_there_is_no_light_nothing_else_is_said():
