@@ -3,7 +3,8 @@
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from benchmarks.load import Load, Upload, run_load
 from benchmarks.server import Server
@@ -21,13 +22,15 @@ class Measured:
     rounds: list[Load] = field(default_factory=list)
     cpu_s: float = 0.0
 
-    async def round(self, *, concurrency: int, duration_s: float) -> None:
+    async def round(self, **load_options: Any) -> None:
         before = self.server.costs.cpu_s()
-        load = await run_load(
-            self.uploads, self.server.port, concurrency=concurrency, duration_s=duration_s
-        )
+        load = await run_load(self.uploads, self.server.port, **load_options)
         self.cpu_s += self.server.costs.cpu_s() - before
         self.rounds.append(load)
+
+    def afresh(self) -> "Measured":
+        """The same server, no rounds yet."""
+        return replace(self, rounds=[], cpu_s=0.0)
 
     def figures(self) -> dict[str, float]:
         """Medians over the rounds."""
@@ -43,13 +46,14 @@ class Measured:
 
 
 async def measure_in_turns(
-    measured: Mapping[str, Measured], *, concurrency: int, rounds: int, duration_s: float
+    measured: Mapping[str, Measured], *, rounds: int, **load_options: Any
 ) -> dict[str, dict[str, float]]:
+    """`load_options`: see run_load."""
     for each in measured.values():
         await run_load(each.uploads, each.server.port, concurrency=4, duration_s=WARM_UP_S)
     for _ in range(rounds):
         for each in measured.values():
-            await each.round(concurrency=concurrency, duration_s=duration_s)
+            await each.round(**load_options)
     return {name: each.figures() for name, each in measured.items()}
 
 

@@ -1,6 +1,9 @@
 """The service's own cost: a provider that answers at once, beside a bare route that does the same
 decoding, hashes, checks and encoding. Each server has one core, the load generator the other.
 
+Twice: with the core saturated, where every request waits for all the others and each millisecond of
+one is CONCURRENCY of another's; and at half the rate that the bare route reached.
+
     python -m benchmarks.http [--json OUT]
 """
 
@@ -44,13 +47,21 @@ async def measure(*, rounds: int, duration_s: float) -> dict[str, object]:
             server.pin({CORE})
             upload = Upload.of(picture, server.port, domain="animals", path=path)
             measured[each] = Measured(server, [upload])
-        figures = await measure_in_turns(
-            measured, concurrency=CONCURRENCY, rounds=rounds, duration_s=duration_s
+        load = {"concurrency": CONCURRENCY, "rounds": rounds, "duration_s": duration_s}
+        saturated = await measure_in_turns(measured, **load)
+        paced = await measure_in_turns(
+            {name: each.afresh() for name, each in measured.items()},
+            per_second=saturated["bare"]["images_per_s"] / 2,
+            **load,
         )
         stages = stage_means(servers["service"][0].get("/metrics"))
         for server, _ in servers.values():
             server.stop()
-    return {**figures, "stage_ms": stages, "ratios": ratios(**figures)}
+    return {
+        "saturated": saturated | {"ratios": ratios(**saturated)},
+        "paced": paced | {"ratios": ratios(**paced)},
+        "stage_ms": stages,
+    }
 
 
 def main() -> None:

@@ -59,25 +59,35 @@ class Upload:
 
 
 async def run_load(
-    requests: Sequence[Upload], port: int, *, concurrency: int, duration_s: float
+    requests: Sequence[Upload],
+    port: int,
+    *,
+    concurrency: int,
+    duration_s: float,
+    per_second: float | None = None,
 ) -> Load:
-    """Keep `concurrency` requests under way for `duration_s`. Any answer but 200 ends it."""
+    """Keep `concurrency` requests under way for `duration_s`, or send `per_second` at even times
+    over as many connections. Any answer but 200 ends it.
+
+    A request's time counts from when it was due: a slow answer delays nobody unseen.
+    """
     load, numbers = Load(), count(time.time_ns() % 10**9 * 1000)
+    turns = count()
     began = time.perf_counter()
 
-    async def client(first: int) -> None:
+    async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        position = first
         while time.perf_counter() - began < duration_s:
-            sent = time.perf_counter()
-            writer.write(requests[position % len(requests)].numbered(next(numbers)))
+            turn = next(turns)
+            due = time.perf_counter() if per_second is None else began + turn / per_second
+            await asyncio.sleep(due - time.perf_counter())
+            writer.write(requests[turn % len(requests)].numbered(next(numbers)))
             await _answer(reader)
-            load.seconds.append(time.perf_counter() - sent)
-            position += concurrency
+            load.seconds.append(time.perf_counter() - due)
         writer.close()
         await writer.wait_closed()
 
-    await asyncio.gather(*(client(number) for number in range(concurrency)))
+    await asyncio.gather(*(client() for _ in range(concurrency)))
     load.total_s = time.perf_counter() - began
     return load
 

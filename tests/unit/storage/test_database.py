@@ -1,12 +1,14 @@
 """Writes that share commits, in memory and in a file alike."""
 
 import asyncio
+import shutil
 
 import pytest
 import sqlalchemy as sa
 
 from app.errors import ConfigurationError, StorageUnavailable
 from app.storage import Database
+from app.storage.database import CHECKPOINT_EVERY
 
 TABLE = sa.Table("t", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True))
 
@@ -165,6 +167,20 @@ async def test_close_commits_what_waits(tmp_path):
     assert await stored(again) == list(range(5))
     assert [await each for each in waiting] == list(range(5))
     await again.close()
+
+
+async def test_the_log_is_copied_while_writing_goes_on(tmp_path):
+    """After so many writes the file alone holds most of them, and every write still answers."""
+    database = Database(f"sqlite:///{tmp_path}/app.db")
+    await database.write(TABLE.metadata.create_all)
+    for start in range(0, 3 * CHECKPOINT_EVERY, 50):
+        await asyncio.gather(*(database.write(insert(start + n)) for n in range(50)))
+    assert await stored(database) == list(range(3 * CHECKPOINT_EVERY))
+    copied = Database(f"sqlite:///{shutil.copy(tmp_path / 'app.db', tmp_path / 'copy.db')}")
+
+    assert len(await stored(copied)) >= CHECKPOINT_EVERY
+    await copied.close()
+    await database.close()
 
 
 async def test_a_database_that_is_gone_is_unavailable(tmp_path):
