@@ -170,7 +170,8 @@ async def _read_question(request: Request, caller: str) -> Question:
     if kind == "multipart/form-data":
         upload, body = await _read_form(request)
     elif kind == "application/json" or kind.endswith("+json"):
-        content = await request.body()
+        # Not request.body(), which would be kept until the answer.
+        content = b"".join([each async for each in request.stream()])
         if _beside_base64(content) > SMALL_BODY:
             raise UploadTooLarge(BODY_TOO_LARGE)
         # A picture as base64 takes longer to parse than the event loop may be held up.

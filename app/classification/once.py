@@ -66,10 +66,12 @@ class Once:
 def fingerprint(question: Question) -> str:
     """SHA-256 over all that makes a request the same request."""
     match question.source:
-        case Upload(data):
-            source = hashlib.sha256(data).hexdigest()
-        case Base64Text(text) | Url(text):
-            source = hashlib.sha256(text.encode()).hexdigest()
+        case Upload():
+            source = hashlib.sha256(question.source.peek()).hexdigest()
+        case Base64Text():
+            source = hashlib.sha256(question.source.peek().encode()).hexdigest()
+        case Url(url):
+            source = hashlib.sha256(url.encode()).hexdigest()
     asked = [
         type(question.source).__name__,
         source,

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -23,7 +22,7 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.identifiers import RESULT, new_id
-from app.images import Upload, Url
+from app.images import Url
 from app.storage import AnswerRepository, KeptAnswer, Result, ResultRepository, Unit
 from app.telemetry.metrics import Metrics
 
@@ -88,9 +87,8 @@ class ClassificationService:
             picture = None
             if not isinstance(question.source, Url):
                 picture = await self._take(question, domain, stopwatch)
-                # A thousand that wait hold small pixels, not the uploads.
+                # A thousand that wait hold small pixels.
                 await self._intake.let_go(picture)
-                question = replace(question, source=Upload(b""))
             pending = record.pending(result_id, question, domain)
             await self._results.insert(pending)
             self._start(result_id, self._finish(pending, question, domain, picture, stopwatch))

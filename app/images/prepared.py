@@ -20,7 +20,7 @@ def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
 class PreparedImage:
     """Upright RGB pixels without metadata, and what is known of the original.
 
-    `decoded` holds them, at `longest` or somewhat larger.
+    `decoded` holds them, at `longest` or somewhat larger, until the JPEG takes their place.
 
     Nothing is computed before it is asked for: the local model wants a small square, a remote one
     the JPEG. Both are CPU work of milliseconds: call them off the event loop.
@@ -50,7 +50,7 @@ class PreparedImage:
         measures: Quality,
         warnings: tuple[str, ...] = (),
     ) -> None:
-        self._decoded = decoded
+        self._decoded: Image.Image | None = decoded
         self.sha256 = sha256
         self.phash = phash
         self.format = format
@@ -64,10 +64,11 @@ class PreparedImage:
     @cached_property
     def pixels(self) -> Image.Image:
         """The whole picture, RGB, at `size`."""
-        if self._decoded.size == self.size:
-            return self._decoded
+        decoded = self._source()
+        if decoded.size == self.size:
+            return decoded
         # Not bicubic: it takes 5 ms more and shows no more, by at most half the size.
-        return self._decoded.resize(self.size, Image.Resampling.HAMMING)
+        return decoded.resize(self.size, Image.Resampling.HAMMING)
 
     @cached_property
     def jpeg(self) -> bytes:
@@ -82,13 +83,19 @@ class PreparedImage:
         return "jpeg" in self.__dict__
 
     def encode(self) -> None:
-        """Make `jpeg` now."""
+        """Make `jpeg` now and hold nothing else: who wants pixels after all decodes it."""
         _ = self.jpeg
+        self._decoded = None
+        self.__dict__.pop("pixels", None)
 
     def let_go(self) -> None:
         """Hold no more than `pixels`: for those that wait by the thousand."""
-        self._decoded = self.pixels
+        if self._decoded is not None:
+            self._decoded = self.pixels
 
     def square(self, side: int, crop: float) -> Image.Image:
         """The centre, `crop` of the short side, as `side` x `side` RGB pixels in one resize."""
-        return square(self._decoded, side, crop)
+        return square(self._source(), side, crop)
+
+    def _source(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.jpeg)) if self._decoded is None else self._decoded

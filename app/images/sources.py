@@ -4,26 +4,39 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from app.egress import EgressClient
 from app.errors import InvalidRequest, UploadTooLarge, UrlTooLarge
 from app.images.workers import ImageWorkers
+
+T = TypeVar("T", bytes, str)
 
 WHITE_SPACE = b" \t\r\n\f\v"
 
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+(;[a-z0-9=.+-]+)*;base64,", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    data: bytes
+class _OneTime(Generic[T]):
+    def __init__(self, held: T) -> None:
+        self._held: T | None = held
+
+    def peek(self) -> T:
+        if self._held is None:
+            raise RuntimeError("this source was read before")
+        return self._held
+
+    def take(self) -> T:
+        held, self._held = self.peek(), None
+        return held
 
 
-@dataclass(frozen=True, slots=True)
-class Base64Text:
-    """Plain base64, or a data URL."""
+class Upload(_OneTime[bytes]):
+    """The picture's bytes. Read once, and empty then: who waits for an answer holds no upload."""
 
-    text: str
+
+class Base64Text(_OneTime[str]):
+    """Plain base64, or a data URL. Read once, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +58,10 @@ class ImageReader:
     async def read(self, source: ImageSource) -> bytes:
         """Raises InvalidRequest, UploadTooLarge, UrlRefused, UrlUnreachable, UrlTooLarge."""
         match source:
-            case Upload(data):
-                return self._bounded(data)
-            case Base64Text(text):
-                return self._bounded(await self._workers.run(decode_base64, text))
+            case Upload():
+                return self._bounded(source.take())
+            case Base64Text():
+                return self._bounded(await self._workers.run(decode_base64, source.take()))
             case Url(url):
                 return await self._fetch(url)
 

@@ -162,10 +162,11 @@ class TestKept:
     async def test_what_was_kept_survives_a_restart(self, settings, tmp_path):
         """With the local model, and a database in a file."""
         settings = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/a.db"})
-        question = Question(Upload((PHOTOGRAPHS / "rose.jpg").read_bytes()), "flowers", "test")
+        picture = (PHOTOGRAPHS / "rose.jpg").read_bytes()
         answers = []
         for _ in range(2):
             async with build_parts(settings, serving=True) as parts:
+                question = Question(Upload(picture), "flowers", "test")
                 answers.append(await parts.classification.classify(question))
 
         assert [each.cached for each in answers] == [False, True]

@@ -226,6 +226,23 @@ def test_nothing_is_encoded_before_it_is_asked_for(monkeypatch):
     assert len(saved) == 1
 
 
+def test_an_encoded_picture_still_shows_its_pixels():
+    """They come from the JPEG then, which is all that is held while it waits: nearly the same."""
+    data = encoded(photograph(800, 600), "JPEG", quality=95)
+    whole, encoded_at_once = prepare(data, longest=300), prepare(data, longest=300, encode=True)
+
+    pairs = [
+        (whole.pixels, encoded_at_once.pixels),
+        (whole.square(64, 0.875), encoded_at_once.square(64, 0.875)),
+    ]
+
+    assert encoded_at_once.jpeg == whole.jpeg
+    for one, other in pairs:
+        assert one.size == other.size
+        difference = np.asarray(one).astype(int) - np.asarray(other)
+        assert np.abs(difference).mean() < 4
+
+
 @pytest.mark.parametrize(
     "data",
     [

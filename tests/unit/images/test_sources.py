@@ -1,0 +1,18 @@
+"""Where pictures come from."""
+
+import pytest
+
+from app.egress import Allowance, EgressClient
+from app.images import Base64Text, ImageReader, ImageWorkers, Upload
+
+
+@pytest.mark.parametrize("source", [Upload(b"picture"), Base64Text("cGljdHVyZQ==")])
+async def test_a_picture_is_read_once_and_held_no_longer(source):
+    """Who waits for an answer must not hold the upload; reading it again is a mistake."""
+    workers = ImageWorkers(1)
+    reader = ImageReader(EgressClient(allow=Allowance.parse(())), workers, max_bytes=100)
+
+    assert await reader.read(source) == b"picture"
+    with pytest.raises(RuntimeError, match="read before"):
+        await reader.read(source)
+    workers.close()
