@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from app.usage import TokenUsage
+from app.usage import QuotaReport, TokenUsage
 
 
 class ClassifierError(Exception):
@@ -133,14 +133,18 @@ class ProviderError(ClassifierError):
 
     Attributes:
         kind: a short word for metrics and logs, from a closed set.
+        retry_after_s: seconds after which asking again makes sense; None: not known.
         usage: what the failed call was billed all the same, as far as it is known.
+        quota: what the provider said of its quota.
     """
 
     kind = "error"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
         self.usage = TokenUsage()
+        self.quota = QuotaReport()
 
 
 class ProviderUnknown(ClassifierError):
@@ -165,18 +169,16 @@ class ProviderTimeout(ProviderUnavailable):
     kind = "timeout"
 
 
-class ProviderRateLimited(ProviderError):
-    """The provider's quota is spent, or the own limit leaves no room in time.
+class ProviderPaused(ProviderUnavailable):
+    """The last calls failed, so that none is made for a while."""
 
-    Attributes:
-        retry_after_s: seconds to wait, as the provider asked; None when it named none.
-    """
+    kind = "paused"
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider's quota is spent, or the own limit leaves no room in time."""
 
     kind = "rate_limited"
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class ProviderAnswerInvalid(ProviderError):
@@ -218,11 +220,25 @@ class ProviderRejected(ProviderError):
     kind = "rejected"
 
 
+class ProviderDenied(ProviderRejected):
+    """The provider does not know the key or the deployment: no call to it will succeed."""
+
+    kind = "denied"
+
+
 # The service itself can't take more right now.
 
 
 class Overloaded(ClassifierError):
-    """More work waits than the service holds; later there will be room."""
+    """More work waits than the service holds; later there will be room.
+
+    Attributes:
+        retry_after_s: seconds after which there may be room; None: not known.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Interrupted(ClassifierError):

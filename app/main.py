@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import classify, domains, openapi, operations, pages, problems, results
+from app.api import classify, deployments, domains, openapi, operations, pages, problems, results
 from app.api.context import BodyLimit, RequestContext
 from app.parts import Parts
 
@@ -51,6 +51,6 @@ def create_schema_app(**options: Any) -> FastAPI:
     )
     problems.install(app)
     openapi.document(app)
-    for module in (classify, results, domains, operations, pages):
+    for module in (classify, results, domains, deployments, operations, pages):
         app.include_router(module.router)
     return app

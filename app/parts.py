@@ -27,7 +27,7 @@ from app.storage import (
 )
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, RetryPolicy
+from app.traffic import Dispatcher
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,6 +42,7 @@ class Parts:
     database: Database
     domains: DomainRegistry
     providers: ProviderRegistry
+    dispatcher: Dispatcher
     results: ResultRepository
     classification: ClassificationService
     once: Once
@@ -87,19 +88,12 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
+    dispatcher = Dispatcher(providers, settings, metrics, health)
+    stack.push_async_callback(dispatcher.aclose)
     try:
-        await providers.get(settings.provider_name)
+        await dispatcher.open(settings.provider_name)
     except ProviderUnknown as error:
         raise ConfigurationError(f"PROVIDER: {error}") from error
-
-    limit, _ = settings.requests_per_minute
-    dispatcher = Dispatcher(
-        providers,
-        RetryPolicy(retries=settings.api.max_retries, total_s=settings.api.timeout),
-        metrics,
-        health,
-        requests_per_minute=limit,
-    )
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
@@ -118,7 +112,16 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(classification.drain, seconds=settings.drain_timeout)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
     return Parts(
-        settings, health, metrics, database, domains, providers, results, classification, once
+        settings,
+        health,
+        metrics,
+        database,
+        domains,
+        providers,
+        dispatcher,
+        results,
+        classification,
+        once,
     )
 
 

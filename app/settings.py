@@ -7,6 +7,7 @@ joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` i
 """
 
 import ipaddress
+import json
 import os
 import re
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -34,6 +36,18 @@ def _split(value: object) -> object:
 
 
 CommaSeparated = BeforeValidator(_split)
+
+
+def _parse_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"must be JSON: {error}") from None
+
+
+JsonText = BeforeValidator(_parse_json)
 
 
 class ApiKey(BaseModel):
@@ -88,26 +102,70 @@ class AzureOpenAISettings(Group):
     )
 
     @property
-    def configured(self) -> bool:
-        return self.endpoint is not None
+    def touched(self) -> bool:
+        """Whether anything is said of Azure."""
+        return bool(self.endpoint or self.api_key or self.deployment or self.auth == "entra")
 
     @field_validator("endpoint")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         return _checked_url(value)
 
-    @model_validator(mode="after")
-    def _all_or_nothing(self) -> Self:
-        needed = {
-            "AZURE_OPENAI_ENDPOINT": self.endpoint,
-            "AZURE_OPENAI_API_KEY": self.api_key if self.auth == "key" else "not needed",
-            "AZURE_OPENAI_DEPLOYMENT": self.deployment,
-        }
-        touched = self.endpoint or self.api_key or self.deployment or self.auth == "entra"
-        missing = [name for name, value in needed.items() if not value]
-        if touched and missing:
-            raise ValueError(f"Azure OpenAI is only half configured: set {', '.join(missing)} too")
-        return self
+
+class DeploymentLimits(BaseModel):
+    """What a deployment is granted, and how it is chosen among several."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    rpm: int = Field(ge=1, description="Calls per minute.")
+    tpm: int | None = Field(
+        None, ge=1, description="Tokens per minute, as Azure estimates them; unset: not limited."
+    )
+    window: Literal[1, 10] = Field(
+        10, description="Seconds over which Azure enforces the calls per minute."
+    )
+    max_in_flight: int = Field(64, ge=1, description="Calls at the same time.")
+    priority: int = Field(
+        0, description="The lowest that is free is asked: provisioned throughput before the rest."
+    )
+    weight: float = Field(1.0, gt=0, description="Among those of one priority.")
+
+
+class DeploymentSettings(DeploymentLimits):
+    """One of several deployments on Azure OpenAI. What is unset is as in `azure_openai`."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Its name here, in results and metrics."
+    )
+    deployment: str | None = Field(None, description="Its name at Azure; unset: the same.")
+    endpoint: str | None = None
+    api_key: SecretStr | None = None
+    model: str | None = None
+    api_version: str | None = None
+    auth: Literal["key", "entra"] | None = None
+    rpm: int | None = Field(None, ge=1)  # type: ignore[assignment]
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        return _checked_url(value)
+
+
+class TrafficSettings(Group):
+    """The way to the provider, when more is wanted than its quota holds."""
+
+    max_waiting: int = Field(
+        1_000, ge=1, description="Calls that may wait for quota; more are told to come back."
+    )
+    batch_share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the quota that batches get while requests want all of it.",
+    )
+    retry_share: float = Field(
+        0.1, ge=0, le=1, description="Retries, as a share of all calls, beyond the first ten."
+    )
 
 
 class OpenAISettings(Group):
@@ -242,6 +300,18 @@ class Settings(BaseSettings):
     rate_limit_rpm: int | None = Field(
         None, ge=1, description="Calls to the provider per minute; wins over `api.rate_limit`."
     )
+    rate_limit_tpm: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens per minute, for deployments that have no `tpm` of their own; unset: "
+        "not limited.",
+    )
+    deployments: Annotated[tuple[DeploymentSettings, ...], JsonText] = Field(
+        (),
+        description="Several deployments on Azure OpenAI, a list of mappings (a JSON text in a "
+        "variable): docs/traffic.md.",
+        examples=['[{"name": "west", "rpm": 600, "tpm": 100000}]'],
+    )
     image_workers: int = Field(
         default_factory=lambda: (os.cpu_count() or 1) + 1,
         ge=1,
@@ -271,12 +341,13 @@ class Settings(BaseSettings):
         None, description="Wins over `renderer` in config/logging.yaml."
     )
 
-    azure_openai: AzureOpenAISettings = AzureOpenAISettings()
+    azure_openai: AzureOpenAISettings = Field(AzureOpenAISettings(), validate_default=True)
     openai: OpenAISettings = OpenAISettings()
     api: ApiSettings = ApiSettings()
     batch: BatchSettings = BatchSettings()
     quality: QualitySettings = QualitySettings()
     cache: CacheSettings = CacheSettings()
+    traffic: TrafficSettings = TrafficSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 
     @classmethod
@@ -303,6 +374,29 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("azure_openai")
+    @classmethod
+    def _azure_is_whole_or_not_there(
+        cls, azure: AzureOpenAISettings, info: ValidationInfo
+    ) -> AzureOpenAISettings:
+        deployments = info.data.get("deployments", ())
+        if not (deployments or azure.touched):
+            return azure
+        if len({each.name for each in deployments}) < len(deployments):
+            raise ValueError("deployments: a name is there twice")
+        for each in _whole(deployments, azure):
+            needed = {
+                "AZURE_OPENAI_ENDPOINT": each.endpoint,
+                "AZURE_OPENAI_API_KEY": each.api_key if each.auth == "key" else "not needed",
+                "AZURE_OPENAI_DEPLOYMENT": each.deployment,
+            }
+            missing = [name for name, value in needed.items() if not value]
+            if missing:
+                raise ValueError(
+                    f"Azure OpenAI is only half configured: set {', '.join(missing)} too"
+                )
+        return azure
+
     @field_validator("egress_proxy")
     @classmethod
     def _is_proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -320,9 +414,51 @@ class Settings(BaseSettings):
         return self.api.rate_limit, "api.rate_limit"
 
     @property
+    def azure_deployments(self) -> tuple[DeploymentSettings, ...]:
+        """Those of `deployments`, or the one of `azure_openai`, with nothing left unset that is
+        known."""
+        return _whole(self.deployments, self.azure_openai)
+
+    def limits(self, deployment: str | None) -> DeploymentLimits:
+        """Of the deployment of this name; of one that is not known, what holds for all."""
+        known = {each.name: each for each in self.deployments}.get(deployment or "")
+        given = known.model_dump(include=set(DeploymentLimits.model_fields)) if known else {}
+        rpm, _ = self.requests_per_minute
+        for name, value in (("rpm", rpm), ("tpm", self.rate_limit_tpm)):
+            if given.get(name) is None:
+                given[name] = value
+        return DeploymentLimits(**given)
+
+    @property
+    def azure_configured(self) -> bool:
+        return bool(self.deployments) or self.azure_openai.endpoint is not None
+
+    @property
     def provider_name(self) -> str:
         """The provider that answers where neither request nor domain names one."""
-        return self.provider or ("azure_openai" if self.azure_openai.configured else "local")
+        return self.provider or ("azure_openai" if self.azure_configured else "local")
+
+
+def _whole(
+    deployments: tuple[DeploymentSettings, ...], azure: AzureOpenAISettings
+) -> tuple[DeploymentSettings, ...]:
+    """`deployments`, or the one of `azure`, each with what it leaves to `azure`."""
+    only = DeploymentSettings.model_construct(
+        name=azure.deployment or "", deployment=azure.deployment or ""
+    )
+    return tuple(
+        each.model_copy(
+            update={
+                "deployment": each.name if each.deployment is None else each.deployment,
+                "endpoint": each.endpoint or azure.endpoint,
+                "api_key": each.api_key or azure.api_key,
+                "model": each.model or azure.model,
+                "api_version": each.api_version or azure.api_version,
+                "auth": each.auth or azure.auth,
+            }
+        )
+        for each in deployments or (only,)
+    )
 
 
 def load_settings(**overrides: Any) -> Settings:

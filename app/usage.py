@@ -1,8 +1,9 @@
-"""What a call to a provider was billed."""
+"""What a call to a provider was billed, and what the provider said of its quota."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,27 @@ class TokenUsage:
             if self.cost_usd is None or other.cost_usd is None
             else self.cost_usd + other.cost_usd,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaReport:
+    """What an answer's headers and a refusal's words tell of the quota of a minute, as they came:
+    absent, absurd and contradictory values included.
+
+    Attributes:
+        lacking: what a refusal was for; `capacity` is the service's own, and no quota of ours.
+    """
+
+    limit_requests: float | None = None
+    remaining_requests: float | None = None
+    limit_tokens: float | None = None
+    remaining_tokens: float | None = None
+    lacking: Literal["requests", "tokens", "capacity"] | None = None
+
+    def of(self, dimension: str) -> tuple[float | None, float | None]:
+        """Limit and what remains of it."""
+        if dimension == "requests":
+            return self.limit_requests, self.remaining_requests
+        if dimension == "tokens":
+            return self.limit_tokens, self.remaining_tokens
+        return None, None

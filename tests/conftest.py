@@ -1,5 +1,6 @@
 """What every test stands on: no settings but its own, real parts, a real server."""
 
+import asyncio
 import functools
 import signal
 from collections.abc import Iterator
@@ -16,8 +17,16 @@ from app.settings import CacheSettings, Settings
 from app.settings_sources import leaves, variable
 from tests.fakes import ENTRY_POINTS
 from tests.service import ROOT, RunningService
+from tests.virtual_time import VirtualLoop
 
 PHOTOGRAPHS = ROOT / "examples" / "images"
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Virtual time where a module asks for it."""
+    if item.get_closest_marker("virtual_time"):
+        return {"virtual": VirtualLoop}
+    return {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,7 +81,8 @@ async def client(parts):
 @pytest.fixture
 async def fake(parts):
     """The provider `fake` of the running parts."""
-    return await parts.providers.get("fake")
+    (provider,) = await parts.providers.get("fake")
+    return provider
 
 
 @pytest.fixture

@@ -4,16 +4,27 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from inspect import isawaitable
 
 from app.errors import ProviderError
 from app.providers.base import Capabilities, ProviderAnswer
 from app.providers.registry import GROUP
-from app.usage import TokenUsage
+from app.usage import QuotaReport, TokenUsage
 
 
-def answer(label: str = "rose", confidence: float = 0.9, usage: TokenUsage | None = None):
+def answer(
+    label: str = "rose",
+    confidence: float = 0.9,
+    usage: TokenUsage | None = None,
+    quota: QuotaReport | None = None,
+):
     return ProviderAnswer(
-        label, {label: confidence}, "stated", "fake-1", usage=usage or TokenUsage()
+        label,
+        {label: confidence},
+        "stated",
+        "fake-1",
+        usage=usage or TokenUsage(),
+        quota=quota or QuotaReport(),
     )
 
 
@@ -22,20 +33,41 @@ def spent_with(error: ProviderError, usage: TokenUsage) -> ProviderError:
     return error
 
 
+def after(seconds: float, outcome):
+    """A step of a script that lasts."""
+
+    async def step():
+        await asyncio.sleep(seconds)
+        return outcome
+
+    return step
+
+
 class FakeProvider:
     """Plays `script`, an answer, an error or a function a call; then goes on answering.
 
     Attributes:
         timeouts: what each call was given.
+        called_at: when, by the event loop's clock.
         asked: set by the first call.
         hold: calls wait while it is cleared.
     """
 
-    def __init__(self, name: str = "fake", *steps, metered: bool = False) -> None:
+    def __init__(
+        self,
+        name: str = "fake",
+        *steps,
+        metered: bool = False,
+        deployment: str = "fake-deployment",
+        tokens: int = 0,
+    ) -> None:
         self.name = name
+        self.deployment = deployment
+        self.tokens = tokens
         self.script = deque(steps)
         self.metered = metered
         self.timeouts: list[float] = []
+        self.called_at: list[float] = []
         self.asked = asyncio.Event()
         self.hold = asyncio.Event()
         self.hold.set()
@@ -45,18 +77,21 @@ class FakeProvider:
         return len(self.timeouts)
 
     def capabilities(self) -> Capabilities:
-        return Capabilities("fake-1", "fake-deployment", self.metered, "stated")
+        return Capabilities("fake-1", self.deployment, self.metered, "stated")
 
     def estimate_tokens(self, image, domain) -> int:
-        return 0
+        return self.tokens
 
     async def classify(self, image, domain, *, timeout, code_order=None, examples=()):
         self.timeouts.append(timeout)
+        self.called_at.append(asyncio.get_running_loop().time())
         self.asked.set()
         await self.hold.wait()
         step = self.script.popleft() if self.script else answer(domain.labels[0])
         if isinstance(step, Callable):
             step = step()
+        if isawaitable(step):
+            step = await step
         if isinstance(step, Exception):
             raise step
         return step

@@ -42,14 +42,14 @@ class Ready(BaseModel):
 @router.get("/health")
 async def health(parts: Joined) -> HealthReport:
     """How the service is doing. Always 200 while it can answer at all."""
-    provider = await parts.providers.get(parts.settings.provider_name)
-    capabilities = provider.capabilities()
+    name = parts.settings.provider_name
+    capabilities = await parts.providers.capabilities(name)
     failing = await parts.health.failing()
     return HealthReport(
         status="degraded" if failing else "ok",
         failing=failing,
         version=__version__,
-        provider=provider.name,
+        provider=name,
         model=capabilities.model,
         deployment=capabilities.deployment,
         storage=parts.database.description,

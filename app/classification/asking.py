@@ -93,18 +93,20 @@ class Asking:
         domain: Domain,
         *,
         key: str | None,
+        caller: str,
         looked_at: float | None = None,
     ) -> Asked:
-        """Ask the providers in order, or join a call about the same; `key` None asks alone.
+        """Ask the providers in order, or join a call about the same; `key` None asks alone. A call
+        that others join waits its turn as one of the first one's, `caller`.
 
         `looked_at` is when (time.monotonic) a kept answer was looked for: one that came since is
         taken. What goes wrong is the outcome, a cancellation too: what calls have cost is kept.
         """
         if key is None:
-            call = self._begin(names, image, domain)
+            call = self._begin(names, image, domain, caller)
         else:
             same = (key, tuple(names), domain.max_retries)
-            call = self._running(same, looked_at) or self._begin(names, image, domain, same)
+            call = self._running(same, looked_at) or self._begin(names, image, domain, caller, same)
         call.waiting += 1
         try:
             asked = await asyncio.shield(call.task)
@@ -133,10 +135,16 @@ class Asking:
         return call if call.settled_at is None or looked_at < call.settled_at else None
 
     def _begin(
-        self, names: Sequence[str], image: PreparedImage, domain: Domain, key: Key | None = None
+        self,
+        names: Sequence[str],
+        image: PreparedImage,
+        domain: Domain,
+        caller: str,
+        key: Key | None = None,
     ) -> _Call:
         spent = Spent()
-        call = _Call(asyncio.create_task(self._ask(names, image, domain, spent)), spent, key)
+        asking = self._ask(names, image, domain, spent, caller)
+        call = _Call(asyncio.create_task(asking), spent, key)
         if key:
             self._calls[key] = call
             call.task.add_done_callback(lambda task: self._ended(call, task))
@@ -153,10 +161,16 @@ class Asking:
             del self._calls[call.key]
 
     async def _ask(
-        self, names: Sequence[str], image: PreparedImage, domain: Domain, spent: Spent
+        self,
+        names: Sequence[str],
+        image: PreparedImage,
+        domain: Domain,
+        spent: Spent,
+        caller: str,
     ) -> Asked:
         try:
-            return Asked(await self._dispatcher.ask(names, image, domain, spent), spent)
+            answer = await self._dispatcher.ask(names, image, domain, spent, caller=caller)
+            return Asked(answer, spent)
         except ClassifierError as error:
             return Asked(error, spent)
         except Exception:

@@ -68,7 +68,7 @@ class Intake:
         """
         with stopwatch.time("fetch"):
             data = await self._reader.read(question.source)
-        capabilities = (await self._providers.get(provider)).capabilities()
+        capabilities = await self._providers.capabilities(provider)
         digest = await self._sha256(data)
         key = _key(digest, domain, provider, capabilities)
         looked_at = None

@@ -80,6 +80,7 @@ def _spent(asked: Asked, stopwatch: Stopwatch) -> dict[str, Any]:
         "model": capabilities.model if capabilities else None,
         "deployment": capabilities.deployment if capabilities else None,
         "cached": asked.again,
+        "degraded": spent.degraded,
         "usage": Usage(
             prompt_tokens=spent.usage.prompt,
             completion_tokens=spent.usage.completion,

@@ -195,6 +195,7 @@ class ClassificationService:
             picture.basis,
             domain,
             key=None if question.fresh else picture.key,
+            caller=question.caller,
             looked_at=picture.looked_at,
         )
         if isinstance(asked.outcome, ClassifierError) and asked.spent.calls == 0:

@@ -88,9 +88,17 @@ def _unknown_providers(domains: dict[str, Domain]) -> Iterator[str]:
                 yield f"{place}: {name!r} is none of {', '.join(known)}"
 
 
+def _models(settings: Settings) -> list[str]:
+    """Those that are named."""
+    azure = settings.azure_deployments if settings.azure_configured else ()
+    return sorted(
+        {name for name in (*(each.model for each in azure), settings.openai.model) if name}
+    )
+
+
 def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
-    for name in (settings.azure_openai.model, settings.openai.model):
-        if name and models.family(name) is UNKNOWN_FAMILY:
+    for name in _models(settings):
+        if models.family(name) is UNKNOWN_FAMILY:
             yield f"models.yaml does not know {name}: its costs will be unknown"
     if not settings.api_keys and settings.allow_anonymous:
         yield "anybody who reaches the service may use it: API_KEYS is empty"
@@ -98,7 +106,7 @@ def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
 
 def _dear(settings: Settings, models: ModelTable, domains: dict[str, Domain]) -> Iterator[str]:
     """Domains whose pictures take many more tokens of a configured model than they have to."""
-    for name in filter(None, (settings.azure_openai.model, settings.openai.model)):
+    for name in _models(settings):
         family = models.family(name)
         least = min(family.image_tokens(CHEAP_SIDE, CHEAP_SIDE, each) or 0 for each in DETAILS)
         for domain in domains.values():

@@ -94,7 +94,7 @@ async def _serve(settings: Settings) -> None:
 
 async def _announce(parts: Parts, url: str) -> None:
     settings = parts.settings
-    capabilities = (await parts.providers.get(settings.provider_name)).capabilities()
+    capabilities = await parts.providers.capabilities(settings.provider_name)
     limit, source = settings.requests_per_minute
     log.info(
         "listening",

@@ -5,10 +5,10 @@ from typing import Any
 
 import openai
 
-from app.errors import ConfigurationError, ProviderRejected
+from app.errors import ConfigurationError, ProviderDenied
 from app.providers.base import ProviderContext
 from app.providers.chat import ChatModel
-from app.settings import AzureOpenAISettings
+from app.settings import AzureOpenAISettings, DeploymentSettings
 
 Token = Callable[[], Awaitable[str]]
 
@@ -26,33 +26,40 @@ class AzureOpenAI(ChatModel):
             await self._credential.close()
 
 
-def create(context: ProviderContext) -> AzureOpenAI:
-    """Raises ConfigurationError."""
-    azure = context.settings.azure_openai
-    if not azure.endpoint or not azure.deployment:
+def create(context: ProviderContext) -> list[AzureOpenAI]:
+    """One for each deployment. Raises ConfigurationError."""
+    settings = context.settings
+    if not settings.azure_configured:
         raise ConfigurationError(
             "set AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT"
         )
-    credential = _credential(azure) if azure.auth == "entra" else None
-    key = azure.api_key.get_secret_value() if azure.api_key else ""
+    return [_deployment(each, context) for each in settings.azure_deployments]
+
+
+def _deployment(deployment: DeploymentSettings, context: ProviderContext) -> AzureOpenAI:
+    azure = context.settings.azure_openai
+    credential = _credential(azure) if deployment.auth == "entra" else None
+    key = deployment.api_key.get_secret_value() if deployment.api_key else ""
     return AzureOpenAI(
-        _client(azure.endpoint, azure, _token(credential, azure) if credential else key),
+        _client(deployment, _token(credential, azure) if credential else key),
         credential=credential,
         name="azure_openai",
-        deployment=azure.deployment,
-        model=azure.model,
+        deployment=deployment.deployment or "",
+        label=deployment.name,
+        model=deployment.model,
         models=context.models,
         workers=context.workers,
     )
 
 
-def _client(endpoint: str, azure: AzureOpenAISettings, auth: str | Token) -> openai.AsyncOpenAI:
+def _client(deployment: DeploymentSettings, auth: str | Token) -> openai.AsyncOpenAI:
     """The v1 API, or the dated one. Retries are ours, not the SDK's."""
-    if azure.api_version is None:
+    endpoint, version = deployment.endpoint, deployment.api_version
+    if version is None:
         return openai.AsyncOpenAI(base_url=f"{endpoint}/openai/v1/", api_key=auth, max_retries=0)
     by_key = {"api_key": auth} if isinstance(auth, str) else {"azure_ad_token_provider": auth}
     return openai.AsyncAzureOpenAI(
-        azure_endpoint=endpoint, api_version=azure.api_version, max_retries=0, **by_key
+        azure_endpoint=endpoint or "", api_version=version, max_retries=0, **by_key
     )
 
 
@@ -78,6 +85,6 @@ def _token(credential: Any, azure: AzureOpenAISettings) -> Token:
             return str(await provider())
         except Exception as error:
             # Credentials of many kinds stand behind this one, and raise what they like.
-            raise ProviderRejected("Microsoft Entra ID gives no token.") from error
+            raise ProviderDenied("Microsoft Entra ID gives no token.") from error
 
     return token

@@ -8,6 +8,8 @@ provider's and whose value is a factory:
 
     def create(context: ProviderContext) -> Provider: ...
 
+or a list of them, one for each deployment among which the service may choose.
+
 `app/providers/local/provider.py` is a complete example.
 """
 
@@ -19,7 +21,7 @@ from app.domains import Domain
 from app.images import ImageWorkers, PreparedImage
 from app.providers.profiles import ModelTable
 from app.settings import Settings
-from app.usage import TokenUsage
+from app.usage import QuotaReport, TokenUsage
 
 ConfidenceSource = Literal["logprobs", "votes", "stated", "local"]
 
@@ -66,6 +68,7 @@ class ProviderAnswer:
         request_id: the provider's own id of the call, for its support.
         image_tokens: what the picture took of the prompt; None where no tokens are counted.
         image_tokens_estimated: nobody told, and no published formula says so.
+        quota: what the provider said of its quota.
     """
 
     label: str | None
@@ -77,6 +80,7 @@ class ProviderAnswer:
     usage: TokenUsage = field(default_factory=TokenUsage)
     image_tokens: int | None = None
     image_tokens_estimated: bool = False
+    quota: QuotaReport = field(default_factory=QuotaReport)
 
 
 class Provider(Protocol):

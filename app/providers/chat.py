@@ -1,6 +1,6 @@
 """A chat model that looks at pictures: what Azure OpenAI and OpenAI-compatible servers share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.providers.base import Capabilities, Example, ProviderAnswer
 from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
 from app.providers.codes import read_distribution
 from app.providers.image_tokens import ImageTokenCounter, ImageTokens
-from app.providers.openai_errors import provider_error
+from app.providers.openai_errors import provider_error, quota_report
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
 from app.providers.question import FIELD, PROMPT_VERSION, ChatQuestion
 from app.usage import TokenUsage
@@ -52,13 +52,19 @@ class ChatModel:
         model: str | None,
         models: ModelTable,
         workers: ImageWorkers,
+        label: str | None = None,
         max_tokens_parameter: str | None = None,
     ) -> None:
-        """`model` is the family behind the deployment where it is known beforehand;
-        `max_tokens_parameter` is for servers that know only one spelling."""
+        """
+        Args:
+            label: what the deployment is called here, where that is another name.
+            model: the family behind it, where it is known beforehand.
+            max_tokens_parameter: for servers that know only one spelling.
+        """
         self._client = client
         self._name = name
         self._deployment = deployment
+        self._label = label or deployment
         self._models = models
         self._workers = workers
         self._model = model
@@ -76,7 +82,7 @@ class ChatModel:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             self._model or "unknown",
-            self._deployment,
+            self._label,
             metered=True,
             confidence_source="logprobs" if self._gives_logprobs else "stated",
             answers_as=self._answers_as,
@@ -100,16 +106,23 @@ class ChatModel:
         question = ChatQuestion(domain, stated=not self._gives_logprobs, order=code_order)
         messages = await self._messages(question, image, examples)
         cap = self._completion_cap
-        answer, request_id = await self._complete(question, messages, cap, timeout)
-        billed = self._priced(answer)
+        answer, headers = await self._complete(question, messages, cap, timeout)
+        billed, quota = self._priced(answer), quota_report(headers)
         try:
             self._learn_from(answer, question, cap)
-            read = self._read(answer, question, billed, request_id)
+            read = self._read(answer, question)
         except ProviderError as error:
-            error.usage = billed
+            error.usage, error.quota = billed, quota
             raise
         picture = self._counted(answer, question, image, alone=not examples)
-        return replace(read, image_tokens=picture.count, image_tokens_estimated=picture.estimated)
+        return replace(
+            read,
+            request_id=headers.get("apim-request-id") or headers.get("x-request-id"),
+            usage=billed,
+            image_tokens=picture.count,
+            image_tokens_estimated=picture.estimated,
+            quota=quota,
+        )
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -147,8 +160,8 @@ class ChatModel:
 
     async def _complete(
         self, question: ChatQuestion, messages: list[dict[str, Any]], cap: int, timeout: float
-    ) -> tuple[ChatAnswer, str | None]:
-        """The answer, and the provider's id of the call."""
+    ) -> tuple[ChatAnswer, Mapping[str, str]]:
+        """The answer and its headers."""
         parameters = self._parameters(question, cap)
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
@@ -162,8 +175,7 @@ class ChatModel:
             raise provider_error(error) from error
         except openai.OpenAIError as error:
             raise provider_error(error) from error
-        request_id = raw.headers.get("apim-request-id") or raw.headers.get("x-request-id")
-        return ChatAnswer.read(raw.http_response.content), request_id
+        return ChatAnswer.read(raw.http_response.content), raw.headers
 
     def _drops(self, error: openai.BadRequestError, parameters: dict[str, Any]) -> bool:
         """Whether the call was refused for a parameter that it can do without from now on."""
@@ -182,7 +194,7 @@ class ChatModel:
             self._dropped.add(refused)
         else:
             return False
-        log.info("the model refuses a parameter", deployment=self._deployment, parameter=refused)
+        log.info("the model refuses a parameter", deployment=self._label, parameter=refused)
         return True
 
     def _learn_from(self, answer: ChatAnswer, question: ChatQuestion, cap: int) -> None:
@@ -199,7 +211,7 @@ class ChatModel:
             raise ProviderAdjusting("The model reasons, and the cap of a short answer cut it off.")
         if not question.stated and _tells_no_distribution(choice, question):
             self._dropped.add("logprobs")
-            log.info("the model gives no logprobs", deployment=self._deployment)
+            log.info("the model gives no logprobs", deployment=self._label)
             raise ProviderAdjusting("The model gives no logprobs.")
 
     async def _messages(
@@ -225,13 +237,7 @@ class ChatModel:
         usage = answer.billed
         return TokenUsage(usage.prompt, usage.completion, usage.parts, family.cost(usage))
 
-    def _read(
-        self,
-        answer: ChatAnswer,
-        question: ChatQuestion,
-        billed: TokenUsage,
-        request_id: str | None,
-    ) -> ProviderAnswer:
+    def _read(self, answer: ChatAnswer, question: ChatQuestion) -> ProviderAnswer:
         choice = answer.choices[0]
         _check_finished(choice)
         code, percent = question.parse(choice.message.content)
@@ -247,9 +253,7 @@ class ChatModel:
             probabilities={label: probabilities[label] for label in question.domain.labels},
             confidence_source="stated" if question.stated else "logprobs",
             model=answer.model or self._model or "unknown",
-            deployment=self._deployment,
-            request_id=request_id,
-            usage=billed,
+            deployment=self._label,
         )
 
 

@@ -4,11 +4,12 @@ import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import openai
 
 from app.errors import (
+    ProviderDenied,
     ProviderError,
     ProviderRateLimited,
     ProviderRejected,
@@ -16,6 +17,7 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.providers.chat_answer import content_filtered
+from app.usage import QuotaReport
 
 
 def provider_error(error: openai.OpenAIError) -> ProviderError:
@@ -32,6 +34,12 @@ def provider_error(error: openai.OpenAIError) -> ProviderError:
 
 
 def _of_status(error: openai.APIStatusError) -> ProviderError:
+    failure = _failure(error)
+    failure.quota = quota_report(error.response.headers, error.message)
+    return failure
+
+
+def _failure(error: openai.APIStatusError) -> ProviderError:
     status = error.status_code
     code = f" ({error.code})" if error.code else ""
     if status == 429:
@@ -45,7 +53,9 @@ def _of_status(error: openai.APIStatusError) -> ProviderError:
     if status == 409 or status >= 500:
         return ProviderUnavailable(f"The provider answered with status {status}{code}.")
     if status in (401, 403):
-        return ProviderRejected(f"The provider refuses the credentials: status {status}{code}.")
+        return ProviderDenied(f"The provider refuses the credentials: status {status}{code}.")
+    if status == 404:
+        return ProviderDenied(f"The provider knows no such deployment: status {status}{code}.")
     return ProviderRejected(f"The provider does not accept the call: status {status}{code}.")
 
 
@@ -60,12 +70,39 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return seconds if seconds is not None or given is None else _until(given)
 
 
-def _number(text: str | None, unit: float) -> float | None:
+def quota_report(headers: Mapping[str, str], refusal: str = "") -> QuotaReport:
+    """What an answer tells of the quota; `refusal` is a 429's message."""
+    told = {
+        f"{what}_{dimension}": _signed(headers.get(f"x-ratelimit-{what}-{dimension}"))
+        for what in ("limit", "remaining")
+        for dimension in ("requests", "tokens")
+    }
+    return QuotaReport(**told, lacking=_lacking(refusal))
+
+
+def _lacking(refusal: str) -> Literal["requests", "tokens", "capacity"] | None:
+    """Azure words it in a few ways, and gives no code for it."""
+    text = refusal.lower()
+    if "token rate limit" in text:
+        return "tokens"
+    if "call rate limit" in text:
+        return "requests"
+    if "temporarily unable" in text or "high demand" in text:
+        return "capacity"
+    return None
+
+
+def _signed(text: str | None) -> float | None:
     try:
         value = float(text or "")
     except ValueError:
         return None
-    return value * unit if math.isfinite(value) and value >= 0 else None
+    return value if math.isfinite(value) else None
+
+
+def _number(text: str | None, unit: float) -> float | None:
+    value = _signed(text)
+    return value * unit if value is not None and value >= 0 else None
 
 
 def _until(date: str) -> float | None:

@@ -1,10 +1,12 @@
 """Which providers there are, and how they are built: on first use, off the event loop."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
 from app.errors import ConfigurationError, ProviderUnknown
-from app.providers.base import Provider, ProviderContext
+from app.providers.base import Capabilities, Provider, ProviderContext
 
 GROUP = "classifier.providers"
 OWN = (
@@ -28,11 +30,12 @@ class ProviderRegistry:
     def __init__(self, context: ProviderContext) -> None:
         self._context = context
         self._entry_points = _found()
-        self._built: dict[str, Provider] = {}
+        self._built: dict[str, tuple[Provider, ...]] = {}
         self._building = asyncio.Lock()
 
-    async def get(self, name: str) -> Provider:
-        """Raises ProviderUnknown when there is none of this name or it is not configured."""
+    async def get(self, name: str) -> tuple[Provider, ...]:
+        """The provider, one instance for each deployment that it has. Raises ProviderUnknown when
+        there is none of this name or it is not configured."""
         if name in self._built:
             return self._built[name]
         if name not in self._entry_points:
@@ -43,14 +46,24 @@ class ProviderRegistry:
                 self._built[name] = await asyncio.to_thread(self._build, name)
         return self._built[name]
 
-    async def aclose(self) -> None:
-        for provider in self._built.values():
-            await provider.aclose()
+    async def capabilities(self, name: str) -> Capabilities:
+        """Of all its deployments together: an answer of one may stand for one of another. Raises
+        ProviderUnknown."""
+        first, *others = (each.capabilities() for each in await self.get(name))
+        if not others:
+            return first
+        answers_as = sorted({each.answers_as or each.model for each in (first, *others)})
+        return replace(first, answers_as="\n".join(answers_as))
 
-    def _build(self, name: str) -> Provider:
+    async def aclose(self) -> None:
+        for deployments in self._built.values():
+            for each in deployments:
+                await each.aclose()
+
+    def _build(self, name: str) -> tuple[Provider, ...]:
         try:
             factory = self._entry_points[name].load()
-            provider: Provider = factory(self._context)
+            made: Provider | Sequence[Provider] = factory(self._context)
         except ConfigurationError as error:
             raise ProviderUnknown(f"The provider {name!r} is not configured: {error}") from error
-        return provider
+        return tuple(made) if isinstance(made, Sequence) else (made,)

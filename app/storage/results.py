@@ -121,6 +121,11 @@ class Result(BaseModel):
         description="The answer to an earlier request, or to one at the same time, about the same "
         "picture; nothing was paid for it.",
     )
+    degraded: bool = Field(
+        default=False,
+        description="The answer of a provider further down the domain's list: those before it were "
+        "down.",
+    )
     image: ImageFacts | None = None
     similar_to: str | None = Field(
         None,

@@ -65,6 +65,7 @@ results = sa.Table(
     sa.Column("deployment", sa.String(128)),
     sa.Column("provider_request_id", sa.String(128)),
     sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("degraded", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("image", sa.JSON),
     sa.Column("phash", sa.BigInteger),
     *(sa.Column(f"phash_{band}", sa.Integer) for band in range(4)),

@@ -1,14 +1,20 @@
 """What Prometheus sees. Every label's values are from a closed or configured set."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app import __version__
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+BREAKER_STATES = ("closed", "open", "half_open")
 
 
 class Unmeasured:
@@ -25,6 +31,46 @@ class Unmeasured:
 
     def observe(self, _: float) -> None:
         return
+
+
+class _Traffic(Collector):
+    """What is known only at the moment of a scrape."""
+
+    def __init__(self, states: Callable[[], Iterable[Any]]) -> None:
+        self._states = states
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        waiting = _gauge("waiting_calls", "Calls that wait for quota.", ["provider", "lane"])
+        in_flight = _gauge("deployment_calls_in_flight", "Calls under way.", ["deployment"])
+        breaker = _gauge(
+            "deployment_breaker", "1 for the state that it is in.", ["deployment", "state"]
+        )
+        left = _gauge(
+            "deployment_quota_left", "Share of a window, 0 to 1.", ["deployment", "dimension"]
+        )
+        limit = _gauge(
+            "deployment_quota_limit", "Per minute, as believed.", ["deployment", "dimension"]
+        )
+        latency = _gauge("deployment_latency_seconds", "Running mean.", ["deployment"])
+        for provider in self._states():
+            for lane, count in provider.waiting.items():
+                waiting.add_metric([provider.provider, lane], count)
+            for each in provider.deployments:
+                in_flight.add_metric([each.name], each.in_flight)
+                latency.add_metric([each.name], each.latency_s)
+                for state in BREAKER_STATES:
+                    breaker.add_metric([each.name, state], each.breaker == state)
+                for dimension, quota in each.quota.items():
+                    left.add_metric([each.name, dimension], quota.share_left)
+                    limit.add_metric([each.name, dimension], quota.per_minute)
+        return [waiting, in_flight, breaker, left, limit, latency]
+
+
+def _gauge(name: str, text: str, labels: list[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"classifier_{name}", text, labels=labels)
 
 
 class Metrics:
@@ -57,6 +103,12 @@ class Metrics:
         )
         self._provider_errors = self._counter(
             "provider_errors", "Failed calls, retried ones included.", ["provider", "kind"]
+        )
+        self._retries = self._counter(
+            "retries", "Calls made again, by what failed before.", ["provider", "kind"]
+        )
+        self._admission_seconds = self._histogram(
+            "admission_wait_seconds", "Waiting for a deployment's quota.", ["lane"]
         )
         self._tokens = self._counter(
             "tokens",
@@ -111,6 +163,17 @@ class Metrics:
 
     def provider_error(self, *, provider: str, kind: str) -> None:
         self._provider_errors.labels(provider, kind).inc()
+
+    def retry(self, provider: str, kind: str) -> None:
+        self._retries.labels(provider, kind).inc()
+
+    def admission(self, lane: str, seconds: float) -> None:
+        self._admission_seconds.labels(lane).observe(seconds)
+
+    def watch_traffic(self, states: Callable[[], Iterable[Any]]) -> None:
+        """Ask `states` (of `app.traffic.ProviderState`) at every scrape."""
+        if self.enabled:
+            self.registry.register(_Traffic(states))
 
     def tokens(
         self, *, deployment: str, domain: str, prompt: int, completion: int, parts: dict[str, int]

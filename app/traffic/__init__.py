@@ -1,6 +1,6 @@
-"""The way to the providers."""
+"""The way to the providers: their quota spent in full, never exceeded, shared out fairly."""
 
 from app.traffic.dispatch import Dispatcher, Spent
-from app.traffic.retry import RetryPolicy
+from app.traffic.state import DeploymentState, ProviderState
 
-__all__ = ["Dispatcher", "RetryPolicy", "Spent"]
+__all__ = ["DeploymentState", "Dispatcher", "ProviderState", "Spent"]

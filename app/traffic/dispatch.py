@@ -1,13 +1,11 @@
-"""The one way to a provider: limited, retried, timed, and on to the next one when one is down."""
+"""The one way to a provider: admitted, retried, timed, and on to the next one when one is down."""
 
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import structlog
-from aiolimiter import AsyncLimiter
 
 from app.domains import Domain
 from app.errors import (
@@ -24,9 +22,21 @@ from app.errors import (
 from app.images import PreparedImage
 from app.providers.base import Capabilities, Provider, ProviderAnswer
 from app.providers.registry import ProviderRegistry
+from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic.retry import GiveUp, RetryPolicy, decide_retry
+from app.traffic.deployment import Deployment, Ticket
+from app.traffic.queue import Lane, Waiter
+from app.traffic.retry import (
+    GiveUp,
+    RetryBudget,
+    RetryPolicy,
+    Wait,
+    decide_retry,
+    helps_elsewhere,
+)
+from app.traffic.scheduler import Scheduler
+from app.traffic.state import ProviderState, states
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -40,9 +50,10 @@ class Spent:
     """What asking has cost so far, also when it fails in the end.
 
     Attributes:
-        wait_s: seconds spent on the limiter and between attempts.
+        wait_s: seconds spent waiting for quota, and between attempts.
         provider_s: seconds spent in calls.
         provider: who was asked last; None before the first call.
+        degraded: a provider that is preferred to this one was down.
     """
 
     usage: TokenUsage = field(default_factory=TokenUsage)
@@ -51,141 +62,215 @@ class Spent:
     calls: int = 0
     provider: str | None = None
     capabilities: Capabilities | None = None
+    degraded: bool = False
+
+
+@dataclass(slots=True)
+class _Question:
+    """What one provider is asked, by when, and for whom."""
+
+    image: PreparedImage
+    domain: Domain
+    caller: str
+    lane: Lane
+    began: float
+    policy: RetryPolicy
+    spent: Spent
+
+    @property
+    def deadline(self) -> float:
+        return self.began + self.policy.total_s
 
 
 class Dispatcher:
-    """Asks providers. The policy's total time is for all of it: waits, retries, fallbacks."""
+    """Asks providers. The time is the event loop's, and the policy's total is for all of it: waits,
+    retries, other deployments, other providers."""
 
     def __init__(
         self,
         registry: ProviderRegistry,
-        policy: RetryPolicy,
+        settings: Settings,
         metrics: Metrics,
         health: Health,
         *,
-        requests_per_minute: int,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._registry = registry
-        self._policy = policy
+        self._settings = settings
         self._metrics = metrics
         self._health = health
-        # A sixth of a minute's calls at once and no more: a full minute's burst would let nearly
-        # twice the limit through in the first minute.
-        self._limiter = AsyncLimiter(
-            max(1.0, requests_per_minute / 6), max(10.0, 60 / requests_per_minute)
-        )
-        self._clock = clock
-        self._sleep = sleep
+        self._budget = RetryBudget(settings.traffic.retry_share)
+        self._schedulers: dict[str, Scheduler] = {}
+        metrics.watch_traffic(self.states)
         self._jitter = jitter
 
     async def ask(
-        self, names: Sequence[str], image: PreparedImage, domain: Domain, spent: Spent
+        self,
+        names: Sequence[str],
+        image: PreparedImage,
+        domain: Domain,
+        spent: Spent,
+        *,
+        caller: str,
+        lane: Lane = "interactive",
     ) -> ProviderAnswer:
         """Ask the providers in order until one answers; what it costs is added to `spent`.
 
         Raises the ProviderError of the last one that was down, else why none could be asked.
         """
-        deadline = self._clock() + self._policy.total_s
+        retries = domain.max_retries
+        if retries is None:
+            retries = self._settings.api.max_retries
+        deadline = self._now() + self._settings.api.timeout
         failure: ClassifierError | None = None
+        self._budget.called()
         for position, name in enumerate(names):
-            left = len(names) - position
-            policy = replace(
-                self._policy,
-                retries=self._policy.retries if domain.max_retries is None else domain.max_retries,
-                # Whoever comes later must have time left to answer in.
-                total_s=max(0.0, deadline - self._clock()) / left,
-            )
+            now = self._now()
+            # Whoever comes later must have time left to answer in.
+            total_s = max(0.0, deadline - now) / (len(names) - position)
+            policy = RetryPolicy(retries=retries, total_s=total_s)
+            question = _Question(image, domain, caller, lane, now, policy, spent)
             try:
-                provider = await self._registry.get(name)
-                return await self._insist(provider, image, domain, policy, spent)
+                return await self._ask(name, question)
             except WORTH_ANOTHER_PROVIDER as error:
                 log.warning("a provider does not answer", provider=name, reason=error.slug())
                 # Who was down matters more than who could not have helped.
                 failure = error if isinstance(error, DOWN) else failure or error
+                spent.degraded = isinstance(failure, DOWN)
         raise failure or ProviderUnavailable("No provider is named for this domain.")
 
-    async def _insist(
-        self,
-        provider: Provider,
-        image: PreparedImage,
-        domain: Domain,
-        policy: RetryPolicy,
-        spent: Spent,
-    ) -> ProviderAnswer:
-        began = self._clock()
+    async def open(self, name: str) -> None:
+        """Make a provider ready before it is asked. Raises ProviderUnknown."""
+        await self._scheduler(name)
+
+    def states(self) -> list[ProviderState]:
+        """Of every provider that was asked or opened."""
+        return list(states(self._schedulers.items(), self._now()))
+
+    async def aclose(self) -> None:
+        for scheduler in self._schedulers.values():
+            await scheduler.aclose()
+
+    async def _ask(self, name: str, question: _Question) -> ProviderAnswer:
+        """Ask one provider until it answers, or insisting is of no use any more."""
+        scheduler = await self._scheduler(name)
         attempt, adjustments = 1, 0
+        failed: frozenset[Deployment] = frozenset()
         while True:
+            ticket = await self._admit(scheduler, question, without=failed)
             try:
-                timeout = policy.total_s - (self._clock() - began)
-                await self._admit(provider, timeout, spent)
-                timeout = policy.total_s - (self._clock() - began)
-                return await self._call(provider, image, domain, timeout, spent)
+                return await self._call(ticket, scheduler, question, last=bool(failed))
             except ProviderError as error:
-                adjustments += isinstance(error, ProviderAdjusting)
+                adjusting = isinstance(error, ProviderAdjusting)
+                adjustments += adjusting
                 decision = decide_retry(
                     error,
                     attempt=attempt,
                     adjustments=adjustments,
-                    elapsed_s=self._clock() - began,
-                    policy=policy,
+                    elapsed_s=self._now() - question.began,
+                    policy=question.policy,
                     jitter=self._jitter(),
                 )
-                if isinstance(decision, GiveUp):
+                failed |= {ticket.deployment}
+                if self._moves(error, decision, scheduler, question, failed):
+                    decision = Wait(0.0)
+                else:
+                    failed = frozenset()
+                    attempt += not adjusting
+                if isinstance(decision, GiveUp) or not (adjusting or self._budget.spend()):
                     raise
-                log.info(
-                    "retry", provider=provider.name, reason=error.kind, wait_s=decision.seconds
-                )
-                await self._sleep(decision.seconds)
-                spent.wait_s += decision.seconds
-                attempt += not isinstance(error, ProviderAdjusting)
+                self._metrics.retry(name, error.kind)
+                await self._pause(decision.seconds, error, question)
 
-    async def _admit(self, provider: Provider, timeout: float, spent: Spent) -> None:
-        if not provider.capabilities().metered:
-            return
-        began = self._clock()
+    def _moves(
+        self,
+        error: ProviderError,
+        decision: Wait | GiveUp,
+        scheduler: Scheduler,
+        question: _Question,
+        failed: Collection[Deployment],
+    ) -> bool:
+        """Whether the call goes to a deployment that did not fail it yet: one that has room now, or
+        any, when this one is not to be asked again."""
+        if not helps_elsewhere(error) or len(failed) == len(scheduler.deployments):
+            return False
+        if isinstance(decision, GiveUp):
+            return self._now() < question.deadline
+        return scheduler.has_room(self._waiter(scheduler, question, failed))
+
+    async def _scheduler(self, name: str) -> Scheduler:
+        if name not in self._schedulers:
+            traffic = self._settings.traffic
+            providers = await self._registry.get(name)
+            self._schedulers[name] = Scheduler(
+                [Deployment.of(each, self._settings) for each in providers],
+                batch_share=traffic.batch_share,
+                most_waiting=traffic.max_waiting,
+            )
+        return self._schedulers[name]
+
+    async def _admit(
+        self, scheduler: Scheduler, question: _Question, *, without: Collection[Deployment]
+    ) -> Ticket:
+        waiter = self._waiter(scheduler, question, without)
+        began = self._now()
         try:
-            async with asyncio.timeout(timeout):
-                await self._limiter.acquire()
-        except TimeoutError:
-            raise ProviderRateLimited(
-                "The limit of calls per minute leaves no room in time.",
-                retry_after_s=self._limiter.time_period / self._limiter.max_rate,
-            ) from None
+            return await scheduler.admit(waiter)
         finally:
-            spent.wait_s += self._clock() - began
+            waited_s = self._now() - began
+            question.spent.wait_s += waited_s
+            self._metrics.admission(question.lane, waited_s)
+
+    def _waiter(
+        self, scheduler: Scheduler, question: _Question, without: Collection[Deployment]
+    ) -> Waiter:
+        return Waiter(
+            caller=question.caller,
+            lane=question.lane,
+            amounts={
+                each: each.amounts(question.image, question.domain)
+                for each in scheduler.deployments
+                if each not in without
+            },
+            deadline=question.deadline,
+        )
+
+    async def _pause(self, seconds: float, error: ProviderError, question: _Question) -> None:
+        log.info("retry", provider=question.spent.provider, reason=error.kind, wait_s=seconds)
+        if seconds:
+            await asyncio.sleep(seconds)
+            question.spent.wait_s += seconds
 
     async def _call(
-        self,
-        provider: Provider,
-        image: PreparedImage,
-        domain: Domain,
-        timeout: float,
-        spent: Spent,
+        self, ticket: Ticket, scheduler: Scheduler, question: _Question, *, last: bool
     ) -> ProviderAnswer:
-        began = self._clock()
+        deployment = ticket.deployment
+        began = self._now()
+        timeout = question.deadline - began
+        if len(scheduler.deployments) > 1 and not last:
+            # One that hangs must leave time for another; one that hung is not given half of it.
+            timeout = min(timeout / 2, deployment.patience_s(ticket))
+        outcome: ProviderAnswer | BaseException | None = None
         try:
-            answer = await self._timed(provider, image, domain, timeout)
-        except ProviderCannotServeDomain:
-            # Nobody was asked: the row goes on telling of whoever was before.
-            raise
+            outcome = await self._timed(deployment.provider, question, timeout)
         except BaseException as error:
-            usage = error.usage if isinstance(error, ProviderError) else TokenUsage()
-            self._book(provider, domain, usage, self._clock() - began, spent)
+            outcome = error
             raise
-        self._book(provider, domain, answer.usage, self._clock() - began, spent)
+        finally:
+            seconds = self._now() - began
+            deployment.ended(self._now(), ticket, seconds, outcome)
+            scheduler.changed()
+            self._book(deployment.provider, question, outcome, seconds)
         self._health.provider_answered()
-        return answer
+        return outcome
 
     async def _timed(
-        self, provider: Provider, image: PreparedImage, domain: Domain, timeout: float
+        self, provider: Provider, question: _Question, timeout: float
     ) -> ProviderAnswer:
         self._metrics.call_started(provider.name)
         try:
             async with asyncio.timeout(timeout):
-                return await provider.classify(image, domain, timeout=timeout)
+                return await provider.classify(question.image, question.domain, timeout=timeout)
         except TimeoutError:
             self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
             raise ProviderTimeout(f"No answer within {timeout:.1f} s.") from None
@@ -196,8 +281,18 @@ class Dispatcher:
             self._metrics.call_finished(provider.name)
 
     def _book(
-        self, provider: Provider, domain: Domain, usage: TokenUsage, seconds: float, spent: Spent
+        self,
+        provider: Provider,
+        question: _Question,
+        outcome: ProviderAnswer | BaseException | None,
+        seconds: float,
     ) -> None:
+        if isinstance(outcome, ProviderCannotServeDomain):
+            return  # nobody was asked: the row goes on telling of whoever was before
+        usage = TokenUsage()
+        if isinstance(outcome, ProviderAnswer | ProviderError):
+            usage = outcome.usage
+        spent = question.spent
         spent.calls += 1
         spent.provider_s += seconds
         spent.provider = provider.name
@@ -206,8 +301,11 @@ class Dispatcher:
         if usage.prompt or usage.completion:
             self._metrics.tokens(
                 deployment=capabilities.deployment or provider.name,
-                domain=domain.name,
+                domain=question.domain.name,
                 prompt=usage.prompt,
                 completion=usage.completion,
                 parts=dict(usage.parts),
             )
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

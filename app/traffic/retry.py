@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from app.errors import (
     ClassifierError,
+    ContentFiltered,
     ProviderAdjusting,
     ProviderAnswerInvalid,
+    ProviderDenied,
     ProviderRateLimited,
+    ProviderRefused,
     ProviderUnavailable,
 )
 
@@ -58,9 +61,9 @@ def decide_retry(
 
     Calls that only taught how to ask (ProviderAdjusting) count as `adjustments`, not as attempts.
 
-    The wait is the one the provider asked for, else full jitter: uniform over
-    [0, base_s * 2**(attempt - 1)], capped (AWS Architecture Blog, "Exponential Backoff And
-    Jitter", 2015). `jitter` in [0, 1) is the random number it is drawn with.
+    The wait is full jitter: uniform over [0, base_s * 2**(attempt - 1)], capped (AWS Architecture
+    Blog, "Exponential Backoff And Jitter", 2015). `jitter` in [0, 1) is the random number it is
+    drawn with. After a refusal for quota there is none: the quota knows when there is room again.
     """
     if isinstance(error, ProviderAdjusting) and adjustments <= MAX_ADJUSTMENTS:
         return Wait(0.0) if elapsed_s < policy.total_s else GiveUp("out of time")
@@ -71,8 +74,44 @@ def decide_retry(
     if attempt > most:
         return GiveUp("retries used up")
     seconds = min(policy.cap_s, policy.base_s * 2 ** (attempt - 1)) * jitter
-    if isinstance(error, ProviderRateLimited) and error.retry_after_s is not None:
-        seconds = error.retry_after_s
+    if isinstance(error, ProviderRateLimited):
+        seconds = 0.0
     if elapsed_s + seconds >= policy.total_s:
         return GiveUp("out of time")
     return Wait(seconds)
+
+
+class RetryBudget:
+    """Retries may be `share` of all calls, beyond the first few: when a provider fails for long,
+    retries would only add to its load, and to the bill."""
+
+    RESERVE = 10.0
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._left = self.RESERVE
+
+    def called(self) -> None:
+        """A first call was made."""
+        self._left = min(self.RESERVE, self._left + self._share)
+
+    def spend(self) -> bool:
+        """Whether another call may be a retry; if so, it is counted."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def speaks_against(error: ClassifierError) -> bool | None:
+    """Whether an error says that its deployment fails; None: it says nothing of that."""
+    if isinstance(error, ProviderUnavailable | ProviderDenied):
+        return True
+    if isinstance(error, ProviderAnswerInvalid | ContentFiltered | ProviderRefused):
+        return False
+    return None
+
+
+def helps_elsewhere(error: ClassifierError) -> bool:
+    """Whether another deployment may answer what failed here."""
+    return isinstance(error, ProviderUnavailable | ProviderDenied | ProviderRateLimited)

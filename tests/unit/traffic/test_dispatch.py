@@ -1,4 +1,4 @@
-"""Asking providers: retries, time, limits and fallbacks, with a clock that tests turn."""
+"""Asking providers: retries, time, limits and fallbacks, in virtual time."""
 
 import asyncio
 
@@ -19,12 +19,16 @@ from app.errors import (
     ProviderUnknown,
 )
 from app.images import prepare
+from app.settings import ApiSettings, Settings, TrafficSettings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, RetryPolicy, Spent
+from app.traffic import Dispatcher, Spent
 from app.usage import TokenUsage
-from tests.fakes import FakeProvider, answer, spent_with
+from tests.fakes import FakeProvider, after, answer, spent_with
 from tests.pictures import encoded
+from tests.virtual_time import now
+
+pytestmark = pytest.mark.virtual_time
 
 IMAGE = prepare(encoded(Image.new("RGB", (8, 8))), longest=8)
 USAGE = TokenUsage(100, 2, {"cached": 10})
@@ -34,45 +38,16 @@ def domain(**fields) -> Domain:
     return Domain(name="flowers", classes=("rose", "daisy"), **fields)
 
 
-class Clock:
-    """Sleeping moves it, and nothing else unless a test does."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def takes(self, seconds: float, outcome):
-        """A step of a provider's script that lasts."""
-
-        def step():
-            self.now += seconds
-            return outcome
-
-        return step
-
-
 class Providers:
     """A registry of fakes."""
 
     def __init__(self, *providers: FakeProvider) -> None:
         self._providers = {each.name: each for each in providers}
 
-    async def get(self, name: str) -> FakeProvider:
+    async def get(self, name: str) -> tuple[FakeProvider, ...]:
         if name not in self._providers:
             raise ProviderUnknown(name)
-        return self._providers[name]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+        return (self._providers[name],)
 
 
 @pytest.fixture
@@ -81,28 +56,32 @@ def health() -> Health:
 
 
 @pytest.fixture
-def dispatcher(clock, health):
-    def made(*providers: FakeProvider, rpm: int = 60, jitter: float = 0.5, **policy) -> Dispatcher:
-        return Dispatcher(
-            Providers(*providers),
-            RetryPolicy(**policy),
-            Metrics(),
-            health,
-            requests_per_minute=rpm,
-            clock=clock,
-            sleep=clock.sleep,
-            jitter=lambda: jitter,
+def dispatcher(health):
+    def made(
+        *providers: FakeProvider,
+        rpm: int = 60,
+        jitter: float = 0.5,
+        retries: int = 3,
+        total_s: float = 30.0,
+    ) -> Dispatcher:
+        settings = Settings(
+            rate_limit_rpm=rpm,
+            api=ApiSettings(max_retries=retries, timeout=total_s),
+            traffic=TrafficSettings(retry_share=1.0),
         )
+        return Dispatcher(Providers(*providers), settings, Metrics(), health, jitter=lambda: jitter)
 
     return made
 
 
 async def ask(dispatcher: Dispatcher, *names: str, spent: Spent | None = None, **fields):
-    return await dispatcher.ask(names or ("fake",), IMAGE, domain(**fields), spent or Spent())
+    return await dispatcher.ask(
+        names or ("fake",), IMAGE, domain(**fields), spent or Spent(), caller="test"
+    )
 
 
-async def test_the_first_answer_is_the_answer(dispatcher, clock, health):
-    provider, spent = FakeProvider("fake", clock.takes(0.2, answer(usage=USAGE))), Spent()
+async def test_the_first_answer_is_the_answer(dispatcher, health):
+    provider, spent = FakeProvider("fake", after(0.2, answer(usage=USAGE))), Spent()
 
     got = await ask(dispatcher(provider), spent=spent)
 
@@ -114,15 +93,15 @@ async def test_the_first_answer_is_the_answer(dispatcher, clock, health):
     assert health.last_provider_success is not None
 
 
-async def test_a_failed_call_is_tried_again_after_a_growing_wait(dispatcher, clock):
+async def test_a_failed_call_is_tried_again_after_a_growing_wait(dispatcher):
     """Half a second on average, then twice as long each time."""
     provider = FakeProvider("fake", *[ProviderUnavailable("503")] * 3)
     spent = Spent()
 
     await ask(dispatcher(provider, jitter=0.5), spent=spent)
 
-    assert clock.slept == [0.5, 1.0, 2.0]
-    assert spent.wait_s == 3.5
+    assert provider.called_at == pytest.approx([1000, 1000.5, 1001.5, 1003.5])
+    assert spent.wait_s == pytest.approx(3.5)
     assert spent.calls == 4
 
 
@@ -147,17 +126,17 @@ async def test_the_domains_retries_win(dispatcher, of_domain, calls):
     assert provider.calls == calls
 
 
-async def test_the_total_time_is_kept(dispatcher, clock):
+async def test_the_total_time_is_kept(dispatcher):
     """Each call gets what is left; no call begins after the end."""
-    slow = [clock.takes(4, ProviderUnavailable("503"))] * 20
+    slow = [after(4, ProviderUnavailable("503"))] * 20
     provider = FakeProvider("fake", *slow)
-    began = clock.now
+    began = now()
 
     with pytest.raises(ProviderUnavailable):
         await ask(dispatcher(provider, retries=10, total_s=10, jitter=0.25))
 
     assert provider.timeouts == pytest.approx([10, 5.75, 1.25])
-    assert clock.now - began < 10 + 4
+    assert now() - began < 10 + 4
 
 
 async def test_a_call_that_does_not_end_is_cut_off(dispatcher):
@@ -171,7 +150,7 @@ async def test_a_call_that_does_not_end_is_cut_off(dispatcher):
     assert provider.calls == 1
 
 
-async def test_a_call_that_taught_how_to_ask_is_made_again_at_once(dispatcher, clock):
+async def test_a_call_that_taught_how_to_ask_is_made_again_at_once(dispatcher):
     """It is no attempt: retries are left for what fails. What it cost is added."""
     taught = spent_with(ProviderAdjusting("no logprobs"), USAGE)
     provider = FakeProvider("fake", taught, taught, ProviderUnavailable("503"), answer(usage=USAGE))
@@ -179,7 +158,7 @@ async def test_a_call_that_taught_how_to_ask_is_made_again_at_once(dispatcher, c
 
     await ask(dispatcher(provider, retries=1), spent=spent)
 
-    assert clock.slept == [0, 0, 0.5]
+    assert provider.called_at == pytest.approx([1000, 1000, 1000, 1000.5])
     assert spent.calls == 4
     assert spent.usage.prompt == 300
 
@@ -190,7 +169,7 @@ async def test_each_call_that_taught_how_to_ask_is_under_the_limit(dispatcher):
     provider = FakeProvider("fake", *taught, metered=True)
 
     with pytest.raises(ProviderRateLimited):
-        await ask(dispatcher(provider, rpm=12, total_s=0.1))
+        await ask(dispatcher(provider, rpm=12, total_s=11))
 
     assert provider.calls == 2
 
@@ -204,23 +183,26 @@ async def test_a_provider_that_never_learns_is_given_up(dispatcher):
     assert provider.calls < 12
 
 
-async def test_the_wait_that_was_asked_for_is_waited(dispatcher, clock):
-    provider = FakeProvider("fake", ProviderRateLimited("429", retry_after_s=12.5))
+async def test_the_wait_that_was_asked_for_is_waited(dispatcher):
+    provider = FakeProvider("fake", ProviderRateLimited("429", retry_after_s=12.5), metered=True)
+    spent = Spent()
 
-    await ask(dispatcher(provider))
+    await ask(dispatcher(provider), spent=spent)
 
-    assert clock.slept == [12.5]
+    assert provider.called_at == pytest.approx([1000, 1012.5])
+    assert spent.wait_s == pytest.approx(12.5)
 
 
-async def test_a_wait_that_does_not_fit_is_not_waited(dispatcher, clock):
-    """The caller learns it at once, with the provider's own time."""
-    provider = FakeProvider("fake", ProviderRateLimited("429", retry_after_s=86_400))
+async def test_a_wait_that_does_not_fit_is_not_waited(dispatcher):
+    """The caller learns it at once. A day is not believed: after a minute it is tried again."""
+    provider = FakeProvider("fake", ProviderRateLimited("429", retry_after_s=86_400), metered=True)
+    began = now()
 
     with pytest.raises(ProviderRateLimited) as raised:
         await ask(dispatcher(provider, total_s=30))
 
-    assert raised.value.retry_after_s == 86_400
-    assert clock.slept == []
+    assert now() == began
+    assert raised.value.retry_after_s == 30
 
 
 @pytest.mark.parametrize(
@@ -298,22 +280,22 @@ async def test_the_last_providers_error_is_told(dispatcher):
         await ask(dispatcher(first, second), "first", "second")
 
 
-async def test_whoever_comes_later_has_time_left(dispatcher, clock):
+async def test_whoever_comes_later_has_time_left(dispatcher):
     """Of 30 s the first of two gets 15, with all its retries, the second what is left."""
-    stuck = [clock.takes(6, ProviderTimeout("slow"))] * 20
+    stuck = [after(6, ProviderTimeout("slow"))] * 20
     first, second = FakeProvider("first", *stuck), FakeProvider("second")
-    began = clock.now
+    began = now()
 
     await ask(dispatcher(first, second, retries=10, total_s=30), "first", "second")
 
     assert first.timeouts[0] == 15
     assert second.timeouts[0] >= 10
-    assert second.timeouts[0] == pytest.approx(30 - (clock.now - began))
+    assert second.timeouts[0] == pytest.approx(30 - (now() - began))
 
 
 async def test_without_providers_none_is_there(dispatcher):
     with pytest.raises(ProviderUnavailable):
-        await dispatcher().ask((), IMAGE, domain(), Spent())
+        await dispatcher().ask((), IMAGE, domain(), Spent(), caller="test")
 
 
 async def test_what_was_spent_is_summed_over_all_calls(dispatcher):
@@ -351,42 +333,39 @@ async def test_who_is_not_metered_is_not_limited(dispatcher):
     assert provider.calls == 100
 
 
-async def test_who_is_metered_waits_for_the_limiter(dispatcher):
-    """And is not called when the limit leaves no room in time; the caller is told when it will."""
+async def test_who_is_metered_waits_for_the_quota(dispatcher):
+    """And is not called when it leaves no room in time; the caller is told at once when it will."""
     provider = FakeProvider(metered=True)
-    asked, spent = dispatcher(provider, rpm=12, total_s=0.02, retries=0), Spent()
-
-    for _ in range(2):
-        await ask(asked)
-    with pytest.raises(ProviderRateLimited) as raised:
-        await ask(asked, spent=spent)
-
-    assert provider.calls == 2
-    assert spent.calls == 0
-    assert raised.value.retry_after_s == 5
-
-
-async def test_room_in_the_limiter_comes_back(dispatcher):
-    """At 600 a minute 100 at once, then one every 100 ms: three too many take 0.3 s at least."""
-    provider = FakeProvider(metered=True)
-    asked = dispatcher(provider, rpm=600)
-    time = asyncio.get_running_loop().time
-    began = time()
-
-    for _ in range(103):
-        await ask(asked)
-
-    assert time() - began > 0.29
-    assert provider.calls == 103
-
-
-async def test_a_retry_takes_its_place_in_the_limiter_too(dispatcher):
-    """Of two places the first question took both."""
-    provider = FakeProvider("fake", ProviderUnavailable("503"), metered=True)
-    asked = dispatcher(provider, rpm=12, total_s=0.05, jitter=0)
+    asked, spent = dispatcher(provider, rpm=12, total_s=4, retries=0), Spent()
 
     await ask(asked)
-    with pytest.raises(ProviderRateLimited):
-        await ask(asked)
+    began = now()
+    with pytest.raises(ProviderRateLimited) as raised:
+        await ask(asked, spent=spent)
+    told_at = now()
+    await asyncio.sleep(raised.value.retry_after_s)
+    await ask(asked)
 
+    assert told_at == began
     assert provider.calls == 2
+    assert spent.calls == 0
+
+
+async def test_a_minute_holds_no_more_than_its_limit(dispatcher):
+    """Not even the first one, and nearly as much as it may."""
+    provider = FakeProvider(metered=True)
+    asked = dispatcher(provider, rpm=600)
+
+    await asyncio.gather(*(ask(asked) for _ in range(250)))
+
+    assert now() - 1000 == pytest.approx(25, rel=0.05)
+    for start in provider.called_at:
+        assert sum(start <= at < start + 10 for at in provider.called_at) <= 100
+
+
+async def test_a_retry_takes_its_place_in_the_quota_too(dispatcher):
+    provider = FakeProvider("fake", ProviderUnavailable("503"), metered=True)
+
+    await ask(dispatcher(provider, rpm=6, jitter=0))
+
+    assert provider.called_at[1] - provider.called_at[0] >= 10

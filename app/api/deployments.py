@@ -1,0 +1,87 @@
+"""`GET /deployments`: how much quota is left, who waits for it, and which deployment fails."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.api.dependencies import Joined, Operator
+from app.traffic import DeploymentState, ProviderState
+
+router = APIRouter(tags=["operations"])
+
+
+class QuotaReport(BaseModel):
+    """One dimension of a deployment's quota."""
+
+    per_minute: float = Field(
+        description="The limit as it is believed: configured, or less where the provider said so.",
+        examples=[600],
+    )
+    left: float = Field(description="What could be taken at once.", examples=[63])
+    share_left: float = Field(description="Of what a window holds, 0 to 1.", examples=[0.63])
+
+
+class LastError(BaseModel):
+    """The last call that failed."""
+
+    kind: str = Field(examples=["timeout"])
+    at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+
+
+class DeploymentReport(BaseModel):
+    """One deployment."""
+
+    name: str = Field(examples=["west"])
+    model: str = Field(examples=["gpt-4o-2024-11-20"])
+    priority: int = Field(description="The lowest that is free is asked first.", examples=[0])
+    breaker: Literal["closed", "open", "half_open"] = Field(
+        description="`open`: it fails and is left alone; `half_open`: one call tries it.",
+        examples=["closed"],
+    )
+    in_flight: int = Field(description="Calls under way.", examples=[4])
+    max_in_flight: int | None = Field(examples=[64])
+    latency_ms: float = Field(description="Running mean of answered calls.", examples=[840.5])
+    quota: dict[str, QuotaReport] = Field(
+        description="`requests` and `tokens`; empty where calls are not metered."
+    )
+    last_error: LastError | None = Field(examples=[None])
+
+    @classmethod
+    def of(cls, state: DeploymentState) -> "DeploymentReport":
+        error = state.last_error
+        return cls(
+            **{name: getattr(state, name) for name in _SAME},
+            latency_ms=round(state.latency_s * 1000, 1),
+            quota={name: QuotaReport(**asdict(each)) for name, each in state.quota.items()},
+            last_error=error and LastError(at=error[0], kind=error[1]),
+        )
+
+
+_SAME = ("name", "model", "priority", "breaker", "in_flight", "max_in_flight")
+
+
+class ProviderReport(BaseModel):
+    """A provider, and what waits for it."""
+
+    provider: str = Field(examples=["azure_openai"])
+    waiting: dict[Literal["interactive", "batch"], int] = Field(
+        description="Calls that wait for quota, by lane.", examples=[{"interactive": 0, "batch": 9}]
+    )
+    deployments: list[DeploymentReport]
+
+    @classmethod
+    def of(cls, state: ProviderState) -> "ProviderReport":
+        return cls(
+            provider=state.provider,
+            waiting=state.waiting,
+            deployments=[DeploymentReport.of(each) for each in state.deployments],
+        )
+
+
+@router.get("/deployments")
+async def deployments(parts: Joined, _: Operator) -> list[ProviderReport]:
+    """Every provider that was asked since the start, and the one that is asked by default."""
+    return [ProviderReport.of(each) for each in parts.dispatcher.states()]

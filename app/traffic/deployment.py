@@ -1,0 +1,128 @@
+"""One deployment as traffic sees it: its quota, its breaker, what is under way."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.domains import Domain
+from app.errors import ProviderError, ProviderRateLimited
+from app.images import PreparedImage
+from app.providers.base import Provider, ProviderAnswer
+from app.settings import DeploymentLimits, Settings
+from app.traffic.breaker import Breaker
+from app.traffic.quota import Amounts, Quota, Reservation
+from app.traffic.retry import speaks_against
+from app.traffic.window import MINUTE_S, Window
+
+SHORTEST_LATENCY_S = 0.05
+"""Below it one is as quick as the other. What was not called yet is taken for as quick."""
+SHORTEST_PROBE_S = 2.0
+PROBE_LATENCIES = 2
+"""Time for a probe, in seconds and in usual latencies: whoever is made to try waits no longer."""
+
+NEWEST_SHARE = 0.2
+"""Weight of the newest call in the running mean of latencies."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Leave to make one call. Given back by `Deployment.ended` or, unused, `give_back`."""
+
+    deployment: "Deployment"
+    reservation: Reservation
+    probe: bool
+
+
+class Deployment:
+    """`provider` behind what it is granted. Times are seconds of the event loop's clock."""
+
+    def __init__(self, provider: Provider, limits: DeploymentLimits | None, *, now: float) -> None:
+        """`limits` None: calls to it are not metered."""
+        self.provider = provider
+        self.name = provider.capabilities().deployment or provider.name
+        self.limits = limits
+        self.breaker = Breaker()
+        self.in_flight = 0
+        self.latency_s = SHORTEST_LATENCY_S
+        self.last_error: tuple[datetime, ProviderError] | None = None
+        windows = {}
+        if limits is not None:
+            windows["requests"] = Window(limits.rpm, span_s=limits.window, now=now)
+            if limits.tpm is not None:
+                windows["tokens"] = Window(limits.tpm, span_s=MINUTE_S, now=now)
+        self.quota = Quota(windows)
+
+    @classmethod
+    def of(cls, provider: Provider, settings: Settings) -> "Deployment":
+        """With the limits that the settings have for it."""
+        capabilities = provider.capabilities()
+        limits = settings.limits(capabilities.deployment) if capabilities.metered else None
+        return cls(provider, limits, now=asyncio.get_running_loop().time())
+
+    @property
+    def priority(self) -> int:
+        return self.limits.priority if self.limits else 0
+
+    def amounts(self, image: PreparedImage, domain: Domain) -> Amounts:
+        """What a call about this picture takes of its quota."""
+        if self.limits is None:
+            return {"requests": 1.0}
+        return {"requests": 1.0, "tokens": float(self.provider.estimate_tokens(image, domain))}
+
+    def free_at(self, now: float, amounts: Amounts, *, burst_s: float) -> float:
+        """When a call may begin; infinite: not before one that is under way ends."""
+        if self.limits and self.in_flight >= self.limits.max_in_flight:
+            return float("inf")
+        return max(self.breaker.free_at(now), self.quota.free_at(now, amounts, burst_s=burst_s))
+
+    def per_second(self, amounts: Amounts) -> float:
+        """What it lets through in the long run of calls like this one: tokens, else requests."""
+        rates = (
+            window.per_minute / MINUTE_S / amounts[name]
+            for name, window in self.quota.windows.items()
+            if amounts[name]
+        )
+        return min(rates, default=float("inf")) * (amounts.get("tokens") or amounts["requests"])
+
+    def attraction(self, now: float) -> float:
+        """Of several that are free, the one with the most is taken."""
+        weight = self.limits.weight if self.limits else 1.0
+        return weight * self.quota.share_left(now) / max(self.latency_s, SHORTEST_LATENCY_S)
+
+    def admit(self, now: float, amounts: Amounts) -> Ticket:
+        self.in_flight += 1
+        return Ticket(self, self.quota.reserve(now, amounts), self.breaker.began())
+
+    def patience_s(self, ticket: Ticket) -> float:
+        """How long a call may take that has somewhere else to go."""
+        if not ticket.probe:
+            return float("inf")
+        return max(SHORTEST_PROBE_S, PROBE_LATENCIES * self.latency_s)
+
+    def give_back(self, now: float, ticket: Ticket) -> None:
+        """The call is not made after all."""
+        self.in_flight -= 1
+        self.quota.give_back(ticket.reservation)
+        self.breaker.ended(now, failed=None, probe=ticket.probe)
+
+    def ended(
+        self,
+        now: float,
+        ticket: Ticket,
+        seconds: float,
+        outcome: ProviderAnswer | BaseException | None,
+    ) -> None:
+        """Learn from a call that was made."""
+        self.in_flight -= 1
+        failed: bool | None = None
+        if isinstance(outcome, ProviderAnswer):
+            failed = False
+            self.latency_s += NEWEST_SHARE * (seconds - self.latency_s)
+            self.quota.learn(now, outcome.quota, ticket.reservation)
+        elif isinstance(outcome, ProviderError):
+            failed = speaks_against(outcome)
+            self.last_error = (datetime.now(UTC), outcome)
+            self.quota.learn(now, outcome.quota, ticket.reservation)
+            if isinstance(outcome, ProviderRateLimited):
+                self.quota.refused(now, outcome.quota, outcome.retry_after_s)
+        self.breaker.ended(now, failed=failed, probe=ticket.probe)

@@ -1,0 +1,90 @@
+"""The quota of one deployment: requests and tokens a minute, reserved together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.traffic.window import Entry, Window
+from app.usage import QuotaReport
+
+LONGEST_PAUSE_S = 60.0
+"""A service that asks for a day (`retry-after: 86400`) is asked again sooner."""
+
+UNTOLD_PAUSE_S = 1.0
+"""After a refusal that names no time."""
+
+Amounts = Mapping[str, float]
+"""What a call takes, by dimension: `{"requests": 1, "tokens": 450}`."""
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What a call holds.
+
+    Attributes:
+        at: when, in seconds of the clock that the quota is asked with.
+        own: what was taken here in the minute up to it, by dimension.
+    """
+
+    at: float
+    entries: dict[str, Entry]
+    own: dict[str, float]
+
+
+class Quota:
+    """A value: it decides and never waits. All times are seconds of one clock.
+
+    What is reserved stays so until its window ends, also when the call fails or costs less: that is
+    how Azure counts. Only what the service itself says corrects it.
+    """
+
+    def __init__(self, windows: Mapping[str, Window]) -> None:
+        """One window for each dimension; any number of them."""
+        self.windows = windows
+        self._paused_until = float("-inf")
+
+    def free_at(self, now: float, amounts: Amounts, *, burst_s: float) -> float:
+        """When all of `amounts` fit, if nothing else is reserved before; `now` or earlier: at once.
+        At most the limit of `burst_s` seconds goes through at once."""
+        free = [
+            window.free_at(now, amounts[name], burst_s=burst_s)
+            for name, window in self.windows.items()
+        ]
+        return max([self._paused_until, *free])
+
+    def reserve(self, now: float, amounts: Amounts) -> Reservation:
+        """Take `amounts`, whether they fit or not."""
+        entries, own = {}, {}
+        for name, window in self.windows.items():
+            entries[name] = window.take(now, amounts[name])
+            own[name] = window.own_in_minute(now)
+        return Reservation(now, entries, own)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """The call never left."""
+        for name, entry in reservation.entries.items():
+            self.windows[name].give_back(entry)
+
+    def share_left(self, now: float) -> float:
+        """Of the scarcest dimension, 0 to 1; 0 while the service asked to be left alone."""
+        if now < self._paused_until:
+            return 0.0
+        return min((each.share_left(now) for each in self.windows.values()), default=1.0)
+
+    def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:
+        """Take in what the service said with its answer to a call."""
+        for name, window in self.windows.items():
+            limit, remaining = report.of(name)
+            window.report(now, limit=limit, remaining=remaining, own=reservation.own[name])
+
+    def refused(self, now: float, report: QuotaReport, retry_after_s: float | None) -> None:
+        """The service refused a call for lack of quota, or of capacity: then others with the same
+        quota are no reason."""
+        for name in self._lacking(report):
+            self.windows[name].refused(now, retry_after_s=retry_after_s)
+        pause_s = UNTOLD_PAUSE_S if retry_after_s is None else retry_after_s
+        self._paused_until = max(self._paused_until, now + min(pause_s, LONGEST_PAUSE_S))
+
+    def _lacking(self, report: QuotaReport) -> list[str]:
+        if report.lacking is not None:
+            return [name for name in self.windows if name == report.lacking]
+        return [name for name in self.windows if report.of(name)[1] == 0] or [*self.windows]

@@ -1,0 +1,165 @@
+"""Leave to call a deployment: who waits, for how long, and which deployment it is in the end."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from app.errors import Overloaded, ProviderError, ProviderPaused, ProviderRateLimited
+from app.traffic.deployment import Deployment, Ticket
+from app.traffic.queue import BURST_S, Lane, Waiter, WaitingQueue
+
+SHORTEST_RETRY_AFTER_S = 1.0
+NEVER = float("inf")
+
+
+class Scheduler:
+    """Of one provider's deployments. Calls wait in one queue, whichever deployment will be free.
+
+    The one that is next is waited for, also when it takes more than is free now: smaller ones that
+    overtook it might keep it waiting for ever.
+    """
+
+    def __init__(
+        self, deployments: Sequence[Deployment], *, batch_share: float, most_waiting: int
+    ) -> None:
+        self.deployments = deployments
+        self._queue = WaitingQueue(batch_share=batch_share)
+        self._most_waiting = most_waiting
+        self._changed = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+
+    def waiting(self, lane: Lane) -> int:
+        return self._queue.length(lane)
+
+    async def admit(self, waiter: Waiter) -> Ticket:
+        """Wait for leave.
+
+        Raises Overloaded when too many wait already, and ProviderRateLimited or
+        ProviderPaused, at once, when there will be none before the deadline; each says when
+        there would be.
+        """
+        if len(self._queue) >= self._most_waiting:
+            raise Overloaded(
+                "Too many calls wait for the provider's quota.",
+                retry_after_s=SHORTEST_RETRY_AFTER_S,
+            )
+        if not len(self._queue) and isinstance(ticket := self._offer(waiter), Ticket):
+            return ticket
+        self._refuse_hopeless(waiter)
+        self._queue.add(waiter)
+        self._wake()
+        try:
+            return await waiter.leave
+        except asyncio.CancelledError:
+            if waiter.leave.done() and not waiter.leave.cancelled():
+                self.give_back(waiter.leave.result())
+            raise
+        finally:
+            self._queue.remove(waiter)
+            self._changed.set()
+
+    def has_room(self, waiter: Waiter) -> bool:
+        """Whether leave would be given at once."""
+        now, burst_s = self._now(), BURST_S[waiter.lane]
+        return not len(self._queue) and any(
+            each.free_at(now, amounts, burst_s=burst_s) <= now
+            for each, amounts in waiter.amounts.items()
+        )
+
+    def give_back(self, ticket: Ticket) -> None:
+        """The call is not made after all."""
+        ticket.deployment.give_back(self._now(), ticket)
+        self._changed.set()
+
+    def changed(self) -> None:
+        """A call ended, or taught something: look again."""
+        self._changed.set()
+
+    async def aclose(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._serving
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        if self._serving is None or self._serving.done():
+            self._serving = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        """Give leave as long as anybody waits, with one timer for all."""
+        while (waiter := self._queue.next()) is not None:
+            if waiter.leave.done():
+                self._queue.remove(waiter)
+                continue
+            offer = self._offer(waiter)
+            if isinstance(offer, Ticket):
+                self._queue.serve(waiter)
+                waiter.leave.set_result(offer)
+                continue
+            if waiter.deadline < offer < NEVER:
+                self._refuse(waiter, offer)
+                continue
+            first = self._queue.earliest_deadline() or waiter
+            if first.deadline <= self._now():
+                self._refuse(first, offer)
+                continue
+            await self._sleep(min(offer, first.deadline))
+
+    async def _sleep(self, until: float) -> None:
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(None if until == NEVER else until):
+                await self._changed.wait()
+
+    def _offer(self, waiter: Waiter) -> Ticket | float:
+        """Leave, or the time at which to look again."""
+        now, burst_s = self._now(), BURST_S[waiter.lane]
+        free_at = {
+            each: each.free_at(now, amounts, burst_s=burst_s)
+            for each, amounts in waiter.amounts.items()
+        }
+        free = [each for each, at in free_at.items() if at <= now]
+        if not free:
+            return min(free_at.values())
+        # Who is due for a probe comes first: else one that failed would never be found well again
+        # while another has room for all.
+        best = min(
+            free,
+            key=lambda each: (
+                each.breaker.state(now) == "closed",
+                each.priority,
+                -each.attraction(now),
+            ),
+        )
+        return best.admit(now, waiter.amounts[best])
+
+    def _refuse_hopeless(self, waiter: Waiter) -> None:
+        """At once, when those before it take all the time that it has."""
+        before = self._queue.cost_before(waiter.lane, waiter.caller)
+        rate = sum(each.per_second(amounts) for each, amounts in waiter.amounts.items())
+        at = self._now() + before / rate
+        if at > waiter.deadline:
+            raise self._refusal(waiter, at)
+
+    def _refuse(self, waiter: Waiter, at: float) -> None:
+        self._queue.remove(waiter)
+        if not waiter.leave.done():
+            waiter.leave.set_exception(self._refusal(waiter, at))
+
+    def _refusal(self, waiter: Waiter, at: float) -> ProviderError:
+        """Who comes back when as much is gone as it could have waited finds leave in time."""
+        now = self._now()
+        left_s = max(0.0, waiter.deadline - now)
+        retry_after_s = SHORTEST_RETRY_AFTER_S
+        if at < NEVER:
+            retry_after_s = max(retry_after_s, at - now - left_s)
+        if all(each.breaker.state(now) != "closed" for each in waiter.amounts):
+            return ProviderPaused(
+                "The last calls failed, and the next one is not due yet.",
+                retry_after_s=retry_after_s,
+            )
+        return ProviderRateLimited("The quota leaves no room in time.", retry_after_s=retry_after_s)

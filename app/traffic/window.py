@@ -1,0 +1,221 @@
+"""One dimension of a quota: what is spent in any span of seconds, and at which pace."""
+
+from collections import deque
+from dataclasses import dataclass
+
+MINUTE_S = 60.0
+
+START_STEPS = 20
+"""Pieces in which what may have been spent before the start is let go."""
+
+REFUSAL_HOLDS_S = 60.0
+"""How long what a refusal told of others is taken for true, where nobody tells more."""
+
+NOISE = 0.03
+"""Share of the limit by which the service's own count may differ from ours without others being
+there: calls overtake each other on their way."""
+
+TINY = 1e-6
+"""Sums of amounts are this exact."""
+
+MIN_ELAPSED = 0.1
+"""Share of a span that must have gone by before a refusal tells how fast others spend."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An amount, and when it was taken (seconds)."""
+
+    at: float
+    amount: float
+
+
+class _Log:
+    """What was taken in the last `span_s` seconds, and its sum."""
+
+    __slots__ = ("entries", "span_s", "total")
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self.entries: deque[Entry] = deque()
+        self.total = 0.0
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.total += entry.amount
+
+    def lose(self, entry: Entry, now: float) -> None:
+        if entry.at + self.span_s > now:
+            self.total -= entry.amount
+
+    def age(self, now: float) -> None:
+        while self.entries and self.entries[0].at + self.span_s <= now:
+            self.total -= self.entries.popleft().amount
+        if not self.entries:
+            self.total = 0.0
+
+    def since(self, start: float) -> float:
+        """The sum of what was taken after `start`."""
+        total = 0.0
+        for entry in reversed(self.entries):
+            if entry.at <= start:
+                break
+            total += entry.amount
+        return total
+
+
+class Window:
+    """At most `per_minute * span_s / 60` in any `span_s` seconds, counted where the service counts.
+
+    Whoever enforces the quota sees a call somewhat later than it was taken here, one later than the
+    other: so an amount is held for `span_s + guard_s`. It is held whatever becomes of the call, as
+    Azure counts calls at their arrival, refused ones too.
+
+    Others may spend from the same quota. What is known of them is taken off the limit: from what
+    the service says is left (`report`), and from its refusals (`refused`). Times are seconds of any
+    clock; one that goes back stands still.
+    """
+
+    def __init__(
+        self, per_minute: float, *, span_s: float, guard_s: float = 0.05, now: float = 0.0
+    ) -> None:
+        """The span before the start counts as spent, but for the first amount: a process that was
+        here before may have spent it."""
+        self.granted = per_minute
+        self.span_s = span_s
+        self._told = per_minute
+        self._now = now
+        self._held = _Log(span_s + guard_s)
+        self._minute = _Log(MINUTE_S)
+        self._next = now
+        self._others_told = 0.0
+        self._others_refused = 0.0
+        self._refused_at = now
+        self._untouched = True
+        self._assumed = self._spent_before(now)
+
+    @property
+    def per_minute(self) -> float:
+        """The limit: what was granted, or less where the service says so."""
+        return min(self.granted, self._told)
+
+    def left(self, now: float) -> float:
+        """What may be taken right now."""
+        self._age(now)
+        return max(0.0, self._cap() - self._held.total)
+
+    def share_left(self, now: float) -> float:
+        """The same as a share of the limit, 0 to 1."""
+        return self.left(now) / self._limit()
+
+    def free_at(self, now: float, amount: float, *, burst_s: float) -> float:
+        """When `amount` fits, if nothing else is taken before; `now` or earlier: at once.
+
+        At most the limit of `burst_s` seconds is let through at once. More than the limit fits into
+        an empty window.
+        """
+        self._age(now)
+        return max(self._next - burst_s, self._room_at(amount))
+
+    def take(self, now: float, amount: float) -> Entry:
+        """Spend it, whether it fits or not."""
+        self._age(now)
+        self._untouched = False
+        entry = Entry(self._now, amount)
+        self._held.add(entry)
+        self._minute.add(entry)
+        self._next = max(self._next, self._now) + amount / self._rate()
+        return entry
+
+    def give_back(self, entry: Entry) -> None:
+        """What was taken for a call that never left."""
+        for log in (self._held, self._minute):
+            log.lose(entry, self._now)
+        self._next -= entry.amount / self._rate()
+        entry.amount = 0.0
+
+    def own_in_minute(self, now: float) -> float:
+        """What was taken in the last minute."""
+        self._age(now)
+        return self._minute.total
+
+    def report(
+        self, now: float, *, limit: float | None, remaining: float | None, own: float
+    ) -> None:
+        """What the service said, of a minute, with an answer to the call at which `own` was taken
+        here in a minute. What makes no sense is passed over."""
+        self._age(now)
+        told = self._told if limit is None else limit
+        if told <= 0:
+            return
+        self._told = told
+        if remaining is None or not 0 <= remaining <= told:
+            return
+        self._know()
+        others = told - remaining - own - NOISE * told
+        self._others_told = self._of_span(max(0.0, others))
+
+    def refused(self, now: float, *, retry_after_s: float | None) -> None:
+        """The service found no room where here there was: others are there. When its window ends is
+        known from `retry_after_s`, so how fast it filled."""
+        self._age(now)
+        self._know()
+        if retry_after_s is None or not 0 <= retry_after_s <= self.span_s * (1 - MIN_ELAPSED):
+            return
+        elapsed_s = self.span_s - retry_after_s
+        told = self._of_span(self._told)
+        others = max(0.0, told - self._minute.since(self._now - elapsed_s))
+        self._others_refused = min(told, others * self.span_s / elapsed_s)
+        self._refused_at = self._now
+
+    def _of_span(self, per_minute: float) -> float:
+        return per_minute * self.span_s / MINUTE_S
+
+    def _limit(self) -> float:
+        return self._of_span(self.per_minute)
+
+    def _others(self) -> float:
+        """What others spend in a span."""
+        age = self._now - self._refused_at
+        # Held, then let go in as much time again: somebody else may have come to stay.
+        fading = min(1.0, max(0.0, 2 - age / REFUSAL_HOLDS_S))
+        return max(self._others_told, self._others_refused * fading)
+
+    def _cap(self) -> float:
+        """A tenth is always tried, whatever is believed of others."""
+        left_by_others = self._of_span(self._told) - self._others()
+        return max(min(self._of_span(self.granted), left_by_others), self._limit() / 10)
+
+    def _rate(self) -> float:
+        return self._cap() / self._held.span_s
+
+    def _room_at(self, amount: float) -> float:
+        if self._untouched:
+            return self._now
+        missing = min(self._held.total + amount - self._cap(), self._held.total)
+        for entry in self._held.entries:
+            if missing <= TINY:
+                break
+            missing -= entry.amount
+            if missing <= TINY:
+                return entry.at + self._held.span_s
+        return self._now
+
+    def _spent_before(self, now: float) -> list[Entry]:
+        step_s, amount = self._held.span_s / START_STEPS, self._limit() / START_STEPS
+        assumed = [Entry(now - step_s * steps, amount) for steps in range(START_STEPS - 1, -1, -1)]
+        for entry in assumed:
+            self._held.add(entry)
+        return assumed
+
+    def _know(self) -> None:
+        """Nothing need be assumed any more."""
+        for entry in self._assumed:
+            self._held.lose(entry, self._now)
+            entry.amount = 0.0
+        self._assumed.clear()
+
+    def _age(self, now: float) -> None:
+        self._now = max(self._now, now)
+        self._held.age(self._now)
+        self._minute.age(self._now)

@@ -1,0 +1,179 @@
+"""One dimension of a quota, with times that are passed in."""
+
+import pytest
+
+from app.traffic.window import Window
+
+BURST_S = 60.0
+
+
+def window(per_minute: float = 60, *, span_s: float = 10, fresh: bool = False) -> Window:
+    """With nothing assumed of the time before, unless it is `fresh`."""
+    made = Window(per_minute, span_s=span_s, guard_s=0.05, now=0)
+    if not fresh:
+        made.report(0, limit=per_minute, remaining=per_minute, own=0)
+    return made
+
+
+def taken_until(made: Window, until: float, *, start: float = 0, burst_s: float = BURST_S):
+    """When ones were taken by somebody who wants as many as there are."""
+    times, now = [], start
+    while (now := max(now, made.free_at(now, 1, burst_s=burst_s))) < until:
+        made.take(now, 1)
+        times.append(now)
+    return times
+
+
+def test_a_window_holds_its_limit_and_no_more():
+    """Ten at once, and the next when the first have left, as late as one may be counted late."""
+    times = taken_until(window(), 25)
+
+    assert times[:10] == [0] * 10
+    assert times[10:20] == pytest.approx([10.05] * 10)
+    assert len(times) == 30
+
+
+def test_a_pace_spreads_them():
+    """A second's worth at once, then evenly, and just as many in the end."""
+    times = taken_until(window(600), 100, burst_s=1)
+
+    assert sum(at < 0.05 for at in times) <= 11
+    assert len(times) == pytest.approx(1000, rel=0.02)
+
+
+def test_the_first_goes_at_once_and_the_rest_as_if_the_time_before_was_busy():
+    made = window(600, fresh=True)
+
+    times = taken_until(made, 10)
+
+    assert times[0] == 0
+    assert len([at for at in times if at < 5]) == pytest.approx(50, abs=6)
+    assert len(times) <= 100
+
+
+def test_what_is_more_than_the_limit_fits_into_an_empty_window():
+    """Else it would wait for ever."""
+    made = window()
+    made.take(0, 1)
+
+    assert made.free_at(1, 500, burst_s=BURST_S) == pytest.approx(10.05)
+
+
+def test_what_was_given_back_was_never_taken():
+    made = window()
+    before = made.left(1)
+    entry = made.take(1, 4)
+    made.give_back(entry)
+
+    assert made.left(1) == before
+    assert made.own_in_minute(1) == 0
+    assert made.free_at(1, 10, burst_s=BURST_S) <= 1
+
+
+def test_what_left_the_window_can_not_be_given_back_to_it():
+    made = window()
+    entry = made.take(0, 4)
+    made.take(20, 3)
+    made.give_back(entry)
+
+    assert made.left(20) == 7
+    assert made.own_in_minute(20) == 3
+
+
+def test_a_clock_that_is_set_back_stands_still():
+    made = window()
+    made.take(100, 10)
+
+    assert made.left(50) == 0
+    assert made.free_at(50, 1, burst_s=BURST_S) == pytest.approx(110.05)
+
+
+class TestReports:
+    """What the service says of its quota."""
+
+    def test_a_lowered_limit_holds_until_it_is_raised_again(self):
+        made = window(600)
+
+        made.report(1, limit=300, remaining=300, own=0)
+        lowered = made.per_minute
+        made.report(2, limit=4500, remaining=4500, own=0)
+
+        assert (lowered, made.per_minute) == (300, 600)
+
+    @pytest.mark.parametrize(
+        ("limit", "remaining"),
+        [(-1, -1), (0, 0), (None, None), (600, 86_400), (600, -1), (None, 601), (None, -5)],
+    )
+    def test_what_makes_no_sense_changes_nothing(self, limit, remaining):
+        made = window(600)
+
+        made.report(1, limit=limit, remaining=remaining, own=0)
+
+        assert made.left(1) == 100
+
+    def test_what_others_spend_is_left_to_them(self):
+        """Of 600 a minute 180 are gone that are not ours: 70 of 100 are left, about."""
+        made = window(600)
+
+        made.report(1, limit=600, remaining=420, own=0)
+
+        assert made.left(1) == pytest.approx(70, abs=4)
+
+    def test_others_may_spend_what_is_theirs(self):
+        """Of 4,500 a minute this service was granted 600."""
+        made = window(600)
+
+        made.report(1, limit=4500, remaining=3000, own=0)
+
+        assert made.left(1) == 100
+
+    def test_when_the_others_leave_all_is_ours_again(self):
+        made = window(600)
+        made.report(1, limit=600, remaining=100, own=0)
+
+        made.report(30, limit=600, remaining=590, own=10)
+
+        assert made.left(30) == 100
+
+    def test_calls_that_overtake_each_other_are_no_others(self):
+        made = window(600)
+
+        made.report(1, limit=600, remaining=590, own=5)
+
+        assert made.left(1) == 100
+
+
+class TestRefusals:
+    """A refusal tells how fast the service's window filled: so, how much others take."""
+
+    def test_others_are_told_from_one_refusal(self):
+        """Full after 7.7 of 10 seconds, of which we took 77: others take 30 in ten seconds."""
+        made = window(600)
+        for tenth in range(77):
+            made.take(100 + tenth / 10, 1)
+
+        made.refused(107.7, retry_after_s=2.3)
+
+        assert 100 - made.left(150) == pytest.approx(30, abs=2)
+
+    def test_it_is_forgotten_where_nobody_confirms_it(self):
+        made = window(600)
+        made.refused(100, retry_after_s=5)
+
+        assert made.left(130) < made.left(190) < made.left(240) == 100
+
+    @pytest.mark.parametrize("retry_after_s", [None, -1, 86_400, 9.9])
+    def test_one_that_tells_nothing_leaves_the_limit(self, retry_after_s):
+        made = window(600)
+
+        made.refused(1, retry_after_s=retry_after_s)
+
+        assert made.left(1) == 100
+
+    def test_a_tenth_is_always_tried(self):
+        """Whatever is believed of others."""
+        made = window(600)
+
+        made.report(1, limit=600, remaining=0, own=0)
+
+        assert made.left(1) == pytest.approx(10)

@@ -1,0 +1,57 @@
+"""An event loop whose clock jumps to the next timer instead of waiting for it."""
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+STUCK_S = 5.0
+"""Real seconds without any event or timer after which a test waits for nothing."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Passes virtual time when nothing is ready."""
+
+    loop: "VirtualLoop"
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is None:
+            ready = super().select(STUCK_S)
+            if not ready:
+                raise RuntimeError("everything waits, and nothing is to come")
+            return ready
+        self.loop.pass_time(timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """For code that waits with asyncio alone: no threads, no network. A module asks for it with
+    `pytestmark = pytest.mark.virtual_time`."""
+
+    def __init__(self) -> None:
+        selector = _Selector()
+        selector.loop = self
+        self._virtual_s = 1000.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self._virtual_s
+
+    def pass_time(self, seconds: float) -> None:
+        """Seconds may be negative: a clock that is set back."""
+        self._virtual_s += seconds
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, in virtual time: for property tests."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(coroutine)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
