@@ -1,5 +1,10 @@
-"""A bound on what comes before and after a request's body: uvicorn would keep any amount of it."""
+"""A bound on what comes before and after a request's body, and on requests that wait: uvicorn would
+keep any amount of it."""
 
+import asyncio
+from collections.abc import Sized
+
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 65_536
@@ -14,6 +19,10 @@ class BoundedHead(HttpToolsProtocol):
     _in_head = False
     _goes_on = False
     _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _PatientFlow(transport, self.pipeline)
 
     def data_received(self, data: bytes) -> None:
         self._goes_on = False
@@ -41,3 +50,15 @@ class BoundedHead(HttpToolsProtocol):
         super().on_body(body)
         self._goes_on = True
         self._head_bytes = 0
+
+
+class _PatientFlow(FlowControl):
+    """Reads no more while requests that were read wait for the one before them."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()

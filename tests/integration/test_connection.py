@@ -7,6 +7,8 @@ from itertools import repeat
 
 import pytest
 
+from tests.process import Process
+
 CHUNKED = (
     b"PUT /domains/x HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
@@ -82,3 +84,24 @@ async def test_requests_that_do_not_wait_for_answers_get_them_all_in_turn(start_
             wanted.append((status, f"n{number}"))
 
         assert [await answered(reader) for _ in wanted] == wanted
+
+
+async def test_no_more_requests_are_read_than_are_answered(start_service):
+    """But for what one read brings: however fast they come, they must not pile up."""
+    service = start_service()
+    process = Process(service.process.pid)
+    async with connected(service) as (reader, writer):
+
+        async def flood() -> None:
+            while True:
+                writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000)
+                await writer.drain()
+
+        before = process.megabytes("VmRSS")
+        flooding = asyncio.create_task(flood())
+        for _ in range(100):
+            assert (await answered(reader))[0] == 200
+        grown = process.megabytes("VmRSS") - before
+        flooding.cancel()
+
+    assert grown < 100
