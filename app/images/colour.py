@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
+from app.errors import ImageUnreadable
+
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 BAND_PIXELS = 1_000_000
@@ -48,10 +50,11 @@ def srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool
 
 
 class _Plain:
-    """Turns bands of one picture into L, LA, RGB, RGBA, CMYK or LAB."""
+    """Turns bands of one picture into L, LA, RGB, RGBA, CMYK or LAB. Raises ImageUnreadable."""
 
     def __init__(self, picture: Image.Image) -> None:
         self._top = _top_value(picture)
+        self._clear = picture.info.get("transparency")
         self._mode = {"1": "L", "P": "RGB", "YCbCr": "RGB", "HSV": "RGB"}.get(picture.mode)
         if picture.has_transparency_data and picture.mode not in ("LA", "RGBA"):
             self._mode = "RGBA"
@@ -59,8 +62,13 @@ class _Plain:
     def of(self, band: Image.Image) -> Image.Image:
         if self._top is not None:
             values = np.asarray(band).astype(np.float32)
+            if not np.isfinite(values).all():
+                raise ImageUnreadable("The picture holds values that are no numbers.")
             share = np.clip(values / self._top, 0, 1)
-            return Image.fromarray((share * 255).round().astype(np.uint8))
+            grey = Image.fromarray((share * 255).round().astype(np.uint8))
+            if self._clear is not None:
+                grey.putalpha(Image.fromarray(values != self._clear))
+            return grey
         return band if self._mode is None else band.convert(self._mode)
 
 

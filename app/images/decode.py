@@ -34,7 +34,7 @@ LIGHT_SCANNED_PIXELS = 100 * MEGAPIXEL
 # Where Pillow itself stops, which is at twice this, before it makes room for a picture.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_BASELINE_JPEG // 2
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raised with every change of what a provider sees of a picture, or of what is measured."""
 
 FLAT = 0.02

@@ -95,6 +95,13 @@ def grey_of_16_bits(value: int) -> Image.Image:
     return Image.fromarray(np.full((20, 20), value, dtype=np.uint16))
 
 
+def tiff_of_32_bits(kind: type[np.generic], value: float, most: float | None = None) -> bytes:
+    """One grey, and a corner of another one."""
+    values = np.full((20, 20), value, dtype=kind)
+    values[0, 0] = value if most is None else most
+    return encoded(Image.fromarray(values), "TIFF")
+
+
 @pytest.mark.parametrize(
     ("data", "colour"),
     [
@@ -134,14 +141,63 @@ def grey_of_16_bits(value: int) -> Image.Image:
         pytest.param(encoded(grey_of_16_bits(0)), (0, 0, 0), id="16 bits, black"),
         pytest.param(encoded(grey_of_16_bits(32_768), "TIFF"), (128, 128, 128), id="16 bits, TIFF"),
         pytest.param(
+            encoded(Image.frombytes("I;16B", (20, 20), b"\x80\x00" * 400), "TIFF"),
+            (128, 128, 128),
+            id="16 bits, the high byte first",
+        ),
+        pytest.param(
+            encoded(grey_of_16_bits(300), transparency=300), (255, 255, 255), id="16 bits, clear"
+        ),
+        pytest.param(
+            encoded(grey_of_16_bits(300), transparency=301), (1, 1, 1), id="16 bits, not clear"
+        ),
+        pytest.param(
             encoded(Image.new("F", (20, 20), 0.5), "TIFF"), (128, 128, 128), id="floats up to 1"
         ),
+        pytest.param(tiff_of_32_bits(np.float32, 128, 255), (128, 128, 128), id="floats up to 255"),
+        pytest.param(
+            tiff_of_32_bits(np.float32, 32_768, 65_535), (128, 128, 128), id="floats up to 65,535"
+        ),
+        pytest.param(tiff_of_32_bits(np.float32, 32_768, 1e6), (128, 128, 128), id="floats beyond"),
+        pytest.param(tiff_of_32_bits(np.float32, 1e6), (255, 255, 255), id="floats, all beyond"),
+        pytest.param(tiff_of_32_bits(np.float32, -5, 1), (0, 0, 0), id="floats below nothing"),
+        pytest.param(tiff_of_32_bits(np.int32, 128, 255), (128, 128, 128), id="32 bits up to 255"),
+        pytest.param(
+            tiff_of_32_bits(np.int32, 32_768, 65_535), (128, 128, 128), id="32 bits up to 65,535"
+        ),
+        pytest.param(
+            tiff_of_32_bits(np.int32, 32_768, 10**6), (128, 128, 128), id="32 bits beyond"
+        ),
+        pytest.param(tiff_of_32_bits(np.int32, -5, 255), (0, 0, 0), id="32 bits below nothing"),
         pytest.param(encoded(Image.new("P", (20, 20), 0), "GIF"), (0, 0, 0), id="GIF"),
     ],
 )
 def test_every_mode_becomes_rgb_as_a_person_sees_it(data, colour):
-    """Transparency on white; grey of 16 bits is scaled, not cut."""
+    """Transparency on white; grey of 16 and 32 bits is scaled, not cut."""
     assert near(pixel_of(data), colour)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_what_is_white_is_the_same_all_over_a_large_picture(kind):
+    """Converted piece by piece, it is judged as a whole: dark above a light part stays dark."""
+    values = np.full((1200, 1000), 200, dtype=kind)
+    values[-200:] = 65_535
+
+    pixels = prepare(encoded(Image.fromarray(values), "TIFF"), longest=60).pixels
+
+    assert near(pixels.getpixel((25, 5)), (1, 1, 1))
+    assert near(pixels.getpixel((25, 55)), (255, 255, 255))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [(0, 0), (7, 7)])
+def test_a_picture_of_what_are_no_numbers_is_refused(value, at):
+    """It would be all black or all white, by where the first of them stands."""
+    values = np.full((20, 20), 0.5, dtype=np.float32)
+    values[at] = value
+
+    with pytest.raises(ImageUnreadable, match="no numbers"):
+        prepare(encoded(Image.fromarray(values), "TIFF"), longest=512)
 
 
 def frames(kind: str, count: int = 3) -> bytes:
