@@ -111,7 +111,7 @@ class Asking:
         try:
             asked = await asyncio.shield(call.task)
         except asyncio.CancelledError:
-            if call.waiting > 1:
+            if call.waiting > 1 or call.booked:
                 return Asked(Interrupted(), Spent())
             self._forget(call)
             call.task.cancel()
