@@ -1,13 +1,17 @@
 """Whatever reached a provider leaves a row, also when it failed."""
 
+import asyncio
+
 import pytest
+import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from app.classification import ClassificationService
 from app.errors import ProviderTimeout, ProviderUnavailable, StorageUnavailable
 from app.traffic import Dispatcher
 from app.usage import TokenUsage
 from tests.fakes import spent_with
-from tests.integration.calls import is_problem, listed, upload
+from tests.integration.calls import is_problem, listed, until, upload
 
 SPENT = TokenUsage(100, 1, {}, None)
 
@@ -151,6 +155,96 @@ class TestStorageDown:
 
         assert answered.json()["status"] == "accepted"
         assert len(slept) == 50
+
+
+class TestDraining:
+    """The database takes no writes, and the service is to stop."""
+
+    @pytest.fixture(autouse=True)
+    def slept(self, monkeypatch) -> list[float]:
+        """What was slept between attempts: nothing, in truth."""
+        slept: list[float] = []
+
+        async def sleep(seconds):
+            slept.append(seconds)
+            await asyncio.sleep(0)
+
+        monkeypatch.setitem(ClassificationService.__init__.__kwdefaults__, "sleep", sleep)
+        return slept
+
+    @pytest.fixture
+    def writable(self, parts):
+        """Let the database take writes, or none."""
+
+        async def switch(on: bool) -> None:
+            pragma = sa.text(f"PRAGMA query_only = {not on}")
+            await parts.database.read(lambda connection: connection.execute(pragma).close())
+
+        return switch
+
+    @pytest.fixture
+    async def accepted(self, client, fake, writable) -> str:
+        """Where the result of a picture is found that was accepted before writing went wrong, and
+        that waits for the provider."""
+        fake.hold.clear()
+        given = await client.post("/classify", files=upload(), headers={"prefer": "respond-async"})
+        await fake.asked.wait()
+        await writable(False)
+        return given.headers["location"]
+
+    @staticmethod
+    async def drained(parts) -> list[dict]:
+        """What was logged of answers that may be lost."""
+        with capture_logs() as logs:
+            async with asyncio.timeout(10):
+                await parts.classification.drain(seconds=0.01)
+        assert all(line["log_level"] == "error" for line in logs if "lost" in line["event"])
+        return [line for line in logs if "lost" in line["event"]]
+
+    async def test_while_the_service_runs_it_tries_again(
+        self, client, fake, accepted, writable, slept
+    ):
+        fake.hold.set()
+        await until(lambda: len(slept) > 20)
+        await writable(True)
+        answered = await client.get(accepted, params={"wait": 10})
+
+        assert answered.json()["status"] == "accepted"
+        assert slept[:5] == [0.1, 0.5, 2.0, 2.0, 2.0]
+
+    async def test_an_answer_that_can_not_be_stored_is_in_the_log_when_it_stops(
+        self, client, parts, fake, accepted, slept
+    ):
+        """It was paid for. The next start finds the row pending, and fails it."""
+        fake.hold.set()
+        await until(lambda: len(slept) > 20)
+        lost = await self.drained(parts)
+        tried = len(slept)
+        row = (await client.get(accepted)).json()
+
+        assert [(line["id"], line["predicted_class"]) for line in lost] == [
+            (row["id"], "dandelion")
+        ]
+        assert row["status"] == "pending"
+        assert len(slept) == tried
+
+    async def test_what_is_cut_off_when_it_stops_is_tried_a_few_times(
+        self, client, parts, accepted, slept
+    ):
+        lost = await self.drained(parts)
+
+        assert [line["error"]["type"] for line in lost] == ["/problems/interrupted"]
+        assert slept == [0.1, 0.5, 2.0]
+
+    async def test_what_is_cut_off_is_stored_when_it_can_be(
+        self, client, parts, accepted, writable
+    ):
+        await writable(True)
+        lost = await self.drained(parts)
+        row = (await client.get(accepted)).json()
+
+        assert lost == []
+        assert row["error"]["type"] == "/problems/interrupted"
 
 
 @pytest.mark.parametrize(("url", "status"), [(False, "accepted"), (True, "failed")])
