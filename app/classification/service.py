@@ -86,9 +86,7 @@ class ClassificationService:
             stopwatch = Stopwatch(self._metrics)
             picture = None
             if not isinstance(question.source, Url):
-                picture = await self._take(question, domain, stopwatch)
-                # A thousand that wait hold small pixels.
-                await self._intake.let_go(picture)
+                picture = await self._take_small(question, domain, stopwatch)
             pending = record.pending(result_id, question, domain)
             await self._results.insert(pending)
             self._start(result_id, self._finish(pending, question, domain, picture, stopwatch))
@@ -158,7 +156,7 @@ class ClassificationService:
         try:
             if picture is None:
                 async with self._fetching:
-                    picture = await self._take(question, domain, stopwatch)
+                    picture = await self._take_small(question, domain, stopwatch)
             asked = await self._ask(question, domain, picture, stopwatch)
             result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
             beside = self._keeping(picture, asked)
@@ -181,6 +179,14 @@ class ClassificationService:
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         first = self._chain(question, domain)[0]
         return await self._intake.take(question, domain, first, stopwatch)
+
+    async def _take_small(
+        self, question: Question, domain: Domain, stopwatch: Stopwatch
+    ) -> Picture:
+        """A thousand that wait hold small pixels, not the uploads."""
+        picture = await self._take(question, domain, stopwatch)
+        await self._intake.let_go(picture)
+        return picture
 
     async def _ask(
         self, question: Question, domain: Domain, picture: Picture, stopwatch: Stopwatch

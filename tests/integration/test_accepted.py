@@ -1,14 +1,21 @@
 """POST /classify with `Prefer: respond-async`: the answer comes later."""
 
 import asyncio
+import gc
+import sys
 
 import pytest
+from PIL import Image
 
+from app.classification import Question
 from app.errors import ProviderRejected
+from app.images import Upload, Url
 from app.usage import TokenUsage
+from tests.conftest import PHOTOGRAPHS
 from tests.fakes import spent_with
-from tests.integration.calls import PICTURE, UNKNOWN, listed, upload
+from tests.integration.calls import PICTURE, UNKNOWN, listed, until, upload
 from tests.loopback import loopback, reply
+from tests.pictures import encoded, photograph
 
 
 @pytest.fixture
@@ -171,3 +178,42 @@ async def test_more_than_can_wait_is_told_to_come_back(client, fake, monkeypatch
     assert (first.status_code, second.status_code) == (202, 503)
     assert second.json()["type"] == "/problems/overloaded"
     assert int(second.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("source", [Upload, Url])
+async def test_what_waits_holds_its_jpeg_only(parts, fake, web, source):
+    """Neither the upload nor what was decoded of it: a thousand may wait."""
+
+    def sizes() -> set[tuple[int, int]]:
+        gc.collect()
+        return {each.size for each in gc.get_objects() if isinstance(each, Image.Image)}
+
+    data = encoded(photograph(1019, 761))
+    held = sys.getrefcount(data)
+    web.pages["/large.png"] = reply(data)
+    picture = Upload(data) if source is Upload else Url(web.url("/large.png"))
+    fake.hold.clear()
+    await parts.classification.accept(Question(picture, "flowers", "test", provider="fake"))
+    del picture
+    await fake.asked.wait()
+
+    await until(lambda: sys.getrefcount(data) == held)
+    await until(lambda: (1019, 761) not in sizes())
+    assert (512, 382) not in sizes()
+    fake.hold.set()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+async def test_the_local_model_says_the_same_as_at_once(client, kind):
+    """Though it looks at pixels that were made small before, which moves the digits behind."""
+    with Image.open(PHOTOGRAPHS / "rose.jpg") as rose:
+        data = encoded(rose.resize((1440, 1080)), kind)
+    files = [*upload(provider="local")[:-1], ("file", ("rose", data))]
+    now = (await client.post("/classify", files=files)).json()
+    accepted = await client.post("/classify", files=files, headers=LATER)
+    later = (await client.get(accepted.headers["location"], params={"wait": 10})).json()
+
+    same = ("status", "predicted_class")
+    assert [later[name] for name in same] == [now[name] for name in same]
+    assert later["probabilities"] == pytest.approx(now["probabilities"], abs=0.03)
+    assert later["image"] == now["image"]

@@ -299,6 +299,24 @@ def test_an_encoded_picture_still_shows_its_pixels():
         assert np.abs(difference).mean() < 4
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("encode", [True, False])
+def test_what_lets_go_shows_the_same(kind, encode):
+    """All that is held then are pixels of the size that was asked for, or the JPEG alone."""
+    data = encoded(photograph(300, 200), kind)
+    kept, made = (prepare(data, longest=100, encode=encode) for _ in range(2))
+
+    made.let_go()
+
+    held = {each.size for each in vars(made).values() if isinstance(each, Image.Image)}
+    assert held == (set() if encode else {(100, 67)})
+    assert made.is_encoded == encode
+    assert made.jpeg == kept.jpeg
+    assert np.array_equal(np.asarray(made.pixels), np.asarray(kept.pixels))
+    apart = np.asarray(made.square(32, 0.875), np.int16) - np.asarray(kept.square(32, 0.875))
+    assert np.abs(apart).mean() < 3
+
+
 @pytest.mark.parametrize(
     "data",
     [
