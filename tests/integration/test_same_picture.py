@@ -9,12 +9,13 @@ from app.classification import Question
 from app.errors import ProviderUnavailable
 from app.images import Upload
 from app.parts import build_parts
+from app.providers import registry
 from app.providers.base import Capabilities, ProviderAnswer
 from app.settings import CacheSettings
 from app.usage import TokenUsage
 from tests.conftest import PHOTOGRAPHS
-from tests.fakes import answer, spent_with
-from tests.integration.calls import UNKNOWN, api_keys, is_problem, listed, until, upload
+from tests.fakes import ENTRY_POINTS, answer, spent_with
+from tests.integration.calls import PICTURE, UNKNOWN, api_keys, is_problem, listed, until, upload
 from tests.pictures import encoded, jpeg, photograph
 
 USAGE = TokenUsage(100, 5, {})
@@ -171,6 +172,27 @@ class TestKept:
 
         assert [each.cached for each in answers] == [False, True]
         assert answers[0].probabilities == answers[1].probabilities
+
+    async def test_what_a_model_said_that_was_replaced_since_does_not(
+        self, settings, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
+        settings = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/a.db"})
+        old, new = (
+            Question(Upload(each), "flowers", "test", provider="fake") for each in (PICTURE, OTHER)
+        )
+        async with build_parts(settings, serving=True) as parts:
+            fake = await parts.providers.get("fake")
+            fake.script += [
+                ProviderAnswer("rose", {"rose": 0.9}, "stated", model)
+                for model in ("fake-1", "fake-2")
+            ]
+            for question in (old, new):
+                await parts.classification.classify(question)
+        async with build_parts(settings, serving=True) as parts:
+            again = [await parts.classification.classify(each) for each in (new, old)]
+
+        assert [each.cached for each in again] == [True, False]
 
 
 class TestBounds:
