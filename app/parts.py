@@ -27,7 +27,7 @@ from app.storage import (
 )
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher
+from app.traffic import Dispatcher, RedisLink
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -88,7 +88,11 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
-    dispatcher = Dispatcher(providers, settings, metrics, health)
+    link = None
+    if settings.redis_url:
+        link = RedisLink(settings.redis_url.get_secret_value())
+        stack.push_async_callback(link.aclose)
+    dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
     stack.push_async_callback(dispatcher.aclose)
     try:
         await dispatcher.open(settings.provider_name)

@@ -268,6 +268,12 @@ class Settings(BaseSettings):
         "sqlite:///data/app.db",
         description="Where results are kept: an SQLite file, or `sqlite://` for memory only.",
     )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="A Redis through which several processes share the quota of a provider; unset: "
+        "this is the only process.",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
     provider: str | None = Field(
         None,
         description="Who answers: `azure_openai`, `openai_compatible`, `local`, or a plug-in's "

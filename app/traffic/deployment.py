@@ -12,6 +12,7 @@ from app.settings import DeploymentLimits, Settings
 from app.traffic.breaker import Breaker
 from app.traffic.quota import Amounts, Quota, Reservation
 from app.traffic.retry import speaks_against
+from app.traffic.shared import RedisLink, SharedQuota
 from app.traffic.window import MINUTE_S, Window
 
 SHORTEST_LATENCY_S = 0.05
@@ -36,8 +37,16 @@ class Ticket:
 class Deployment:
     """`provider` behind what it is granted. Times are seconds of the event loop's clock."""
 
-    def __init__(self, provider: Provider, limits: DeploymentLimits | None, *, now: float) -> None:
-        """`limits` None: calls to it are not metered."""
+    def __init__(
+        self,
+        provider: Provider,
+        limits: DeploymentLimits | None,
+        *,
+        now: float,
+        link: RedisLink | None = None,
+    ) -> None:
+        """`limits` None: calls to it are not metered. `link`: they are counted together with those
+        of other processes."""
         self.provider = provider
         self.name = provider.capabilities().deployment or provider.name
         self.limits = limits
@@ -50,14 +59,16 @@ class Deployment:
             windows["requests"] = Window(limits.rpm, span_s=limits.window, now=now)
             if limits.tpm is not None:
                 windows["tokens"] = Window(limits.tpm, span_s=MINUTE_S, now=now)
-        self.quota = Quota(windows)
+        self.quota = SharedQuota(windows, link, self.name) if link and windows else Quota(windows)
 
     @classmethod
-    def of(cls, provider: Provider, settings: Settings) -> "Deployment":
+    def of(
+        cls, provider: Provider, settings: Settings, link: RedisLink | None = None
+    ) -> "Deployment":
         """With the limits that the settings have for it."""
         capabilities = provider.capabilities()
         limits = settings.limits(capabilities.deployment) if capabilities.metered else None
-        return cls(provider, limits, now=asyncio.get_running_loop().time())
+        return cls(provider, limits, now=asyncio.get_running_loop().time(), link=link)
 
     @property
     def priority(self) -> int:
@@ -71,9 +82,7 @@ class Deployment:
 
     def free_at(self, now: float, amounts: Amounts, *, burst_s: float) -> float:
         """When a call may begin; infinite: not before one that is under way ends."""
-        if self.limits and self.in_flight >= self.limits.max_in_flight:
-            return float("inf")
-        return max(self.breaker.free_at(now), self.quota.free_at(now, amounts, burst_s=burst_s))
+        return max(self._callable_at(now), self.quota.free_at(now, amounts, burst_s=burst_s))
 
     def per_second(self, amounts: Amounts) -> float:
         """What it lets through in the long run of calls like this one: tokens, else requests."""
@@ -89,9 +98,23 @@ class Deployment:
         weight = self.limits.weight if self.limits else 1.0
         return weight * self.quota.share_left(now) / max(self.latency_s, SHORTEST_LATENCY_S)
 
-    def admit(self, now: float, amounts: Amounts) -> Ticket:
-        self.in_flight += 1
-        return Ticket(self, self.quota.reserve(now, amounts), self.breaker.began())
+    async def admit(self, now: float, amounts: Amounts, *, burst_s: float) -> Ticket | float:
+        """Leave for a call, or the time at which to ask again; infinite: not before one that is
+        under way ends."""
+        at = self._callable_at(now)
+        if at > now:
+            return at
+        self.in_flight += 1  # before anything is waited for: the limit holds
+        probe = self.breaker.began()
+        try:
+            reserved = await self.quota.try_reserve(now, amounts, burst_s=burst_s)
+        except BaseException:
+            self._leave(now, probe=probe)
+            raise
+        if isinstance(reserved, float):
+            self._leave(now, probe=probe)
+            return reserved
+        return Ticket(self, reserved, probe)
 
     def patience_s(self, ticket: Ticket) -> float:
         """How long a call may take that has somewhere else to go."""
@@ -101,9 +124,8 @@ class Deployment:
 
     def give_back(self, now: float, ticket: Ticket) -> None:
         """The call is not made after all."""
-        self.in_flight -= 1
         self.quota.give_back(ticket.reservation)
-        self.breaker.ended(now, failed=None, probe=ticket.probe)
+        self._leave(now, probe=ticket.probe)
 
     def ended(
         self,
@@ -126,3 +148,12 @@ class Deployment:
             if isinstance(outcome, ProviderRateLimited):
                 self.quota.refused(now, outcome.quota, outcome.retry_after_s)
         self.breaker.ended(now, failed=failed, probe=ticket.probe)
+
+    def _callable_at(self, now: float) -> float:
+        if self.limits and self.in_flight >= self.limits.max_in_flight:
+            return float("inf")
+        return self.breaker.free_at(now)
+
+    def _leave(self, now: float, *, probe: bool) -> None:
+        self.in_flight -= 1
+        self.breaker.ended(now, failed=None, probe=probe)

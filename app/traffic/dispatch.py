@@ -36,6 +36,7 @@ from app.traffic.retry import (
     helps_elsewhere,
 )
 from app.traffic.scheduler import Scheduler
+from app.traffic.shared import RedisLink
 from app.traffic.state import ProviderState, states
 from app.usage import TokenUsage
 
@@ -93,8 +94,10 @@ class Dispatcher:
         metrics: Metrics,
         health: Health,
         *,
+        link: RedisLink | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`link`: through it the quota is one with that of other processes."""
         self._registry = registry
         self._settings = settings
         self._metrics = metrics
@@ -102,6 +105,7 @@ class Dispatcher:
         self._budget = RetryBudget(settings.traffic.retry_share)
         self._schedulers: dict[str, Scheduler] = {}
         metrics.watch_traffic(self.states)
+        self._link = link
         self._jitter = jitter
 
     async def ask(
@@ -203,7 +207,7 @@ class Dispatcher:
             traffic = self._settings.traffic
             providers = await self._registry.get(name)
             self._schedulers[name] = Scheduler(
-                [Deployment.of(each, self._settings) for each in providers],
+                [Deployment.of(each, self._settings, self._link) for each in providers],
                 batch_share=traffic.batch_share,
                 most_waiting=traffic.max_waiting,
             )

@@ -22,12 +22,14 @@ class Reservation:
 
     Attributes:
         at: when, in seconds of the clock that the quota is asked with.
-        own: what was taken here in the minute up to it, by dimension.
+        own: what was taken in the minute up to it, by dimension, by all who count together.
+        shared_id: under which it is counted in Redis; None where it is not.
     """
 
     at: float
     entries: dict[str, Entry]
     own: dict[str, float]
+    shared_id: str | None = None
 
 
 class Quota:
@@ -40,7 +42,7 @@ class Quota:
     def __init__(self, windows: Mapping[str, Window]) -> None:
         """One window for each dimension; any number of them."""
         self.windows = windows
-        self._paused_until = float("-inf")
+        self.paused_until = float("-inf")
 
     def free_at(self, now: float, amounts: Amounts, *, burst_s: float) -> float:
         """When all of `amounts` fit, if nothing else is reserved before; `now` or earlier: at once.
@@ -49,7 +51,14 @@ class Quota:
             window.free_at(now, amounts[name], burst_s=burst_s)
             for name, window in self.windows.items()
         ]
-        return max([self._paused_until, *free])
+        return max([self.paused_until, *free])
+
+    async def try_reserve(
+        self, now: float, amounts: Amounts, *, burst_s: float
+    ) -> Reservation | float:
+        """Reserve if all of `amounts` fit, else say when to try again."""
+        at = self.free_at(now, amounts, burst_s=burst_s)
+        return self.reserve(now, amounts) if at <= now else at
 
     def reserve(self, now: float, amounts: Amounts) -> Reservation:
         """Take `amounts`, whether they fit or not."""
@@ -64,11 +73,16 @@ class Quota:
         for name, entry in reservation.entries.items():
             self.windows[name].give_back(entry)
 
+    def left(self, now: float, name: str) -> float:
+        """What of a dimension could be taken at once."""
+        return self.windows[name].left(now)
+
     def share_left(self, now: float) -> float:
         """Of the scarcest dimension, 0 to 1; 0 while the service asked to be left alone."""
-        if now < self._paused_until:
+        if now < self.paused_until:
             return 0.0
-        return min((each.share_left(now) for each in self.windows.values()), default=1.0)
+        shares = (self.left(now, name) / each.limit for name, each in self.windows.items())
+        return min(shares, default=1.0)
 
     def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:
         """Take in what the service said with its answer to a call."""
@@ -80,9 +94,15 @@ class Quota:
         """The service refused a call for lack of quota, or of capacity: then others with the same
         quota are no reason."""
         for name in self._lacking(report):
-            self.windows[name].refused(now, retry_after_s=retry_after_s)
+            self.windows[name].refused(
+                now, retry_after_s=retry_after_s, times_own=self._times_own(now, name)
+            )
         pause_s = UNTOLD_PAUSE_S if retry_after_s is None else retry_after_s
-        self._paused_until = max(self._paused_until, now + min(pause_s, LONGEST_PAUSE_S))
+        self.paused_until = max(self.paused_until, now + min(pause_s, LONGEST_PAUSE_S))
+
+    def _times_own(self, now: float, name: str) -> float:
+        """What all took who count together, as a multiple of what was taken here."""
+        return 1.0
 
     def _lacking(self, report: QuotaReport) -> list[str]:
         if report.lacking is not None:

@@ -43,8 +43,6 @@ class Scheduler:
                 "Too many calls wait for the provider's quota.",
                 retry_after_s=SHORTEST_RETRY_AFTER_S,
             )
-        if not len(self._queue) and isinstance(ticket := self._offer(waiter), Ticket):
-            return ticket
         self._refuse_hopeless(waiter)
         self._queue.add(waiter)
         self._wake()
@@ -95,10 +93,9 @@ class Scheduler:
             if waiter.leave.done():
                 self._queue.remove(waiter)
                 continue
-            offer = self._offer(waiter)
+            offer = await self._offer(waiter)
             if isinstance(offer, Ticket):
-                self._queue.serve(waiter)
-                waiter.leave.set_result(offer)
+                self._grant(waiter, offer)
                 continue
             if waiter.deadline < offer < NEVER:
                 self._refuse(waiter, offer)
@@ -115,27 +112,32 @@ class Scheduler:
             async with asyncio.timeout_at(None if until == NEVER else until):
                 await self._changed.wait()
 
-    def _offer(self, waiter: Waiter) -> Ticket | float:
+    def _grant(self, waiter: Waiter, ticket: Ticket) -> None:
+        if waiter.leave.done():
+            ticket.deployment.give_back(self._now(), ticket)
+        else:
+            self._queue.serve(waiter)
+            waiter.leave.set_result(ticket)
+
+    async def _offer(self, waiter: Waiter) -> Ticket | float:
         """Leave, or the time at which to look again."""
         now, burst_s = self._now(), BURST_S[waiter.lane]
-        free_at = {
-            each: each.free_at(now, amounts, burst_s=burst_s)
-            for each, amounts in waiter.amounts.items()
-        }
-        free = [each for each, at in free_at.items() if at <= now]
-        if not free:
-            return min(free_at.values())
+        again_at = NEVER
         # Who is due for a probe comes first: else one that failed would never be found well again
         # while another has room for all.
-        best = min(
-            free,
+        for each in sorted(
+            waiter.amounts,
             key=lambda each: (
                 each.breaker.state(now) == "closed",
                 each.priority,
                 -each.attraction(now),
             ),
-        )
-        return best.admit(now, waiter.amounts[best])
+        ):
+            offer = await each.admit(now, waiter.amounts[each], burst_s=burst_s)
+            if isinstance(offer, Ticket):
+                return offer
+            again_at = min(again_at, offer)
+        return again_at
 
     def _refuse_hopeless(self, waiter: Waiter) -> None:
         """At once, when those before it take all the time that it has."""

@@ -79,7 +79,11 @@ def _state(provider: str, deployment: Deployment, now: float) -> DeploymentState
         max_in_flight=deployment.limits.max_in_flight if deployment.limits else None,
         latency_s=deployment.latency_s,
         quota={
-            name: DimensionState(window.per_minute, window.left(now), window.share_left(now))
+            name: DimensionState(
+                window.per_minute,
+                deployment.quota.left(now, name),
+                deployment.quota.left(now, name) / window.limit,
+            )
             for name, window in deployment.quota.windows.items()
         },
         last_error=failed and (failed[0], failed[1].kind),

@@ -82,6 +82,8 @@ class Window:
         """The span before the start counts as spent, but for the first amount: a process that was
         here before may have spent it."""
         self.granted = per_minute
+        self.share = 1.0
+        """Of all of it: what is this process's while it can't count together with others."""
         self.span_s = span_s
         self._told = per_minute
         self._now = now
@@ -99,14 +101,24 @@ class Window:
         """The limit: what was granted, or less where the service says so."""
         return min(self.granted, self._told)
 
+    @property
+    def held_s(self) -> float:
+        """How long an amount is held, in seconds."""
+        return self._held.span_s
+
+    @property
+    def limit(self) -> float:
+        """What a span holds when there are no others."""
+        return self._of_span(self.per_minute)
+
+    def cap(self, now: float) -> float:
+        """What a span holds, less what is known of others."""
+        self._age(now)
+        return self._cap()
+
     def left(self, now: float) -> float:
         """What may be taken right now."""
-        self._age(now)
-        return max(0.0, self._cap() - self._held.total)
-
-    def share_left(self, now: float) -> float:
-        """The same as a share of the limit, 0 to 1."""
-        return self.left(now) / self._limit()
+        return max(0.0, self.cap(now) - self._held.total)
 
     def free_at(self, now: float, amount: float, *, burst_s: float) -> float:
         """When `amount` fits, if nothing else is taken before; `now` or earlier: at once.
@@ -155,24 +167,23 @@ class Window:
         others = told - remaining - own - NOISE * told
         self._others_told = self._of_span(max(0.0, others))
 
-    def refused(self, now: float, *, retry_after_s: float | None) -> None:
+    def refused(self, now: float, *, retry_after_s: float | None, times_own: float = 1.0) -> None:
         """The service found no room where here there was: others are there. When its window ends is
-        known from `retry_after_s`, so how fast it filled."""
+        known from `retry_after_s`, so how fast it filled. Those who count together with us took
+        what we did `times_own`, ours included."""
         self._age(now)
         self._know()
         if retry_after_s is None or not 0 <= retry_after_s <= self.span_s * (1 - MIN_ELAPSED):
             return
         elapsed_s = self.span_s - retry_after_s
         told = self._of_span(self._told)
-        others = max(0.0, told - self._minute.since(self._now - elapsed_s))
+        own = times_own * self._minute.since(self._now - elapsed_s)
+        others = max(0.0, told - own)
         self._others_refused = min(told, others * self.span_s / elapsed_s)
         self._refused_at = self._now
 
     def _of_span(self, per_minute: float) -> float:
         return per_minute * self.span_s / MINUTE_S
-
-    def _limit(self) -> float:
-        return self._of_span(self.per_minute)
 
     def _others(self) -> float:
         """What others spend in a span."""
@@ -184,7 +195,8 @@ class Window:
     def _cap(self) -> float:
         """A tenth is always tried, whatever is believed of others."""
         left_by_others = self._of_span(self._told) - self._others()
-        return max(min(self._of_span(self.granted), left_by_others), self._limit() / 10)
+        cap = max(min(self._of_span(self.granted), left_by_others), self.limit / 10)
+        return cap * self.share
 
     def _rate(self) -> float:
         return self._cap() / self._held.span_s
@@ -202,7 +214,7 @@ class Window:
         return self._now
 
     def _spent_before(self, now: float) -> list[Entry]:
-        step_s, amount = self._held.span_s / START_STEPS, self._limit() / START_STEPS
+        step_s, amount = self._held.span_s / START_STEPS, self.limit / START_STEPS
         assumed = [Entry(now - step_s * steps, amount) for steps in range(START_STEPS - 1, -1, -1)]
         for entry in assumed:
             self._held.add(entry)

