@@ -364,6 +364,67 @@ async def test_billed_tokens_of_a_failure_are_kept(answer, played):
     assert rows[0]["usage"]["cost_usd"] > 0
 
 
+UNREADABLE = {
+    "no choices": {"choices": []},
+    "choices that are none": {"choices": None},
+    "a message that is none": {"choices": [{"message": "a rose"}]},
+}
+
+
+def unreadable(**broken):
+    said = azure.completion('{"label":"B"}', completion_tokens=5, reasoning_tokens=3) | broken
+    said["usage"]["prompt_tokens_details"]["cached_tokens"] = 128
+    return said
+
+
+@pytest.mark.parametrize("broken", UNREADABLE.values(), ids=UNREADABLE)
+async def test_billed_tokens_of_an_answer_that_can_not_be_read_are_kept(answer, played, broken):
+    """Both times, and what some of them were; the price is not known, as little as the model."""
+    played.post(V1).respond(json=unreadable(**broken))
+
+    response, rows, metrics = await answer()
+
+    assert response.json()["type"] == "/problems/provider-answer-invalid"
+    assert rows[0]["usage"] == {"prompt_tokens": 428, "completion_tokens": 10, "cost_usd": None}
+    of = 'deployment="eyes",domain="flowers"'
+    for counted in (
+        f'classifier_tokens_total{{{of},kind="prompt"}} 428.0',
+        f'classifier_tokens_total{{{of},kind="completion"}} 10.0',
+        f'classifier_token_parts_total{{{of},part="cached"}} 256.0',
+        f'classifier_token_parts_total{{{of},part="reasoning"}} 6.0',
+    ):
+        assert counted in metrics
+
+
+async def test_billed_tokens_of_an_answer_that_can_not_be_read_are_added_to_the_next(
+    answer, played
+):
+    """A row that is answered carries what the attempt before it took."""
+    good = azure.completion('{"label":"B"}', logprobs=azure.labelled("B", SHARES))
+    played.post(V1).mock(
+        side_effect=[httpx.Response(200, json=each) for each in (unreadable(choices=[]), good)]
+    )
+
+    response, _, _ = await answer()
+
+    assert response.status_code == 200
+    assert response.json()["usage"] == {
+        "prompt_tokens": 428,
+        "completion_tokens": 10,
+        "cost_usd": None,
+    }
+
+
+@pytest.mark.parametrize("usage", [None, "free", {"prompt_tokens": "many"}])
+async def test_an_answer_without_a_bill_that_can_be_read_cost_nothing(answer, played, usage):
+    played.post(V1).respond(json=unreadable(choices=[]) | {"usage": usage})
+
+    response, rows, _ = await answer()
+
+    assert response.json()["type"] == "/problems/provider-answer-invalid"
+    assert rows[0]["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+
+
 @pytest.mark.parametrize("header", ["retry-after-ms", "x-ms-retry-after-ms"])
 async def test_the_wait_that_azure_asks_for_is_waited(answer, played, header):
     """`retry-after-ms: 30`, then an answer: one retry, 30 ms later."""
