@@ -3,7 +3,15 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from app.errors import ContentFiltered, ProviderAnswerInvalid
 from app.providers.codes import Token
@@ -54,19 +62,22 @@ class Choice(_Lenient):
         ]
 
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class _PromptDetails(_Lenient):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    image_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 class _CompletionDetails(_Lenient):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Usage(_Lenient):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
@@ -100,10 +111,18 @@ class _Bill(_Lenient):
         return replace(billed, cost_usd=None)
 
 
+def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """A bill that makes no sense must not spoil the answer."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
 class ChatAnswer(_Lenient):
     choices: list[Choice] = Field(min_length=1)
     model: str | None = None
-    usage: _Usage | None = None
+    usage: Annotated[_Usage | None, WrapValidator(_or_none)] = None
 
     @classmethod
     def read(cls, body: bytes) -> "ChatAnswer":

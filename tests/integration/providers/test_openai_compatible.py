@@ -52,6 +52,38 @@ async def test_a_server_answers_over_real_http(server, model, calls):
     assert body["model"] == model
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        "free",
+        {"prompt_tokens": -5, "completion_tokens": 1},
+        {"prompt_tokens": 10**26, "completion_tokens": 1},
+        {"prompt_tokens": 5, "prompt_tokens_details": "none"},
+    ],
+    ids=str,
+)
+async def test_a_bill_that_makes_no_sense_spoils_no_answer(usage):
+    """It is stored as one that took no tokens."""
+
+    def charging(body):
+        status, said = ollama({})
+        return status, said | {"usage": usage}
+
+    async with chat_server(charging) as server:
+        settings = Settings(
+            database_url="sqlite://",
+            provider="openai_compatible",
+            openai={"base_url": server.url, "model": "acme-vision"},
+        )
+        async with build_parts(settings) as parts:
+            result = await parts.classification.classify(question())
+            stored = await parts.results.get(result.id, caller=None)
+
+    assert stored.predicted_class == "rose"
+    assert (stored.usage.prompt_tokens, stored.usage.completion_tokens) == (0, 0)
+
+
 async def test_a_provider_that_is_not_configured_says_what_to_set(parts):
     """Naming it in a request is a clear refusal, not a crash."""
     with pytest.raises(ProviderUnknown, match="OPENAI_MODEL"):
