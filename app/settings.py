@@ -407,9 +407,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
         url = _checked_url(value.get_secret_value() if value else None)
-        if url is not None and not urlsplit(url).hostname:
-            raise ValueError("names no host")
-        _ = url and urlsplit(url).port  # raises ValueError
+        if url is not None and not _names_a_host(url):
+            raise ValueError("names no host, or no port from 1 to 65535")
         return value
 
     @property
@@ -491,6 +490,15 @@ def is_loopback(host: str) -> bool:
 def _settings_yaml() -> YamlFile | None:
     path = config_dir() / "settings.yaml"
     return YamlFile.read(path) if path.exists() else None
+
+
+def _names_a_host(url: str) -> bool:
+    """Nothing is raised: what urllib says would repeat a piece of the password."""
+    try:
+        parts = urlsplit(url)
+        return parts.port != 0 and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _checked_url(value: str | None) -> str | None:
