@@ -178,19 +178,20 @@ class TestKept:
     ):
         monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
         settings = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/a.db"})
-        old, new = (
-            Question(Upload(each), "flowers", "test", provider="fake") for each in (PICTURE, OTHER)
-        )
+
+        def asked(picture: bytes) -> Question:
+            return Question(Upload(picture), "flowers", "test", provider="fake")
+
         async with build_parts(settings, serving=True) as parts:
-            fake = await parts.providers.get("fake")
+            (fake,) = await parts.providers.get("fake")
             fake.script += [
                 ProviderAnswer("rose", {"rose": 0.9}, "stated", model)
                 for model in ("fake-1", "fake-2")
             ]
-            for question in (old, new):
-                await parts.classification.classify(question)
+            for each in (PICTURE, OTHER):
+                await parts.classification.classify(asked(each))
         async with build_parts(settings, serving=True) as parts:
-            again = [await parts.classification.classify(each) for each in (new, old)]
+            again = [await parts.classification.classify(asked(each)) for each in (OTHER, PICTURE)]
 
         assert [each.cached for each in again] == [True, False]
 

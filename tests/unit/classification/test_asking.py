@@ -38,7 +38,7 @@ class Calls:
         self.let_stop.set()
         self.failure: Exception | None = None
 
-    async def ask(self, names, image, domain, spent):
+    async def ask(self, names, image, domain, spent, *, caller):
         self.began.append((tuple(names), domain.max_retries))
         spent.calls += 1
         spent.usage += USAGE
@@ -65,7 +65,9 @@ def asking(calls) -> Asking:
 
 def ask(asking: Asking, *names: str, key="picture", max_retries=None, looked_at=None):
     domain = Domain(name="flowers", classes=("rose", "daisy"), max_retries=max_retries)
-    return asking.ask(names or ("fake",), IMAGE, domain, key=key, looked_at=looked_at)
+    return asking.ask(
+        names or ("fake",), IMAGE, domain, key=key, caller="test", looked_at=looked_at
+    )
 
 
 async def turns() -> None:
