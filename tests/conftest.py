@@ -12,6 +12,7 @@ from app.main import create_app
 from app.parts import build_parts
 from app.providers import registry
 from app.providers.local import provider as local
+from app.providers.local.vocabulary import Vocabulary
 from app.providers.profiles import ModelTable
 from app.settings import CacheSettings, Settings
 from app.settings_sources import leaves, variable
@@ -40,7 +41,7 @@ def _read_once():
             lambda path: (shipped if path.is_relative_to(ROOT / "config") else read)(path),
         )
         patch.setattr(local, "EfficientNetLite", functools.cache(local.EfficientNetLite))
-        patch.setattr(local.Vocabulary, "load", functools.cache(local.Vocabulary.load))
+        patch.setattr(Vocabulary, "load", functools.cache(Vocabulary.load))
         yield
 
 

@@ -1,51 +1,19 @@
 """The embedded provider: answers with no key and no network."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.domains import Domain
 from app.errors import ProviderCannotServeDomain
 from app.images import ImageWorkers, PreparedImage
 from app.providers.base import Capabilities, Example, ProviderAnswer, ProviderContext
-from app.providers.local.head import Head, shipped_heads
 from app.providers.local.model import CROP, SIDE, EfficientNetLite, Prediction
-from app.providers.local.vocabulary import Vocabulary, normalise
+from app.providers.local.recognise import Knowledge, Recogniser, ZeroShot
 
 MODEL = "efficientnet-lite0-int8"
 DATA_VERSION = 1
 """Raised with every change of the files in data/: they answer, too."""
-
-Recogniser = Callable[[Prediction], dict[str, float]]
-"""From what the model says to the probability of each label."""
-
-
-@dataclass(frozen=True, slots=True)
-class ZeroShot:
-    """Sums what the model gives to the ImageNet leaves of each class, without renormalising: a
-    picture of none of the classes leaves most of the mass elsewhere."""
-
-    leaves: dict[str, NDArray[np.intp]]
-
-    def __call__(self, prediction: Prediction) -> dict[str, float]:
-        return {
-            label: min(1.0, float(prediction.probabilities[leaves].sum()))
-            for label, leaves in self.leaves.items()
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class FromHead:
-    """Asks a head, under the domain's own names."""
-
-    head: Head
-    names: dict[str, str]
-
-    def __call__(self, prediction: Prediction) -> dict[str, float]:
-        found = self.head.probabilities(prediction.embedding)
-        return {label: found[name] for label, name in self.names.items()}
 
 
 class LocalProvider:
@@ -56,8 +24,7 @@ class LocalProvider:
     def __init__(self, workers: ImageWorkers) -> None:
         self._workers = workers
         self._model = EfficientNetLite()
-        self._vocabulary = Vocabulary.load()
-        self._heads = list(shipped_heads())
+        self._knowledge = Knowledge()
         self._recognisers: dict[tuple[str, str], Recogniser] = {}
 
     def capabilities(self) -> Capabilities:
@@ -104,30 +71,15 @@ class LocalProvider:
 
     def _build_recogniser(self, domain: Domain) -> Recogniser:
         classes = {each.label: [each.label, *each.aliases] for each in domain.classes}
-        for head in self._heads:
-            if names := _names_in(head, classes):
-                return FromHead(head, names)
-        owned = self._vocabulary.share_out(classes)
-        unknown = [label for label, leaves in owned.items() if not leaves]
-        if unknown:
+        recognise = self._knowledge.recogniser(classes)
+        if isinstance(recognise, ZeroShot) and recognise.unknown:
+            unknown = ", ".join(map(repr, recognise.unknown))
             raise ProviderCannotServeDomain(
-                f"The local model does not know {', '.join(map(repr, unknown))}. Give these "
-                "classes an alias that is an everyday English noun, or configure Azure OpenAI or "
-                "another provider for this domain."
+                f"The local model does not know {unknown}. Give these classes an alias that "
+                "is an everyday English noun, or configure Azure OpenAI or another provider for "
+                "this domain."
             )
-        return ZeroShot({label: np.array(sorted(leaves)) for label, leaves in owned.items()})
-
-
-def _names_in(head: Head, classes: dict[str, list[str]]) -> dict[str, str] | None:
-    """What the head calls each class; None unless it knows them all."""
-    known = {normalise(label): label for label in head.labels}
-    names = {
-        label: known[normalise(name)]
-        for label, all_names in classes.items()
-        for name in reversed(all_names)
-        if normalise(name) in known
-    }
-    return names if names.keys() == classes.keys() else None
+        return recognise
 
 
 def create(context: ProviderContext) -> LocalProvider:
