@@ -1,0 +1,32 @@
+"""Which call meets with which mishap."""
+
+from collections.abc import Callable, Iterable
+from random import Random
+
+from app.simulator.config import Fault
+
+OF_THE_PICTURE = frozenset({"content_filter", "output_filter", "refusal"})
+"""What the picture brings about: for a share of pictures, not of calls."""
+
+
+class FaultSource:
+    """One deployment's faults, until others are ordered."""
+
+    def __init__(self, faults: Iterable[Fault], seed: str) -> None:
+        self._random = Random(seed)  # noqa: S311 - it has to be repeatable
+        self._faults = list(faults)
+        self._left = [fault.next for fault in self._faults]
+
+    def strike(self, picture: Callable[[], float]) -> Fault | None:
+        """What happens to the next call. `picture` gives 0 to 1, the same for the same picture."""
+        for place, fault in enumerate(self._faults):
+            left = self._left[place]
+            if left is not None:
+                if left > 0:
+                    self._left[place] = left - 1
+                    return fault
+            elif fault.share is not None:
+                drawn = picture() if fault.kind in OF_THE_PICTURE else self._random.random()
+                if drawn < fault.share:
+                    return fault
+        return None

@@ -1,0 +1,111 @@
+"""What a model makes of a call that got in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.simulator import completion
+from app.simulator.answers import DeclaredTruth, LocalModel, seeded
+from app.simulator.asked import Asked
+from app.simulator.completion import STYLES, Said, Token, Usage
+from app.simulator.config import Behaviour, FaultKind
+from app.simulator.models import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    body: dict[str, Any]
+    usage: Usage
+
+
+class Inference:
+    """One model. The same call gets the same answer."""
+
+    def __init__(self, model: Model, *, truth: DeclaredTruth, local: LocalModel, seed: int) -> None:
+        self._model = model
+        self._truth = truth
+        self._local = local
+        self._seed = seed
+
+    async def run(
+        self, asked: Asked, behaviour: Behaviour, fault: FaultKind | None = None
+    ) -> Inferred:
+        """With `fault` `refusal` the model declines, with `output_filter` its answer is held back.
+        Raises Unacceptable."""
+        reasoning = 0
+        if self._model.reasons:
+            drawn = self.drawn(asked, "reasoning")
+            reasoning = self._model.reasoning_tokens(asked.effort, drawn)
+        choices, output = [], 0
+        for index, said in enumerate(await self._said(asked, behaviour)):
+            tokens = self._tokens(said, asked, behaviour, fault)
+            reason = "content_filter" if fault == "output_filter" else "stop"
+            room = asked.output_cap
+            if room is not None and reasoning + len(tokens) > room:
+                reason, tokens = "length", tokens[: max(0, room - reasoning)]
+                output += room
+            else:
+                output += reasoning + len(tokens)
+            choices.append(
+                completion.choice(
+                    index,
+                    tokens,
+                    finish_reason=reason,
+                    top_logprobs=_top_logprobs(asked, behaviour),
+                    refusal=fault == "refusal",
+                )
+            )
+        usage = Usage(
+            prompt=asked.prompt_tokens(self._model),
+            image=asked.image_tokens(self._model),
+            completion=output,
+            reasoning=min(reasoning * len(choices), output),
+        )
+        told = usage.told(image=behaviour.tell_image_tokens)
+        return Inferred(completion.completion(choices, self._model.name, told), usage)
+
+    def drawn(self, asked: Asked, what: str) -> float:
+        """0 to 1, the same for the same picture and end."""
+        return seeded(self._seed, asked.identity, what).random()
+
+    async def _said(self, asked: Asked, behaviour: Behaviour) -> list[Said]:
+        """The most probable first; further choices are drawn."""
+        offered = asked.offered()
+        if not offered:
+            return [Said(None, {})] * asked.choices
+        labels = list(dict.fromkeys(offered.values()))
+        if asked.picture is not None and behaviour.accuracy is None:
+            by_label = await self._local.shares(asked.picture, labels)
+        else:
+            by_label = self._truth.shares(
+                asked.identity,
+                asked.picture.marked if asked.picture else None,
+                labels,
+                right=1 if behaviour.accuracy is None else behaviour.accuracy,
+                spread=behaviour.calibration,
+            )
+        shares = {code: by_label[label] for code, label in offered.items()}
+        best = max(shares, key=shares.__getitem__)
+        said = [Said(best, shares)]
+        if asked.choices > 1:
+            random = seeded(self._seed, asked.identity, "samples")
+            drawn = random.choices(list(shares), list(shares.values()), k=asked.choices - 1)
+            said += [Said(code, shares) for code in drawn]
+        return said
+
+    def _tokens(
+        self, said: Said, asked: Asked, behaviour: Behaviour, fault: FaultKind | None
+    ) -> list[Token]:
+        if fault == "output_filter":
+            return []
+        if fault == "refusal":
+            return completion.refused()
+        style = behaviour.tokenisation
+        if style == "mixed":
+            style = STYLES[int(self.drawn(asked, "words") * len(STYLES))]
+        return completion.written(said, asked.form, style)
+
+
+def _top_logprobs(asked: Asked, behaviour: Behaviour) -> int | None:
+    if not asked.parameters.get("logprobs"):
+        return None
+    return min(asked.parameters.get("top_logprobs") or 0, behaviour.top_logprobs)

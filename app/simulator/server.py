@@ -1,0 +1,72 @@
+"""A server for the simulator: one that can break a connection off."""
+
+import socket
+import struct
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.errors import ConfigurationError
+from app.simulator.sending import RESET
+
+KEEP_ALIVE_S = 120
+"""Longer than clients keep a connection that rests: who closes first breaks the other's call."""
+GRACE_S = 1
+"""For answers that are under way at the end."""
+
+
+class BreakableConnection(HttpToolsProtocol):
+    """uvicorn's protocol, with the extension `simulator.reset`."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {RESET: {"reset": self._reset}}
+
+    def _reset(self) -> None:
+        # A connection that does not linger is closed by RST instead of FIN.
+        linger = struct.pack("ii", 1, 0)
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """Serves a simulator until it is told to stop.
+
+    `run()` blocks; `serve()` is for a running event loop. Both raise ConfigurationError.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, on_listening: Callable[[str], None]
+    ) -> None:
+        """`port` 0 takes a free one; `on_listening` is told the URL once connections are taken."""
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=BreakableConnection,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            # What is wrong is on stderr: nearly always the port is taken.
+            config = self.config
+            raise ConfigurationError(
+                f"{config.host}:{config.port} can't be listened on: is the port taken?"
+            ) from None
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
