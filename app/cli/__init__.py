@@ -8,10 +8,11 @@ from app.cli import config, keys
 from app.cli.classify import classify
 from app.cli.evaluate import evaluate
 from app.cli.serve import serve
+from app.cli.simulate import simulate
 from app.errors import ClassifierError, ConfigurationError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (serve, classify, evaluate):
+for command in (serve, classify, evaluate, simulate):
     app.command()(command)
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")

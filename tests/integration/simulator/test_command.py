@@ -1,0 +1,88 @@
+"""`python -m app simulate`."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app as commands
+from app.errors import ConfigurationError
+from tests.integration.simulator.calls import KEY, ROSE, question
+from tests.service import ROOT
+
+
+def command(*options, **more):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "app", "simulate", *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_says_where_it_listens(tmp_path, stop):
+    """Several deployments, a truth from a file; ends cleanly."""
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({hashlib.sha256(ROSE).hexdigest(): "daisy"}))
+    options = ["--deployment", "eyes:gpt-4.1-mini:600:50000", "--deployment", "ears"]
+    process = command(
+        "--port", "0", *options, "--latency", "0", "--truth", str(truth), "--key", KEY
+    )
+
+    try:
+        line = process.stdout.readline()
+        url = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", line)[1]
+        state = httpx2.get(f"{url}/_sim").json()["deployments"]
+        answer = httpx2.post(
+            f"{url}/openai/v1/chat/completions", json=question(), headers={"api-key": KEY}
+        ).json()
+    finally:
+        process.send_signal(stop)
+    out, err = process.communicate(timeout=10)
+
+    assert set(state) == {"eyes", "ears"}
+    assert (state["eyes"]["config"]["rpm"], state["eyes"]["config"]["tpm"]) == (600, 50_000)
+    assert answer["model"] == "gpt-4.1-mini-2025-04-14"
+    assert json.loads(answer["choices"][0]["message"]["content"]) == {"label": "D"}
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--deployment", "eyes:gpt-3"], "'gpt-3' is none of gpt-4o"),
+        (["--deployment", "eyes:gpt-4o:many"], "rpm"),
+        (["--deployment", "a", "--deployment", "a"], "same name"),
+        (["--deployment", "a:gpt-4o:1:2:3"], "more than NAME:MODEL:RPM:TPM"),
+        (["--latency", "soon"], "MEAN:P95"),
+        (["--latency", "1:99"], "floor_s <= mean_s"),
+        (["--window", "5"], "window_s"),
+        (["--truth", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong(options, complaint):
+    result = CliRunner().invoke(commands, ["simulate", *options])
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert complaint in str(result.exception)
+
+
+def test_a_port_that_is_taken_is_said(simulator):
+    port = simulator.url.rpartition(":")[2]
+
+    process = command("--port", port)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 2
+    assert f"127.0.0.1:{port}" in err
