@@ -15,6 +15,9 @@ from app.traffic.retry import speaks_against
 from app.traffic.shared import RedisLink, SharedQuota
 from app.traffic.window import MINUTE_S, Window
 
+SHORTEST_WINDOW_S = 1.0
+"""Over which Azure enforces calls per minute where it does not over ten seconds."""
+
 SHORTEST_LATENCY_S = 0.05
 """Below it one is as quick as the other. What was not called yet is taken for as quick."""
 SHORTEST_PROBE_S = 2.0
@@ -56,7 +59,9 @@ class Deployment:
         self.last_error: tuple[datetime, ProviderError] | None = None
         windows = {}
         if limits is not None:
-            windows["requests"] = Window(limits.rpm, span_s=limits.window, now=now)
+            windows["requests"] = Window(
+                limits.rpm, span_s=limits.window, shortest_s=SHORTEST_WINDOW_S, now=now
+            )
             if limits.tpm is not None:
                 windows["tokens"] = Window(limits.tpm, span_s=MINUTE_S, now=now)
         self.quota = SharedQuota(windows, link, self.name) if link and windows else Quota(windows)

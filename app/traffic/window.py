@@ -77,14 +77,23 @@ class Window:
     """
 
     def __init__(
-        self, per_minute: float, *, span_s: float, guard_s: float = 0.05, now: float = 0.0
+        self,
+        per_minute: float,
+        *,
+        span_s: float,
+        shortest_s: float | None = None,
+        guard_s: float = 0.05,
+        now: float = 0.0,
     ) -> None:
-        """The span before the start counts as spent, but for the first amount: a process that was
-        here before may have spent it."""
+        """`shortest_s`: the service may enforce the limit over as few seconds, too, which its
+        refusals tell. The span before the start counts as spent, but for the first amount: a
+        process that was here before may have spent it."""
         self.granted = per_minute
         self.share = 1.0
         """Of all of it: what is this process's while it can't count together with others."""
         self.span_s = span_s
+        self._spans = (span_s if shortest_s is None else shortest_s, span_s)
+        self._guard_s = guard_s
         self._told = per_minute
         self._now = now
         self._held = _Log(span_s + guard_s)
@@ -173,7 +182,9 @@ class Window:
         what we did `times_own`, ours included."""
         self._age(now)
         self._know()
-        if retry_after_s is None or not 0 <= retry_after_s <= self.span_s * (1 - MIN_ELAPSED):
+        if retry_after_s is None or retry_after_s < 0 or self._respanned(retry_after_s):
+            return
+        if retry_after_s > self.span_s * (1 - MIN_ELAPSED):
             return
         elapsed_s = self.span_s - retry_after_s
         told = self._of_span(self._told)
@@ -181,6 +192,30 @@ class Window:
         others = max(0.0, told - own)
         self._others_refused = min(told, others * self.span_s / elapsed_s)
         self._refused_at = self._now
+
+    def _respanned(self, retry_after_s: float) -> bool:
+        """Whether a refusal is explained by a window of another length than was believed."""
+        shortest_s, longest_s = self._spans
+        if self.span_s > shortest_s >= retry_after_s:
+            burst = self._minute.since(self._now - shortest_s - self._guard_s)
+            if burst <= self._told * shortest_s / MINUTE_S:
+                return False
+            self._respan(shortest_s)
+            return True
+        if self.span_s < retry_after_s <= longest_s:
+            self._respan(longest_s)
+        return False
+
+    def _respan(self, span_s: float) -> None:
+        scale = span_s / self.span_s
+        self._others_told *= scale
+        self._others_refused *= scale
+        self.span_s = span_s
+        held = _Log(span_s + self._guard_s)
+        for entry in self._minute.entries:
+            held.add(entry)
+        held.age(self._now)
+        self._held = held
 
     def _of_span(self, per_minute: float) -> float:
         return per_minute * self.span_s / MINUTE_S

@@ -143,6 +143,46 @@ class TestReports:
         assert made.left(1) == 100
 
 
+class TestShorterWindows:
+    """Azure enforces calls over ten seconds, or over one: a refusal tells which."""
+
+    @staticmethod
+    def burst() -> Window:
+        """40 of 600 a minute in half a second: too many for a second, few for ten."""
+        made = Window(600, span_s=10, shortest_s=1, guard_s=0.05, now=0)
+        made.report(0, limit=600, remaining=600, own=0)
+        for number in range(40):
+            made.take(100 + number / 80, 1)
+        return made
+
+    def test_one_that_a_burst_explains_shortens_the_window(self):
+        """And is not put down to others."""
+        made = self.burst()
+
+        made.refused(100.5, retry_after_s=0.5)
+
+        times = taken_until(made, 110, start=100.5)
+        assert made.left(120) == 10
+        assert len([at for at in times if at >= 102]) == pytest.approx(8 * 10 / 1.05, abs=10)
+        assert all(sum(start <= at < start + 1 for at in times) <= 10 for start in times)
+
+    def test_one_that_lasts_longer_was_not_for_a_burst(self):
+        made = self.burst()
+
+        made.refused(100.5, retry_after_s=3)
+
+        assert made.left(150) < 100
+        assert made.span_s == 10
+
+    def test_it_is_widened_again_when_a_refusal_lasts_longer_than_it(self):
+        made = self.burst()
+        made.refused(100.5, retry_after_s=0.5)
+
+        made.refused(110, retry_after_s=7)
+
+        assert made.span_s == 10
+
+
 class TestRefusals:
     """A refusal tells how fast the service's window filled: so, how much others take."""
 
