@@ -101,7 +101,8 @@ def _latency(text: str | None) -> dict[str, float]:
         "mean_s": mean_s,
         "p95_s": p95_s,
         "floor_s": mean_s / 4,
-        "network_s": min(0.02, mean_s / 10),
+        "network_min_s": min(0.01, mean_s / 20),
+        "network_max_s": min(0.03, mean_s / 10),
     }
 
 

@@ -41,9 +41,8 @@ class Latency(_Told):
     mean_s: Seconds = Field(1.1, description="Mean of what the model takes.")
     p95_s: Seconds = Field(2.2, description="Its 95th percentile.")
     floor_s: Seconds = Field(0.3, description="No answer comes sooner.")
-    network_s: Seconds = Field(
-        0.02, description="Each way through the network, half to one and a half of it."
-    )
+    network_min_s: Seconds = Field(0.01, description="Each way through the network, at least,")
+    network_max_s: Seconds = Field(0.03, description="and at most; evenly between.")
 
     @model_validator(mode="after")
     def _is_lognormal(self) -> Self:
@@ -53,12 +52,14 @@ class Latency(_Told):
                 f"needs floor_s <= mean_s <= p95_s, and p95_s at most {WIDEST:.1f} times as far "
                 "above floor_s as mean_s is"
             )
+        if self.network_max_s < self.network_min_s:
+            raise ValueError("needs network_min_s <= network_max_s")
         return self
 
     @classmethod
     def none(cls) -> Self:
         """Answers at once."""
-        return cls(mean_s=0, p95_s=0, floor_s=0, network_s=0)
+        return cls(mean_s=0, p95_s=0, floor_s=0, network_min_s=0, network_max_s=0)
 
 
 class Fault(_Told):

@@ -26,10 +26,8 @@ class LatencySource:
         return self._latency.floor_s + self._random.lognormvariate(self._mu, self._sigma)
 
     def network_s(self) -> float:
-        """Seconds that one way through the network takes: evenly from half to one and a half of
-        `network_s`."""
-        usual = self._latency.network_s
-        return usual * (0.5 + self._random.random()) if usual else 0.0
+        """Seconds that one way through the network takes."""
+        return self._random.uniform(self._latency.network_min_s, self._latency.network_max_s)
 
 
 def lognormal(mean: float, p95: float) -> tuple[float, float]:

@@ -14,7 +14,15 @@ from tests.integration.simulator.calls import ask
 
 async def test_counters_go_to_zero(simulator):
     """What is under way stays under way."""
-    simulator.order(latency={"mean_s": 0.3, "p95_s": 0.3, "floor_s": 0.3, "network_s": 0})
+    simulator.order(
+        latency={
+            "mean_s": 0.3,
+            "p95_s": 0.3,
+            "floor_s": 0.3,
+            "network_min_s": 0,
+            "network_max_s": 0,
+        }
+    )
 
     under_way = asyncio.create_task(ask(simulator.sdk()))
     await until(lambda: simulator.look()["in_flight"])

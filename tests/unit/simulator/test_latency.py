@@ -22,8 +22,8 @@ def test_mean_and_p95_are_the_ones_ordered(mean_s, p95_s, floor_s):
     assert min(drawn) >= floor_s
 
 
-def test_the_network_takes_half_to_one_and_a_half_of_its_time():
-    source = LatencySource(Latency(network_s=0.2), "seed")
+def test_the_network_takes_its_time_evenly():
+    source = LatencySource(Latency(network_min_s=0.1, network_max_s=0.3), "seed")
 
     drawn = [source.network_s() for _ in range(1_000)]
 

@@ -1,0 +1,240 @@
+"""How much of a quota is spent on answers: this service, a semaphore around the SDK, and a token
+bucket that sleeps on a 429, side by side, each against a simulator of its own.
+
+    python -m benchmarks.quota [--cases steady,bursty,...] [--minutes 3] [--json OUT]
+
+600 requests a minute, enforced over windows of 10 s, 5 to 50 ms of network each way. The first
+minute is not counted. `share` is of what a case leaves of the quota: where another tenant takes
+30 % the rest, where one call in twenty fails after it was admitted the other nineteen.
+"""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quota_clients import CLIENTS, DEPLOYMENT, Plan, command
+from benchmarks.report import parser, report
+from tests.redis_server import RedisServer
+
+RPM, PLENTY = 600, 100_000_000
+CALL_TOKENS = 181
+"""That the simulator counts for one of these calls, about."""
+WARM_UP_S = 60.0
+NETWORK = {"network_min_s": 0.005, "network_max_s": 0.05}
+LATENCY = {"mean_s": 1.1, "p95_s": 2.2, "floor_s": 0.3, **NETWORK}
+
+
+@dataclass(frozen=True)
+class Order:
+    """Something that happens `at` a share of the measured time, to one of the simulators."""
+
+    at: float
+    change: dict[str, Any]
+    simulator: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    Attributes:
+        per_minute: calls that the quota holds, before `orders`.
+        left: share of them that is there to be spent, over the measured time.
+        behaviour: of the simulators, from the start.
+    """
+
+    burst: int = 13
+    every_s: float = 1.0
+    rpm: int = RPM
+    tpm: int = PLENTY
+    deployments: int = 1
+    replicas: int = 1
+    people: float = 0.0
+    left: float = 1.0
+    behaviour: dict[str, Any] = field(default_factory=dict)
+    orders: tuple[Order, ...] = ()
+
+    @property
+    def per_minute(self) -> float:
+        return min(self.rpm, self.tpm / CALL_TOKENS) * self.deployments
+
+
+CASES = {
+    "steady": Case(),
+    "bursty": Case(burst=260, every_s=20.0),
+    "one_second_windows": Case(behaviour={"window_s": 1}),
+    "tokens": Case(rpm=6_000, tpm=RPM * CALL_TOKENS),
+    "tenant": Case(left=0.85, orders=(Order(0.5, {"tenant_share": 0.3}),)),
+    "halved": Case(left=0.75, orders=(Order(0.5, {"rpm": RPM // 2}),)),
+    "faults": Case(left=0.95, behaviour={"faults": [{"kind": "error_500", "share": 0.05}]}),
+    "death": Case(
+        burst=8,
+        deployments=2,
+        left=0.4,
+        orders=(Order(1 / 3, {"down": True}), Order(2 / 3, {"down": False})),
+    ),
+    "people": Case(burst=2, every_s=0.15, people=2 / 13.3),
+    "replicas": Case(burst=3, every_s=0.9, replicas=4),
+}
+
+
+class Simulator:
+    """A process."""
+
+    def __init__(self, case: Case) -> None:
+        deployment = f"{DEPLOYMENT}:gpt-4o:{case.rpm}:{case.tpm}"
+        options = ["--port", "0", "--accuracy", "0.97", "--deployment", deployment]
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "app", "simulate", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        self.url = line.split()[-1]
+        self.order({"latency": LATENCY, **case.behaviour})
+
+    def order(self, change: dict[str, Any]) -> None:
+        self._ask(f"/_sim/deployments/{DEPLOYMENT}", json.dumps(change).encode())
+
+    def counts(self) -> dict[str, Any]:
+        counts: dict[str, Any] = self._ask("/_sim")["deployments"][DEPLOYMENT]["counts"]
+        return counts
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - our own simulator
+            self.url + path, body, {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            return json.loads(answer.read())
+
+
+async def measure(name: str, case: Case, seconds: float, folder: Path) -> dict[str, float]:
+    """One client in one case."""
+    redis = RedisServer(folder) if case.replicas > 1 else None
+    simulators = [await asyncio.to_thread(Simulator, case) for _ in range(case.deployments)]
+    plan = Plan(
+        urls=[each.url for each in simulators],
+        rpm=case.rpm,
+        tpm=case.tpm,
+        seconds=WARM_UP_S + seconds,
+        burst=case.burst,
+        every_s=case.every_s,
+        people=case.people,
+        redis_url=redis.url if redis and name == "service" else None,
+    )
+    files = [folder / f"{number}.jsonl" for number in range(case.replicas)]
+    processes = []
+    for file in files:
+        with file.open("w") as out:
+            processes.append(
+                await asyncio.create_subprocess_exec(
+                    *command(name, plan), stdout=out, stderr=subprocess.DEVNULL
+                )
+            )
+    await asyncio.sleep(WARM_UP_S)
+    began, before = time.time(), _sum(simulators)
+    for order in case.orders:
+        await asyncio.sleep(began + order.at * seconds - time.time())
+        await asyncio.to_thread(simulators[order.simulator].order, order.change)
+    await asyncio.sleep(began + seconds - 2 - time.time())
+    lasted, after = time.time() - began, _sum(simulators)
+    for process in processes:
+        await process.wait()
+    for simulator in simulators:
+        simulator.stop()
+    if redis:
+        redis.kill()
+    spent = {name: after[name] - before[name] for name in after}
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return _figures(case, lasted, spent, [each for each in lines if each["at"] >= began])
+
+
+def _sum(simulators: Sequence[Simulator]) -> dict[str, float]:
+    names = ("arrived", "answered", "refused_requests", "refused_tokens")
+    counts = [each.counts() for each in simulators]
+    return {name: sum(each[name] for each in counts) for name in names}
+
+
+def _figures(
+    case: Case, lasted: float, spent: dict[str, float], lines: list[dict[str, Any]]
+) -> dict[str, float]:
+    minutes = lasted / 60
+    refused = spent["refused_requests"] + spent["refused_tokens"]
+    waits = [each["waited_s"] for each in lines if each["answered"]]
+    people = [each["waited_s"] for each in lines if each["person"] and each["answered"]]
+    figures = {
+        "share": spent["answered"] / (case.per_minute * case.left * minutes),
+        "answers_per_minute": spent["answered"] / minutes,
+        "refused_share": refused / max(1, spent["arrived"]),
+        "calls_without_answer_share": 1 - spent["answered"] / max(1, spent["arrived"]),
+        "failed": sum(not each["answered"] for each in lines),
+        "p50_wait_s": _percentile(waits, 0.5),
+        "p95_wait_s": _percentile(waits, 0.95),
+        "p99_took_s": _percentile([each["took_s"] for each in lines], 0.99),
+    }
+    return figures | ({"p95_wait_of_people_s": _percentile(people, 0.95)} if people else {})
+
+
+def _percentile(values: list[float], share: float) -> float:
+    if len(values) < 2:
+        return values[0] if values else 0.0
+    return statistics.quantiles(values, n=100)[round(share * 100) - 1]
+
+
+async def compare(
+    names: Sequence[str], clients: Sequence[str], seconds: float, at_once: int
+) -> dict[str, Any]:
+    """Clients side by side, and so many cases at once."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(name: str) -> dict[str, Any]:
+        case = CASES[name]
+        async with room:
+            with tempfile.TemporaryDirectory() as folder:
+                found = await asyncio.gather(
+                    *(measure(each, case, seconds, _made(folder, each)) for each in clients)
+                )
+        return dict(zip(clients, found, strict=True))
+
+    return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+
+
+def _made(folder: str, name: str) -> Path:
+    path = Path(folder) / name
+    path.mkdir()
+    return path
+
+
+def main() -> None:
+    arguments = parser(__doc__, rounds=1)
+    arguments.add_argument("--cases", default=",".join(CASES))
+    arguments.add_argument("--clients", default=",".join(CLIENTS))
+    arguments.add_argument("--minutes", type=float, default=3.0)
+    arguments.add_argument("--at-once", type=int, default=2, help="cases")
+    options = arguments.parse_args()
+    found = asyncio.run(
+        compare(
+            options.cases.split(","),
+            options.clients.split(","),
+            options.minutes * 60,
+            options.at_once,
+        )
+    )
+    report(found, options.json)
+
+
+if __name__ == "__main__":
+    main()
