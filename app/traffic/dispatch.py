@@ -223,7 +223,8 @@ class Dispatcher:
         finally:
             waited_s = self._now() - began
             question.spent.wait_s += waited_s
-            self._metrics.admission(question.lane, waited_s)
+            if scheduler.is_metered:
+                self._metrics.admission(question.lane, waited_s)
 
     def _waiter(
         self, scheduler: Scheduler, question: _Question, without: Collection[Deployment]

@@ -39,6 +39,9 @@ class Quota:
     how Azure counts. Only what the service itself says corrects it.
     """
 
+    is_shared = False
+    """Whether other processes count in it, too."""
+
     def __init__(self, windows: Mapping[str, Window]) -> None:
         """One window for each dimension; any number of them."""
         self.windows = windows

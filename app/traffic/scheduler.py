@@ -1,7 +1,7 @@
 """Leave to call a deployment: who waits, for how long, and which deployment it is in the end."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from app.errors import Overloaded, ProviderError, ProviderPaused, ProviderRateLimited
@@ -25,8 +25,14 @@ class Scheduler:
         self.deployments = deployments
         self._queue = WaitingQueue(batch_share=batch_share)
         self._most_waiting = most_waiting
+        # Where nothing is asked of Redis an offer takes no time, in which others could come.
+        self._at_once = not any(each.quota.is_shared for each in deployments)
         self._changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def is_metered(self) -> bool:
+        return any(each.limits is not None for each in self.deployments)
 
     def waiting(self, lane: Lane) -> int:
         return self._queue.length(lane)
@@ -43,6 +49,10 @@ class Scheduler:
                 "Too many calls wait for the provider's quota.",
                 retry_after_s=SHORTEST_RETRY_AFTER_S,
             )
+        if self._at_once and not len(self._queue):
+            offer = await self._offer(waiter)
+            if isinstance(offer, Ticket):
+                return offer
         self._refuse_hopeless(waiter)
         self._queue.add(waiter)
         self._wake()
@@ -123,21 +133,26 @@ class Scheduler:
         """Leave, or the time at which to look again."""
         now, burst_s = self._now(), BURST_S[waiter.lane]
         again_at = NEVER
-        # Who is due for a probe comes first: else one that failed would never be found well again
-        # while another has room for all.
-        for each in sorted(
+        for each in self._by_preference(waiter, now):
+            offer = await each.admit(now, waiter.amounts[each], burst_s=burst_s)
+            if isinstance(offer, Ticket):
+                return offer
+            again_at = min(again_at, offer)
+        return again_at
+
+    def _by_preference(self, waiter: Waiter, now: float) -> Iterable[Deployment]:
+        """Who is due for a probe comes first: else one that failed would never be found well again
+        while another has room for all."""
+        if len(waiter.amounts) == 1:
+            return waiter.amounts
+        return sorted(
             waiter.amounts,
             key=lambda each: (
                 each.breaker.state(now) == "closed",
                 each.priority,
                 -each.attraction(now),
             ),
-        ):
-            offer = await each.admit(now, waiter.amounts[each], burst_s=burst_s)
-            if isinstance(offer, Ticket):
-                return offer
-            again_at = min(again_at, offer)
-        return again_at
+        )
 
     def _refuse_hopeless(self, waiter: Waiter) -> None:
         """At once, when those before it take all the time that it has."""

@@ -103,6 +103,8 @@ class SharedQuota(Quota):
     """Counts in Redis, with its clock. What is taken here is counted here as well: for the times
     when Redis is gone, and to tell what others, who share no Redis with us, take."""
 
+    is_shared = True
+
     def __init__(
         self,
         windows: Mapping[str, Window],
