@@ -145,7 +145,9 @@ class Window:
         entry = Entry(self._now, amount)
         self._held.add(entry)
         self._minute.add(entry)
-        self._next = max(self._next, self._now) + amount / self._rate()
+        paced = max(self._next, self._now) + amount / self._rate()
+        # What was taken while others left little must not hold up what they leave later.
+        self._next = min(paced, self._now + self._held.span_s)
         return entry
 
     def give_back(self, entry: Entry) -> None:

@@ -135,6 +135,15 @@ class TestReports:
 
         assert made.left(30) == 100
 
+    def test_a_large_amount_in_hard_times_does_not_hold_up_good_ones(self):
+        """Taken while a tenth was left: a window later all is as before."""
+        made = window(6_000, span_s=60)
+        made.report(0, limit=6_000, remaining=0, own=0)
+        made.take(0, 5_000)
+        made.report(1, limit=6_000, remaining=6_000, own=0)
+
+        assert made.free_at(1, 500, burst_s=1) <= 61
+
     def test_calls_that_overtake_each_other_are_no_others(self):
         made = window(600)
 
