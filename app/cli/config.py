@@ -58,10 +58,10 @@ def check() -> None:
     console = Console(highlight=False, soft_wrap=True)
     for warning in (*_warnings(settings, models), *_dear(settings, models, domains or {})):
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    limit, source = settings.requests_per_minute
     console.print(f"{config_dir()}: right", markup=False)
     console.print(f"provider: {settings.provider_name}", markup=False)
-    console.print(f"limit: {limit} calls/min from {source}, where calls are metered", markup=False)
+    for line in _limits(settings):
+        console.print(f"limit: {line}", markup=False)
     console.print(f"storage: {settings.database_url.partition('@')[2] or settings.database_url}")
     console.print(f"domains: {', '.join(sorted(domains or ()))}", markup=False)
 
@@ -86,6 +86,21 @@ def _unknown_providers(domains: dict[str, Domain]) -> Iterator[str]:
             if name not in known:
                 place = f"{config_dir() / 'domains.yaml'}: {domain.name}.providers"
                 yield f"{place}: {name!r} is none of {', '.join(known)}"
+
+
+def _limits(settings: Settings) -> Iterator[str]:
+    """Of each deployment, or of whatever is metered."""
+    rpm, source = settings.requests_per_minute
+    tokens = f", {settings.rate_limit_tpm} tokens/min from RATE_LIMIT_TPM"
+    if not settings.deployments:
+        yield (
+            f"{rpm} calls/min from {source}{tokens if settings.rate_limit_tpm else ''}, "
+            "where calls are metered"
+        )
+    for each in settings.deployments:
+        limits = settings.limits(each.name)
+        tpm = f", {limits.tpm} tokens/min" if limits.tpm else ""
+        yield f"{each.name}: {limits.rpm} calls/min{tpm}, priority {limits.priority}"
 
 
 def _models(settings: Settings) -> list[str]:

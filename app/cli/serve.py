@@ -92,17 +92,23 @@ async def _serve(settings: Settings) -> None:
     log.info("stopped")
 
 
+def _limit(settings: Settings) -> str:
+    if settings.deployments:
+        return f"of {len(settings.deployments)} deployments"
+    limit, source = settings.requests_per_minute
+    return f"{limit} calls/min from {source}"
+
+
 async def _announce(parts: Parts, url: str) -> None:
     settings = parts.settings
     capabilities = await parts.providers.capabilities(settings.provider_name)
-    limit, source = settings.requests_per_minute
     log.info(
         "listening",
         url=url,
         provider=settings.provider_name,
         model=capabilities.model,
         deployment=capabilities.deployment,
-        limit=f"{limit} calls/min from {source}" if capabilities.metered else "none",
+        limit=_limit(settings) if capabilities.metered else "none",
         storage=parts.database.description,
         domains=[domain.name for domain in parts.domains.all()],
     )

@@ -10,6 +10,7 @@ import structlog
 from app.domains import Domain
 from app.errors import (
     ClassifierError,
+    Overloaded,
     ProviderAdjusting,
     ProviderCannotServeDomain,
     ProviderError,
@@ -42,7 +43,7 @@ from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
 
-DOWN = (ProviderUnavailable, ProviderRateLimited, ProviderRejected)
+DOWN = (ProviderUnavailable, ProviderRateLimited, ProviderRejected, Overloaded)
 WORTH_ANOTHER_PROVIDER = (*DOWN, ProviderCannotServeDomain, ProviderUnknown)
 
 

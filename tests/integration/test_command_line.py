@@ -167,6 +167,44 @@ def test_config_check_says_what_would_serve(run):
     assert "domains: animals, flowers, objects" in done.stdout
 
 
+def test_config_check_says_what_each_deployment_is_granted(run):
+    """Its own limits, else what holds for all."""
+    deployments = [
+        {"name": "west", "rpm": 600, "tpm": 90_000},
+        {"name": "east", "endpoint": "https://east.example", "priority": 1},
+    ]
+    done = run(
+        "config",
+        "check",
+        DEPLOYMENTS=json.dumps(deployments),
+        AZURE_OPENAI_ENDPOINT="https://west.example",
+        AZURE_OPENAI_API_KEY="key",
+        RATE_LIMIT_TPM="5000",
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "provider: azure_openai" in done.stdout
+    assert "limit: west: 600 calls/min, 90000 tokens/min, priority 0" in done.stdout
+    assert "limit: east: 60 calls/min, 5000 tokens/min, priority 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("west", "must be JSON"),
+        ('[{"rpm": 1}]', "Field required"),
+        ('[{"name": "a"}, {"name": "a"}]', "a name is there twice"),
+        ('[{"name": "a", "rpm": 0}]', "greater than or equal to 1"),
+        ('[{"name": "a"}]', "AZURE_OPENAI_ENDPOINT"),
+    ],
+)
+def test_config_check_refuses_wrong_deployments(run, text, told):
+    done = run("config", "check", DEPLOYMENTS=text)
+
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "model", "warned"),
     [

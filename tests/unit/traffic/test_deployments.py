@@ -260,6 +260,23 @@ async def test_more_than_may_wait_are_told_to_come_back(dispatcher):
         await asyncio.gather(*waiting)
 
 
+async def test_who_finds_no_place_to_wait_is_answered_by_the_next_provider(dispatcher):
+    """When the domain has one."""
+    asked = dispatcher(
+        deployment("small"), limits=[("small", {"rpm": 6})], traffic=TrafficSettings(max_waiting=1)
+    )
+    await ask(asked)
+    waiting = asyncio.create_task(ask(asked))
+    await asyncio.sleep(0)
+    spent = Spent()
+
+    await ask(asked, "azure", "local", spent=spent)
+
+    assert spent.provider == "local"
+    assert spent.degraded
+    await waiting
+
+
 async def test_a_lowered_quota_is_kept_to(dispatcher):
     """As soon as an answer tells."""
     told = answer(quota=QuotaReport(limit_requests=300, remaining_requests=250))
