@@ -102,6 +102,7 @@ class Window:
         self._others_told = 0.0
         self._others_refused = 0.0
         self._refused_at = now
+        self._cap_now: float | None = None
         self._untouched = True
         self._assumed = self._spent_before(now)
 
@@ -171,7 +172,7 @@ class Window:
         told = self._told if limit is None else limit
         if told <= 0:
             return
-        self._told = told
+        self._told, self._cap_now = told, None
         if remaining is None or not 0 <= remaining <= told:
             return
         self._know()
@@ -184,6 +185,7 @@ class Window:
         what we did `times_own`, ours included."""
         self._age(now)
         self._know()
+        self._cap_now = None
         if retry_after_s is None or retry_after_s < 0 or self._respanned(retry_after_s):
             return
         if retry_after_s > self.span_s * (1 - MIN_ELAPSED):
@@ -231,9 +233,11 @@ class Window:
 
     def _cap(self) -> float:
         """A tenth is always tried, whatever is believed of others."""
-        left_by_others = self._of_span(self._told) - self._others()
-        cap = max(min(self._of_span(self.granted), left_by_others), self.limit / 10)
-        return cap * self.share
+        if self._cap_now is None:
+            left_by_others = self._of_span(self._told) - self._others()
+            granted = self._of_span(self.granted)
+            self._cap_now = max(min(granted, left_by_others), self.limit / 10)
+        return self._cap_now * self.share
 
     def _rate(self) -> float:
         return self._cap() / self._held.span_s
@@ -265,6 +269,10 @@ class Window:
         self._assumed.clear()
 
     def _age(self, now: float) -> None:
-        self._now = max(self._now, now)
-        self._held.age(self._now)
-        self._minute.age(self._now)
+        if now <= self._now:
+            return
+        self._now = now
+        self._held.age(now)
+        self._minute.age(now)
+        if self._others_refused:
+            self._cap_now = None  # it fades
