@@ -59,12 +59,12 @@ class Scheduler:
         try:
             return await waiter.leave
         except asyncio.CancelledError:
-            if waiter.leave.done() and not waiter.leave.cancelled():
-                self.give_back(waiter.leave.result())
-            raise
-        finally:
             self._queue.remove(waiter)
+            leave = waiter.leave
+            if leave.done() and not leave.cancelled() and leave.exception() is None:
+                self.give_back(leave.result())
             self._changed.set()
+            raise
 
     def has_room(self, waiter: Waiter) -> bool:
         """Whether leave would be given at once."""
