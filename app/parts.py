@@ -88,18 +88,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
-    link = None
-    if settings.redis_url:
-        link = RedisLink(settings.redis_url.get_secret_value())
-        stack.push_async_callback(link.aclose)
-        health.register("quota", link.ping, essential=False)
-        metrics.watch_sharing(lambda: link.connected)
-    dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
-    stack.push_async_callback(dispatcher.aclose)
-    try:
-        await dispatcher.open(settings.provider_name)
-    except ProviderUnknown as error:
-        raise ConfigurationError(f"PROVIDER: {error}") from error
+    dispatcher = await _build_dispatcher(settings, stack, providers, metrics, health)
+
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
@@ -129,6 +119,28 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         classification,
         once,
     )
+
+
+async def _build_dispatcher(
+    settings: Settings,
+    stack: AsyncExitStack,
+    providers: ProviderRegistry,
+    metrics: Metrics,
+    health: Health,
+) -> Dispatcher:
+    link = None
+    if settings.redis_url:
+        link = RedisLink(settings.redis_url.get_secret_value())
+        stack.push_async_callback(link.aclose)
+        health.register("quota", link.ping, essential=False)
+        metrics.watch_sharing(lambda: link.connected)
+    dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
+    stack.push_async_callback(dispatcher.aclose)
+    try:
+        await dispatcher.open(settings.provider_name)
+    except ProviderUnknown as error:
+        raise ConfigurationError(f"PROVIDER: {error}") from error
+    return dispatcher
 
 
 async def _settle_unfinished(results: ResultRepository, keys: IdempotencyRepository) -> None:

@@ -436,7 +436,7 @@ class Settings(BaseSettings):
 
     @property
     def azure_configured(self) -> bool:
-        return bool(self.deployments) or self.azure_openai.endpoint is not None
+        return bool(self.deployments) or self.azure_openai.touched
 
     @property
     def provider_name(self) -> str:

@@ -46,7 +46,6 @@ class Order:
 class Case:
     """
     Attributes:
-        per_minute: calls that the quota holds, before `orders`.
         left: share of them that is there to be spent, over the measured time.
         behaviour: of the simulators, from the start.
     """
@@ -64,6 +63,7 @@ class Case:
 
     @property
     def per_minute(self) -> float:
+        """Calls that the quota holds, before `orders`."""
         return min(self.rpm, self.tpm / CALL_TOKENS) * self.deployments
 
 

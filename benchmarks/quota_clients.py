@@ -29,7 +29,6 @@ from tests.pictures import encoded, photograph
 DOMAIN = Domain(name="flowers", classes=("dandelion", "rose", "sunflower", "daisy"))
 DEPLOYMENT = "eyes"
 ANSWER_TOKENS = 32
-PATIENCE_S = 3_600.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Plan:
         urls: of simulators, one deployment each.
         burst, every_s: pictures that come at once, and how often.
         people: share of the pictures that somebody waits for.
-        redis_url, replicas: processes that share the quota; who can't share divides nothing.
+        redis_url: where processes share the quota; None: this is the only one, or can't share.
     """
 
     urls: list[str]

@@ -17,6 +17,7 @@ from app.providers.profiles import ModelTable
 from app.settings import CacheSettings, Settings
 from app.settings_sources import leaves, variable
 from tests.fakes import ENTRY_POINTS
+from tests.redis_server import RedisServer
 from tests.service import ROOT, RunningService
 from tests.virtual_time import VirtualLoop
 
@@ -77,6 +78,14 @@ async def client(parts):
     transport = httpx2.ASGITransport(create_app(parts), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
+
+
+@pytest.fixture
+def redis(tmp_path_factory):
+    """A real one, for this test alone."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()
 
 
 @pytest.fixture

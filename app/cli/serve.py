@@ -5,7 +5,6 @@ import ctypes
 import gc
 import math
 import signal
-import socket
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -19,6 +18,7 @@ from app.cli.head_limit import BoundedHead
 from app.cli.start import start
 from app.domains import DomainRegistry
 from app.errors import ConfigurationError
+from app.listening import ListeningServer
 from app.main import create_app
 from app.parts import Parts, build_parts
 from app.settings import Settings
@@ -43,26 +43,16 @@ def serve(
         runner.run(_serve(settings))
 
 
-class DrainingServer(uvicorn.Server):
+class DrainingServer(ListeningServer):
     """Says 503 on /health/ready for a while before it stops taking connections."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
         self._parts = parts
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            # What is wrong is in the log: nearly always the port is taken.
-            config = self.config
-            raise ConfigurationError(
-                f"{config.host}:{config.port} can't be listened on: is the port taken?"
-            ) from None
-        if self.started:
-            _settle_interpreter()
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            await _announce(self._parts, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    async def listening(self, url: str) -> None:
+        _settle_interpreter()
+        await _announce(self._parts, url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A second signal does not wait any more."""

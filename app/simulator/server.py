@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.errors import ConfigurationError
+from app.listening import ListeningServer
 from app.simulator.sending import RESET
 
 KEEP_ALIVE_S = 120
@@ -32,7 +32,7 @@ class BreakableConnection(HttpToolsProtocol):
         self.transport.abort()
 
 
-class Server(uvicorn.Server):
+class Server(ListeningServer):
     """Serves a simulator until it is told to stop.
 
     `run()` blocks; `serve()` is for a running event loop. Both raise ConfigurationError.
@@ -58,15 +58,5 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_listening = on_listening
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            # What is wrong is on stderr: nearly always the port is taken.
-            config = self.config
-            raise ConfigurationError(
-                f"{config.host}:{config.port} can't be listened on: is the port taken?"
-            ) from None
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    async def listening(self, url: str) -> None:
+        self._on_listening(url)

@@ -137,28 +137,27 @@ class Deployment:
         now: float,
         ticket: Ticket,
         seconds: float,
-        outcome: ProviderAnswer | BaseException | None,
+        outcome: ProviderAnswer | BaseException,
     ) -> None:
         """Learn from a call that was made."""
-        self.in_flight -= 1
         failed: bool | None = None
+        if isinstance(outcome, ProviderAnswer | ProviderError):
+            self.quota.learn(now, outcome.quota, ticket.reservation)
         if isinstance(outcome, ProviderAnswer):
             failed = False
             self.latency_s += NEWEST_SHARE * (seconds - self.latency_s)
-            self.quota.learn(now, outcome.quota, ticket.reservation)
         elif isinstance(outcome, ProviderError):
             failed = speaks_against(outcome)
             self.last_error = (datetime.now(UTC), outcome)
-            self.quota.learn(now, outcome.quota, ticket.reservation)
-            if isinstance(outcome, ProviderRateLimited):
-                self.quota.refused(now, outcome.quota, outcome.retry_after_s)
-        self.breaker.ended(now, failed=failed, probe=ticket.probe)
+        if isinstance(outcome, ProviderRateLimited):
+            self.quota.refused(now, outcome.quota, outcome.retry_after_s)
+        self._leave(now, failed=failed, probe=ticket.probe)
 
     def _callable_at(self, now: float) -> float:
         if self.limits and self.in_flight >= self.limits.max_in_flight:
             return float("inf")
         return self.breaker.free_at(now)
 
-    def _leave(self, now: float, *, probe: bool) -> None:
+    def _leave(self, now: float, *, failed: bool | None = None, probe: bool) -> None:
         self.in_flight -= 1
-        self.breaker.ended(now, failed=None, probe=probe)
+        self.breaker.ended(now, failed=failed, probe=probe)

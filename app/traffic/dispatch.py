@@ -28,6 +28,7 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.queue import Lane, Waiter
+from app.traffic.quota import Amounts
 from app.traffic.retry import (
     GiveUp,
     RetryBudget,
@@ -71,6 +72,8 @@ class Spent:
 class _Question:
     """What one provider is asked, by when, and for whom."""
 
+    provider: str
+    scheduler: Scheduler
     image: PreparedImage
     domain: Domain
     caller: str
@@ -82,6 +85,17 @@ class _Question:
     @property
     def deadline(self) -> float:
         return self.began + self.policy.total_s
+
+    def amounts(self, *, without: Collection[Deployment]) -> dict[Deployment, Amounts]:
+        """What a call takes, by deployment."""
+        return {
+            each: each.amounts(self.image, self.domain)
+            for each in self.scheduler.deployments
+            if each not in without
+        }
+
+    def waiter(self, *, without: Collection[Deployment]) -> Waiter:
+        return Waiter(self.caller, self.lane, self.amounts(without=without), self.deadline)
 
 
 class Dispatcher:
@@ -134,9 +148,11 @@ class Dispatcher:
             # Whoever comes later must have time left to answer in.
             total_s = max(0.0, deadline - now) / (len(names) - position)
             policy = RetryPolicy(retries=retries, total_s=total_s)
-            question = _Question(image, domain, caller, lane, now, policy, spent)
             try:
-                return await self._ask(name, question)
+                scheduler = await self._scheduler(name)
+                return await self._ask(
+                    _Question(name, scheduler, image, domain, caller, lane, now, policy, spent)
+                )
             except WORTH_ANOTHER_PROVIDER as error:
                 log.warning("a provider does not answer", provider=name, reason=error.slug())
                 # Who was down matters more than who could not have helped.
@@ -156,15 +172,14 @@ class Dispatcher:
         for scheduler in self._schedulers.values():
             await scheduler.aclose()
 
-    async def _ask(self, name: str, question: _Question) -> ProviderAnswer:
+    async def _ask(self, question: _Question) -> ProviderAnswer:
         """Ask one provider until it answers, or insisting is of no use any more."""
-        scheduler = await self._scheduler(name)
         attempt, adjustments = 1, 0
         failed: frozenset[Deployment] = frozenset()
         while True:
-            ticket = await self._admit(scheduler, question, without=failed)
+            ticket = await self._admit(question.waiter(without=failed), question)
             try:
-                return await self._call(ticket, scheduler, question, last=bool(failed))
+                return await self._call(ticket, question, last=bool(failed))
             except ProviderError as error:
                 adjusting = isinstance(error, ProviderAdjusting)
                 adjustments += adjusting
@@ -177,31 +192,30 @@ class Dispatcher:
                     jitter=self._jitter(),
                 )
                 failed |= {ticket.deployment}
-                if self._moves(error, decision, scheduler, question, failed):
+                if self._moves(error, decision, question, failed):
                     decision = Wait(0.0)
                 else:
                     failed = frozenset()
                     attempt += not adjusting
                 if isinstance(decision, GiveUp) or not (adjusting or self._budget.spend()):
                     raise
-                self._metrics.retry(name, error.kind)
+                self._metrics.retry(question.provider, error.kind)
                 await self._pause(decision.seconds, error, question)
 
     def _moves(
         self,
         error: ProviderError,
         decision: Wait | GiveUp,
-        scheduler: Scheduler,
         question: _Question,
         failed: Collection[Deployment],
     ) -> bool:
         """Whether the call goes to a deployment that did not fail it yet: one that has room now, or
         any, when this one is not to be asked again."""
-        if not helps_elsewhere(error) or len(failed) == len(scheduler.deployments):
+        if not helps_elsewhere(error) or len(failed) == len(question.scheduler.deployments):
             return False
         if isinstance(decision, GiveUp):
             return self._now() < question.deadline
-        return scheduler.has_room(self._waiter(scheduler, question, failed))
+        return question.scheduler.has_room(question.amounts(without=failed), question.lane)
 
     async def _scheduler(self, name: str) -> Scheduler:
         if name not in self._schedulers:
@@ -214,32 +228,15 @@ class Dispatcher:
             )
         return self._schedulers[name]
 
-    async def _admit(
-        self, scheduler: Scheduler, question: _Question, *, without: Collection[Deployment]
-    ) -> Ticket:
-        waiter = self._waiter(scheduler, question, without)
+    async def _admit(self, waiter: Waiter, question: _Question) -> Ticket:
         began = self._now()
         try:
-            return await scheduler.admit(waiter)
+            return await question.scheduler.admit(waiter)
         finally:
             waited_s = self._now() - began
             question.spent.wait_s += waited_s
-            if scheduler.is_metered:
+            if question.scheduler.is_metered:
                 self._metrics.admission(question.lane, waited_s)
-
-    def _waiter(
-        self, scheduler: Scheduler, question: _Question, without: Collection[Deployment]
-    ) -> Waiter:
-        return Waiter(
-            caller=question.caller,
-            lane=question.lane,
-            amounts={
-                each: each.amounts(question.image, question.domain)
-                for each in scheduler.deployments
-                if each not in without
-            },
-            deadline=question.deadline,
-        )
 
     async def _pause(self, seconds: float, error: ProviderError, question: _Question) -> None:
         log.info("retry", provider=question.spent.provider, reason=error.kind, wait_s=seconds)
@@ -247,16 +244,14 @@ class Dispatcher:
             await asyncio.sleep(seconds)
             question.spent.wait_s += seconds
 
-    async def _call(
-        self, ticket: Ticket, scheduler: Scheduler, question: _Question, *, last: bool
-    ) -> ProviderAnswer:
+    async def _call(self, ticket: Ticket, question: _Question, *, last: bool) -> ProviderAnswer:
         deployment = ticket.deployment
         began = self._now()
         timeout = question.deadline - began
-        if len(scheduler.deployments) > 1 and not last:
+        if len(question.scheduler.deployments) > 1 and not last:
             # One that hangs must leave time for another; one that hung is not given half of it.
             timeout = min(timeout / 2, deployment.patience_s(ticket))
-        outcome: ProviderAnswer | BaseException | None = None
+        outcome: ProviderAnswer | BaseException
         try:
             outcome = await self._timed(deployment.provider, question, timeout)
         except BaseException as error:
@@ -265,7 +260,7 @@ class Dispatcher:
         finally:
             seconds = self._now() - began
             deployment.ended(self._now(), ticket, seconds, outcome)
-            scheduler.changed()
+            question.scheduler.changed()
             self._book(deployment.provider, question, outcome, seconds)
         self._health.provider_answered()
         return outcome
@@ -290,7 +285,7 @@ class Dispatcher:
         self,
         provider: Provider,
         question: _Question,
-        outcome: ProviderAnswer | BaseException | None,
+        outcome: ProviderAnswer | BaseException,
         seconds: float,
     ) -> None:
         if isinstance(outcome, ProviderCannotServeDomain):

@@ -12,6 +12,7 @@ from app.traffic.quota import Amounts
 from app.traffic.turns import Turns
 
 Lane = Literal["interactive", "batch"]
+LANES: tuple[Lane, ...] = ("interactive", "batch")
 
 BURST_S: Mapping[Lane, float] = {"interactive": 1.0, "batch": 0.5}
 """Seconds' worth of quota that goes through at once. Bulk work goes evenly, and leaves room for

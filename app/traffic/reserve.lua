@@ -23,9 +23,9 @@ local function amount_of(member)
   return tonumber(string.match(member, ':([^:]*)$'))
 end
 
--- Scores are the times at which entries leave.
-local function age(key, field)
-  local total = number(field)
+-- The sum of what has not left. Scores are the times at which entries leave.
+local function age(key)
+  local total = number(key)
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now)) do
     total = total - amount_of(member)
   end
@@ -82,8 +82,8 @@ for position = 3, #KEYS, 2 do
     amount = tonumber(ARGV[argument]), cap = tonumber(ARGV[argument + 1]),
     span_s = tonumber(ARGV[argument + 2]), carried = tonumber(ARGV[argument + 3]),
   }
-  each.total = fresh and assume(each.held, each.cap, each.span_s) or age(each.held, each.held)
-  each.own = age(each.minute, each.minute)
+  each.total = fresh and assume(each.held, each.cap, each.span_s) or age(each.held)
+  each.own = age(each.minute)
   each.next = math.max(number(each.held .. ':next'), 0)
   if assumed and informed then each.total = forget_assumed(each.held, each.total) end
   if each.carried > 0 then

@@ -1,12 +1,13 @@
 """Leave to call a deployment: who waits, for how long, and which deployment it is in the end."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from app.errors import Overloaded, ProviderError, ProviderPaused, ProviderRateLimited
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.queue import BURST_S, Lane, Waiter, WaitingQueue
+from app.traffic.quota import Amounts
 
 SHORTEST_RETRY_AFTER_S = 1.0
 NEVER = float("inf")
@@ -66,12 +67,11 @@ class Scheduler:
             self._changed.set()
             raise
 
-    def has_room(self, waiter: Waiter) -> bool:
-        """Whether leave would be given at once."""
-        now, burst_s = self._now(), BURST_S[waiter.lane]
+    def has_room(self, amounts: Mapping[Deployment, Amounts], lane: Lane) -> bool:
+        """Whether leave would be given at once to a call that takes `amounts`."""
+        now, burst_s = self._now(), BURST_S[lane]
         return not len(self._queue) and any(
-            each.free_at(now, amounts, burst_s=burst_s) <= now
-            for each, amounts in waiter.amounts.items()
+            each.free_at(now, taken, burst_s=burst_s) <= now for each, taken in amounts.items()
         )
 
     def give_back(self, ticket: Ticket) -> None:

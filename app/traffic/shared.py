@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,18 +105,10 @@ class SharedQuota(Quota):
 
     is_shared = True
 
-    def __init__(
-        self,
-        windows: Mapping[str, Window],
-        link: RedisLink,
-        name: str,
-        *,
-        new_id: Callable[[str], str] = new_id,
-    ) -> None:
+    def __init__(self, windows: Mapping[str, Window], link: RedisLink, name: str) -> None:
         """`name` is the deployment's: who names the same one shares it."""
         super().__init__(windows)
         self._link = link
-        self._new_id = new_id
         prefix = f"{{classifier:quota:{name}}}"
         self._keys = [f"{prefix}:state", f"{prefix}:processes"]
         for dimension in windows:
@@ -133,7 +125,7 @@ class SharedQuota(Quota):
         self._share(1.0 if together else 1 / self._link.processes)
         if not together and (at := self.free_at(now, amounts, burst_s=burst_s)) > now:
             return at
-        reservation_id = self._new_id("res")
+        reservation_id = new_id("res")
         reply = await self._link.reserve(
             now, self._keys, self._asked(reservation_id, now, amounts, burst_s)
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.traffic.breaker import State
 from app.traffic.deployment import Deployment
-from app.traffic.queue import Lane
+from app.traffic.queue import LANES, Lane
 from app.traffic.scheduler import Scheduler
 
 
@@ -33,7 +33,6 @@ class DeploymentState:
         last_error: the kind of the last failure, and when it was.
     """
 
-    provider: str
     name: str
     model: str
     priority: int
@@ -60,17 +59,13 @@ def states(schedulers: Iterable[tuple[str, Scheduler]], now: float) -> Iterator[
         yield ProviderState(
             provider,
             {lane: scheduler.waiting(lane) for lane in LANES},
-            [_state(provider, each, now) for each in scheduler.deployments],
+            [_state(each, now) for each in scheduler.deployments],
         )
 
 
-LANES: tuple[Lane, ...] = ("interactive", "batch")
-
-
-def _state(provider: str, deployment: Deployment, now: float) -> DeploymentState:
+def _state(deployment: Deployment, now: float) -> DeploymentState:
     failed = deployment.last_error
     return DeploymentState(
-        provider=provider,
         name=deployment.name,
         model=deployment.provider.capabilities().model,
         priority=deployment.priority,

@@ -6,22 +6,12 @@ import time
 from bisect import bisect_left
 from pathlib import Path
 
-import pytest
-
 from tests.integration.quota_worker import GUARD_S, PER_MINUTE, SPAN_S
-from tests.redis_server import RedisServer
 from tests.service import ROOT
 
 LIMIT = PER_MINUTE * SPAN_S / 60
 RATE = LIMIT / (SPAN_S + GUARD_S)
 """A second: what is to be reached."""
-
-
-@pytest.fixture
-def redis(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
 
 
 class Workers:

@@ -7,14 +7,6 @@ import pytest
 from app.settings import Settings
 from tests.integration.calls import upload
 from tests.integration.simulator.calls import KEY
-from tests.redis_server import RedisServer
-
-
-@pytest.fixture
-def redis(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
 
 
 @pytest.fixture
