@@ -11,7 +11,6 @@ import structlog
 from app.identifiers import new_id
 from app.traffic.quota import Amounts, Quota, Reservation
 from app.traffic.window import Window
-from app.usage import QuotaReport
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -113,7 +112,6 @@ class SharedQuota(Quota):
         self._keys = [f"{prefix}:state", f"{prefix}:processes"]
         for dimension in windows:
             self._keys += [f"{prefix}:{dimension}", f"{prefix}:{dimension}:minute"]
-        self._informed = False
         self._alone: deque[Reservation] = deque()
         self._left: dict[str, float] = {}
         self._own: dict[str, float] = {}
@@ -151,7 +149,7 @@ class SharedQuota(Quota):
             self._link.process,
             burst_s,
             max(0.0, self.paused_until - now),
-            int(self._informed),
+            int(not any(window.assumes for window in self.windows.values())),
         ]
         for name, window in self.windows.items():
             taken_alone = sum(
@@ -184,10 +182,6 @@ class SharedQuota(Quota):
         if self._link.connected and name in self._left:
             return self._left[name]
         return super().left(now, name)
-
-    def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:
-        super().learn(now, report, reservation)
-        self._informed = True
 
     def _times_own(self, now: float, name: str) -> float:
         own = self.windows[name].own_in_minute(now)

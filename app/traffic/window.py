@@ -112,6 +112,11 @@ class Window:
         return min(self.granted, self._told)
 
     @property
+    def assumes(self) -> bool:
+        """The service has not told yet what is left of the quota."""
+        return bool(self._assumed)
+
+    @property
     def held_s(self) -> float:
         """How long an amount is held, in seconds."""
         return self._held.span_s

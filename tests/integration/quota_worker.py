@@ -12,6 +12,8 @@ from app.usage import QuotaReport
 
 PER_MINUTE, SPAN_S, GUARD_S = 6_000, 1.0, 0.2
 
+TOLD = QuotaReport(limit_requests=PER_MINUTE, remaining_requests=PER_MINUTE)
+
 
 async def main(url: str, seconds: float) -> None:
     clock = asyncio.get_running_loop().time
@@ -26,7 +28,7 @@ async def main(url: str, seconds: float) -> None:
             continue
         sys.stdout.write(f"{time.time():.6f} {int(link.connected)} {link.processes}\n")
         sys.stdout.flush()
-        quota.learn(clock(), QuotaReport(limit_requests=PER_MINUTE), got)
+        quota.learn(clock(), TOLD, got)
     await link.aclose()
 
 

@@ -1,12 +1,16 @@
 """One quota for several processes, in a real Redis."""
 
+import asyncio
 import subprocess
 import sys
 import time
 from bisect import bisect_left
 from pathlib import Path
 
-from tests.integration.quota_worker import GUARD_S, PER_MINUTE, SPAN_S
+from app.traffic.shared import RedisLink, SharedQuota
+from app.traffic.window import Window
+from app.usage import QuotaReport
+from tests.integration.quota_worker import GUARD_S, PER_MINUTE, SPAN_S, TOLD
 from tests.service import ROOT
 
 LIMIT = PER_MINUTE * SPAN_S / 60
@@ -83,3 +87,28 @@ def test_without_redis_each_keeps_to_its_share_and_comes_back(redis, tmp_path):
     assert per_second(taken, killed_at + 6, killed_at + 7.5) >= 0.85 * RATE
     assert all(through for at, through, _ in taken if at > killed_at + 5)
     assert most_in_a_span(taken) <= LIMIT
+
+
+async def test_an_answer_that_tells_nothing_leaves_the_start_careful(redis):
+    """What was assumed of the time before is given up when the service says what is left."""
+    clock = asyncio.get_running_loop().time
+    window = Window(PER_MINUTE, span_s=10, now=clock())
+    link = RedisLink(redis.url)
+    quota = SharedQuota({"requests": window}, link, "test")
+
+    async def taken() -> int:
+        for count in range(500):
+            got = await quota.try_reserve(clock(), {"requests": 1}, burst_s=10)
+            if isinstance(got, float):
+                return count
+        return 500
+
+    first = await quota.try_reserve(clock(), {"requests": 1}, burst_s=10)
+    quota.learn(clock(), QuotaReport(), first)
+    untold = await taken()
+    quota.learn(clock(), TOLD, first)
+    told = await taken()
+    await link.aclose()
+
+    assert untold < 100
+    assert told > 300
