@@ -26,8 +26,13 @@ class Load:
 
     def percentile(self, share: float) -> float:
         """Milliseconds."""
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+        return percentile(self.seconds, share) * 1000
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of them are not above; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 @dataclass(frozen=True)

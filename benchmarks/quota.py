@@ -10,7 +10,6 @@ minute is not counted. `share` is of what a case leaves of the quota: where anot
 
 import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.load import percentile
 from benchmarks.quota_clients import CLIENTS, DEPLOYMENT, Plan, command
 from benchmarks.report import parser, report
 from tests.redis_server import RedisServer
@@ -181,17 +181,11 @@ def _figures(
         "refused_share": refused / max(1, spent["arrived"]),
         "calls_without_answer_share": 1 - spent["answered"] / max(1, spent["arrived"]),
         "failed": sum(not each["answered"] for each in lines),
-        "p50_wait_s": _percentile(waits, 0.5),
-        "p95_wait_s": _percentile(waits, 0.95),
-        "p99_took_s": _percentile([each["took_s"] for each in lines], 0.99),
+        "p50_wait_s": percentile(waits, 0.5),
+        "p95_wait_s": percentile(waits, 0.95),
+        "p99_took_s": percentile([each["took_s"] for each in lines], 0.99),
     }
-    return figures | ({"p95_wait_of_people_s": _percentile(people, 0.95)} if people else {})
-
-
-def _percentile(values: list[float], share: float) -> float:
-    if len(values) < 2:
-        return values[0] if values else 0.0
-    return statistics.quantiles(values, n=100)[round(share * 100) - 1]
+    return figures | ({"p95_wait_of_people_s": percentile(people, 0.95)} if people else {})
 
 
 async def compare(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from inspect import isawaitable
 
-from app.errors import ProviderError
+from app.errors import ProviderError, ProviderUnknown
 from app.providers.base import Capabilities, ProviderAnswer
 from app.providers.registry import GROUP
 from app.usage import QuotaReport, TokenUsage
@@ -98,6 +98,20 @@ class FakeProvider:
 
     async def aclose(self) -> None:
         return
+
+
+class Registry:
+    """Of fakes: those of one name are deployments of one provider."""
+
+    def __init__(self, *deployments: FakeProvider) -> None:
+        self._providers: dict[str, tuple[FakeProvider, ...]] = {}
+        for each in deployments:
+            self._providers[each.name] = (*self._providers.get(each.name, ()), each)
+
+    async def get(self, name: str) -> tuple[FakeProvider, ...]:
+        if name not in self._providers:
+            raise ProviderUnknown(name)
+        return self._providers[name]
 
 
 def create(context) -> FakeProvider:

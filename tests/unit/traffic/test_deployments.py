@@ -19,7 +19,7 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent
 from app.usage import QuotaReport
-from tests.fakes import FakeProvider, after, answer
+from tests.fakes import FakeProvider, Registry, after, answer
 from tests.pictures import encoded
 from tests.virtual_time import now
 
@@ -27,16 +27,6 @@ pytestmark = pytest.mark.virtual_time
 
 IMAGE = prepare(encoded(Image.new("RGB", (8, 8))), longest=8)
 DOMAIN = Domain(name="flowers", classes=("rose", "daisy"))
-
-
-class Registry:
-    """One provider `azure` with several deployments, and one `local`."""
-
-    def __init__(self, *deployments: FakeProvider) -> None:
-        self.providers = {"azure": deployments, "local": (FakeProvider("local"),)}
-
-    async def get(self, name: str) -> tuple[FakeProvider, ...]:
-        return self.providers[name]
 
 
 def deployment(name: str, *steps, **options) -> FakeProvider:
@@ -62,7 +52,13 @@ def dispatcher():
             api=ApiSettings(timeout=timeout, **options),
             traffic=traffic or TrafficSettings(),
         )
-        return Dispatcher(Registry(*deployments), settings, Metrics(), Health(), jitter=lambda: 0.5)
+        return Dispatcher(
+            Registry(*deployments, FakeProvider("local")),
+            settings,
+            Metrics(),
+            Health(),
+            jitter=lambda: 0.5,
+        )
 
     return made
 

@@ -16,7 +16,6 @@ from app.errors import (
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
-    ProviderUnknown,
 )
 from app.images import prepare
 from app.settings import ApiSettings, Settings, TrafficSettings
@@ -24,7 +23,7 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent
 from app.usage import TokenUsage
-from tests.fakes import FakeProvider, after, answer, spent_with
+from tests.fakes import FakeProvider, Registry, after, answer, spent_with
 from tests.pictures import encoded
 from tests.virtual_time import now
 
@@ -36,18 +35,6 @@ USAGE = TokenUsage(100, 2, {"cached": 10})
 
 def domain(**fields) -> Domain:
     return Domain(name="flowers", classes=("rose", "daisy"), **fields)
-
-
-class Providers:
-    """A registry of fakes."""
-
-    def __init__(self, *providers: FakeProvider) -> None:
-        self._providers = {each.name: each for each in providers}
-
-    async def get(self, name: str) -> tuple[FakeProvider, ...]:
-        if name not in self._providers:
-            raise ProviderUnknown(name)
-        return (self._providers[name],)
 
 
 @pytest.fixture
@@ -69,7 +56,7 @@ def dispatcher(health):
             api=ApiSettings(max_retries=retries, timeout=total_s),
             traffic=TrafficSettings(retry_share=1.0),
         )
-        return Dispatcher(Providers(*providers), settings, Metrics(), health, jitter=lambda: jitter)
+        return Dispatcher(Registry(*providers), settings, Metrics(), health, jitter=lambda: jitter)
 
     return made
 
