@@ -57,6 +57,7 @@ async def test_what_is_no_body_is_cut_off_in_a_chunked_one_too(start_service, st
         async with asyncio.timeout(10):
             with suppress(ConnectionError):
                 await reader.read()  # to the connection's end
+        assert reader.at_eof() or reader.exception()
 
 
 async def test_a_trailer_is_no_header(start_service):
