@@ -36,15 +36,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         selector = _Selector()
         selector.loop = self
-        self._virtual_s = 1000.0
+        self.passed_s = 0.0
+        self._clock_at_start_s = 1000.0
         super().__init__(selector)
 
     def time(self) -> float:
-        return self._virtual_s
+        return self._clock_at_start_s + self.passed_s
 
     def pass_time(self, seconds: float) -> None:
-        """Seconds may be negative: a clock that is set back."""
-        self._virtual_s += seconds
+        self.passed_s += seconds
+
+    def set_clock(self, seconds: float) -> None:
+        """Ahead or, negative, back, while no time passes."""
+        self._clock_at_start_s += seconds
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -55,3 +59,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def passed_s() -> float:
+    """Since the start, whatever the clock was set to."""
+    return virtual_loop().passed_s
+
+
+def virtual_loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop

@@ -5,8 +5,13 @@
 
 local state, id = KEYS[1], ARGV[1]
 for position = 2, #KEYS do
+  local key = KEYS[position]
   local amount = string.format('%.6f', tonumber(ARGV[math.floor(position / 2) + 1]))
-  if redis.call('ZREM', KEYS[position], id .. ':' .. amount) == 1 then
-    redis.call('HINCRBYFLOAT', state, KEYS[position], '-' .. amount)
+  if redis.call('ZREM', key, id .. ':' .. amount) == 1 then
+    redis.call('HINCRBYFLOAT', state, key, '-' .. amount)
+    local rate = tonumber(redis.call('HGET', state, key .. ':rate') or '0')
+    if rate > 0 then
+      redis.call('HINCRBYFLOAT', state, key .. ':next', string.format('%.6f', -amount / rate))
+    end
   end
 end

@@ -2,8 +2,8 @@
 -- The rules are those of app/traffic/window.py; times are seconds of this server's clock.
 --
 -- KEYS  state, processes, then for each dimension: held, minute
--- ARGV  id, process, burst_s, pause_s, informed, then for each dimension: amount, cap, span_s,
---       and what was taken without this server and still counts
+-- ARGV  id, process, burst_s, pause_s, then for each dimension: amount, cap, span_s, what was taken
+--       without this server and still counts, and whether the service told what is left (0 or 1)
 -- Gives granted (0 or 1), microseconds to wait, processes alive,
 --       then for each dimension what was taken in the minute, and what is left.
 
@@ -11,7 +11,7 @@ local MINUTE_S, START_STEPS, ALIVE_S, KEPT_MS, TINY = 60, 20, 10, 300000, 1e-6
 
 local state, processes = KEYS[1], KEYS[2]
 local id, process, burst_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local pause_s, informed = tonumber(ARGV[4]), ARGV[5] == '1'
+local pause_s = tonumber(ARGV[4])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 
@@ -71,21 +71,24 @@ redis.call('ZREMRANGEBYSCORE', processes, '-inf', now)
 
 local fresh = redis.call('EXISTS', state) == 0
 local untouched = fresh or number('untouched') == 1
-local assumed = fresh or number('assumed') == 1
 local paused = math.max(number('paused'), now + pause_s)
 
 local dimensions, free_at = {}, paused
 for position = 3, #KEYS, 2 do
-  local argument = 6 + (position - 3) / 2 * 4
+  local argument = 5 + (position - 3) / 2 * 5
   local each = {
     held = KEYS[position], minute = KEYS[position + 1],
     amount = tonumber(ARGV[argument]), cap = tonumber(ARGV[argument + 1]),
     span_s = tonumber(ARGV[argument + 2]), carried = tonumber(ARGV[argument + 3]),
+    told = tonumber(ARGV[argument + 4]) == 1,
   }
   each.total = fresh and assume(each.held, each.cap, each.span_s) or age(each.held)
   each.own = age(each.minute)
-  each.next = math.max(number(each.held .. ':next'), 0)
-  if assumed and informed then each.total = forget_assumed(each.held, each.total) end
+  each.next, each.rate = number(each.held .. ':next'), each.cap / each.span_s
+  each.assumed = fresh or number(each.held .. ':assumed') == 1
+  if each.assumed and each.told then
+    each.total, each.assumed = forget_assumed(each.held, each.total), false
+  end
   if each.carried > 0 then
     local member = id .. '-carried:' .. string.format('%.6f', each.carried)
     redis.call('ZADD', each.held, now + each.span_s, member)
@@ -103,19 +106,21 @@ local reply = {
   granted and 1 or 0, math.ceil(math.max(0, free_at - now) * 1e6), redis.call('ZCARD', processes),
 }
 redis.call('HSET', state, 'paused', string.format('%.6f', paused),
-  'untouched', (untouched and not granted) and 1 or 0,
-  'assumed', (assumed and not informed) and 1 or 0)
+  'untouched', (untouched and not granted) and 1 or 0)
 for _, each in ipairs(dimensions) do
   if granted then
     local member = id .. ':' .. string.format('%.6f', each.amount)
     redis.call('ZADD', each.held, now + each.span_s, member)
     redis.call('ZADD', each.minute, now + MINUTE_S, member)
     each.total, each.own = each.total + each.amount, each.own + each.amount
-    each.next = math.max(each.next, now) + each.amount * each.span_s / each.cap
+    local paced = math.max(each.next, now) + each.amount / each.rate
+    each.next = math.min(paced, now + each.span_s)
   end
   redis.call('HSET', state, each.held, string.format('%.6f', each.total),
     each.minute, string.format('%.6f', each.own),
-    each.held .. ':next', string.format('%.6f', each.next))
+    each.held .. ':next', string.format('%.6f', each.next),
+    each.held .. ':rate', string.format('%.6f', each.rate),
+    each.held .. ':assumed', each.assumed and 1 or 0)
   redis.call('PEXPIRE', each.held, KEPT_MS)
   redis.call('PEXPIRE', each.minute, KEPT_MS)
   reply[#reply + 1] = math.floor(each.own)

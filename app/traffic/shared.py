@@ -53,6 +53,7 @@ class RedisLink:
             return None
         try:
             async with asyncio.timeout(ANSWER_S):
+                await asyncio.gather(*self._running)  # what is given back is there to be had
                 reply: list[int] = await self._reserve(keys=keys, args=arguments)
         except self._gone as error:
             self._lost(now, error)
@@ -149,14 +150,13 @@ class SharedQuota(Quota):
             self._link.process,
             burst_s,
             max(0.0, self.paused_until - now),
-            int(not any(window.assumes for window in self.windows.values())),
         ]
         for name, window in self.windows.items():
             taken_alone = sum(
                 each.entries[name].amount for each in self._alone if each.at + window.held_s > now
             )
             cap = window.cap(now) / window.share
-            arguments += [amounts[name], cap, window.held_s, taken_alone]
+            arguments += [amounts[name], cap, window.held_s, taken_alone, int(not window.assumes)]
         return arguments
 
     async def _reserve_alone(

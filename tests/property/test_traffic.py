@@ -14,7 +14,7 @@ from app.traffic.deployment import Deployment
 from app.traffic.queue import Lane, Waiter
 from app.traffic.scheduler import Scheduler
 from tests.fakes import FakeProvider, answer
-from tests.virtual_time import now, run
+from tests.virtual_time import now, passed_s, run, virtual_loop
 
 RPM, TPM = 60, 6_000
 SPAN_S = 10
@@ -25,7 +25,7 @@ Outcome = Literal["answered", "failed", "refused", "never made"]
 @dataclass(frozen=True)
 class Call:
     """One wish: it comes `after_s` the one before, takes `lasts_s` when it is let through, and its
-    caller goes away after `leaves_s`."""
+    caller goes away after `leaves_s`. Before it comes the clock is set by `clock_s`."""
 
     after_s: float
     caller: str
@@ -35,11 +35,12 @@ class Call:
     lasts_s: float
     leaves_s: float | None
     outcome: Outcome
+    clock_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a call, in the end."""
+    """What became of a call, in the end; times are seconds that passed."""
 
     number: int
     call: Call
@@ -48,17 +49,22 @@ class Made:
     refused: ProviderError | None = None
 
 
-calls = st.builds(
-    Call,
-    after_s=st.sampled_from([0, 0, 0, 0.1, 1, 7, 30]),
-    caller=st.sampled_from("abc"),
-    lane=st.sampled_from(["interactive", "batch"]),
-    tokens=st.integers(1, 2_000),
-    patience_s=st.sampled_from([0.5, 5, 30, 300]),
-    lasts_s=st.sampled_from([0, 0.3, 4]),
-    leaves_s=st.sampled_from([None, None, None, 0, 0.2, 3]),
-    outcome=st.sampled_from(["answered", "answered", "failed", "refused", "never made"]),
-)
+def calls_with(clock_s: st.SearchStrategy[float]) -> st.SearchStrategy[Call]:
+    return st.builds(
+        Call,
+        clock_s=clock_s,
+        after_s=st.sampled_from([0, 0, 0, 0.1, 1, 7, 30]),
+        caller=st.sampled_from("abc"),
+        lane=st.sampled_from(["interactive", "batch"]),
+        tokens=st.integers(1, 2_000),
+        patience_s=st.sampled_from([0.5, 5, 30, 300]),
+        lasts_s=st.sampled_from([0, 0.3, 4]),
+        leaves_s=st.sampled_from([None, None, None, 0, 0.2, 3]),
+        outcome=st.sampled_from(["answered", "answered", "failed", "refused", "never made"]),
+    )
+
+
+calls = calls_with(st.just(0.0))
 
 
 def scheduler(*, rpm: int = RPM, tpm: int | None = TPM, in_flight: int = 64, count: int = 1):
@@ -81,7 +87,7 @@ def wish(line: Scheduler, call: Call) -> Waiter:
 
 
 async def make(line: Scheduler, number: int, call: Call) -> Made:
-    came_at = now()
+    came_at = passed_s()
     try:
         async with asyncio.timeout(call.leaves_s):
             ticket = await line.admit(wish(line, call))
@@ -89,7 +95,7 @@ async def make(line: Scheduler, number: int, call: Call) -> Made:
         return Made(number, call, came_at, refused=error)
     except TimeoutError:
         return Made(number, call, came_at)
-    at = now()
+    at = passed_s()
     if call.outcome == "never made":
         line.give_back(ticket)
         return Made(number, call, came_at)
@@ -109,6 +115,7 @@ async def play(line: Scheduler, schedule: list[Call]) -> list[Made]:
     tasks = []
     for number, call in enumerate(schedule):
         await asyncio.sleep(call.after_s)
+        virtual_loop().set_clock(call.clock_s)
         tasks.append(asyncio.create_task(make(line, number, call)))
     made = [await each for each in asyncio.as_completed(tasks)]
     await line.aclose()
@@ -143,10 +150,44 @@ def test_the_quota_holds_and_everybody_hears(schedule, in_flight):
     for each in made:
         if each.refused is not None:
             assert each.refused.retry_after_s >= 1
+    assert_settled(deployment, end)
+
+
+def assert_settled(deployment: Deployment, at: float) -> None:
     assert deployment.in_flight == 0
     for window in deployment.quota.windows.values():
-        assert 0 <= window.left(end) <= window.per_minute
-        assert window.own_in_minute(end + 120) == 0
+        assert 0 <= window.left(at) <= window.per_minute
+        assert window.own_in_minute(at + 120) == 0
+
+
+@given(st.lists(calls_with(st.sampled_from([0, 0, 0, -0.3, -5, -70])), max_size=40))
+@settings(deadline=None, max_examples=100)
+def test_a_clock_that_is_set_back_never_lets_more_through(schedule):
+    made = run_with(schedule)
+
+    let_through = [each for each in made if each.at is not None]
+    assert most_in(SPAN_S, [(each.at, 1) for each in let_through]) <= RPM * SPAN_S / 60
+    assert most_in(60, [(each.at, each.call.tokens) for each in let_through]) <= TPM
+
+
+@given(
+    st.lists(calls_with(st.sampled_from([0, 0, -0.3, -70, 0.3, 5, 90])), max_size=40),
+    st.sampled_from([1, 3]),
+)
+@settings(deadline=None, max_examples=100)
+def test_whatever_the_clock_does_everybody_hears(schedule, in_flight):
+    """And nothing stays reserved. A wake-up that was lost would hang here."""
+
+    async def scenario():
+        line = scheduler(in_flight=in_flight)
+        made = await play(line, schedule)
+        longest_back_s = sum(-min(0, each.clock_s) for each in schedule)
+        return line.deployments[0], made, now() + longest_back_s
+
+    deployment, made, end = run(scenario())
+
+    assert len(made) == len(schedule)
+    assert_settled(deployment, end)
 
 
 @given(st.lists(calls, max_size=60))
