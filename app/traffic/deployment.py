@@ -89,14 +89,15 @@ class Deployment:
         """When a call may begin; infinite: not before one that is under way ends."""
         return max(self._callable_at(now), self.quota.free_at(now, amounts, burst_s=burst_s))
 
-    def per_second(self, amounts: Amounts) -> float:
-        """What it lets through in the long run of calls like this one: tokens, else requests."""
-        rates = (
-            window.per_minute / MINUTE_S / amounts[name]
-            for name, window in self.quota.windows.items()
-            if amounts[name]
-        )
-        return min(rates, default=float("inf")) * (amounts.get("tokens") or amounts["requests"])
+    def per_second(self, now: float) -> Amounts:
+        """What it lets through in the long run, by dimension; infinite where nothing limits it."""
+        rates = dict.fromkeys(("requests", "tokens"), float("inf"))
+        for name, window in self.quota.windows.items():
+            rates[name] = window.per_second(now)
+        if self.limits is not None:
+            most_calls = self.limits.max_in_flight / max(self.latency_s, SHORTEST_LATENCY_S)
+            rates["requests"] = min(rates["requests"], most_calls)
+        return rates
 
     def attraction(self, now: float) -> float:
         """Of several that are free, the one with the most is taken."""

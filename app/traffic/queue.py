@@ -18,6 +18,8 @@ BURST_S: Mapping[Lane, float] = {"interactive": 1.0, "batch": 0.5}
 """Seconds' worth of quota that goes through at once. Bulk work goes evenly, and leaves room for
 those who wait for their answer."""
 
+INFINITE = float("inf")
+
 
 @dataclass(eq=False, slots=True)
 class Waiter:
@@ -37,10 +39,18 @@ class Waiter:
     )
 
     @property
+    def typical(self) -> Amounts:
+        """What it takes of the deployment named first: of the others about as much."""
+        return next(iter(self.amounts.values()))
+
+    @property
     def cost(self) -> float:
         """What it counts for among callers: tokens, else requests."""
-        amounts = next(iter(self.amounts.values()))
-        return amounts.get("tokens") or amounts["requests"]
+        return cost(self.typical)
+
+
+def cost(amounts: Amounts) -> float:
+    return amounts.get("tokens") or amounts.get("requests", 0.0)
 
 
 class WaitingQueue:
@@ -49,12 +59,12 @@ class WaitingQueue:
 
     def __init__(self, *, batch_share: float) -> None:
         """`batch_share` of what there is goes to batches when both lanes have work."""
-        shares: dict[Lane, float] = {"interactive": 1 - batch_share, "batch": batch_share}
-        self._lanes: Turns[Lane] = Turns(shares.__getitem__)
-        self._callers: dict[Lane, Turns[str]] = {lane: Turns() for lane in shares}
+        self._shares: dict[Lane, float] = {"interactive": 1 - batch_share, "batch": batch_share}
+        self._lanes: Turns[Lane] = Turns(self._shares.__getitem__)
+        self._callers: dict[Lane, Turns[str]] = {lane: Turns() for lane in LANES}
         self._waiting: dict[tuple[Lane, str], OrderedDict[Waiter, None]] = {}
         self._deadlines: list[tuple[float, int, Waiter]] = []
-        self._costs: dict[Lane | tuple[Lane, str], float] = dict.fromkeys(shares, 0.0)
+        self._wanted: dict[tuple[Lane, str], dict[str, float]] = {}
         self._size = self._count = 0
 
     def __len__(self) -> int:
@@ -71,8 +81,7 @@ class WaitingQueue:
         self._count += 1
         heapq.heappush(self._deadlines, (waiter.deadline, self._count, waiter))
         self._size += 1
-        self._costs[waiter.lane] += waiter.cost
-        self._costs[key] = self._costs.get(key, 0.0) + waiter.cost
+        _add(self._wanted.setdefault(key, {}), waiter.typical)
 
     def next(self) -> Waiter | None:
         """Whose turn it is; None when nobody waits."""
@@ -96,10 +105,9 @@ class WaitingQueue:
             return
         del waiting[waiter]
         self._size -= 1
-        self._costs[waiter.lane] -= waiter.cost
-        self._costs[key] -= waiter.cost
+        _add(self._wanted[key], waiter.typical, times=-1)
         if not waiting:
-            del self._waiting[key], self._costs[key]
+            del self._waiting[key], self._wanted[key]
             self._callers[waiter.lane].go(waiter.caller)
             if not len(self._callers[waiter.lane]):
                 self._lanes.go(waiter.lane)
@@ -116,13 +124,33 @@ class WaitingQueue:
             heapq.heappop(self._deadlines)
         return None
 
-    def cost_before(self, lane: Lane, caller: str) -> float:
-        """What is served before a call that comes now, about: its caller's turns among the others',
-        and all that the other lane has a right to meanwhile is left out."""
-        callers = self._callers[lane]
-        own = self._costs.get((lane, caller), 0.0)
-        sharing = len(callers) + ((lane, caller) not in self._costs)
-        return min(self._costs[lane], own * sharing)
+    def ahead(self, waiter: Waiter, *, of_all: bool = False) -> Amounts:
+        """What is let through before `waiter`, which is not in the queue, if nobody comes after it:
+        its own caller's calls, of each other caller as much (`of_all`: all that wait), and of the
+        other lane what that has a right to meanwhile. Costs O(callers)."""
+        ahead = dict(self._wanted.get((waiter.lane, waiter.caller), {}))
+        turn = INFINITE if of_all else waiter.cost + cost(ahead)
+        other_lane: dict[str, float] = {}
+        for (lane, caller), wanted in self._wanted.items():
+            if lane != waiter.lane:
+                _add(other_lane, wanted)
+            elif caller != waiter.caller:
+                _add(ahead, wanted, times=_part(wanted, turn))
+        share = self._shares[waiter.lane]
+        right = (waiter.cost + cost(ahead)) * (1 - share) / share
+        _add(ahead, other_lane, times=_part(other_lane, right))
+        return ahead
 
     def _waits(self, waiter: Waiter) -> bool:
         return waiter in self._waiting.get((waiter.lane, waiter.caller), ())
+
+
+def _add(total: dict[str, float], amounts: Amounts, *, times: float = 1.0) -> None:
+    for name, amount in amounts.items():
+        total[name] = total.get(name, 0.0) + times * amount
+
+
+def _part(amounts: Amounts, most: float) -> float:
+    """Of `amounts`, what costs `most`."""
+    whole = cost(amounts)
+    return min(1.0, most / whole) if whole else 1.0

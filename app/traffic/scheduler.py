@@ -12,6 +12,9 @@ from app.traffic.quota import Amounts
 SHORTEST_RETRY_AFTER_S = 1.0
 NEVER = float("inf")
 
+GAPS = 0.05
+"""Share of a window that calls leave empty, at most, where they are not tiny."""
+
 
 class Scheduler:
     """Of one provider's deployments. Calls wait in one queue, whichever deployment will be free.
@@ -28,6 +31,8 @@ class Scheduler:
         self._most_waiting = most_waiting
         # Where nothing is asked of Redis an offer takes no time, in which others could come.
         self._at_once = not any(each.quota.is_shared for each in deployments)
+        self._again_at = 0.0
+        """When there is room for the one that is next, as far as is known."""
         self._changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -107,6 +112,7 @@ class Scheduler:
             if isinstance(offer, Ticket):
                 self._grant(waiter, offer)
                 continue
+            self._again_at = offer if offer < NEVER else self._now()
             if waiter.deadline < offer < NEVER:
                 self._refuse(waiter, offer)
                 continue
@@ -155,12 +161,18 @@ class Scheduler:
         )
 
     def _refuse_hopeless(self, waiter: Waiter) -> None:
-        """At once, when those before it take all the time that it has."""
-        before = self._queue.cost_before(waiter.lane, waiter.caller)
-        rate = sum(each.per_second(amounts) for each, amounts in waiter.amounts.items())
-        at = self._now() + before / rate
-        if at > waiter.deadline:
-            raise self._refusal(waiter, at)
+        """At once, when those before it take all the time that it has. As long as the others' work
+        lasts it would find as many before it again: so it is told when that is done."""
+        if self._through_at(waiter, self._queue.ahead(waiter)) > waiter.deadline:
+            now, at = self._now(), self._through_at(waiter, self._queue.ahead(waiter, of_all=True))
+            raise self._refusal(waiter, now + (at - now) * (1 + GAPS))
+
+    def _through_at(self, waiter: Waiter, ahead: Amounts) -> float:
+        """When a call that comes now is let through, about."""
+        now = self._now()
+        rates = [each.per_second(now) for each in waiter.amounts]
+        lasts_s = (amount / sum(each[name] for each in rates) for name, amount in ahead.items())
+        return max(now, self._again_at) + max(lasts_s, default=0.0)
 
     def _refuse(self, waiter: Waiter, at: float) -> None:
         self._queue.remove(waiter)
@@ -168,12 +180,12 @@ class Scheduler:
             waiter.leave.set_exception(self._refusal(waiter, at))
 
     def _refusal(self, waiter: Waiter, at: float) -> ProviderError:
-        """Who comes back when as much is gone as it could have waited finds leave in time."""
+        """Who comes back then, and can wait as long again, need not for more than half of it."""
         now = self._now()
         left_s = max(0.0, waiter.deadline - now)
         retry_after_s = SHORTEST_RETRY_AFTER_S
         if at < NEVER:
-            retry_after_s = max(retry_after_s, at - now - left_s)
+            retry_after_s = max(retry_after_s, at - now - left_s / 2)
         if all(each.breaker.state(now) != "closed" for each in waiter.amounts):
             return ProviderPaused(
                 "The last calls failed, and the next one is not due yet.",

@@ -131,6 +131,11 @@ class Window:
         self._age(now)
         return self._cap()
 
+    def per_second(self, now: float) -> float:
+        """What is let through in the long run."""
+        self._age(now)
+        return self._rate()
+
     def left(self, now: float) -> float:
         """What may be taken right now."""
         return max(0.0, self.cap(now) - self._held.total)

@@ -272,3 +272,67 @@ def test_no_lane_starves_and_no_quota_is_left(tokens, count):
     share = sum(each.call.lane == "batch" for each in while_both) / len(while_both)
     assert 0.05 <= share <= 0.2
     assert by_lane["batch"]
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Calls that all came at once and wait as long as it takes, and one that comes later."""
+
+    waiting: list[tuple[str, Lane, int]]
+    after_s: float
+    caller: str
+    lane: Lane
+    patience_s: float
+
+
+lanes = st.sampled_from(["interactive", "batch"])
+crowds = st.builds(
+    Crowd,
+    waiting=st.lists(
+        st.tuples(st.sampled_from("abc"), lanes, st.sampled_from([300, 450, 800])),
+        min_size=100,
+        max_size=300,
+    ),
+    after_s=st.sampled_from([0.1, 5, 20]),
+    caller=st.sampled_from("az"),
+    lane=lanes,
+    patience_s=st.sampled_from([5, 30]),
+)
+
+
+@given(crowds, st.sampled_from([60, 600]), st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_who_comes_back_when_told_is_served(crowd, rpm, alone):
+    """Or, where calls fill the quota less well than usual, has not much longer to wait. Alone, it
+    is not sent away for longer than it would have waited."""
+
+    async def scenario(patience_s):
+        line = scheduler(rpm=rpm, tpm=50_000)
+        tasks = [
+            asyncio.create_task(make(line, number, wanted("a" if alone else caller, lane, tokens)))
+            for number, (caller, lane, tokens) in enumerate(crowd.waiting)
+        ]
+        await asyncio.sleep(crowd.after_s)
+        began, told = now(), []
+        while True:
+            last = await make(line, 0, wanted(crowd.caller, crowd.lane, 450, patience_s))
+            if last.refused is None:
+                break
+            told.append(last.refused.retry_after_s)
+            await asyncio.sleep(told[-1])
+        served_after_s = now() - began
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await line.aclose()
+        return served_after_s, told
+
+    def wanted(caller, lane, tokens, patience_s=1e6):
+        return Call(0, caller, lane, tokens, patience_s, 0, None, "answered")
+
+    waited_s, _ = run(scenario(1e6))
+    _, told = run(scenario(crowd.patience_s))
+
+    assert sum(told[1:]) <= 0.1 * sum(told[:1])
+    if told and alone and crowd.caller == "a":
+        assert told[0] <= 1.1 * waited_s
