@@ -237,6 +237,7 @@ async def run(name: str, plan: Plan) -> None:
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             turn += 1
+        await asyncio.sleep(max(0.0, began + plan.seconds - time.monotonic()))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
