@@ -26,8 +26,8 @@ from benchmarks.report import parser, report
 from tests.redis_server import RedisServer
 
 RPM, PLENTY = 600, 100_000_000
-CALL_TOKENS = 186
-"""That the simulator counts for one of these calls, about."""
+CALL_TOKENS, IMAGE_TOKENS = 186, 85
+"""That the simulator counts for one of these calls, and for the picture in it."""
 WARM_UP_S = 60.0
 NETWORK = {"network_min_s": 0.005, "network_max_s": 0.05}
 LATENCY = {"mean_s": 0.9, "p95_s": 1.7, "floor_s": 0.3, **NETWORK}
@@ -47,7 +47,8 @@ class Order:
 class Case:
     """
     Attributes:
-        left: share of them that is there to be spent, over the measured time.
+        call_tokens: that the simulator counts for one of these calls.
+        left: share of the quota that is there to be spent, over the measured time.
         behaviour: of the simulators, from the start.
     """
 
@@ -59,13 +60,14 @@ class Case:
     replicas: int = 1
     people: float = 0.0
     left: float = 1.0
+    call_tokens: int = CALL_TOKENS
     behaviour: dict[str, Any] = field(default_factory=dict)
     orders: tuple[Order, ...] = ()
 
     @property
     def per_minute(self) -> float:
         """Calls that the quota holds, before `orders`."""
-        return min(self.rpm, self.tpm / CALL_TOKENS) * self.deployments
+        return min(self.rpm, self.tpm / self.call_tokens) * self.deployments
 
 
 CASES = {
@@ -73,6 +75,12 @@ CASES = {
     "bursty": Case(burst=260, every_s=20.0),
     "one_second_windows": Case(behaviour={"window_s": 1}),
     "tokens": Case(rpm=6_000, tpm=RPM * CALL_TOKENS),
+    "tokens_without_pictures": Case(
+        rpm=6_000,
+        tpm=RPM * (CALL_TOKENS - IMAGE_TOKENS),
+        call_tokens=CALL_TOKENS - IMAGE_TOKENS,
+        behaviour={"images_count": False},
+    ),
     "tenant": Case(left=0.85, orders=(Order(0.5, {"tenant_share": 0.3}),)),
     "halved": Case(left=0.75, orders=(Order(0.5, {"rpm": RPM // 2}),)),
     "faults": Case(left=0.95, behaviour={"faults": [{"kind": "error_500", "share": 0.05}]}),

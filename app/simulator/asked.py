@@ -112,11 +112,12 @@ class Asked:
             for each in self.shown
         )
 
-    def estimated_tokens(self, model: Model) -> int:
+    def estimated_tokens(self, model: Model, *, images_count: bool = True) -> int:
         """What the call is taken for when it arrives."""
         characters = sum(map(len, self.texts)) + len(self.schema)
         cap = DEFAULT_OUTPUT if self.output_cap is None else self.output_cap
-        return tokens.estimated(characters) + self.image_tokens(model) + cap * self.choices
+        images = self.image_tokens(model) if images_count else 0
+        return tokens.estimated(characters) + images + cap * self.choices
 
     def prompt_tokens(self, model: Model) -> int:
         """What the prompt is billed for."""

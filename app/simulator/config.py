@@ -90,6 +90,9 @@ class Behaviour(_Told):
     rpm: int = Field(600, ge=0, description="Requests per minute; 0: none get in.")
     tpm: int = Field(100_000, ge=0, description="Tokens per minute; 0: none get in.")
     window_s: Literal[1, 10] = Field(10, description="Length of the windows that hold `rpm`.")
+    images_count: bool = Field(
+        True, description="Whether pictures count in `tpm` when a call arrives; nobody says so."
+    )
     tenant_share: float = Field(
         0, ge=0, lt=1, description="Share of the quota that somebody else takes, evenly over time."
     )

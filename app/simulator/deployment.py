@@ -97,7 +97,7 @@ class Deployment:
         if config.down:
             self.tally.turn_away()
             return errors.unavailable()
-        tokens = call.asked.estimated_tokens(self._model)
+        tokens = call.asked.estimated_tokens(self._model, images_count=config.images_count)
         decision = self._admission.admit(tokens, now)
         headers = quota_headers(self._admission.quota, decision, config.rate_limit_headers)
         if decision.refused_by is not None:

@@ -63,7 +63,7 @@ class Deployment:
                 limits.rpm, span_s=limits.window, shortest_s=SHORTEST_WINDOW_S, now=now
             )
             if limits.tpm is not None:
-                windows["tokens"] = Window(limits.tpm, span_s=MINUTE_S, now=now)
+                windows["tokens"] = Window(limits.tpm, span_s=MINUTE_S, estimated=True, now=now)
         self.quota = SharedQuota(windows, link, self.name) if link and windows else Quota(windows)
 
     @classmethod

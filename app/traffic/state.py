@@ -76,7 +76,7 @@ def _state(deployment: Deployment, now: float) -> DeploymentState:
         quota={
             name: DimensionState(
                 window.per_minute,
-                deployment.quota.left(now, name),
+                deployment.quota.left(now, name) * window.unit,
                 deployment.quota.left(now, name) / window.limit,
             )
             for name, window in deployment.quota.windows.items()

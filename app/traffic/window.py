@@ -18,6 +18,16 @@ there: calls overtake each other on their way."""
 TINY = 1e-6
 """Sums of amounts are this exact."""
 
+LEARNED_FROM = 0.1
+"""Share of the limit that must be ours in a minute before the service's count of it is a measure of
+our estimates."""
+
+LEAST_UNIT = 0.25
+"""No estimate is believed to be further off."""
+
+UNIT_MARGIN = 0.01
+"""The service's minute is seen a moment before its end, when it is not quite full."""
+
 MIN_ELAPSED = 0.1
 """Share of a span that must have gone by before a refusal tells how fast others spend."""
 
@@ -71,6 +81,9 @@ class Window:
     other: so an amount is held for `span_s + guard_s`. It is held whatever becomes of the call, as
     Azure counts calls at their arrival, refused ones too.
 
+    Where amounts are estimates the service may count less for the same calls: how much less, a
+    whole minute of its reports tells. Where it counts more, that looks like others.
+
     Others may spend from the same quota. What is known of them is taken off the limit: from what
     the service says is left (`report`), and from its refusals (`refused`). Times are seconds of any
     clock; one that goes back stands still.
@@ -83,10 +96,11 @@ class Window:
         span_s: float,
         shortest_s: float | None = None,
         guard_s: float = 0.05,
+        estimated: bool = False,
         now: float = 0.0,
     ) -> None:
         """`shortest_s`: the service may enforce the limit over as few seconds, too, which its
-        refusals tell. The span before the start counts as spent, but for the first amount: a
+        refusals tell. `estimated`: amounts are estimates. The span before the start counts as spent, but for the first amount: a
         process that was here before may have spent it."""
         self.granted = per_minute
         self.share = 1.0
@@ -95,6 +109,11 @@ class Window:
         self._spans = (span_s if shortest_s is None else shortest_s, span_s)
         self._guard_s = guard_s
         self._told = per_minute
+        self.unit = 1.0
+        """What the service counts for one that is taken here."""
+        self._estimated = estimated
+        self._peak = 0.0
+        self._peak_until = now + MINUTE_S
         self._now = now
         self._held = _Log(span_s + guard_s)
         self._minute = _Log(MINUTE_S)
@@ -186,8 +205,9 @@ class Window:
         if remaining is None or not 0 <= remaining <= told:
             return
         self._know()
-        others = told - remaining - own - NOISE * told
-        self._others_told = self._of_span(max(0.0, others))
+        self._compare(told - remaining, own)
+        others = (told - remaining - NOISE * told) / self.unit - own
+        self._others_told = max(0.0, others) * self.span_s / MINUTE_S
 
     def refused(self, now: float, *, retry_after_s: float | None, times_own: float = 1.0) -> None:
         """The service found no room where here there was: others are there. When its window ends is
@@ -196,6 +216,7 @@ class Window:
         self._age(now)
         self._know()
         self._cap_now = None
+        self._measure_by(1.0)
         if retry_after_s is None or retry_after_s < 0 or self._respanned(retry_after_s):
             return
         if retry_after_s > self.span_s * (1 - MIN_ELAPSED):
@@ -212,7 +233,7 @@ class Window:
         shortest_s, longest_s = self._spans
         if self.span_s > shortest_s >= retry_after_s:
             burst = self._minute.since(self._now - shortest_s - self._guard_s)
-            if burst <= self._told * shortest_s / MINUTE_S:
+            if burst * self.unit <= self._told * shortest_s / MINUTE_S:
                 return False
             self._respan(shortest_s)
             return True
@@ -231,8 +252,23 @@ class Window:
         held.age(self._now)
         self._held = held
 
+    def _compare(self, counted: float, own: float) -> None:
+        """The service's count of its minute so far is nearest to ours, of the last 60 s, when its
+        minute ends."""
+        if not self._estimated:
+            return
+        if own * self.unit >= LEARNED_FROM * self._told:
+            self._peak = max(self._peak, counted / own)
+        if self._now >= self._peak_until and self._peak:
+            self._measure_by(min(1.0, max(LEAST_UNIT, self._peak * (1 + UNIT_MARGIN))))
+
+    def _measure_by(self, unit: float) -> None:
+        self.unit, self._peak = unit, 0.0
+        self._peak_until = self._now + MINUTE_S
+
     def _of_span(self, per_minute: float) -> float:
-        return per_minute * self.span_s / MINUTE_S
+        """The service's limit, in what is taken here."""
+        return per_minute / self.unit * self.span_s / MINUTE_S
 
     def _others(self) -> float:
         """What others spend in a span."""

@@ -54,6 +54,7 @@ def test_what_a_call_is_taken_for_on_arrival():
     assert plain.estimated_tokens(GPT_4O) == 100 + 255 + 32
     assert choices.estimated_tokens(GPT_4O) == 100 + 255 + 3 * 32
     assert uncapped.estimated_tokens(GPT_4O) == 100 + 255 + DEFAULT_OUTPUT
+    assert plain.estimated_tokens(GPT_4O, images_count=False) == 100 + 32
     assert plain.prompt_tokens(GPT_4O) == uncapped.prompt_tokens(GPT_4O)
 
 

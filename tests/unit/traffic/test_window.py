@@ -152,6 +152,65 @@ class TestReports:
         assert made.left(1) == 100
 
 
+class TestEstimates:
+    """What is taken is an estimate, of which the service counts `unit`."""
+
+    LIMIT = 60_000
+
+    def spent(self, *, unit: float, others: float = 0.0, minutes: int = 4) -> list[float]:
+        """What the service counted in each of its minutes, when all wants to be spent; `others` is
+        their share of its limit, taken evenly."""
+        made = Window(self.LIMIT, span_s=60, estimated=True, now=13.0)
+        counted, now = [0.0] * (minutes + 1), 13.0
+        while (now := max(now, made.free_at(now, 300, burst_s=1))) < minutes * 60:
+            made.take(now, 300)
+            minute, elapsed_s = divmod(now, 60)
+            taken_by_others = others * self.LIMIT * elapsed_s / 60
+            if counted[int(minute)] + 300 * unit + taken_by_others > self.LIMIT:
+                made.refused(now, retry_after_s=60 - elapsed_s)
+                now += 60 - elapsed_s
+                continue
+            counted[int(minute)] += 300 * unit
+            left = self.LIMIT - counted[int(minute)] - taken_by_others
+            made.report(now, limit=self.LIMIT, remaining=left, own=made.own_in_minute(now))
+        return counted[:minutes]
+
+    @pytest.mark.parametrize("unit", [0.4, 0.75, 0.98, 1.0])
+    def test_what_the_service_counts_is_learned_within_two_minutes(self, unit):
+        assert self.spent(unit=unit)[2:] == pytest.approx([self.LIMIT] * 2, rel=0.02)
+
+    @pytest.mark.parametrize("unit", [0.6, 1.0])
+    def test_others_are_left_what_they_take(self, unit):
+        counted = self.spent(unit=unit, others=0.3, minutes=6)[3:]
+
+        assert sum(counted) == pytest.approx(3 * 0.7 * self.LIMIT, rel=0.05)
+
+    def test_a_service_that_counts_more_is_not_overrun(self):
+        counted = self.spent(unit=1.3, minutes=6)[2:]
+
+        assert counted == pytest.approx([self.LIMIT] * 4, rel=0.15)
+
+    def test_a_refusal_makes_it_careful_again(self):
+        made = Window(self.LIMIT, span_s=60, estimated=True, now=0)
+        for second in range(0, 120, 2):
+            made.take(second, 1_000)
+            made.report(second, limit=self.LIMIT, remaining=self.LIMIT - 500 * 30, own=30_000)
+        learned = made.unit
+
+        made.refused(120, retry_after_s=20)
+
+        assert learned == pytest.approx(0.5, rel=0.02)
+        assert made.unit == 1
+
+    def test_calls_are_counted_as_they_are(self):
+        made = window(600, span_s=60)
+        for second in range(100):
+            made.take(second, 5)
+            made.report(second, limit=600, remaining=500, own=300)
+
+        assert made.unit == 1
+
+
 class TestShorterWindows:
     """Azure enforces calls over ten seconds, or over one: a refusal tells which."""
 
