@@ -27,7 +27,7 @@ from app.storage import (
 )
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, RedisLink
+from app.traffic import Board, Dispatcher, RedisLink
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -43,6 +43,7 @@ class Parts:
     domains: DomainRegistry
     providers: ProviderRegistry
     dispatcher: Dispatcher
+    board: Board
     results: ResultRepository
     classification: ClassificationService
     once: Once
@@ -88,7 +89,12 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
-    dispatcher = await _build_dispatcher(settings, stack, providers, metrics, health)
+    link = _build_link(settings, stack, metrics, health)
+    dispatcher = await _build_dispatcher(settings, stack, providers, metrics, health, link)
+    board = Board(dispatcher.states, link)
+    if serving:
+        board.start()
+        stack.push_async_callback(board.aclose)
 
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
@@ -115,10 +121,23 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         domains,
         providers,
         dispatcher,
+        board,
         results,
         classification,
         once,
     )
+
+
+def _build_link(
+    settings: Settings, stack: AsyncExitStack, metrics: Metrics, health: Health
+) -> RedisLink | None:
+    if settings.redis_url is None:
+        return None
+    link = RedisLink(settings.redis_url.get_secret_value())
+    stack.push_async_callback(link.aclose)
+    health.register("quota", link.ping, essential=False)
+    metrics.watch_sharing(lambda: link.connected)
+    return link
 
 
 async def _build_dispatcher(
@@ -127,13 +146,8 @@ async def _build_dispatcher(
     providers: ProviderRegistry,
     metrics: Metrics,
     health: Health,
+    link: RedisLink | None,
 ) -> Dispatcher:
-    link = None
-    if settings.redis_url:
-        link = RedisLink(settings.redis_url.get_secret_value())
-        stack.push_async_callback(link.aclose)
-        health.register("quota", link.ping, essential=False)
-        metrics.watch_sharing(lambda: link.connected)
     dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
     stack.push_async_callback(dispatcher.aclose)
     try:

@@ -28,7 +28,6 @@ from tests.redis_server import RedisServer
 RPM, PLENTY = 600, 100_000_000
 CALL_TOKENS, IMAGE_TOKENS = 186, 85
 """That the simulator counts for one of these calls, and for the picture in it."""
-WARM_UP_S = 60.0
 NETWORK = {"network_min_s": 0.005, "network_max_s": 0.05}
 LATENCY = {"mean_s": 0.9, "p95_s": 1.7, "floor_s": 0.3, **NETWORK}
 """Of the model: its 99th percentile is 2.5 s, whatever is around it."""
@@ -107,8 +106,9 @@ class Simulator:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        self.url = line.split()[-1]
+        assert self._process.stdout
+        with self._process.stdout as lines:
+            self.url = next(iter(lines)).split()[-1]
         self.order({"latency": LATENCY, **case.behaviour})
 
     def order(self, change: dict[str, Any]) -> None:
@@ -130,7 +130,15 @@ class Simulator:
             return json.loads(answer.read())
 
 
-async def measure(name: str, case: Case, seconds: float, folder: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Spell:
+    """How long a case lasts: seconds that are not counted, and seconds that are."""
+
+    warm_up: float
+    counted: float
+
+
+async def measure(name: str, case: Case, spell: Spell, folder: Path) -> dict[str, float]:
     """One client in one case."""
     redis = RedisServer(folder) if case.replicas > 1 else None
     simulators = [await asyncio.to_thread(Simulator, case) for _ in range(case.deployments)]
@@ -138,7 +146,7 @@ async def measure(name: str, case: Case, seconds: float, folder: Path) -> dict[s
         urls=[each.url for each in simulators],
         rpm=case.rpm,
         tpm=case.tpm,
-        seconds=WARM_UP_S + seconds,
+        seconds=spell.warm_up + spell.counted,
         burst=case.burst,
         every_s=case.every_s,
         people=case.people,
@@ -153,12 +161,12 @@ async def measure(name: str, case: Case, seconds: float, folder: Path) -> dict[s
                     *command(name, plan), stdout=out, stderr=subprocess.DEVNULL
                 )
             )
-    await asyncio.sleep(WARM_UP_S)
+    await asyncio.sleep(spell.warm_up)
     began, before = time.time(), _sum(simulators)
     for order in case.orders:
-        await asyncio.sleep(began + order.at * seconds - time.time())
+        await asyncio.sleep(began + order.at * spell.counted - time.time())
         await asyncio.to_thread(simulators[order.simulator].order, order.change)
-    await asyncio.sleep(began + seconds - 2 - time.time())
+    await asyncio.sleep(began + spell.counted - 2 - time.time())
     lasted, after = time.time() - began, _sum(simulators)
     for process in processes:
         await process.wait()
@@ -198,7 +206,7 @@ def _figures(
 
 
 async def compare(
-    names: Sequence[str], clients: Sequence[str], seconds: float, at_once: int
+    names: Sequence[str], clients: Sequence[str], spell: Spell, at_once: int
 ) -> dict[str, Any]:
     """Clients side by side, and so many cases at once."""
     room = asyncio.Semaphore(at_once)
@@ -208,7 +216,7 @@ async def compare(
         async with room:
             with tempfile.TemporaryDirectory() as folder:
                 found = await asyncio.gather(
-                    *(measure(each, case, seconds, _made(folder, each)) for each in clients)
+                    *(measure(each, case, spell, _made(folder, each)) for each in clients)
                 )
         return dict(zip(clients, found, strict=True))
 
@@ -226,13 +234,14 @@ def main() -> None:
     arguments.add_argument("--cases", default=",".join(CASES))
     arguments.add_argument("--clients", default=",".join(CLIENTS))
     arguments.add_argument("--minutes", type=float, default=3.0)
+    arguments.add_argument("--warm-up", type=float, default=1.0, help="minutes before them")
     arguments.add_argument("--at-once", type=int, default=2, help="cases")
     options = arguments.parse_args()
     found = asyncio.run(
         compare(
             options.cases.split(","),
             options.clients.split(","),
-            options.minutes * 60,
+            Spell(options.warm_up * 60, options.minutes * 60),
             options.at_once,
         )
     )

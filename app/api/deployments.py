@@ -64,8 +64,9 @@ _SAME = ("name", "model", "priority", "breaker", "in_flight", "max_in_flight")
 
 
 class ProviderReport(BaseModel):
-    """A provider, and what waits for it."""
+    """A provider, and what waits for it, as one process sees it."""
 
+    process: str = Field(description="Host and process id.", examples=["classifier-1:7"])
     provider: str = Field(examples=["azure_openai"])
     waiting: dict[Literal["interactive", "batch"], int] = Field(
         description="Calls that wait for quota, by lane.", examples=[{"interactive": 0, "batch": 9}]
@@ -75,6 +76,7 @@ class ProviderReport(BaseModel):
     @classmethod
     def of(cls, state: ProviderState) -> "ProviderReport":
         return cls(
+            process=state.process,
             provider=state.provider,
             waiting=state.waiting,
             deployments=[DeploymentReport.of(each) for each in state.deployments],
@@ -83,5 +85,6 @@ class ProviderReport(BaseModel):
 
 @router.get("/deployments")
 async def deployments(parts: Joined, _: Operator) -> list[ProviderReport]:
-    """Every provider that was asked since the start, and the one that is asked by default."""
-    return [ProviderReport.of(each) for each in parts.dispatcher.states()]
+    """Every provider that was asked since the start, and the one that is asked by default. With
+    `REDIS_URL`: of every process, as of the last two seconds, this one's first."""
+    return [ProviderReport.of(each) for each in await parts.board.read()]

@@ -1,7 +1,8 @@
 """The way to the providers: their quota spent in full, never exceeded, shared out fairly."""
 
+from app.traffic.board import Board
 from app.traffic.dispatch import Dispatcher, Spent
 from app.traffic.shared import RedisLink
 from app.traffic.state import DeploymentState, ProviderState
 
-__all__ = ["DeploymentState", "Dispatcher", "ProviderState", "RedisLink", "Spent"]
+__all__ = ["Board", "DeploymentState", "Dispatcher", "ProviderState", "RedisLink", "Spent"]

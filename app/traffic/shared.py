@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ ANSWER_S = 0.25
 RETRY_S = 1.0
 """Between attempts to reach it again."""
 
+TOLD = "classifier:told"
+"""Key of the names of the processes that tell something; each tells it under its own."""
+
 _FOLDER = Path(__file__).parent
 RESERVE = (_FOLDER / "reserve.lua").read_text(encoding="utf-8")
 GIVE_BACK = (_FOLDER / "give_back.lua").read_text(encoding="utf-8")
@@ -34,7 +38,11 @@ class RedisLink:
         from redis.exceptions import RedisError
 
         self._redis = Redis.from_url(
-            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=None
+            url,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=ANSWER_S,
+            retry=None,
+            decode_responses=True,
         )
         self._gone = (RedisError, OSError, TimeoutError)
         self.process = new_id("prc")
@@ -72,6 +80,26 @@ class RedisLink:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    async def tell(self, text: bytes, *, lasts_s: float) -> None:
+        """Let other processes read `text`, for so long. Nothing happens while Redis is gone."""
+        async with self._redis.pipeline(transaction=True) as commands:
+            commands.set(f"{TOLD}:{self.process}", text, px=round(lasts_s * 1000))
+            commands.sadd(TOLD, self.process)
+            await self._quietly(commands.execute())
+
+    async def told_by_others(self) -> list[str]:
+        """What other processes let read; nothing while Redis is gone."""
+        with suppress(*self._gone):
+            async with asyncio.timeout(ANSWER_S):
+                names = set(map(str, await self._redis.smembers(TOLD)))
+                others = sorted(names - {self.process})
+                texts = await self._redis.mget([f"{TOLD}:{each}" for each in others])
+                told = dict(zip(others, texts, strict=True))
+                if silent := [name for name, text in told.items() if text is None]:
+                    await self._redis.srem(TOLD, *silent)
+            return [str(text) for text in told.values() if text is not None]
+        return []
+
     async def ping(self) -> None:
         """Raises what the client raises when Redis is gone."""
         async with asyncio.timeout(ANSWER_S):
@@ -82,11 +110,9 @@ class RedisLink:
         await self._redis.aclose()
 
     async def _quietly(self, work: Awaitable[Any]) -> None:
-        try:
+        with suppress(*self._gone):
             async with asyncio.timeout(ANSWER_S):
                 await work
-        except self._gone:
-            log.warning("a reservation was not given back: Redis is gone")
 
     def _lost(self, now: float, error: Exception) -> None:
         self._again_at = now + RETRY_S

@@ -1,5 +1,7 @@
 """How the deployments are doing: for operators and metrics."""
 
+import os
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,17 +48,20 @@ class DeploymentState:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """A provider's deployments, and the calls that wait for any of them, by lane."""
+    """A provider's deployments, and the calls that wait for any of them, by lane, as one process
+    sees them."""
 
+    process: str
     provider: str
     waiting: dict[Lane, int]
     deployments: list[DeploymentState]
 
 
 def states(schedulers: Iterable[tuple[str, Scheduler]], now: float) -> Iterator[ProviderState]:
-    """As of `now`, the event loop's time."""
+    """Of this process, as of `now`, the event loop's time."""
     for provider, scheduler in schedulers:
         yield ProviderState(
+            f"{socket.gethostname()}:{os.getpid()}",
             provider,
             {lane: scheduler.waiting(lane) for lane in LANES},
             [_state(each, now) for each in scheduler.deployments],

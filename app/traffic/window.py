@@ -100,8 +100,8 @@ class Window:
         now: float = 0.0,
     ) -> None:
         """`shortest_s`: the service may enforce the limit over as few seconds, too, which its
-        refusals tell. `estimated`: amounts are estimates. The span before the start counts as spent, but for the first amount: a
-        process that was here before may have spent it."""
+        refusals tell. `estimated`: amounts are estimates. The span before the start counts as
+        spent, but for the first amount: a process that was here before may have spent it."""
         self.granted = per_minute
         self.share = 1.0
         """Of all of it: what is this process's while it can't count together with others."""
