@@ -106,9 +106,8 @@ class Simulator:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        assert self._process.stdout
-        with self._process.stdout as lines:
-            self.url = next(iter(lines)).split()[-1]
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        self.url = line.split()[-1]
         self.order({"latency": LATENCY, **case.behaviour})
 
     def order(self, change: dict[str, Any]) -> None:
@@ -120,7 +119,7 @@ class Simulator:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait()
+        self._process.communicate()
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - our own simulator
@@ -176,11 +175,12 @@ async def measure(name: str, case: Case, spell: Spell, folder: Path) -> dict[str
         redis.kill()
     spent = {name: after[name] - before[name] for name in after}
     lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return _figures(case, lasted, spent, [each for each in lines if each["at"] >= began])
+    ended = [each for each in lines if began <= each["at"] < began + lasted]
+    return _figures(case, lasted, spent, ended)
 
 
 def _sum(simulators: Sequence[Simulator]) -> dict[str, float]:
-    names = ("arrived", "answered", "refused_requests", "refused_tokens")
+    names = ("arrived", "accepted", "answered", "refused_requests", "refused_tokens")
     counts = [each.counts() for each in simulators]
     return {name: sum(each[name] for each in counts) for name in names}
 
@@ -196,7 +196,8 @@ def _figures(
         "share": spent["answered"] / (case.per_minute * case.left * minutes),
         "answers_per_minute": spent["answered"] / minutes,
         "refused_share": refused / max(1, spent["arrived"]),
-        "calls_without_answer_share": 1 - spent["answered"] / max(1, spent["arrived"]),
+        "retries_per_picture": max(0.0, spent["arrived"] / max(1, len(lines)) - 1),
+        "tokens_wasted_share": max(0.0, 1 - spent["answered"] / max(1, spent["accepted"])),
         "failed": sum(not each["answered"] for each in lines),
         "p50_wait_s": percentile(waits, 0.5),
         "p95_wait_s": percentile(waits, 0.95),
