@@ -68,6 +68,12 @@ class Case:
         """Calls that the quota holds, before `orders`."""
         return min(self.rpm, self.tpm / self.call_tokens) * self.deployments
 
+    @property
+    def period_s(self) -> int:
+        """Of the window that holds them: what is counted begins and ends with one, else who takes
+        all of it at once would seem to get more than there is."""
+        return 60 if self.tpm < PLENTY else 10
+
 
 CASES = {
     "steady": Case(),
@@ -145,7 +151,7 @@ async def measure(name: str, case: Case, spell: Spell, folder: Path) -> dict[str
         urls=[each.url for each in simulators],
         rpm=case.rpm,
         tpm=case.tpm,
-        seconds=spell.warm_up + spell.counted,
+        seconds=spell.warm_up + case.period_s + spell.counted + 3,
         burst=case.burst,
         every_s=case.every_s,
         people=case.people,
@@ -161,11 +167,12 @@ async def measure(name: str, case: Case, spell: Spell, folder: Path) -> dict[str
                 )
             )
     await asyncio.sleep(spell.warm_up)
+    await asyncio.sleep(-time.time() % case.period_s)
     began, before = time.time(), _sum(simulators)
     for order in case.orders:
         await asyncio.sleep(began + order.at * spell.counted - time.time())
         await asyncio.to_thread(simulators[order.simulator].order, order.change)
-    await asyncio.sleep(began + spell.counted - 2 - time.time())
+    await asyncio.sleep(began + spell.counted - time.time())
     lasted, after = time.time() - began, _sum(simulators)
     for process in processes:
         await process.wait()

@@ -10,7 +10,7 @@ def test_the_quota_is_spent_in_full_and_nothing_is_refused(monkeypatch):
     """A window of ten seconds is let go by before it counts, as nobody knows what was in it."""
     monkeypatch.chdir(ROOT)
 
-    found = asyncio.run(compare(["steady"], ["service"], Spell(13, 22), at_once=1))
+    found = asyncio.run(compare(["steady"], ["service"], Spell(13, 20), at_once=1))
 
     figures = found["steady"]["service"]
     assert figures["share"] >= 0.97
