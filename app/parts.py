@@ -89,12 +89,11 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
-    link = _build_link(settings, stack, metrics, health)
+    link = await _build_link(settings, stack, metrics, health)
     dispatcher = await _build_dispatcher(settings, stack, providers, metrics, health, link)
     board = Board(dispatcher.states, link)
-    if serving:
-        board.start()
-        stack.push_async_callback(board.aclose)
+    board.start()
+    stack.push_async_callback(board.aclose)
 
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
@@ -128,12 +127,13 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     )
 
 
-def _build_link(
+async def _build_link(
     settings: Settings, stack: AsyncExitStack, metrics: Metrics, health: Health
 ) -> RedisLink | None:
     if settings.redis_url is None:
         return None
-    link = RedisLink(settings.redis_url.get_secret_value())
+    link = RedisLink(settings.redis_url.get_secret_value(), processes=settings.traffic.processes)
+    await link.open()
     stack.push_async_callback(link.aclose)
     health.register("quota", link.ping, essential=False)
     metrics.watch_sharing(lambda: link.connected)

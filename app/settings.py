@@ -166,6 +166,12 @@ class TrafficSettings(Group):
     retry_share: float = Field(
         0.1, ge=0, le=1, description="Retries, as a share of all calls, beyond the first ten."
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that share the quota through Redis: for the time that it can't be "
+        "reached from the start on. Later they are counted.",
+    )
 
 
 class OpenAISettings(Group):
@@ -437,6 +443,14 @@ class Settings(BaseSettings):
     @property
     def azure_configured(self) -> bool:
         return bool(self.deployments) or self.azure_openai.touched
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        schemes = ("redis://", "rediss://", "unix://")
+        if value is not None and not value.get_secret_value().startswith(schemes):
+            raise ValueError(f"must begin with {', '.join(schemes[:-1])} or {schemes[-1]}")
+        return value
 
     @property
     def provider_name(self) -> str:

@@ -1,7 +1,7 @@
 """What a call to a provider was billed, and what the provider said of its quota."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -48,6 +48,10 @@ class QuotaReport:
     limit_tokens: float | None = None
     remaining_tokens: float | None = None
     lacking: Literal["requests", "tokens", "capacity"] | None = None
+
+    def limits_only(self) -> "QuotaReport":
+        """Without what remains of them."""
+        return replace(self, remaining_requests=None, remaining_tokens=None)
 
     def of(self, dimension: str) -> tuple[float | None, float | None]:
         """Limit and what remains of it."""

@@ -47,28 +47,24 @@ class _Traffic(Collector):
 
     def collect(self) -> Iterable[Metric]:
         waiting = _gauge("waiting_calls", "Calls that wait for quota.", ["provider", "lane"])
-        in_flight = _gauge("deployment_calls_in_flight", "Calls under way.", ["deployment"])
-        breaker = _gauge(
-            "deployment_breaker", "1 for the state that it is in.", ["deployment", "state"]
-        )
-        left = _gauge(
-            "deployment_quota_left", "Share of a window, 0 to 1.", ["deployment", "dimension"]
-        )
-        limit = _gauge(
-            "deployment_quota_limit", "Per minute, as believed.", ["deployment", "dimension"]
-        )
-        latency = _gauge("deployment_latency_seconds", "Running mean.", ["deployment"])
+        of = ["provider", "deployment"]
+        in_flight = _gauge("deployment_calls_in_flight", "Calls under way.", of)
+        breaker = _gauge("deployment_breaker", "1 for the state that it is in.", [*of, "state"])
+        left = _gauge("deployment_quota_left", "Share of a window, 0 to 1.", [*of, "dimension"])
+        limit = _gauge("deployment_quota_limit", "Per minute, as believed.", [*of, "dimension"])
+        latency = _gauge("deployment_latency_seconds", "Running mean.", of)
         for provider in self._states():
             for lane, count in provider.waiting.items():
                 waiting.add_metric([provider.provider, lane], count)
             for each in provider.deployments:
-                in_flight.add_metric([each.name], each.in_flight)
-                latency.add_metric([each.name], each.latency_s)
+                name = [provider.provider, each.name]
+                in_flight.add_metric(name, each.in_flight)
+                latency.add_metric(name, each.latency_s)
                 for state in BREAKER_STATES:
-                    breaker.add_metric([each.name, state], each.breaker == state)
+                    breaker.add_metric([*name, state], each.breaker == state)
                 for dimension, quota in each.quota.items():
-                    left.add_metric([each.name, dimension], quota.share_left)
-                    limit.add_metric([each.name, dimension], quota.per_minute)
+                    left.add_metric([*name, dimension], quota.share_left)
+                    limit.add_metric([*name, dimension], quota.per_minute)
         return [waiting, in_flight, breaker, left, limit, latency]
 
 

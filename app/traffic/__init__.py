@@ -2,7 +2,7 @@
 
 from app.traffic.board import Board
 from app.traffic.dispatch import Dispatcher, Spent
-from app.traffic.shared import RedisLink
+from app.traffic.link import RedisLink
 from app.traffic.state import DeploymentState, ProviderState
 
 __all__ = ["Board", "DeploymentState", "Dispatcher", "ProviderState", "RedisLink", "Spent"]

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from pydantic import TypeAdapter
+import structlog
+from pydantic import TypeAdapter, ValidationError
 
-from app.traffic.shared import RedisLink
+from app.traffic.link import RedisLink
 from app.traffic.state import ProviderState
+
+log = structlog.stdlib.get_logger(__name__)
 
 PUBLISHED_EVERY_S = 2.0
 
@@ -33,7 +36,7 @@ class Board:
         """What is known of all processes, this one's first."""
         own = list(self._states())
         others = await self._link.told_by_others() if self._link else []
-        return [*own, *(each for text in others for each in _STATES.validate_json(text))]
+        return [*own, *(each for text in others for each in _read(text))]
 
     async def aclose(self) -> None:
         if self._publishing is not None:
@@ -43,5 +46,17 @@ class Board:
 
     async def _publish(self, link: RedisLink) -> None:
         while True:
-            await link.tell(_STATES.dump_json(list(self._states())), lasts_s=5 * PUBLISHED_EVERY_S)
+            try:
+                told = _STATES.dump_json(list(self._states()))
+                await link.tell(told, lasts_s=5 * PUBLISHED_EVERY_S)
+            except Exception:
+                log.exception("the state of the deployments could not be told")
             await asyncio.sleep(PUBLISHED_EVERY_S)
+
+
+def _read(text: str) -> list[ProviderState]:
+    """Nothing of what another version tells in its own form."""
+    try:
+        return _STATES.validate_json(text)
+    except ValidationError:
+        return []

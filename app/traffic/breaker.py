@@ -25,6 +25,11 @@ class Breaker:
         self._open_until: float | None = None
         self._probing = False
 
+    @property
+    def pause_s(self) -> float:
+        """How long it stays open before a probe."""
+        return self._pause_s
+
     def state(self, now: float) -> State:
         if self._open_until is None:
             return "closed"

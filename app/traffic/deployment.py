@@ -5,24 +5,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.domains import Domain
-from app.errors import ProviderError, ProviderRateLimited
+from app.errors import ProviderError, ProviderRateLimited, ProviderTimeout
 from app.images import PreparedImage
 from app.providers.base import Provider, ProviderAnswer
 from app.settings import DeploymentLimits, Settings
+from app.traffic.belief import MINUTE_S
 from app.traffic.breaker import Breaker
+from app.traffic.link import RedisLink
 from app.traffic.quota import Amounts, Quota, Reservation
 from app.traffic.retry import speaks_against
-from app.traffic.shared import RedisLink, SharedQuota
-from app.traffic.window import MINUTE_S, Window
+from app.traffic.shared import SharedQuota
+from app.traffic.window import Window
 
 SHORTEST_WINDOW_S = 1.0
 """Over which Azure enforces calls per minute where it does not over ten seconds."""
 
 SHORTEST_LATENCY_S = 0.05
 """Below it one is as quick as the other. What was not called yet is taken for as quick."""
-SHORTEST_PROBE_S = 2.0
-PROBE_LATENCIES = 2
-"""Time for a probe, in seconds and in usual latencies: whoever is made to try waits no longer."""
+LATENCIES = 2
+"""A call takes so many usual latencies at most, nearly always: what is given less time and runs out
+of it says nothing of the deployment."""
 
 NEWEST_SHARE = 0.2
 """Weight of the newest call in the running mean of latencies."""
@@ -64,7 +66,9 @@ class Deployment:
             )
             if limits.tpm is not None:
                 windows["tokens"] = Window(limits.tpm, span_s=MINUTE_S, estimated=True, now=now)
-        self.quota = SharedQuota(windows, link, self.name) if link and windows else Quota(windows)
+        self.quota = Quota(windows)
+        if link and windows:
+            self.quota = SharedQuota(windows, link, f"{provider.name}:{self.name}")
 
     @classmethod
     def of(
@@ -92,8 +96,8 @@ class Deployment:
     def per_second(self, now: float) -> Amounts:
         """What it lets through in the long run, by dimension; infinite where nothing limits it."""
         rates = dict.fromkeys(("requests", "tokens"), float("inf"))
-        for name, window in self.quota.windows.items():
-            rates[name] = window.per_second(now)
+        for name in self.quota.windows:
+            rates[name] = self.quota.per_second(now, name)
         if self.limits is not None:
             most_calls = self.limits.max_in_flight / max(self.latency_s, SHORTEST_LATENCY_S)
             rates["requests"] = min(rates["requests"], most_calls)
@@ -122,11 +126,15 @@ class Deployment:
             return reserved
         return Ticket(self, reserved, probe)
 
+    @property
+    def call_s(self) -> float:
+        """How long a call takes at most, nearly always."""
+        return LATENCIES * self.latency_s
+
     def patience_s(self, ticket: Ticket) -> float:
-        """How long a call may take that has somewhere else to go."""
-        if not ticket.probe:
-            return float("inf")
-        return max(SHORTEST_PROBE_S, PROBE_LATENCIES * self.latency_s)
+        """How long a call may take that has somewhere else to go. A probe is given the more time
+        the longer there was nothing but failures: it may be well, and slower than before."""
+        return max(self.breaker.pause_s, self.call_s) if ticket.probe else float("inf")
 
     def give_back(self, now: float, ticket: Ticket) -> None:
         """The call is not made after all."""
@@ -149,6 +157,8 @@ class Deployment:
             self.latency_s += NEWEST_SHARE * (seconds - self.latency_s)
         elif isinstance(outcome, ProviderError):
             failed = speaks_against(outcome)
+            if isinstance(outcome, ProviderTimeout) and seconds < self.call_s:
+                failed = None
             self.last_error = (datetime.now(UTC), outcome)
         if isinstance(outcome, ProviderRateLimited):
             self.quota.refused(now, outcome.quota, outcome.retry_after_s)

@@ -14,6 +14,7 @@ from app.errors import (
     ProviderAdjusting,
     ProviderCannotServeDomain,
     ProviderError,
+    ProviderPaused,
     ProviderRateLimited,
     ProviderRejected,
     ProviderTimeout,
@@ -27,8 +28,9 @@ from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic.deployment import Deployment, Ticket
+from app.traffic.link import RedisLink
 from app.traffic.queue import Lane, Waiter
-from app.traffic.quota import Amounts
+from app.traffic.quota import LONGEST_PAUSE_S, Amounts
 from app.traffic.retry import (
     GiveUp,
     RetryBudget,
@@ -38,11 +40,13 @@ from app.traffic.retry import (
     helps_elsewhere,
 )
 from app.traffic.scheduler import Scheduler
-from app.traffic.shared import RedisLink
 from app.traffic.state import ProviderState, states
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
+
+MOVES_WITHIN_S = 1.0
+"""A call that failed goes to another deployment that has room within so many seconds."""
 
 DOWN = (ProviderUnavailable, ProviderRateLimited, ProviderRejected, Overloaded)
 WORTH_ANOTHER_PROVIDER = (*DOWN, ProviderCannotServeDomain, ProviderUnknown)
@@ -94,8 +98,15 @@ class _Question:
             if each not in without
         }
 
-    def waiter(self, *, without: Collection[Deployment]) -> Waiter:
-        return Waiter(self.caller, self.lane, self.amounts(without=without), self.deadline)
+    def waiter(self, *, without: Collection[Deployment], now: float) -> Waiter:
+        """Leave is of use while there is time left for the call. One that failed somewhere waits a
+        moment only, or it would keep others from where it can't go itself."""
+        amounts = self.amounts(without=without)
+        call_s = min(each.call_s for each in amounts)
+        deadline = self.deadline - min(call_s, self.policy.total_s / 2)
+        if without:
+            deadline = min(deadline, now + MOVES_WITHIN_S)
+        return Waiter(self.caller, self.lane, amounts, deadline)
 
 
 class Dispatcher:
@@ -117,7 +128,7 @@ class Dispatcher:
         self._settings = settings
         self._metrics = metrics
         self._health = health
-        self._budget = RetryBudget(settings.traffic.retry_share)
+        self._budgets: dict[str, RetryBudget] = {}
         self._schedulers: dict[str, Scheduler] = {}
         metrics.watch_traffic(self.states)
         self._link = link
@@ -142,7 +153,6 @@ class Dispatcher:
             retries = self._settings.api.max_retries
         deadline = self._now() + self._settings.api.timeout
         failure: ClassifierError | None = None
-        self._budget.called()
         for position, name in enumerate(names):
             now = self._now()
             # Whoever comes later must have time left to answer in.
@@ -158,7 +168,12 @@ class Dispatcher:
                 # Who was down matters more than who could not have helped.
                 failure = error if isinstance(error, DOWN) else failure or error
                 spent.degraded = isinstance(failure, DOWN)
-        raise failure or ProviderUnavailable("No provider is named for this domain.")
+        if failure is None:
+            raise ProviderUnavailable("No provider is named for this domain.")
+        if isinstance(failure, ProviderRateLimited) and failure.retry_after_s is not None:
+            # A day, as some deployments say, is no advice.
+            failure.retry_after_s = min(failure.retry_after_s, LONGEST_PAUSE_S)
+        raise failure
 
     async def open(self, name: str) -> None:
         """Make a provider ready before it is asked. Raises ProviderUnknown."""
@@ -174,33 +189,38 @@ class Dispatcher:
 
     async def _ask(self, question: _Question) -> ProviderAnswer:
         """Ask one provider until it answers, or insisting is of no use any more."""
+        budget = self._budgets[question.provider]
         attempt, adjustments = 1, 0
         failed: frozenset[Deployment] = frozenset()
+        failure: ProviderError | None = None
         while True:
-            ticket = await self._admit(question.waiter(without=failed), question)
+            ticket = await self._admit(question, without=failed, instead=failure)
+            if failure is None:
+                budget.called()
             try:
-                return await self._call(ticket, question, last=bool(failed))
+                return await self._call(ticket, question, failed)
             except ProviderError as error:
-                adjusting = isinstance(error, ProviderAdjusting)
-                adjustments += adjusting
-                decision = decide_retry(
-                    error,
-                    attempt=attempt,
-                    adjustments=adjustments,
-                    elapsed_s=self._now() - question.began,
-                    policy=question.policy,
-                    jitter=self._jitter(),
-                )
-                failed |= {ticket.deployment}
-                if self._moves(error, decision, question, failed):
-                    decision = Wait(0.0)
-                else:
-                    failed = frozenset()
-                    attempt += not adjusting
-                if isinstance(decision, GiveUp) or not (adjusting or self._budget.spend()):
-                    raise
-                self._metrics.retry(question.provider, error.kind)
-                await self._pause(decision.seconds, error, question)
+                failure = error
+            adjusting = isinstance(failure, ProviderAdjusting)
+            adjustments += adjusting
+            decision = decide_retry(
+                failure,
+                attempt=attempt,
+                adjustments=adjustments,
+                elapsed_s=self._now() - question.began,
+                policy=question.policy,
+                jitter=self._jitter(),
+            )
+            failed |= {ticket.deployment}
+            pause_s = 0.0
+            if not self._moves(failure, decision, question, failed):
+                # Moves need no budget: the breaker ends them. What is asked again does.
+                if isinstance(decision, GiveUp) or not (adjusting or budget.spend()):
+                    raise failure
+                failed, pause_s = frozenset(), decision.seconds
+                attempt += not adjusting
+            self._metrics.retry(question.provider, failure.kind)
+            await self._pause(pause_s, failure, question)
 
     def _moves(
         self,
@@ -209,8 +229,8 @@ class Dispatcher:
         question: _Question,
         failed: Collection[Deployment],
     ) -> bool:
-        """Whether the call goes to a deployment that did not fail it yet: one that has room now, or
-        any, when this one is not to be asked again."""
+        """Whether the call goes, without a pause, to a deployment that did not fail it yet: one
+        that has room now, or soon, when this one is not to be asked again."""
         if not helps_elsewhere(error) or len(failed) == len(question.scheduler.deployments):
             return False
         if isinstance(decision, GiveUp):
@@ -221,6 +241,9 @@ class Dispatcher:
         if name not in self._schedulers:
             traffic = self._settings.traffic
             providers = await self._registry.get(name)
+            if name in self._schedulers:
+                return self._schedulers[name]  # somebody else was as quick
+            self._budgets[name] = RetryBudget(traffic.retry_share)
             self._schedulers[name] = Scheduler(
                 [Deployment.of(each, self._settings, self._link) for each in providers],
                 batch_share=traffic.batch_share,
@@ -228,10 +251,22 @@ class Dispatcher:
             )
         return self._schedulers[name]
 
-    async def _admit(self, waiter: Waiter, question: _Question) -> Ticket:
+    async def _admit(
+        self,
+        question: _Question,
+        *,
+        without: Collection[Deployment],
+        instead: ProviderError | None,
+    ) -> Ticket:
+        """Leave for a call. Where one that moves finds none, what made it move is raised `instead`
+        of the refusal."""
         began = self._now()
         try:
-            return await question.scheduler.admit(waiter)
+            return await question.scheduler.admit(question.waiter(without=without, now=began))
+        except (ProviderRateLimited, ProviderPaused):
+            if without and instead is not None:
+                raise instead from None
+            raise
         finally:
             waited_s = self._now() - began
             question.spent.wait_s += waited_s
@@ -244,12 +279,18 @@ class Dispatcher:
             await asyncio.sleep(seconds)
             question.spent.wait_s += seconds
 
-    async def _call(self, ticket: Ticket, question: _Question, *, last: bool) -> ProviderAnswer:
+    async def _call(
+        self, ticket: Ticket, question: _Question, failed: Collection[Deployment]
+    ) -> ProviderAnswer:
         deployment = ticket.deployment
         began = self._now()
         timeout = question.deadline - began
-        if len(question.scheduler.deployments) > 1 and not last:
-            # One that hangs must leave time for another; one that hung is not given half of it.
+        if any(
+            each.breaker.state(began) == "closed"
+            for each in question.scheduler.deployments
+            if each is not deployment and each not in failed
+        ):
+            # One that hangs must leave time for another.
             timeout = min(timeout / 2, deployment.patience_s(ticket))
         outcome: ProviderAnswer | BaseException
         try:

@@ -70,6 +70,15 @@ class WaitingQueue:
     def __len__(self) -> int:
         return self._size
 
+    def newest_of_longest(self) -> Waiter | None:
+        """Of the caller with the most waiting calls, the one that came last."""
+        longest = max(self._waiting.values(), key=len, default=None)
+        return None if longest is None else next(reversed(longest))
+
+    def waiting_for(self, waiter: Waiter) -> int:
+        """How many calls of the same caller and lane wait."""
+        return len(self._waiting.get((waiter.lane, waiter.caller), ()))
+
     def length(self, lane: Lane) -> int:
         return sum(len(each) for (of, _), each in self._waiting.items() if of == lane)
 

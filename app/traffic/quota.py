@@ -76,6 +76,10 @@ class Quota:
         for name, entry in reservation.entries.items():
             self.windows[name].give_back(entry)
 
+    def per_second(self, now: float, name: str) -> float:
+        """What of a dimension is let through in the long run."""
+        return self.windows[name].per_second(now)
+
     def left(self, now: float, name: str) -> float:
         """What of a dimension could be taken at once."""
         return self.windows[name].left(now)
@@ -84,7 +88,7 @@ class Quota:
         """Of the scarcest dimension, 0 to 1; 0 while the service asked to be left alone."""
         if now < self.paused_until:
             return 0.0
-        shares = (self.left(now, name) / each.limit for name, each in self.windows.items())
+        shares = (self.left(now, name) / each.limit(now) for name, each in self.windows.items())
         return min(shares, default=1.0)
 
     def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:

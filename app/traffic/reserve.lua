@@ -1,22 +1,24 @@
 -- Reserve in a quota that many processes share: all dimensions fit, or nothing is taken.
 -- The rules are those of app/traffic/window.py; times are seconds of this server's clock.
 --
--- KEYS  state, processes, then for each dimension: held, minute
--- ARGV  id, process, burst_s, pause_s, then for each dimension: amount, cap, span_s, what was taken
---       without this server and still counts, and whether the service told what is left (0 or 1)
--- Gives granted (0 or 1), microseconds to wait, processes alive,
---       then for each dimension what was taken in the minute, and what is left.
+-- KEYS  state, then for each dimension: held, minute
+-- ARGV  JSON: id, burst_s, pause_s, and `dimensions`, each with amount, cap, limit, span_s, told (whether
+--       the service told what is left) and alone (what was taken without this server: age_s, amount)
+-- Gives JSON: granted, wait_s, and for each dimension `own`, taken in the last minute, and `left`.
 
-local MINUTE_S, START_STEPS, ALIVE_S, KEPT_MS, TINY = 60, 20, 10, 300000, 1e-6
+local MINUTE_S, START_STEPS, KEPT_MS, TINY = 60, 20, 300000, 1e-6
+local LEAST_DEBT_S, DEBT_SHARE = 2, 0.1
 
-local state, processes = KEYS[1], KEYS[2]
-local id, process, burst_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local pause_s = tonumber(ARGV[4])
+local state, asked = KEYS[1], cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 
 local function number(field)
   return tonumber(redis.call('HGET', state, field) or '0')
+end
+
+local function text(value)
+  return string.format('%.6f', value)
 end
 
 local function amount_of(member)
@@ -36,7 +38,7 @@ end
 
 local function assume(key, cap, span_s)
   for step = 1, START_STEPS do
-    local member = 'assumed-' .. step .. ':' .. string.format('%.6f', cap / START_STEPS)
+    local member = 'assumed-' .. step .. ':' .. text(cap / START_STEPS)
     redis.call('ZADD', key, now + span_s * step / START_STEPS, member)
   end
   return cap
@@ -47,6 +49,17 @@ local function forget_assumed(key, total)
     if string.sub(member, 1, 8) == 'assumed-' then
       total = total - amount_of(member)
       redis.call('ZREM', key, member)
+    end
+  end
+  return total
+end
+
+local function carry(key, total, span_s, alone)
+  for number, taken in ipairs(alone) do
+    if taken.age_s < span_s then
+      local member = asked.id .. '-alone-' .. number .. ':' .. text(taken.amount)
+      redis.call('ZADD', key, now + span_s - taken.age_s, member)
+      total = total + taken.amount
     end
   end
   return total
@@ -66,22 +79,14 @@ local function room_at(key, missing)
   return now
 end
 
-redis.call('ZADD', processes, now + ALIVE_S, process)
-redis.call('ZREMRANGEBYSCORE', processes, '-inf', now)
-
 local fresh = redis.call('EXISTS', state) == 0
+if fresh then redis.call('DEL', unpack(KEYS)) end
 local untouched = fresh or number('untouched') == 1
-local paused = math.max(number('paused'), now + pause_s)
+local paused = math.max(number('paused'), now + asked.pause_s)
+local free_at = paused
 
-local dimensions, free_at = {}, paused
-for position = 3, #KEYS, 2 do
-  local argument = 5 + (position - 3) / 2 * 5
-  local each = {
-    held = KEYS[position], minute = KEYS[position + 1],
-    amount = tonumber(ARGV[argument]), cap = tonumber(ARGV[argument + 1]),
-    span_s = tonumber(ARGV[argument + 2]), carried = tonumber(ARGV[argument + 3]),
-    told = tonumber(ARGV[argument + 4]) == 1,
-  }
+for position, each in ipairs(asked.dimensions) do
+  each.held, each.minute = KEYS[2 * position], KEYS[2 * position + 1]
   each.total = fresh and assume(each.held, each.cap, each.span_s) or age(each.held)
   each.own = age(each.minute)
   each.next, each.rate = number(each.held .. ':next'), each.cap / each.span_s
@@ -89,43 +94,36 @@ for position = 3, #KEYS, 2 do
   if each.assumed and each.told then
     each.total, each.assumed = forget_assumed(each.held, each.total), false
   end
-  if each.carried > 0 then
-    local member = id .. '-carried:' .. string.format('%.6f', each.carried)
-    redis.call('ZADD', each.held, now + each.span_s, member)
-    each.total = each.total + each.carried
-  end
+  each.total = carry(each.held, each.total, each.span_s, each.alone)
+  each.own = carry(each.minute, each.own, MINUTE_S, each.alone)
   local missing = math.min(each.total + each.amount - each.cap, each.total)
   if not untouched then free_at = math.max(free_at, room_at(each.held, missing)) end
+  local burst_s = each.amount > each.limit and 0 or asked.burst_s
   free_at = math.max(free_at, each.next - burst_s)
-  dimensions[#dimensions + 1] = each
 end
 
--- The wait is told in whole microseconds: less than one is none.
+-- A wait of less than a microsecond is none.
 local granted = free_at <= now + TINY
-local reply = {
-  granted and 1 or 0, math.ceil(math.max(0, free_at - now) * 1e6), redis.call('ZCARD', processes),
-}
-redis.call('HSET', state, 'paused', string.format('%.6f', paused),
+local reply = { granted = granted, wait_s = math.max(0, free_at - now), dimensions = {} }
+redis.call('HSET', state, 'paused', text(paused),
   'untouched', (untouched and not granted) and 1 or 0)
-for _, each in ipairs(dimensions) do
+for position, each in ipairs(asked.dimensions) do
   if granted then
-    local member = id .. ':' .. string.format('%.6f', each.amount)
+    local member = asked.id .. ':' .. text(each.amount)
     redis.call('ZADD', each.held, now + each.span_s, member)
     redis.call('ZADD', each.minute, now + MINUTE_S, member)
     each.total, each.own = each.total + each.amount, each.own + each.amount
     local paced = math.max(each.next, now) + each.amount / each.rate
-    each.next = math.min(paced, now + each.span_s)
+    local fills_s = each.amount / each.limit * each.span_s
+    local most_s = math.max(LEAST_DEBT_S, DEBT_SHARE * each.span_s)
+    each.next = math.min(paced, now + (fills_s <= each.span_s and most_s or fills_s))
   end
-  redis.call('HSET', state, each.held, string.format('%.6f', each.total),
-    each.minute, string.format('%.6f', each.own),
-    each.held .. ':next', string.format('%.6f', each.next),
-    each.held .. ':rate', string.format('%.6f', each.rate),
+  redis.call('HSET', state, each.held, text(each.total), each.minute, text(each.own),
+    each.held .. ':next', text(each.next), each.held .. ':rate', text(each.rate),
     each.held .. ':assumed', each.assumed and 1 or 0)
   redis.call('PEXPIRE', each.held, KEPT_MS)
   redis.call('PEXPIRE', each.minute, KEPT_MS)
-  reply[#reply + 1] = math.floor(each.own)
-  reply[#reply + 1] = math.floor(math.max(0, each.cap - each.total))
+  reply.dimensions[position] = { own = each.own, left = math.max(0, each.cap - each.total) }
 end
 redis.call('PEXPIRE', state, KEPT_MS)
-redis.call('PEXPIRE', processes, KEPT_MS)
-return reply
+return cjson.encode(reply)

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
+import structlog
+
 from app.errors import Overloaded, ProviderError, ProviderPaused, ProviderRateLimited
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.queue import BURST_S, Lane, Waiter, WaitingQueue
 from app.traffic.quota import Amounts
+
+log = structlog.stdlib.get_logger(__name__)
 
 SHORTEST_RETRY_AFTER_S = 1.0
 NEVER = float("inf")
@@ -31,8 +35,8 @@ class Scheduler:
         self._most_waiting = most_waiting
         # Where nothing is asked of Redis an offer takes no time, in which others could come.
         self._at_once = not any(each.quota.is_shared for each in deployments)
-        self._again_at = 0.0
-        """When there is room for the one that is next, as far as is known."""
+        self._again_at = NEVER
+        """When there is room for the one that is next; infinite: that is not known."""
         self._changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -50,16 +54,13 @@ class Scheduler:
         ProviderPaused, at once, when there will be none before the deadline; each says when
         there would be.
         """
-        if len(self._queue) >= self._most_waiting:
-            raise Overloaded(
-                "Too many calls wait for the provider's quota.",
-                retry_after_s=SHORTEST_RETRY_AFTER_S,
-            )
         if self._at_once and not len(self._queue):
             offer = await self._offer(waiter)
             if isinstance(offer, Ticket):
                 return offer
         self._refuse_hopeless(waiter)
+        if len(self._queue) >= self._most_waiting:
+            self._make_room(waiter)
         self._queue.add(waiter)
         self._wake()
         try:
@@ -105,32 +106,46 @@ class Scheduler:
     async def _serve(self) -> None:
         """Give leave as long as anybody waits, with one timer for all."""
         while (waiter := self._queue.next()) is not None:
-            if waiter.leave.done():
-                self._queue.remove(waiter)
-                continue
-            offer = await self._offer(waiter)
-            if isinstance(offer, Ticket):
-                self._grant(waiter, offer)
-                continue
-            self._again_at = offer if offer < NEVER else self._now()
-            if waiter.deadline < offer < NEVER:
-                self._refuse(waiter, offer)
-                continue
-            first = self._queue.earliest_deadline() or waiter
-            if first.deadline <= self._now():
-                self._refuse(first, offer)
-                continue
-            await self._sleep(min(offer, first.deadline))
+            try:
+                await self._serve_next(waiter)
+            except Exception as error:
+                # The others must not wait for ever.
+                log.exception("a waiting call met an unexpected error")
+                self._refuse(waiter, error)
+        self._again_at = NEVER
+
+    async def _serve_next(self, waiter: Waiter) -> None:
+        """Give leave to the one whose turn it is, or refuse it, or let time pass."""
+        if waiter.leave.done():
+            self._queue.remove(waiter)
+            return
+        # What changes while Redis is asked must not be missed.
+        self._changed.clear()
+        offer = await self._offer(waiter)
+        if isinstance(offer, Ticket):
+            self._grant(waiter, offer)
+            self._again_at = NEVER
+            return
+        if waiter.deadline < offer < NEVER:
+            self._refuse(waiter, self._refusal(waiter, offer))
+            return
+        if len(waiter.amounts) == len(self.deployments):
+            self._again_at = offer
+        first = self._queue.earliest_deadline() or waiter
+        if first.deadline <= self._now():
+            self._queue.remove(first)
+            self._refuse(first, self._refusal(first, self._after_all(first)))
+            return
+        await self._sleep(min(offer, first.deadline))
 
     async def _sleep(self, until: float) -> None:
-        self._changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(None if until == NEVER else until):
                 await self._changed.wait()
 
     def _grant(self, waiter: Waiter, ticket: Ticket) -> None:
         if waiter.leave.done():
-            ticket.deployment.give_back(self._now(), ticket)
+            self.give_back(ticket)
         else:
             self._queue.serve(waiter)
             waiter.leave.set_result(ticket)
@@ -161,34 +176,54 @@ class Scheduler:
         )
 
     def _refuse_hopeless(self, waiter: Waiter) -> None:
-        """At once, when those before it take all the time that it has. As long as the others' work
-        lasts it would find as many before it again: so it is told when that is done."""
+        """At once, when those before it take all the time that it has."""
         if self._through_at(waiter, self._queue.ahead(waiter)) > waiter.deadline:
-            now, at = self._now(), self._through_at(waiter, self._queue.ahead(waiter, of_all=True))
-            raise self._refusal(waiter, now + (at - now) * (1 + GAPS))
+            raise self._refusal(waiter, self._after_all(waiter))
+
+    def _make_room(self, waiter: Waiter) -> None:
+        """Who has most calls waiting gives up the newest of them. Raises Overloaded when that is
+        the caller itself."""
+        newest = self._queue.newest_of_longest()
+        if newest is None or self._queue.waiting_for(waiter) + 1 >= self._queue.waiting_for(newest):
+            raise self._overload(waiter)
+        self._refuse(newest, self._overload(newest))
+
+    def _after_all(self, waiter: Waiter) -> float:
+        """When all that wait are through, about. As long as the others' work lasts, who comes back
+        finds as many before it again."""
+        now, at = self._now(), self._through_at(waiter, self._queue.ahead(waiter, of_all=True))
+        return now + (at - now) * (1 + GAPS)
 
     def _through_at(self, waiter: Waiter, ahead: Amounts) -> float:
         """When a call that comes now is let through, about."""
         now = self._now()
-        rates = [each.per_second(now) for each in waiter.amounts]
+        closed = [each for each in waiter.amounts if each.breaker.state(now) == "closed"]
+        rates = [each.per_second(now) for each in closed or waiter.amounts]
         lasts_s = (amount / sum(each[name] for each in rates) for name, amount in ahead.items())
-        return max(now, self._again_at) + max(lasts_s, default=0.0)
+        begins_at = self._again_at if now < self._again_at < NEVER else now
+        return begins_at + max(lasts_s, default=0.0)
 
-    def _refuse(self, waiter: Waiter, at: float) -> None:
+    def _refuse(self, waiter: Waiter, error: Exception) -> None:
         self._queue.remove(waiter)
         if not waiter.leave.done():
-            waiter.leave.set_exception(self._refusal(waiter, at))
+            waiter.leave.set_exception(error)
+
+    def _overload(self, waiter: Waiter) -> Overloaded:
+        return Overloaded(
+            "Too many calls wait for the provider's quota.",
+            retry_after_s=self._retry_after_s(waiter, self._after_all(waiter)),
+        )
 
     def _refusal(self, waiter: Waiter, at: float) -> ProviderError:
-        """Who comes back then, and can wait as long again, need not for more than half of it."""
-        now = self._now()
-        left_s = max(0.0, waiter.deadline - now)
-        retry_after_s = SHORTEST_RETRY_AFTER_S
-        if at < NEVER:
-            retry_after_s = max(retry_after_s, at - now - left_s / 2)
+        now, retry_after_s = self._now(), self._retry_after_s(waiter, at)
         if all(each.breaker.state(now) != "closed" for each in waiter.amounts):
             return ProviderPaused(
                 "The last calls failed, and the next one is not due yet.",
                 retry_after_s=retry_after_s,
             )
         return ProviderRateLimited("The quota leaves no room in time.", retry_after_s=retry_after_s)
+
+    def _retry_after_s(self, waiter: Waiter, at: float) -> float:
+        """Who comes back then, and can wait as long again, need not for more than half of it."""
+        now = self._now()
+        return max(SHORTEST_RETRY_AFTER_S, at - now - max(0.0, waiter.deadline - now) / 2)

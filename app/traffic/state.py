@@ -80,9 +80,9 @@ def _state(deployment: Deployment, now: float) -> DeploymentState:
         latency_s=deployment.latency_s,
         quota={
             name: DimensionState(
-                window.per_minute,
-                deployment.quota.left(now, name) * window.unit,
-                deployment.quota.left(now, name) / window.limit,
+                window.belief.per_minute(now),
+                deployment.quota.left(now, name) * window.belief.unit,
+                deployment.quota.left(now, name) / window.limit(now),
             )
             for name, window in deployment.quota.windows.items()
         },

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 SLACK = 64
-"""Outdated entries of the heap that are not worth a rebuild."""
+"""Outdated entries that are not worth a rebuild."""
 
 
 class Turns(Generic[K]):
@@ -23,6 +23,7 @@ class Turns(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._start: dict[K, float] = {}
         self._end: dict[K, float] = {}
+        self._most_ends = SLACK
         self._present = 0.0
         self._count = 0
 
@@ -56,8 +57,9 @@ class Turns(Generic[K]):
             self._end[key] = end
         if not self._start:
             self._present = max(self._present, end)
-        if len(self._end) > 2 * len(self._start):
+        if len(self._end) > self._most_ends:
             self._end = {key: end for key, end in self._end.items() if end > self._present}
+            self._most_ends = 2 * len(self._end) + SLACK
 
     def _push(self, key: K, start: float) -> None:
         self._start[key] = start

@@ -6,7 +6,9 @@ import time
 
 import structlog
 
-from app.traffic.shared import RedisLink, SharedQuota
+from app.traffic.board import Board
+from app.traffic.link import RedisLink
+from app.traffic.shared import SharedQuota
 from app.traffic.window import Window
 from app.usage import QuotaReport
 
@@ -19,6 +21,9 @@ async def main(url: str, seconds: float) -> None:
     clock = asyncio.get_running_loop().time
     window = Window(PER_MINUTE, span_s=SPAN_S, guard_s=GUARD_S, now=clock())
     link = RedisLink(url)
+    board = Board(list, link)
+    await link.open()
+    board.start()
     quota = SharedQuota({"requests": window}, link, "test")
     end = clock() + seconds
     while clock() < end:
@@ -29,6 +34,7 @@ async def main(url: str, seconds: float) -> None:
         sys.stdout.write(f"{time.time():.6f} {int(link.connected)} {link.processes}\n")
         sys.stdout.flush()
         quota.learn(clock(), TOLD, got)
+    await board.aclose()
     await link.aclose()
 
 

@@ -7,7 +7,8 @@ import time
 from bisect import bisect_left
 from pathlib import Path
 
-from app.traffic.shared import RedisLink, SharedQuota
+from app.traffic.link import RedisLink
+from app.traffic.shared import SharedQuota
 from app.traffic.window import Window
 from app.usage import QuotaReport
 from tests.integration.quota_worker import GUARD_S, PER_MINUTE, SPAN_S, TOLD
@@ -94,6 +95,7 @@ async def test_an_answer_that_tells_nothing_leaves_the_start_careful(redis):
     clock = asyncio.get_running_loop().time
     window = Window(PER_MINUTE, span_s=10, now=clock())
     link = RedisLink(redis.url)
+    await link.open()
     quota = SharedQuota({"requests": window}, link, "test")
 
     async def taken() -> int:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from app.identifiers import new_id
-from app.traffic import shared
+from app.traffic import link as links
+from app.traffic.link import RedisLink
 from app.traffic.quota import Quota, Reservation
-from app.traffic.shared import RedisLink, SharedQuota
+from app.traffic.shared import SharedQuota
 from app.traffic.window import Window
 from app.usage import QuotaReport
 from tests.redis_server import RedisServer
@@ -67,10 +68,10 @@ def redis():
 @pytest.fixture(scope="module", autouse=True)
 def clock_of_the_test():
     """Redis' own can't be set, so the script reads one that can."""
-    assert CLOCK in shared.RESERVE
+    assert CLOCK in links.RESERVE
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "RESERVE", shared.RESERVE.replace(CLOCK, CLOCK_OF_A_TEST))
-        patch.setattr(shared, "ANSWER_S", 10.0)
+        patch.setattr(links, "RESERVE", links.RESERVE.replace(CLOCK, CLOCK_OF_A_TEST))
+        patch.setattr(links, "ANSWER_S", 10.0)
         yield
 
 
@@ -91,11 +92,12 @@ def test_several_decide_as_one_would(redis, schedule):
 async def play(redis: RedisServer, schedule: list[Step], *, processes: int) -> None:
     name, now = new_id("test"), 0.0
     alone = Quota(windows())
-    links = [RedisLink(redis.url) for _ in range(processes)]
-    together = cycle([SharedQuota(windows(), link, name) for link in links])
+    opened = [RedisLink(redis.url) for _ in range(processes)]
+    together = cycle([SharedQuota(windows(), link, name) for link in opened])
     async with AsyncExitStack() as stack:
         clock = stack.enter_context(Redis.from_url(redis.url))
-        for link in links:
+        for link in opened:
+            await link.open()
             stack.push_async_callback(link.aclose)
         for step, turn in zip(schedule, together, strict=False):
             us = round((EPOCH_S + now) * 1e6)
@@ -103,7 +105,7 @@ async def play(redis: RedisServer, schedule: list[Step], *, processes: int) -> N
             amounts = {"requests": 1.0, "tokens": float(step.tokens)}
             expected = await alone.try_reserve(now, amounts, burst_s=step.burst_s)
             got = await turn.try_reserve(now, amounts, burst_s=step.burst_s)
-            assert all(link.connected for link in links)
+            assert all(link.connected for link in opened)
             agree(now, got, expected)
             tell(turn, now, step, got)
             tell(alone, now, step, expected)

@@ -156,7 +156,7 @@ def test_the_quota_holds_and_everybody_hears(schedule, in_flight):
 def assert_settled(deployment: Deployment, at: float) -> None:
     assert deployment.in_flight == 0
     for window in deployment.quota.windows.values():
-        assert 0 <= window.left(at) <= window.per_minute
+        assert 0 <= window.left(at) <= window.belief.per_minute(at)
         assert window.own_in_minute(at + 120) == 0
 
 

@@ -67,9 +67,11 @@ async def test_metrics_tell_the_same(client):
     await ask(client)
     told = (await client.get("/metrics")).text
 
-    assert 'classifier_deployment_breaker{deployment="west",state="closed"} 1.0' in told
-    assert 'classifier_deployment_quota_limit{deployment="west",dimension="requests"} 600.0' in told
-    left = re.search(r'quota_left\{deployment="west",dimension="requests"\} (\S+)', told)
+    closed = 'deployment="west",provider="azure_openai",state="closed"'
+    assert f"classifier_deployment_breaker{{{closed}}} 1.0" in told
+    west = 'deployment="west",dimension="requests",provider="azure_openai"'
+    assert f"classifier_deployment_quota_limit{{{west}}} 600.0" in told
+    left = re.search(rf"quota_left\{{{west}\}} (\S+)", told)
     assert float(left[1]) == pytest.approx(0.99)
     assert 'classifier_admission_wait_seconds_count{lane="interactive"} 1.0' in told
     assert 'classifier_waiting_calls{lane="interactive",provider="azure_openai"} 0.0' in told

@@ -95,10 +95,10 @@ class TestReports:
         made = window(600)
 
         made.report(1, limit=300, remaining=300, own=0)
-        lowered = made.per_minute
+        lowered = made.belief.per_minute(1)
         made.report(2, limit=4500, remaining=4500, own=0)
 
-        assert (lowered, made.per_minute) == (300, 600)
+        assert (lowered, made.belief.per_minute(2)) == (300, 600)
 
     @pytest.mark.parametrize(
         ("limit", "remaining"),
@@ -195,12 +195,12 @@ class TestEstimates:
         for second in range(0, 120, 2):
             made.take(second, 1_000)
             made.report(second, limit=self.LIMIT, remaining=self.LIMIT - 500 * 30, own=30_000)
-        learned = made.unit
+        learned = made.belief.unit
 
         made.refused(120, retry_after_s=20)
 
         assert learned == pytest.approx(0.5, rel=0.02)
-        assert made.unit == 1
+        assert made.belief.unit == 1
 
     def test_calls_are_counted_as_they_are(self):
         made = window(600, span_s=60)
@@ -208,7 +208,7 @@ class TestEstimates:
             made.take(second, 5)
             made.report(second, limit=600, remaining=500, own=300)
 
-        assert made.unit == 1
+        assert made.belief.unit == 1
 
 
 class TestShorterWindows:

@@ -1,0 +1,177 @@
+"""The connection to Redis: whether it works, who shares it, and what the others tell."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from app.identifiers import new_id
+from app.traffic.belief import MINUTE_S
+
+log = structlog.stdlib.get_logger(__name__)
+
+ANSWER_S = 0.25
+"""Redis answers within it, or counts as gone."""
+
+CONNECT_S = 3.0
+"""A new connection may take longer: TLS, and a password."""
+
+RETRY_S = 1.0
+"""Between attempts to reach it again."""
+
+SETTLE_S = 2 * RETRY_S
+"""After it is back: none that was cut off as well waits longer to try."""
+
+PROCESSES = "classifier:processes"
+"""Key of the names of those that tell something; each tells it under its own."""
+
+_FOLDER = Path(__file__).parent
+RESERVE, GIVE_BACK, TELL = (
+    (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    for name in ("reserve", "give_back", "tell")
+)
+
+
+class RedisLink:
+    """Whoever finds Redis gone goes on without; it is looked for in the background."""
+
+    def __init__(self, url: str, *, processes: int = 1) -> None:
+        """`processes` share the quota, as long as Redis has not told."""
+        # Only who shares a quota pays for the import.
+        from redis.asyncio import Redis
+        from redis.exceptions import RedisError
+
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=CONNECT_S,
+            socket_connect_timeout=CONNECT_S,
+            retry=None,
+            decode_responses=True,
+        )
+        self._gone = (RedisError, OSError, TimeoutError)
+        self.process = new_id("prc")
+        self.connected = False
+        self.settled_at = float("-inf")
+        """When all are back after Redis was gone."""
+        self._expected = processes
+        self._counted: deque[tuple[float, int]] = deque()
+        self._reserve = self._redis.register_script(RESERVE)
+        self._give_back = self._redis.register_script(GIVE_BACK)
+        self._tell = self._redis.register_script(TELL)
+        self._running: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def processes(self) -> int:
+        """How many share the quota: the most that told something at once in the last minute."""
+        return max((count for _, count in self._counted), default=self._expected)
+
+    async def open(self) -> None:
+        """Connect, or go on looking in the background."""
+        try:
+            await self.ping()
+        except self._gone as error:
+            self._lost(error)
+        else:
+            self.connected = True
+
+    async def reserve(self, keys: list[str], asked: dict[str, Any]) -> dict[str, Any] | None:
+        """The script's answer; None when Redis is gone."""
+        if not self.connected:
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                if self._running:  # what is given back is there to be had
+                    await asyncio.wait(self._running)
+                reply: str = await self._reserve(keys=keys, args=[json.dumps(asked)])
+        except self._gone as error:
+            self._lost(error)
+            return None
+        answer: dict[str, Any] = json.loads(reply)
+        return answer
+
+    def give_back(self, keys: list[str], arguments: list[Any]) -> None:
+        """In the background: what is not given back ends with its window."""
+        task = asyncio.create_task(self._quietly(self._give_back(keys=keys, args=arguments)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def tell(self, text: bytes, *, lasts_s: float) -> None:
+        """Let other processes read `text`, for so long, and count them. Nothing happens while Redis
+        is gone."""
+        if not self.connected:
+            return
+        arguments: list[Any] = [self.process, text, round(lasts_s * 1000)]
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                count: int = await self._tell(
+                    keys=[PROCESSES, self._told(self.process)], args=arguments
+                )
+        except self._gone as error:
+            self._lost(error)
+            return
+        now = asyncio.get_running_loop().time()
+        self._counted.append((now, count))
+        while self._counted[0][0] < now - MINUTE_S:
+            self._counted.popleft()
+
+    async def told_by_others(self) -> list[str]:
+        """What other processes let read; nothing while Redis is gone."""
+        if not self.connected:
+            return []
+        with suppress(*self._gone):
+            async with asyncio.timeout(ANSWER_S):
+                names = map(str, await self._redis.zrange(PROCESSES, 0, -1))
+                keys = [self._told(each) for each in sorted(names) if each != self.process]
+                texts = await self._redis.mget(keys) if keys else []
+            return [str(text) for text in texts if text is not None]
+        return []
+
+    async def ping(self) -> None:
+        """Raises what the client raises when Redis is gone."""
+        async with asyncio.timeout(CONNECT_S):
+            await self._redis.ping()
+
+    async def aclose(self) -> None:
+        """Leave, so that the others need not wait to notice."""
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        if self.connected:
+            await self._quietly(self._redis.zrem(PROCESSES, self.process))
+            await self._quietly(self._redis.delete(self._told(self.process)))
+        await self._redis.aclose()
+
+    def _told(self, process: str) -> str:
+        return f"{PROCESSES}:{process}"
+
+    async def _quietly(self, work: Awaitable[Any]) -> None:
+        with suppress(*self._gone):
+            async with asyncio.timeout(ANSWER_S):
+                await work
+
+    def _lost(self, error: BaseException) -> None:
+        if self._looking is not None and not self._looking.done():
+            return
+        self.connected = False
+        log.error(
+            "Redis is gone: each process keeps to its share of the quota",
+            reason=type(error).__name__,
+            processes=self.processes,
+        )
+        self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        while not self.connected:
+            await asyncio.sleep(RETRY_S)
+            with suppress(*self._gone):
+                await self.ping()
+                self.settled_at = asyncio.get_running_loop().time() + SETTLE_S
+                self.connected = True
+        log.info("Redis is back: the quota is shared again")
