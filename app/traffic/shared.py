@@ -25,7 +25,7 @@ class SharedQuota(Quota):
     def __init__(self, windows: Mapping[str, Window], link: RedisLink, name: str) -> None:
         """Who names the same `name` shares it."""
         super().__init__(windows)
-        self._link = link
+        self.link = link
         prefix = f"{{classifier:quota:{name}}}"
         self._keys = [f"{prefix}:state"]
         for dimension in windows:
@@ -38,13 +38,13 @@ class SharedQuota(Quota):
     async def try_reserve(
         self, now: float, amounts: Amounts, *, burst_s: float
     ) -> Reservation | float:
-        together = now >= self._link.settled_at
-        self._take_share(1.0 if together else 1 / self._link.processes)
+        together = now >= self.link.settled_at
+        self._take_share(1.0 if together else 1 / self.link.processes)
         if not together and (at := self.free_at(now, amounts, burst_s=burst_s)) > now:
             return at
         reservation_id = new_id("res")
         asked = self._asked(reservation_id, now, amounts, burst_s)
-        reply = await self._link.reserve(self._keys, asked)
+        reply = await self.link.reserve(self._keys, asked)
         if reply is None:
             return await self._reserve_alone(now, amounts, burst_s)
         self._alone.clear()
@@ -61,11 +61,11 @@ class SharedQuota(Quota):
         amounts = [entry.amount for entry in reservation.entries.values()]
         super().give_back(reservation)
         if reservation.shared_id is not None:
-            self._link.give_back(self._keys, [reservation.shared_id, *amounts])
+            self.link.give_back(self._keys, [reservation.shared_id, *amounts])
 
     def left(self, now: float, name: str) -> float:
         """As Redis said last, and what was let go since."""
-        if not self._link.connected or name not in self._left:
+        if not self.link.connected or name not in self._left:
             return super().left(now, name)
         window = self.windows[name]
         let_go = (now - self._left_at) * window.per_second(now)
@@ -74,13 +74,13 @@ class SharedQuota(Quota):
     def per_second(self, now: float, name: str) -> float:
         """An equal part, or more where the others leave it."""
         equal = super().per_second(now, name)
-        if self._link.connected:
-            equal /= self._link.processes
+        if self.link.connected:
+            equal /= self.link.processes
         return max(equal, self.windows[name].own_in_minute(now) / MINUTE_S)
 
     def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:
         """What is left tells of others only where all that we took is known."""
-        counted_at = self._link.settled_at + MINUTE_S
+        counted_at = self.link.settled_at + MINUTE_S
         if reservation.shared_id is None or reservation.at < counted_at:
             report = report.limits_only()
         super().learn(now, report, reservation)
@@ -116,7 +116,7 @@ class SharedQuota(Quota):
     async def _reserve_alone(
         self, now: float, amounts: Amounts, burst_s: float
     ) -> Reservation | float:
-        self._take_share(1 / self._link.processes)
+        self._take_share(1 / self.link.processes)
         got = await super().try_reserve(now, amounts, burst_s=burst_s)
         if isinstance(got, Reservation):
             self._alone.append(got)
@@ -125,8 +125,8 @@ class SharedQuota(Quota):
         return got
 
     def _times_own(self, now: float, name: str) -> float:
-        if not self._link.connected:
-            return float(self._link.processes)
+        if not self.link.connected:
+            return float(self.link.processes)
         own = self.windows[name].own_in_minute(now)
         return max(1.0, self._own.get(name, 0.0) / own) if own else 1.0
 

@@ -1,7 +1,7 @@
 """The script in Redis decides as one process alone does: their rules are the same."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -90,26 +90,56 @@ def test_several_decide_as_one_would(redis, schedule):
 
 
 async def play(redis: RedisServer, schedule: list[Step], *, processes: int) -> None:
-    name, now = new_id("test"), 0.0
-    alone = Quota(windows())
+    now, alone = 0.0, Quota(windows())
+    async with shared(redis, processes=processes) as (quotas, set_clock):
+        for step, turn in zip(schedule, cycle(quotas), strict=False):
+            set_clock(now)
+            amounts = {"requests": 1.0, "tokens": float(step.tokens)}
+            expected = await alone.try_reserve(now, amounts, burst_s=step.burst_s)
+            got = await turn.try_reserve(now, amounts, burst_s=step.burst_s)
+            assert turn.link.connected
+            agree(now, got, expected)
+            tell(turn, now, step, got)
+            tell(alone, now, step, expected)
+            now += step.lasts_s
+
+
+@asynccontextmanager
+async def shared(redis: RedisServer, *, processes: int):
+    """Their quotas, and what sets the clock of Redis."""
+    name = new_id("test")
     opened = [RedisLink(redis.url) for _ in range(processes)]
-    together = cycle([SharedQuota(windows(), link, name) for link in opened])
     async with AsyncExitStack() as stack:
         clock = stack.enter_context(Redis.from_url(redis.url))
         for link in opened:
             await link.open()
             stack.push_async_callback(link.aclose)
-        for step, turn in zip(schedule, together, strict=False):
+
+        def set_clock(now: float) -> None:
             us = round((EPOCH_S + now) * 1e6)
             clock.hset("clock", mapping={"s": us // 1_000_000, "us": us % 1_000_000})
-            amounts = {"requests": 1.0, "tokens": float(step.tokens)}
-            expected = await alone.try_reserve(now, amounts, burst_s=step.burst_s)
-            got = await turn.try_reserve(now, amounts, burst_s=step.burst_s)
-            assert all(link.connected for link in opened)
-            agree(now, got, expected)
-            tell(turn, now, step, got)
-            tell(alone, now, step, expected)
-            now += step.lasts_s
+
+        yield [SharedQuota(windows(), link, name) for link in opened], set_clock
+
+
+async def test_what_was_taken_without_redis_leaves_when_it_would_have(redis):
+    """And not all at once, a window after it is back: there is no gap."""
+    async with shared(redis, processes=1) as ([quota], set_clock):
+        link, taken, now = quota.link, [], 0.0
+        while now < 200:
+            link.connected = not 60 <= now < 120
+            set_clock(now)
+            got = await quota.try_reserve(now, {"requests": 1.0, "tokens": 600.0}, burst_s=1)
+            if isinstance(got, float):
+                now = max(got, now + 0.01)
+                continue
+            taken.append(now)
+            untold = QuotaReport(remaining_requests=RPM, remaining_tokens=TPM)
+            quota.learn(now, untold, got)
+
+    for start in range(70, 200, 10):
+        assert sum(start <= at < start + 10 for at in taken) >= 12
+    assert all(sum(start <= at < start + 60 for at in taken) <= 100 for start in taken)
 
 
 def windows() -> dict[str, Window]:

@@ -88,6 +88,29 @@ def test_a_clock_that_is_set_back_stands_still():
     assert made.free_at(50, 1, burst_s=BURST_S) == pytest.approx(110.05)
 
 
+@pytest.mark.parametrize(
+    ("per_minute", "span_s", "amount", "minutes"),
+    [(3, 10, 1, 4), (1, 10, 1, 8), (30, 1, 1, 2), (1_000, 60, 2_500, 20)],
+)
+def test_the_limit_holds_where_a_window_has_no_room_for_one(per_minute, span_s, amount, minutes):
+    made, taken, now = window(per_minute, span_s=span_s), 0.0, 0.0
+    while (now := max(now, made.free_at(now, amount, burst_s=1))) < minutes * 60:
+        made.take(now, amount)
+        taken += amount
+
+    assert taken <= per_minute * minutes + amount
+    assert taken >= 0.9 * per_minute * minutes
+
+
+def test_a_large_amount_holds_up_small_ones_for_a_moment_only():
+    """There is room for them."""
+    made = window(10_000, span_s=60)
+    made.take(0, 6_000)
+
+    assert made.free_at(0, 100, burst_s=1) <= 6
+    assert made.free_at(0, 5_000, burst_s=1) > 60
+
+
 class TestReports:
     """What the service says of its quota."""
 
@@ -102,7 +125,16 @@ class TestReports:
 
     @pytest.mark.parametrize(
         ("limit", "remaining"),
-        [(-1, -1), (0, 0), (None, None), (600, 86_400), (600, -1), (None, 601), (None, -5)],
+        [
+            (-1, -1),
+            (0, 0),
+            (None, None),
+            (600, 86_400),
+            (600, -1),
+            (None, 601),
+            (None, -5),
+            (1e-320, 0),
+        ],
     )
     def test_what_makes_no_sense_changes_nothing(self, limit, remaining):
         made = window(600)
@@ -118,6 +150,14 @@ class TestReports:
         made.report(1, limit=600, remaining=420, own=0)
 
         assert made.left(1) == pytest.approx(70, abs=4)
+
+    def test_what_was_told_long_ago_is_forgotten(self):
+        """The limit as well as the others; a minute later it still holds."""
+        made = window(600)
+        made.report(0, limit=300, remaining=0, own=0)
+
+        assert made.cap(59) < 10
+        assert made.cap(121) == 100
 
     def test_others_may_spend_what_is_theirs(self):
         """Of 4,500 a minute this service was granted 600."""
@@ -200,6 +240,15 @@ class TestEstimates:
         made.refused(120, retry_after_s=20)
 
         assert learned == pytest.approx(0.5, rel=0.02)
+        assert made.belief.unit == 1
+
+    def test_what_is_no_count_is_not_taken_for_one(self):
+        """A gateway that always says that nearly all is left."""
+        made = Window(self.LIMIT, span_s=60, estimated=True, now=0)
+        for second in range(0, 200, 2):
+            made.take(second, 1_000)
+            made.report(second, limit=self.LIMIT, remaining=self.LIMIT - 1, own=30_000)
+
         assert made.belief.unit == 1
 
     def test_calls_are_counted_as_they_are(self):
