@@ -145,6 +145,7 @@ def test_lists_are_lists_in_yaml(folder):
         ("api:\n  colour: red\n", "settings.yaml:2: api.colour: "),
         ("batch:\n  default_size: 7\n", "settings.yaml:2: batch.default_size: "),
         ("api_keys:\n- shop:x\n", "settings.yaml:"),
+        ("redis_url: localhost:6379\n", "settings.yaml:1: redis_url: "),
         ("home: /x\n", "settings.yaml:1: home: "),
         ("path: /x\n", "settings.yaml:1: path: "),
         ("host: 0.0.0.0\n", "HOST 0.0.0.0 is reachable"),
