@@ -71,6 +71,26 @@ class ResultNotFound(ClassifierError):
     """No result has this id, or it belongs to another caller."""
 
 
+class BatchNotFound(ClassifierError):
+    """No batch has this id, or it belongs to another caller."""
+
+
+class ArchiveRefused(ClassifierError):
+    """An archive that is broken, or made to do harm: none of it is taken."""
+
+
+class BatchTooLarge(ClassifierError):
+    """More items, or more bytes, than one batch may have."""
+
+
+class BlobNotFound(ClassifierError):
+    """A picture that was kept for a batch is not kept any more."""
+
+
+class BatchOver(ClassifierError):
+    """What was asked of a batch is possible only before it ends."""
+
+
 class IdempotencyKeyReused(ClassifierError):
     """The Idempotency-Key was used before, with another request."""
 

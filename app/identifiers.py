@@ -6,7 +6,9 @@ from ulid import ULID
 
 RESULT = "cls"
 REQUEST = "req"
+BATCH = "bat"
 RESULT_PATTERN = r"^cls_[0-9A-HJKMNP-TV-Z]{26}$"
+BATCH_PATTERN = r"^bat_[0-9A-HJKMNP-TV-Z]{26}$"
 
 
 def new_id(prefix: str, moment: datetime | None = None) -> str:

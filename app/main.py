@@ -8,7 +8,17 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import classify, deployments, domains, openapi, operations, pages, problems, results
+from app.api import (
+    batches,
+    classify,
+    deployments,
+    domains,
+    openapi,
+    operations,
+    pages,
+    problems,
+    results,
+)
 from app.api.context import BodyLimit, RequestContext
 from app.parts import Parts
 
@@ -34,7 +44,13 @@ def create_app(parts: Parts) -> FastAPI:
 
     app = create_schema_app(lifespan=lifespan)
     app.state.parts = parts
-    app.add_middleware(BodyLimit, max_bytes=parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes={
+            "/classify": parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD,
+            "/batches": parts.settings.batch.max_upload,
+        },
+    )
     app.add_middleware(RequestContext, metrics=parts.metrics)
     return app
 
@@ -51,6 +67,6 @@ def create_schema_app(**options: Any) -> FastAPI:
     )
     problems.install(app)
     openapi.document(app)
-    for module in (classify, results, domains, deployments, operations, pages):
+    for module in (classify, batches, results, domains, deployments, operations, pages):
         app.include_router(module.router)
     return app

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from app.batches import BatchRunner, TakingIn
 from app.classification import Asking, ClassificationService, Intake, Once
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
@@ -18,6 +19,8 @@ from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import (
     AnswerRepository,
+    BatchRepository,
+    BlobStore,
     Database,
     DomainRepository,
     Failure,
@@ -28,6 +31,7 @@ from app.storage import (
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Board, Dispatcher, RedisLink
+from app.work import Work
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,6 +49,9 @@ class Parts:
     dispatcher: Dispatcher
     board: Board
     results: ResultRepository
+    batches: BatchRepository
+    taking_in: TakingIn
+    runner: BatchRunner
     classification: ClassificationService
     once: Once
 
@@ -100,7 +107,9 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     )
     if answers.enabled:
         await answers.load_models()
-    reader = ImageReader(egress, workers, max_bytes=settings.max_upload)
+    blobs = BlobStore(settings.blobs_place)
+    stack.push_async_callback(blobs.close)
+    reader = ImageReader(egress, workers, blobs, max_bytes=settings.max_upload)
     classification = ClassificationService(
         domains=domains,
         intake=Intake(reader, workers, answers, providers, settings.quality),
@@ -111,6 +120,15 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         default_provider=settings.provider_name,
     )
     stack.push_async_callback(classification.drain, seconds=settings.drain_timeout)
+    batches = BatchRepository(database)
+    work = Work(at_once=settings.batch.shards_at_once)
+    stack.push_async_callback(work.aclose)
+    runner = BatchRunner(batches, classification, work, metrics, in_flight=settings.batch.in_flight)
+    stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
+    if serving:
+        await batches.forget_unreceived()
+        runner.start()
+    taking_in = TakingIn(batches, blobs, domains, settings.batch)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
     return Parts(
         settings,
@@ -122,6 +140,9 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         dispatcher,
         board,
         results,
+        batches,
+        taking_in,
+        runner,
         classification,
         once,
     )

@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -209,7 +210,19 @@ class BatchSettings(Group):
     default_size: int = Field(
         10, ge=10, le=100, description="Items taken and committed together, 10 to 100."
     )
-    checkpoint_interval: int = Field(100, ge=1, description="Items in one shard of a batch.")
+    checkpoint_interval: int = Field(
+        100, ge=1, le=10_000, description="Items in one shard of a batch."
+    )
+    shards_at_once: int = Field(
+        16, ge=1, description="Shards that this process works on at the same time."
+    )
+    in_flight: int = Field(
+        64, ge=1, description="Pictures of batches that this process has under way at once."
+    )
+    max_items: int = Field(1_000_000, ge=1, description="Items in one batch.")
+    max_upload: int = Field(
+        2_000_000_000, ge=1_000, description="Largest request that brings a batch, in bytes."
+    )
 
 
 class AlertThresholds(Group):
@@ -273,6 +286,12 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///data/app.db",
         description="Where results are kept: an SQLite file, or `sqlite://` for memory only.",
+    )
+    blobs_url: str | None = Field(
+        None,
+        description="Where uploads of batches wait: a folder, or what fsspec reaches. Unset: "
+        "`blobs` beside the database, in memory when that is.",
+        examples=["file:///data/blobs"],
     )
     redis_url: SecretStr | None = Field(
         None,
@@ -451,6 +470,16 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(schemes):
             raise ValueError(f"must begin with {', '.join(schemes[:-1])} or {schemes[-1]}")
         return value
+
+    @property
+    def blobs_place(self) -> str:
+        """Where uploads of batches wait, for fsspec."""
+        if self.blobs_url is not None:
+            return self.blobs_url
+        path = self.database_url.removeprefix("sqlite:///")
+        if path in (self.database_url, "", ":memory:"):
+            return "memory://blobs"
+        return str(Path(path).parent / "blobs")
 
     @property
     def provider_name(self) -> str:

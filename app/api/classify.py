@@ -1,20 +1,19 @@
 """`POST /classify`: which class does this picture show?"""
 
-import asyncio
 import json
 import re
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import pydantic_core
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, Joined
-from app.api.problems import BODY_TOO_LARGE, invalid_request
+from app.api.forms import parse_json, parsed_json, validated
+from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
 from app.errors import (
     CallbackUnsupported,
@@ -31,8 +30,6 @@ router = APIRouter(tags=["classify"])
 MAX_METADATA = 16_384
 """Bytes of the metadata as JSON."""
 MAX_FIELDS = 20
-
-T = TypeVar("T", bound=BaseModel)
 
 
 class ClassifyOptions(BaseModel):
@@ -72,7 +69,7 @@ class ClassifyForm(ClassifyJson):
     @classmethod
     def _parse_metadata(cls, fields: dict[str, Any]) -> dict[str, Any]:
         if text := fields.get("metadata"):
-            fields["metadata"] = _parsed_json(text.encode(), "metadata")
+            fields["metadata"] = parse_json(text.encode(), "metadata")
         # Swagger UI sends what was left empty as an empty text.
         return {name: value for name, value in fields.items() if value != ""}
 
@@ -175,10 +172,10 @@ async def _read_question(request: Request, caller: str) -> Question:
         if _beside_base64(content) > SMALL_BODY:
             raise UploadTooLarge(BODY_TOO_LARGE)
         # A picture as base64 takes longer to parse than the event loop may be held up.
-        data = await asyncio.to_thread(_parsed_json, content, "body")
+        data = await parsed_json(content, "body")
         if isinstance(data, dict) and len(data) > MAX_FIELDS:
             raise InvalidRequest(f"body: has more than {MAX_FIELDS} keys.")
-        upload, body = None, _validated(ClassifyJson, data)
+        upload, body = None, validated(ClassifyJson, data)
     else:
         raise UnsupportedContentType("Send multipart/form-data or application/json.")
     if body.callback_url is not None:
@@ -220,7 +217,7 @@ def _check_metadata(metadata: dict[str, JsonValue]) -> None:
 async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:
     try:
         async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
-            return await _upload(form), _validated(ClassifyForm, _texts(form))
+            return await _upload(form), validated(ClassifyForm, _texts(form))
     except HTTPException as error:
         if error.status_code != 400:
             raise
@@ -266,18 +263,3 @@ def _only_source(upload: bytes | None, body: ClassifyJson) -> ImageSource:
             "Send exactly one picture: `file` in a form, or `image_url` or `image_base64`."
         )
     return sources[0]
-
-
-def _parsed_json(data: bytes, what: str) -> Any:
-    """Strictly: no NaN, no infinity. Raises InvalidRequest."""
-    try:
-        return pydantic_core.from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        raise InvalidRequest(f"{what}: not valid JSON: {error}") from None
-
-
-def _validated(model: type[T], data: Any) -> T:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise invalid_request(error.errors()) from None

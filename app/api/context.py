@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 import structlog
@@ -87,16 +88,17 @@ class RequestContext:
 class BodyLimit:
     """A problem for a body that says it is too large, at once, and for one that turns out to be."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        """`max_bytes` is for /classify; other routes take no pictures."""
+    def __init__(self, app: ASGIApp, max_bytes: Mapping[str, int]) -> None:
+        """`max_bytes` by path; routes that are not in it take no pictures."""
         self._limits = {
-            True: (max_bytes, RequestBodyLimitMiddleware(app, max_bytes)),
-            False: (SMALL_BODY, RequestBodyLimitMiddleware(app, SMALL_BODY)),
+            path: (limit, RequestBodyLimitMiddleware(app, limit))
+            for path, limit in max_bytes.items()
         }
+        self._small = (SMALL_BODY, RequestBodyLimitMiddleware(app, SMALL_BODY))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
-        max_bytes, app = self._limits[scope.get("path") == "/classify"]
+        max_bytes, app = self._limits.get(scope.get("path", ""), self._small)
         if declared.isdecimal() and int(declared) > max_bytes:
             await _let_finish(scope, receive)
             response = problem_response(

@@ -4,6 +4,14 @@ from app.classification.asking import Asking
 from app.classification.intake import Intake
 from app.classification.once import Once
 from app.classification.question import Question, check_label
-from app.classification.service import ClassificationService
+from app.classification.service import Answered, ClassificationService
 
-__all__ = ["Asking", "ClassificationService", "Intake", "Once", "Question", "check_label"]
+__all__ = [
+    "Answered",
+    "Asking",
+    "ClassificationService",
+    "Intake",
+    "Once",
+    "Question",
+    "check_label",
+]

@@ -13,7 +13,7 @@ from app.errors import ClassifierError, InternalError, Interrupted
 from app.images import PreparedImage
 from app.providers.base import ProviderAnswer
 from app.storage import KeptAnswer
-from app.traffic import Dispatcher, Spent
+from app.traffic import Dispatcher, Lane, Spent
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger(__name__)
 HELD_S = 60.0
 """How long an answer stays at hand for those that looked for a kept one before it was kept."""
 
-Key = tuple[str, tuple[str, ...], int | None]
+Key = tuple[str, tuple[str, ...], int | None, Lane]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class Asking:
         *,
         key: str | None,
         caller: str,
+        lane: Lane = "interactive",
         looked_at: float | None = None,
     ) -> Asked:
         """Ask the providers in order, or join a call about the same; `key` None asks alone. A call
@@ -103,10 +104,13 @@ class Asking:
         taken. What goes wrong is the outcome, a cancellation too: what calls have cost is kept.
         """
         if key is None:
-            call = self._begin(names, image, domain, caller)
+            call = self._begin(names, image, domain, caller, lane)
         else:
-            same = (key, tuple(names), domain.max_retries)
-            call = self._running(same, looked_at) or self._begin(names, image, domain, caller, same)
+            # Who waits must not wait as bulk work does.
+            same = (key, tuple(names), domain.max_retries, lane)
+            call = self._running(same, looked_at) or self._begin(
+                names, image, domain, caller, lane, same
+            )
         call.waiting += 1
         try:
             asked = await asyncio.shield(call.task)
@@ -140,10 +144,11 @@ class Asking:
         image: PreparedImage,
         domain: Domain,
         caller: str,
+        lane: Lane,
         key: Key | None = None,
     ) -> _Call:
         spent = Spent()
-        asking = self._ask(names, image, domain, spent, caller)
+        asking = self._ask(names, image, domain, spent, caller, lane)
         call = _Call(asyncio.create_task(asking), spent, key)
         if key:
             self._calls[key] = call
@@ -167,9 +172,12 @@ class Asking:
         domain: Domain,
         spent: Spent,
         caller: str,
+        lane: Lane,
     ) -> Asked:
         try:
-            answer = await self._dispatcher.ask(names, image, domain, spent, caller=caller)
+            answer = await self._dispatcher.ask(
+                names, image, domain, spent, caller=caller, lane=lane
+            )
             return Asked(answer, spent)
         except ClassifierError as error:
             return Asked(error, spent)

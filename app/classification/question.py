@@ -7,6 +7,7 @@ from typing import Any
 from app.domains import Domain
 from app.errors import LabelNotInDomain
 from app.images import ImageSource
+from app.traffic import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Question:
         provider: who shall answer; None: as the domain or the settings say.
         expected: the true class where it is known.
         fresh: no answer that was given before will do.
+        lane: whether somebody waits for the answer.
     """
 
     source: ImageSource
@@ -26,6 +28,7 @@ class Question:
     expected: str | None = None
     metadata: dict[str, Any] | None = None
     fresh: bool = False
+    lane: Lane = "interactive"
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -36,6 +37,26 @@ FETCHING = 16
 
 STORE_WAITS_S = (0.1, 0.5, 2.0)
 """Between attempts to store an answer while the database is locked or full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A result that is to be stored.
+
+    Attributes:
+        error: why there is no answer.
+        beside: what is to be stored in the same transaction.
+    """
+
+    result: Result
+    error: ClassifierError | None
+    asked: Asked | None
+    beside: Unit[None] | None = None
+
+    def stored(self) -> None:
+        """Whoever looks for a kept answer from now on finds it."""
+        if self.asked is not None:
+            self.asked.settled()
 
 
 class ClassificationService:
@@ -93,6 +114,12 @@ class ClassificationService:
         finally:
             self._accepting -= 1
         return pending
+
+    async def answer(self, question: Question) -> Answered:
+        """What comes of it, whatever goes wrong. Nothing is stored: that is for who asked."""
+        domain = self._domains.get(question.domain)
+        pending = record.pending(new_id(RESULT), question, domain)
+        return await self._answer(pending, question, domain, None, Stopwatch(self._metrics))
 
     async def wait_for(self, result_id: str, *, seconds: float) -> None:
         """Return when the picture is answered, or the time is over, or it is not running here."""
@@ -152,29 +179,43 @@ class ClassificationService:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Result:
-        beside = asked = None
+        answered = await self._answer(pending, question, domain, picture, stopwatch)
+        return await self._store(
+            self._results.complete,
+            answered.result,
+            stopwatch,
+            asked=answered.asked,
+            beside=answered.beside,
+            waits_s=self._patient_waits_s(),
+        )
+
+    async def _answer(
+        self,
+        pending: Result,
+        question: Question,
+        domain: Domain,
+        picture: Picture | None,
+        stopwatch: Stopwatch,
+    ) -> Answered:
+        """The outcome of a pending result, whatever goes wrong."""
+        asked: Asked | None = None
+        failure: ClassifierError
         try:
             if picture is None:
                 async with self._fetching:
                     picture = await self._take_small(question, domain, stopwatch)
             asked = await self._ask(question, domain, picture, stopwatch)
             result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
-            beside = self._keeping(picture, asked)
+            error = asked.outcome if isinstance(asked.outcome, ClassifierError) else None
+            return Answered(result, error, asked, self._keeping(picture, asked))
         except asyncio.CancelledError:
-            result = record.failed(pending, Interrupted())
+            failure = Interrupted()
         except ClassifierError as error:
-            result = record.failed(pending, error)
+            failure = error
         except Exception:
             log.exception("an accepted picture met an unexpected error", result_id=pending.id)
-            result = record.failed(pending, InternalError("The service made a mistake."))
-        return await self._store(
-            self._results.complete,
-            result,
-            stopwatch,
-            asked=asked,
-            beside=beside,
-            waits_s=self._patient_waits_s(),
-        )
+            failure = InternalError("The service made a mistake.")
+        return Answered(record.failed(pending, failure), failure, asked)
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         first = self._chain(question, domain)[0]
@@ -202,6 +243,7 @@ class ClassificationService:
             domain,
             key=None if question.fresh else picture.key,
             caller=question.caller,
+            lane=question.lane,
             looked_at=picture.looked_at,
         )
         if isinstance(asked.outcome, ClassifierError) and asked.spent.calls == 0:

@@ -2,7 +2,7 @@
 
 from app.images.decode import HeavyPicture, prepare
 from app.images.prepared import PreparedImage
-from app.images.sources import Base64Text, ImageReader, ImageSource, Upload, Url
+from app.images.sources import Base64Text, ImageReader, ImageSource, Stored, Upload, Url
 from app.images.square import square
 from app.images.workers import ImageWorkers
 
@@ -13,6 +13,7 @@ __all__ = [
     "ImageSource",
     "ImageWorkers",
     "PreparedImage",
+    "Stored",
     "Upload",
     "Url",
     "prepare",

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from app.egress import EgressClient
 from app.errors import InvalidRequest, UploadTooLarge, UrlTooLarge
 from app.images.workers import ImageWorkers
+from app.storage.blobs import BlobStore
 
 T = TypeVar("T", bytes, str)
 
@@ -44,19 +45,30 @@ class Url:
     url: str
 
 
-ImageSource = Upload | Base64Text | Url
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An upload that waits in the blob store."""
+
+    digest: str
+
+
+ImageSource = Upload | Base64Text | Url | Stored
 
 
 class ImageReader:
     """Brings the bytes, at most `max_bytes` of them."""
 
-    def __init__(self, egress: EgressClient, workers: ImageWorkers, *, max_bytes: int) -> None:
+    def __init__(
+        self, egress: EgressClient, workers: ImageWorkers, blobs: BlobStore, *, max_bytes: int
+    ) -> None:
         self._egress = egress
+        self._blobs = blobs
         self._workers = workers
         self._max_bytes = max_bytes
 
     async def read(self, source: ImageSource) -> bytes:
-        """Raises InvalidRequest, UploadTooLarge, UrlRefused, UrlUnreachable, UrlTooLarge."""
+        """Raises InvalidRequest, UploadTooLarge, UrlRefused, UrlUnreachable, UrlTooLarge,
+        BlobNotFound, StorageUnavailable."""
         match source:
             case Upload():
                 return self._bounded(source.take())
@@ -64,6 +76,8 @@ class ImageReader:
                 return self._bounded(await self._workers.run(decode_base64, source.take()))
             case Url(url):
                 return await self._fetch(url)
+            case Stored(digest):
+                return await self._blobs.get(digest)
 
     def _bounded(self, data: bytes) -> bytes:
         if len(data) > self._max_bytes:

@@ -1,6 +1,15 @@
 """What is kept: results, answers to give again, domains, idempotency keys."""
 
 from app.storage.answers import AnswerRepository, KeptAnswer
+from app.storage.batches import (
+    BadRow,
+    BatchItem,
+    BatchRepository,
+    BatchRow,
+    BatchStatus,
+    Outcome,
+)
+from app.storage.blobs import BlobStore
 from app.storage.database import Database, Unit, parse_url
 from app.storage.domains import DomainRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
@@ -17,6 +26,12 @@ from app.storage.results import (
 
 __all__ = [
     "AnswerRepository",
+    "BadRow",
+    "BatchItem",
+    "BatchRepository",
+    "BatchRow",
+    "BatchStatus",
+    "BlobStore",
     "Claim",
     "Database",
     "DomainRepository",
@@ -24,6 +39,7 @@ __all__ = [
     "IdempotencyRepository",
     "ImageFacts",
     "KeptAnswer",
+    "Outcome",
     "Result",
     "ResultFilter",
     "ResultRepository",

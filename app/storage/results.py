@@ -206,12 +206,12 @@ class ResultRepository:
     async def insert(self, result: Result, beside: Unit[None] | None = None) -> Result:
         """Store a result, and `beside` in the same transaction; returns it as it is stored, with
         the earlier one that looks like it."""
-        row = _row_of(result)
+        row = row_of(result)
         return await self._put(result, row, lambda each: each.execute(_INSERT, row), beside)
 
     async def complete(self, result: Result, beside: Unit[None] | None = None) -> Result:
         """Put the outcome into the row of a pending result; one deleted meanwhile stays deleted."""
-        row = _row_of(result)
+        row = row_of(result)
         # What is known from elsewhere meanwhile must not be overwritten by the outcome.
         del row["expected"]
         change = sa.update(results).where(results.c.id == result.id).values(row)
@@ -225,7 +225,7 @@ class ResultRepository:
             if beside is not None:
                 beside(connection)
             write(connection)
-            return _link(connection, row)
+            return link_similar(connection, row)
 
         return result.model_copy(update={"similar_to": await self._database.write(unit)})
 
@@ -235,7 +235,7 @@ class ResultRepository:
         rows = await self._rows(query)
         if not rows:
             raise ResultNotFound(f"There is no result {result_id}.")
-        return _result_of(rows[0])
+        return result_of(rows[0])
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
         """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
@@ -246,7 +246,7 @@ class ResultRepository:
         if wanted.similar_to is not None:
             near = await self._similar(wanted.similar_to, caller=wanted.caller)
             query = query.where(results.c.id.in_(near))
-        return [_result_of(row) for row in await self._rows(query.limit(limit))]
+        return [result_of(row) for row in await self._rows(query.limit(limit))]
 
     async def _similar(self, result_id: str, *, caller: str | None) -> list[str]:
         query = _of(caller, sa.select(results).where(results.c.id == result_id))
@@ -303,7 +303,7 @@ def _of(caller: str | None, statement: Any) -> Any:
     return statement if caller is None else statement.where(results.c.caller == caller)
 
 
-def _link(connection: sa.Connection, row: dict[str, Any]) -> str | None:
+def link_similar(connection: sa.Connection, row: dict[str, Any]) -> str | None:
     """Point a row that was just written to the earlier one whose picture looks most like it."""
     found = similar.nearest(connection, row["caller"], row)
     if found is not None:
@@ -312,7 +312,7 @@ def _link(connection: sa.Connection, row: dict[str, Any]) -> str | None:
     return found
 
 
-def _row_of(result: Result) -> dict[str, Any]:
+def row_of(result: Result) -> dict[str, Any]:
     row = result.model_dump()
     usage = row.pop("usage") or {}
     phash = result.image.phash if result.image else None
@@ -324,7 +324,7 @@ def _row_of(result: Result) -> dict[str, Any]:
     }
 
 
-def _result_of(row: sa.RowMapping) -> Result:
+def result_of(row: sa.RowMapping) -> Result:
     values = {name: value for name, value in row.items() if not name.startswith("phash")}
     usage = {name: values.pop(name) for name in Usage.model_fields}
     return Result(**values, usage=None if usage["prompt_tokens"] is None else Usage(**usage))

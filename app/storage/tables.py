@@ -85,6 +85,71 @@ results = sa.Table(
     *(sa.Index(None, "caller", f"phash_{band}", "id") for band in range(4)),
 )
 
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(200)),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("provider", sa.String(64)),
+    sa.Column("lane", sa.String(16), nullable=False),
+    sa.Column("batch_size", sa.Integer, nullable=False),
+    sa.Column("shard_size", sa.Integer, nullable=False),
+    sa.Column("on_error", sa.String(16), nullable=False),
+    sa.Column("deadline", UtcTime),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
+        for name in (
+            *("total", "duplicates", "bad_rows", "next_shard"),
+            *("accepted", "needs_review", "failed"),
+            *("expected", "correct", "prompt_tokens", "completion_tokens"),
+        )
+    ),
+    sa.Column("cost_usd", Usd, nullable=False, server_default="0"),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("started_at", UtcTime),
+    sa.Column("completed_at", UtcTime),
+    sa.Index(None, "caller", "id"),
+    sa.Index(None, "status", "id"),
+)
+
+batch_shards = sa.Table(
+    "batch_shards",
+    metadata,
+    sa.Column("batch_id", sa.String(40), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("left", sa.Integer, nullable=False),
+)
+
+batch_items = sa.Table(
+    "batch_items",
+    metadata,
+    sa.Column("batch_id", sa.String(40), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("item_id", sa.String(255), nullable=False),
+    sa.Column("source", sa.String(2_100), nullable=False),
+    sa.Column("expected", sa.String(100)),
+    sa.Column("metadata", sa.JSON),
+    sa.Column("same_as", sa.BigInteger),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("result_id", sa.String(40)),
+    sa.Index(None, "batch_id", "same_as"),
+)
+
+batch_errors = sa.Table(
+    "batch_errors",
+    metadata,
+    sa.Column("batch_id", sa.String(40), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("place", sa.String(255), nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+)
+
 domains = sa.Table(
     "domains",
     metadata,

@@ -3,6 +3,7 @@
 from app.traffic.board import Board
 from app.traffic.dispatch import Dispatcher, Spent
 from app.traffic.link import RedisLink
+from app.traffic.queue import Lane
 from app.traffic.state import DeploymentState, ProviderState
 
-__all__ = ["Board", "DeploymentState", "Dispatcher", "ProviderState", "RedisLink", "Spent"]
+__all__ = ["Board", "DeploymentState", "Dispatcher", "Lane", "ProviderState", "RedisLink", "Spent"]

@@ -45,6 +45,9 @@ from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
 
+BATCH_PATIENCE_S = 600.0
+"""How long a call of a batch waits for quota: nobody waits for it."""
+
 MOVES_WITHIN_S = 1.0
 """A call that failed goes to another deployment that has room within so many seconds."""
 
@@ -151,7 +154,10 @@ class Dispatcher:
         retries = domain.max_retries
         if retries is None:
             retries = self._settings.api.max_retries
-        deadline = self._now() + self._settings.api.timeout
+        patience_s = self._settings.api.timeout
+        if lane == "batch":
+            patience_s = max(patience_s, BATCH_PATIENCE_S)
+        deadline = self._now() + patience_s
         failure: ClassifierError | None = None
         for position, name in enumerate(names):
             now = self._now()
@@ -284,7 +290,7 @@ class Dispatcher:
     ) -> ProviderAnswer:
         deployment = ticket.deployment
         began = self._now()
-        timeout = question.deadline - began
+        timeout = min(question.deadline - began, self._settings.api.timeout)
         if any(
             each.breaker.state(began) == "closed"
             for each in question.scheduler.deployments

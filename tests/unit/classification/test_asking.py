@@ -38,7 +38,7 @@ class Calls:
         self.let_stop.set()
         self.failure: Exception | None = None
 
-    async def ask(self, names, image, domain, spent, *, caller):
+    async def ask(self, names, image, domain, spent, *, caller, lane):
         self.began.append((tuple(names), domain.max_retries))
         spent.calls += 1
         spent.usage += USAGE

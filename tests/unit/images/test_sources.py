@@ -4,13 +4,15 @@ import pytest
 
 from app.egress import Allowance, EgressClient
 from app.images import Base64Text, ImageReader, ImageWorkers, Upload
+from app.storage import BlobStore
 
 
 @pytest.mark.parametrize("source", [Upload(b"picture"), Base64Text("cGljdHVyZQ==")])
 async def test_a_picture_is_read_once_and_held_no_longer(source):
     """Who waits for an answer must not hold the upload; reading it again is a mistake."""
     workers = ImageWorkers(1)
-    reader = ImageReader(EgressClient(allow=Allowance.parse(())), workers, max_bytes=100)
+    egress, blobs = EgressClient(allow=Allowance.parse(())), BlobStore("memory://blobs")
+    reader = ImageReader(egress, workers, blobs, max_bytes=100)
 
     assert await reader.read(source) == b"picture"
     with pytest.raises(RuntimeError, match="read before"):

@@ -1,0 +1,6 @@
+"""Durable bulk work: what is taken in, and how it gets done whatever dies meanwhile."""
+
+from app.batches.runner import BatchRunner
+from app.batches.taking_in import BatchOptions, TakingIn
+
+__all__ = ["BatchOptions", "BatchRunner", "TakingIn"]

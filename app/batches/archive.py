@@ -1,0 +1,117 @@
+"""Pictures in a ZIP. One that is broken, or made to do harm, is refused whole."""
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from app.batches.rows import Row, Unusable
+from app.errors import ArchiveRefused
+
+MAX_RATIO = 200
+"""Of what a picture unpacks to over what it takes in the archive. Pictures are packed already; one
+of a single colour as BMP gets near it."""
+
+SMALL = 1_000_000
+"""Bytes of an entry that may have any ratio."""
+
+ARCHIVES = (".zip", ".jar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+NO_PICTURES = ("__MACOSX/", ".DS_Store", "Thumbs.db")
+
+
+def read_archive(
+    file: BinaryIO, *, labels: frozenset[str], max_items: int, max_bytes: int, max_total: int
+) -> Iterator[Row | Unusable]:
+    """Its pictures, by their names in it. The folder may name the true class, one of `labels`.
+
+    `max_bytes`: of one picture, `max_total`: of all, unpacked. Raises ArchiveRefused, before the
+    first row for all that the directory shows.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = [each for each in archive.infolist() if not each.is_dir()]
+            _check(archive, entries, max_items=max_items, max_total=max_total)
+            for entry in entries:
+                if not _is_litter(entry.filename):
+                    yield _row(archive, entry, labels, max_bytes)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
+        raise ArchiveRefused(f"The archive can't be read: {error}") from None
+    except Exception as error:
+        if type(error).__module__ in ("zlib", "lzma"):
+            raise ArchiveRefused("The archive holds what can't be unpacked.") from None
+        raise
+
+
+def _check(
+    archive: zipfile.ZipFile,
+    entries: list[zipfile.ZipInfo],
+    *,
+    max_items: int,
+    max_total: int,
+) -> None:
+    if len(entries) > max_items:
+        raise ArchiveRefused(f"The archive has more than {max_items:,} entries.")
+    if sum(each.file_size for each in entries) > max_total:
+        raise ArchiveRefused(f"The archive unpacks to more than {max_total:,} bytes.")
+    names = set()
+    for entry in entries:
+        _check_entry(entry)
+        if entry.filename in names:
+            raise ArchiveRefused("The archive has one name twice.")
+        names.add(entry.filename)
+    _check_places(archive, entries)
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.filename
+    if entry.flag_bits & 0x1:
+        raise ArchiveRefused("The archive is encrypted.")
+    parts = PurePosixPath(name).parts
+    if (
+        name.startswith(("/", "\\"))
+        or ".." in parts
+        or "\\" in entry.orig_filename
+        or ":" in name
+        or any(ord(sign) < 32 for sign in entry.orig_filename)
+        or len(name) > 255
+    ):
+        raise ArchiveRefused("The archive has names that lead out of it, or are none.")
+    if name.lower().endswith(ARCHIVES):
+        raise ArchiveRefused("The archive holds another archive.")
+    mode = entry.external_attr >> 16
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise ArchiveRefused("The archive holds what is no file.")
+    if entry.file_size > SMALL and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
+        raise ArchiveRefused(f"The archive holds what unpacks to {MAX_RATIO} times its size.")
+
+
+def _check_places(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
+    """Each byte belongs to one entry: else a small file would unpack to any size."""
+    end = 0
+    for entry in sorted(entries, key=lambda each: each.header_offset):
+        if entry.header_offset < end:
+            raise ArchiveRefused("The archive's entries overlap.")
+        end = entry.header_offset + entry.compress_size
+    if end > archive.start_dir:
+        raise ArchiveRefused("The archive's entries overlap its directory.")
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(NO_PICTURES[0]) or name.rpartition("/")[2] in NO_PICTURES[1:]
+
+
+def _row(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, labels: frozenset[str], max_bytes: int
+) -> Row | Unusable:
+    name = entry.filename
+    if entry.file_size > max_bytes:
+        return Unusable(name, f"is larger than {max_bytes:,} bytes")
+    with archive.open(entry) as unpacked:
+        data = unpacked.read(max_bytes + 1)
+    if len(data) != entry.file_size:
+        raise ArchiveRefused("The archive lies about the size of what it holds.")
+    if data.startswith(b"PK\x03\x04"):
+        raise ArchiveRefused("The archive holds another archive.")
+    folder = PurePosixPath(name).parent.name
+    return Row(name, data, name, folder if folder in labels else None)

@@ -1,0 +1,28 @@
+"""What a batch is made of, as it comes in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    Attributes:
+        place: where it was found, for people: a line, a file's name.
+        picture: a URL, or the bytes of an upload.
+        item_id: None: it is called by its number.
+    """
+
+    place: str
+    picture: str | bytes
+    item_id: str | None = None
+    expected: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What is no item, and why."""
+
+    place: str
+    reason: str

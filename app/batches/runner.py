@@ -1,0 +1,142 @@
+"""Batches at work: shards are given out, and go on wherever somebody died."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from app.batches.shard import Shard
+from app.classification import ClassificationService
+from app.errors import BatchNotFound, StorageUnavailable
+from app.storage import BatchRepository, BatchRow, BatchStatus
+from app.telemetry.metrics import Metrics
+from app.work import Work
+
+log = structlog.stdlib.get_logger(__name__)
+
+SHARD = "batch-shard"
+
+SHARDS_AT_ONCE = 4
+"""Of one batch: several batches share the workers, and none takes all of them."""
+
+LOOKED_THROUGH_EVERY_S = 60.0
+
+STOPPING_S = 1.0
+"""Until somebody else may go on with what this process, which is about to end, was given."""
+
+
+class BatchRunner:
+    """What is done is in the database; a task only points to a shard there. Whatever is lost, a
+    process or all of Redis, is found and kicked again."""
+
+    def __init__(
+        self,
+        batches: BatchRepository,
+        classification: ClassificationService,
+        work: Work,
+        metrics: Metrics,
+        *,
+        in_flight: int,
+    ) -> None:
+        """`in_flight`: pictures of batches that this process has under way at once."""
+        self._batches = batches
+        self._classification = classification
+        self._work = work
+        self._metrics = metrics
+        self._room = asyncio.Semaphore(in_flight)
+        self._stopping = asyncio.Event()
+        self._shards: dict[Shard, asyncio.Future[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        work.register(SHARD, self.shard)
+
+    def start(self) -> None:
+        """Find unfinished work, now and every minute."""
+        self._looking = asyncio.create_task(self._look())
+
+    async def stop(self, *, seconds: float) -> None:
+        """Take no more pictures, and let those under way end; what does not in time is asked again
+        by whoever goes on."""
+        self._stopping.set()
+        if self._shards:
+            await asyncio.wait(self._shards.values(), timeout=seconds)
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def change_status(
+        self, batch_id: str, status: BatchStatus, *, of: Iterable[BatchStatus]
+    ) -> bool:
+        """Whether it was in one of `of`. Other processes notice with their next commit."""
+        if not await self._batches.change_status(batch_id, status, of=of):
+            return False
+        for shard in self._shards:
+            if shard.batch_id == batch_id:
+                shard.status = status
+        return True
+
+    async def go_on(self, batch_id: str) -> None:
+        """Kick what was given out and is not done, and as much again as may be."""
+        given_out = await self._batches.given_out(batch_id)
+        for number in given_out:
+            await self._work.kick(SHARD, batch_id, number)
+        for _ in range(SHARDS_AT_ONCE - len(given_out)):
+            if not await self._next(batch_id):
+                break
+
+    async def shard(self, batch_id: str, number: int) -> float | None:
+        """Work on one shard for a while; after how many seconds to go on with it, if ever."""
+        if self._stopping.is_set():
+            return STOPPING_S
+        batch = await self._batch(batch_id)
+        if batch is None or batch.status not in ("queued", "running"):
+            return None
+        attempt = await self._batches.begin_shard(batch_id, number)
+        items = await self._batches.waiting_items(batch, number)
+        shard = Shard(
+            batch,
+            number,
+            attempt,
+            batches=self._batches,
+            classification=self._classification,
+            metrics=self._metrics,
+            room=self._room,
+            stopping=self._stopping,
+        )
+        with self._under_way(shard):
+            again_after_s = await shard.work(items)
+        if again_after_s is None:
+            await self._next(batch_id)
+        return again_after_s
+
+    @contextmanager
+    def _under_way(self, shard: Shard) -> Iterator[None]:
+        ended = self._shards[shard] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._shards[shard]
+            ended.set_result(None)
+
+    async def _batch(self, batch_id: str) -> BatchRow | None:
+        with suppress(BatchNotFound):
+            return await self._batches.get(batch_id)
+        return None
+
+    async def _next(self, batch_id: str) -> bool:
+        """Give out one more shard, if there is one."""
+        number = await self._batches.give_out(batch_id)
+        if number is None:
+            return False
+        await self._work.kick(SHARD, batch_id, number)
+        return True
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                for batch_id in await self._batches.unfinished():
+                    await self.go_on(batch_id)
+            except StorageUnavailable:
+                log.warning("unfinished batches can't be looked for")
+            await asyncio.sleep(LOOKED_THROUGH_EVERY_S)

@@ -1,0 +1,146 @@
+"""One shard of a batch: its pictures are classified, and committed in groups."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app.classification import Answered, ClassificationService, Question
+from app.errors import (
+    Interrupted,
+    Overloaded,
+    ProviderRateLimited,
+    ProviderUnavailable,
+    StorageUnavailable,
+)
+from app.images import Stored, Url
+from app.storage import BatchItem, BatchRepository, BatchRow, BatchStatus, Outcome
+from app.telemetry.metrics import Metrics
+
+LASTS_S = 60.0
+"""Then others have their turn."""
+
+LINGER_S = 0.5
+"""How long an answer waits to be committed with others."""
+
+MOST_ATTEMPTS = 8
+"""At an item whose provider is down."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
+"""Before a shard is gone on with whose provider is down; it doubles."""
+
+WORTH_ANOTHER_TRY = (
+    ProviderUnavailable,
+    ProviderRateLimited,
+    Overloaded,
+    StorageUnavailable,
+    Interrupted,
+)
+
+DIGEST = "sha256:"
+
+
+class Shard:
+    """`attempt` is how the database knows whether somebody else has taken it over."""
+
+    def __init__(
+        self,
+        batch: BatchRow,
+        number: int,
+        attempt: int,
+        *,
+        batches: BatchRepository,
+        classification: ClassificationService,
+        metrics: Metrics,
+        room: asyncio.Semaphore,
+        stopping: asyncio.Event,
+    ) -> None:
+        self.batch_id = batch.id
+        self._batch = batch
+        self._number = number
+        self._attempt = attempt
+        self._batches = batches
+        self._classification = classification
+        self._metrics = metrics
+        self._room = room
+        self._stopping = stopping
+        self.status: BatchStatus | None = "running"
+        """The batch's, as far as is known; None: somebody else has the shard now."""
+
+    async def work(self, items: Sequence[BatchItem]) -> float | None:
+        """Classify `items`, for a minute at most; after how many seconds to go on, None: not."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + LASTS_S
+        answers: asyncio.Queue[tuple[BatchItem, Answered | None]] = asyncio.Queue()
+
+        async def one(item: BatchItem) -> None:
+            async with self._room:
+                goes_on = self.status in ("queued", "running") and loop.time() < ends_at
+                taken = goes_on and not self._stopping.is_set()
+                answered = await self._classify(item) if taken else None
+            answers.put_nowait((item, answered))
+
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(one(item))
+            return await self._gather(answers, len(items))
+
+    async def _gather(
+        self, answers: "asyncio.Queue[tuple[BatchItem, Answered | None]]", count: int
+    ) -> float | None:
+        """Commit as they come, a group at a time."""
+        put_off: list[BatchItem] = []
+        untaken = 0
+        while count:
+            group = await self._group(answers, count)
+            count -= len(group)
+            taken = [(item, answered) for item, answered in group if answered is not None]
+            untaken += len(group) - len(taken)
+            if not taken:
+                continue
+            outcomes = [self._outcome(item, answered) for item, answered in taken]
+            put_off += [each.item for each in outcomes if each.again]
+            self.status = await self._batches.commit(
+                self._batch, self._number, self._attempt, outcomes
+            )
+            if self.status is None:
+                return None
+            for outcome, (_, answered) in zip(outcomes, taken, strict=True):
+                answered.stored()
+                if not outcome.again:
+                    self._metrics.result(domain=self._batch.domain, status=answered.result.status)
+        if self.status not in ("queued", "running"):
+            return None
+        if put_off:
+            attempts = max(each.attempts for each in put_off)
+            return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**attempts)
+        return 0.0 if untaken else None
+
+    async def _group(
+        self, answers: "asyncio.Queue[tuple[BatchItem, Answered | None]]", count: int
+    ) -> list[tuple[BatchItem, Answered | None]]:
+        """The next answers, at most as many as are committed together."""
+        most = min(count, self._batch.batch_size)
+        group = [await answers.get()]
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while len(group) < most:
+                    group.append(await answers.get())
+        except TimeoutError:
+            pass
+        return group
+
+    async def _classify(self, item: BatchItem) -> Answered:
+        batch, source = self._batch, item.source
+        question = Question(
+            Stored(source.removeprefix(DIGEST)) if source.startswith(DIGEST) else Url(source),
+            batch.domain,
+            batch.caller,
+            provider=batch.provider,
+            expected=item.expected,
+            metadata=item.metadata,
+            lane=batch.lane,
+        )
+        return await self._classification.answer(question)
+
+    def _outcome(self, item: BatchItem, answered: Answered) -> Outcome:
+        again = isinstance(answered.error, WORTH_ANOTHER_TRY) and item.attempts + 1 < MOST_ATTEMPTS
+        return Outcome(item, answered.result, answered.beside, again=again)

@@ -1,0 +1,163 @@
+"""From what a request brings to a batch that can begin."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.batches.rows import Row, Unusable
+from app.batches.shard import DIGEST
+from app.domains import DomainRegistry
+from app.errors import BatchTooLarge
+from app.identifiers import BATCH, new_id
+from app.settings import BatchSettings
+from app.storage import BadRow, BatchItem, BatchRepository, BatchRow, BlobStore
+
+TAKEN_AT_ONCE = 500
+"""Rows that are read in a thread, and stored, together."""
+
+TAKEN_BYTES = 32_000_000
+"""Of pictures, that are held until they are stored."""
+
+
+class BatchOptions(BaseModel):
+    """What goes with a batch."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str = Field(description="Name of the domain.", examples=["flowers"])
+    name: str | None = Field(
+        None, max_length=200, description="For people.", examples=["March returns"]
+    )
+    provider: str | None = Field(
+        None, description="Who shall answer instead of the domain's providers.", examples=["local"]
+    )
+    lane: Literal["interactive", "batch"] = Field(
+        "batch", description="`interactive`: as urgent as requests.", examples=["batch"]
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=10,
+        le=100,
+        description="Items committed together; unset: the service's own.",
+        examples=[10],
+    )
+    on_error: Literal["continue", "stop"] = Field(
+        "continue", description="`stop`: the first item that fails ends it.", examples=["continue"]
+    )
+    deadline: AwareDatetime | None = Field(
+        None, description="What is not done by then is not done at all.", examples=[None]
+    )
+    expected_column: str = Field(
+        "expected",
+        max_length=100,
+        description="Column of a CSV that holds the true class.",
+        examples=["expected"],
+    )
+
+
+class TakingIn:
+    """Nothing of a batch is seen before all of it is there."""
+
+    def __init__(
+        self,
+        batches: BatchRepository,
+        blobs: BlobStore,
+        domains: DomainRegistry,
+        settings: BatchSettings,
+    ) -> None:
+        self._batches = batches
+        self._blobs = blobs
+        self._domains = domains
+        self._settings = settings
+
+    async def take(
+        self, options: BatchOptions, rows: Iterable[Row | Unusable], *, caller: str
+    ) -> BatchRow:
+        """`rows` are read in threads. Raises DomainNotFound, BatchTooLarge, StorageUnavailable and
+        what reading the rows raises; then nothing is left of it."""
+        domain = self._domains.get(options.domain)
+        batch = BatchRow(
+            id=new_id(BATCH),
+            caller=caller,
+            name=options.name,
+            domain=domain.name,
+            provider=options.provider,
+            lane=options.lane,
+            batch_size=options.batch_size or self._settings.default_size,
+            shard_size=self._settings.checkpoint_interval,
+            on_error=options.on_error,
+            deadline=options.deadline,
+            status="receiving",
+            created_at=datetime.now(UTC),
+        )
+        await self._batches.create(batch)
+        try:
+            await self._store(batch.id, rows, frozenset(domain.labels))
+            await self._batches.received(batch.id)
+        except BaseException:
+            await self._batches.forget(batch.id)
+            raise
+        return await self._batches.get(batch.id)
+
+    async def _store(
+        self, batch_id: str, rows: Iterable[Row | Unusable], labels: frozenset[str]
+    ) -> None:
+        count = errors = 0
+        async for group in _groups(iter(rows)):
+            items: list[BatchItem] = []
+            bad_rows: list[BadRow] = []
+            for row in group:
+                unusable = row if isinstance(row, Unusable) else _wrong(row, labels)
+                if unusable is not None:
+                    bad_rows.append(BadRow(errors, unusable.place, unusable.reason))
+                    errors += 1
+                elif isinstance(row, Row):
+                    items.append(await self._item(count, row))
+                    count += 1
+            if count > self._settings.max_items:
+                raise BatchTooLarge(f"A batch has at most {self._settings.max_items:,} items.")
+            await self._batches.add(batch_id, items, bad_rows)
+
+    async def _item(self, number: int, row: Row) -> BatchItem:
+        source = row.picture
+        if isinstance(source, bytes):
+            source = DIGEST + await self._blobs.put(source)
+        return BatchItem(number, row.item_id or str(number), source, row.expected, row.metadata)
+
+
+def _wrong(row: Row, labels: frozenset[str]) -> Unusable | None:
+    if row.expected is not None and row.expected not in labels:
+        return Unusable(row.place, f"expected: {row.expected[:100]!r} is no class of the domain")
+    if isinstance(row.picture, str) and not _is_web(row.picture):
+        return Unusable(row.place, "image_url: is no http or https URL")
+    if isinstance(row.picture, bytes) and not row.picture:
+        return Unusable(row.place, "is empty")
+    return None
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+async def _groups(rows: Iterator[Row | Unusable]) -> AsyncIterator[list[Row | Unusable]]:
+    while group := await asyncio.to_thread(_group, rows):
+        yield group
+
+
+def _group(rows: Iterator[Row | Unusable]) -> list[Row | Unusable]:
+    group: list[Row | Unusable] = []
+    held = 0
+    for row in islice(rows, TAKEN_AT_ONCE):
+        group.append(row)
+        held += len(row.picture) if isinstance(row, Row) else 0
+        if held > TAKEN_BYTES:
+            break
+    return group

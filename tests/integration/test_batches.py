@@ -1,0 +1,345 @@
+"""Batches over HTTP: taken in, worked through, controlled, and gone on with after a crash."""
+
+import asyncio
+import io
+import json
+import signal
+import zipfile
+
+import httpx2
+import pytest
+
+from app.errors import ProviderRejected, ProviderUnavailable
+from app.usage import TokenUsage
+from tests.fakes import answer
+from tests.integration.calls import api_keys, is_problem, until
+from tests.loopback import loopback, reply
+from tests.pictures import encoded, photograph
+
+USAGE = TokenUsage(100, 2)
+
+
+def picture(number: int) -> bytes:
+    """Each another one."""
+    return encoded(photograph(64 + number % 64, 48 + number // 64), "JPEG")
+
+
+def archive(**pictures: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as packed:
+        for name, data in pictures.items():
+            packed.writestr(name, data)
+    return held.getvalue()
+
+
+def pictures(count: int, first: int = 0) -> bytes:
+    return archive(**{f"{number}.jpg": picture(number) for number in range(first, first + count)})
+
+
+async def create(client, *files: tuple[str, bytes], headers=None, **options) -> dict:
+    fields = {"domain": "flowers", "provider": "fake", **options}
+    texts = [(name, (None, text)) for name, text in fields.items()]
+    created = await client.post(
+        "/batches", files=[*texts, *(("file", each) for each in files)], headers=headers
+    )
+    assert created.status_code == 202, created.text
+    assert created.headers["location"] == f"/batches/{created.json()['id']}"
+    return created.json()
+
+
+async def report(client, batch_id: str) -> dict:
+    return (await client.get(f"/batches/{batch_id}")).json()
+
+
+async def ended(client, batch_id: str, *, seconds: float = 20) -> dict:
+    async def over() -> bool:
+        return (await report(client, batch_id))["status"] in ("completed", "failed", "cancelled")
+
+    await until(over, seconds=seconds)
+    return await report(client, batch_id)
+
+
+async def items(client, batch_id: str) -> list[dict]:
+    found, after = [], -1
+    while after is not None:
+        query = {"after": after, "limit": 7}
+        page = (await client.get(f"/batches/{batch_id}/items", params=query)).json()
+        found += page["items"]
+        after = page["next_after"]
+    return found
+
+
+async def errors(client, batch_id: str) -> list[tuple[str, str]]:
+    told = (await client.get(f"/batches/{batch_id}/errors")).json()["errors"]
+    return [(each["place"], each["reason"]) for each in told]
+
+
+@pytest.fixture
+async def web():
+    served = {f"/{number}.jpg": reply(picture(number)) for number in range(3)}
+    served["/missing.jpg"] = reply(b"", status="404 Not Found")
+    async with loopback(served) as place:
+        yield place
+
+
+@pytest.fixture
+def settings(settings, web):
+    return settings.model_copy(update={"egress_allow": (web.place,)})
+
+
+class TestTakingIn:
+    async def test_an_archive_is_worked_through(self, client, fake):
+        """More than a shard of it; each picture is asked about once, and has its row."""
+        fake.script.extend(answer(usage=USAGE) for _ in range(120))
+        created = await create(client, ("a.zip", pictures(120)), name="March")
+        done = await ended(client, created["id"])
+        found = await items(client, created["id"])
+
+        assert created["status"] == "queued"
+        assert (done["status"], done["name"], done["total"]) == ("completed", "March", 120)
+        assert done["counts"] == {"waiting": 0, "accepted": 120, "needs_review": 0, "failed": 0}
+        assert (done["prompt_tokens"], done["completion_tokens"]) == (12_000, 240)
+        assert [each["number"] for each in found] == [*range(120)]
+        assert [each["item_id"] for each in found] == [f"{number}.jpg" for number in range(120)]
+        assert fake.calls == len({each["result"]["id"] for each in found}) == 120
+
+    async def test_a_list_of_urls(self, client, web):
+        body = {
+            "domain": "flowers",
+            "provider": "fake",
+            "items": [
+                {"id": "first", "image_url": web.url("/0.jpg"), "expected": "rose"},
+                {"image_url": web.url("/1.jpg"), "metadata": {"order": "A-17"}},
+                {"image_url": web.url("/missing.jpg")},
+                {"image_url": "ftp://example.org/a.jpg"},
+                {"image_url": web.url("/2.jpg"), "expected": "cat"},
+                {"id": "no picture"},
+            ],
+        }
+        created = (await client.post("/batches", json=body)).json()
+        done = await ended(client, created["id"])
+        first, second, third = await items(client, created["id"])
+
+        assert (done["total"], done["bad_rows"], done["counts"]["failed"]) == (3, 3, 1)
+        assert (first["item_id"], first["result"]["expected"]) == ("first", "rose")
+        assert (second["item_id"], second["result"]["metadata"]) == ("1", {"order": "A-17"})
+        assert third["result"]["error"]["type"] == "/problems/url-unreachable"
+        assert done["accuracy"] == 0.0
+        assert await errors(client, created["id"]) == [
+            ("item 3", "image_url: is no http or https URL"),
+            ("item 4", "expected: 'cat' is no class of the domain"),
+            ("item 5", "image_url: Field required"),
+        ]
+
+    async def test_manifests_and_pictures_in_one_form(self, client, web):
+        csv = f"id,image_url,truth,metadata.shop,other\na,{web.url('/0.jpg')},dandelion,north,x\n\n"
+        lines = [{"id": "b", "image_url": web.url("/1.jpg")}, {"id": "c", "image_url": 7}]
+        created = await create(
+            client,
+            ("list.csv", csv.encode()),
+            ("list.jsonl", b"\n".join(json.dumps(each).encode() for each in lines) + b"\n{"),
+            ("d.jpg", picture(9)),
+            expected_column="truth",
+        )
+        done = await ended(client, created["id"])
+        found = await items(client, created["id"])
+
+        assert [each["item_id"] for each in found] == ["a", "b", "d.jpg"]
+        assert found[0]["result"]["metadata"] == {"shop": "north"}
+        assert (done["accuracy"], done["bad_rows"]) == (1.0, 2)
+        places = [place for place, _ in await errors(client, created["id"])]
+        assert places == ["line 2", "line 3"]
+
+    async def test_a_folder_names_the_class(self, client):
+        packed = archive(**{"rose/1.jpg": picture(1), "others/2.jpg": picture(2)})
+        created = await create(client, ("a.zip", packed))
+        await ended(client, created["id"])
+        first, second = await items(client, created["id"])
+
+        assert first["result"]["expected"] == "rose"
+        assert second["result"]["expected"] is None
+
+    async def test_what_is_there_twice_is_asked_once(self, client, fake):
+        """Also in another shard, and each has its own row."""
+        many = {f"{number}.jpg": picture(number % 3) for number in range(210)}
+        created = await create(client, ("a.zip", archive(**many)))
+        done = await ended(client, created["id"])
+        found = await items(client, created["id"])
+
+        assert (done["status"], done["duplicates"], fake.calls) == ("completed", 207, 3)
+        assert [each["same_as"] for each in found[3:6]] == [0, 1, 2]
+        assert len({each["result"]["id"] for each in found}) == 210
+        assert sum(each["result"]["cached"] for each in found) == 207
+
+    async def test_an_empty_batch_is_done(self, client):
+        created = await create(client, ("a.jsonl", b""))
+
+        assert (created["status"], created["total"]) == ("completed", 0)
+
+    @pytest.mark.parametrize(
+        ("name", "data", "status"),
+        [
+            ("a.zip", b"PK\x03\x04 and no more", 422),
+            ("a.zip", archive(**{"../a.jpg": b"x"}), 422),
+            ("a.zip", archive(**{"b.zip": archive(a=b"x")}), 422),
+            ("a.zip", archive(**{"b.jpg": archive(a=b"x")}), 422),
+            ("a.csv", b"id,url\n1,x\n", 422),
+            ("a.csv", b"image_url\n\xff\xfe\n", 422),
+        ],
+    )
+    async def test_what_is_broken_or_hostile_is_refused_whole(self, client, name, data, status):
+        refused = await client.post(
+            "/batches", data={"domain": "flowers"}, files={"file": (name, data)}
+        )
+        listed = (await client.get("/batches")).json()["batches"]
+
+        assert refused.status_code == status, refused.text
+        assert listed == []
+
+    async def test_an_unknown_domain_is_told(self, client):
+        refused = await client.post(
+            "/batches", json={"domain": "flours", "items": [{"image_url": "https://x/y"}]}
+        )
+
+        assert is_problem(refused, 404, "domain-not-found")
+
+
+class TestControl:
+    async def test_a_paused_batch_takes_no_more_and_goes_on(self, client, fake):
+        """What is under way is answered; nothing is asked twice."""
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(150)))
+        await until(lambda: asyncio.sleep(0, fake.calls == 64))
+        paused = (await client.post(f"/batches/{created['id']}/pause")).json()
+        fake.hold.set()
+
+        async def settled() -> bool:
+            return (await report(client, created["id"]))["done"] == 64
+
+        await until(settled)
+        await asyncio.sleep(0.2)
+        still = await report(client, created["id"])
+        await client.post(f"/batches/{created['id']}/resume")
+        done = await ended(client, created["id"])
+
+        assert (paused["status"], still["status"], still["done"]) == ("paused", "paused", 64)
+        assert (done["status"], done["done"], fake.calls) == ("completed", 150, 150)
+
+    async def test_a_cancelled_batch_keeps_what_it_has(self, client, fake):
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(80)))
+        await until(lambda: asyncio.sleep(0, fake.calls == 64))
+        await client.post(f"/batches/{created['id']}/cancel")
+        fake.hold.set()
+
+        async def settled() -> bool:
+            return (await report(client, created["id"]))["done"] == 64
+
+        await until(settled)
+        over = await report(client, created["id"])
+        again = await client.post(f"/batches/{created['id']}/resume")
+
+        assert (over["status"], over["counts"]["waiting"]) == ("cancelled", 16)
+        assert is_problem(again, 409, "batch-over")
+
+    async def test_the_first_failure_can_end_it(self, client, fake):
+        fake.script.append(ProviderRejected("401"))
+        created = await create(client, ("a.zip", pictures(200)), on_error="stop")
+        over = await ended(client, created["id"])
+
+        assert (over["status"], over["reason"]) == ("failed", "An item failed.")
+        assert over["done"] < 200
+
+    async def test_a_provider_that_is_down_is_asked_again_later(self, client, fake):
+        """No item fails for that; what it cost is counted."""
+        fake.script.extend([ProviderUnavailable("503")] * 8)
+        created = await create(client, ("a.zip", pictures(2)))
+        done = await ended(client, created["id"], seconds=40)
+
+        assert done["counts"]["accepted"] == 2
+
+    async def test_batches_are_listed_the_newest_first(self, client):
+        ids = [(await create(client, ("a.jpg", picture(n))))["id"] for n in range(3)]
+        first = (await client.get("/batches", params={"limit": 2})).json()
+        rest = (await client.get("/batches", params={"cursor": first["next_cursor"]})).json()
+
+        assert [each["id"] for each in first["batches"]] == ids[:0:-1]
+        assert [each["id"] for each in rest["batches"]] == ids[:1]
+
+
+class TestCallers:
+    @pytest.fixture
+    def settings(self, settings):
+        return settings.model_copy(update={"api_keys": api_keys(shop=False, other=False)})
+
+    async def test_others_batches_do_not_exist(self, client):
+        shop, other = ({"x-api-key": name} for name in ("shop", "other"))
+        created = await create(client, ("a.jpg", picture(1)), headers=shop)
+        place = f"/batches/{created['id']}"
+
+        assert (await client.get(place, headers=shop)).status_code == 200
+        for path in (place, f"{place}/items", f"{place}/errors"):
+            assert is_problem(await client.get(path, headers=other), 404, "batch-not-found")
+        cancelled = await client.post(f"{place}/cancel", headers=other)
+        assert cancelled.status_code == 404
+        assert (await client.get("/batches", headers=other)).json()["batches"] == []
+
+
+class TestCrash:
+    async def test_what_a_killed_process_left_is_gone_on_with(self, start_service):
+        """Every item has one result in the end, and what was done stays done."""
+        service = start_service(PROVIDER="local", CACHE_TTL="0")
+        many = pictures(300)
+        async with httpx2.AsyncClient(timeout=60) as http:
+            created = await http.post(
+                f"{service.url}/batches",
+                data={"domain": "flowers"},
+                files={"file": ("a.zip", many)},
+            )
+            place = created.headers["location"]
+            seen = [0]
+            for _ in range(3):
+
+                async def further() -> bool:
+                    done = (await http.get(f"{service.url}{place}")).json()["done"]
+                    return done > seen[-1] + 20 or done == 300
+
+                await until(further, seconds=30)
+                seen.append((await http.get(f"{service.url}{place}")).json()["done"])
+                service.stop(signal.SIGKILL)
+                service.start()
+                after = (await http.get(f"{service.url}{place}")).json()["done"]
+                assert after >= seen[-1]
+
+            async def over() -> bool:
+                return (await http.get(f"{service.url}{place}")).json()["status"] == "completed"
+
+            await until(over, seconds=60)
+            done = (await http.get(f"{service.url}{place}")).json()
+            page = await http.get(f"{service.url}{place}/items", params={"limit": 1000})
+            rows = await http.get(f"{service.url}/results", params={"limit": 1000})
+
+        ids = [each["result"]["id"] for each in page.json()["items"]]
+        assert done["done"] == 300
+        assert sorted(ids) == sorted(each["id"] for each in rows.json()["results"])
+        assert len(set(ids)) == 300
+
+    async def test_a_stopped_service_hands_over_cleanly(self, start_service):
+        """SIGTERM: what is under way is answered and kept; the next start goes on."""
+        service = start_service(PROVIDER="local", CACHE_TTL="0")
+        async with httpx2.AsyncClient(timeout=60) as http:
+            created = await http.post(
+                f"{service.url}/batches",
+                data={"domain": "flowers"},
+                files={"file": ("a.zip", pictures(200))},
+            )
+            place = created.headers["location"]
+            status = await asyncio.to_thread(service.stop)
+            service.start()
+
+            async def over() -> bool:
+                return (await http.get(f"{service.url}{place}")).json()["done"] == 200
+
+            await until(over, seconds=60)
+
+        assert status == 0
