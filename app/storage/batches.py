@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app.errors import BatchNotFound
 from app.identifiers import RESULT, new_id
 from app.storage.database import Database, Unit
-from app.storage.results import Result, Usage, result_of, row_of
+from app.storage.results import Result, Usage, link_similar, result_of, row_of
 from app.storage.tables import UtcTime, batch_errors, batch_items, batch_shards, batches, results
 
 BatchStatus = Literal[
@@ -460,7 +460,10 @@ def _store(
         item = _item(row)
         stored.append((item, _twin_of(originals[item.same_as or 0], item)))
     if stored:
-        connection.execute(sa.insert(results), [row_of(result) for _, result in stored])
+        rows = [row_of(result) for _, result in stored]
+        connection.execute(sa.insert(results), rows)
+        for row in rows:
+            link_similar(connection, row)
         connection.execute(
             _DONE,
             [{"of": batch_id, "this": item.number, "result": result.id} for item, result in stored],
