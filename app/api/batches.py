@@ -14,10 +14,16 @@ from starlette.exceptions import HTTPException
 from app.api.dependencies import Caller, Joined
 from app.api.forms import parsed_json, validated
 from app.batches import BatchOptions
-from app.batches.archive import read_archive
+from app.batches.archive import ARCHIVES, looks_like_picture, read_archive
 from app.batches.manifest import ManifestRow, read_csv, read_jsonl, read_row
 from app.batches.rows import Row, Unusable
-from app.errors import BatchOver, BatchTooLarge, InvalidRequest, UnsupportedContentType
+from app.errors import (
+    ArchiveRefused,
+    BatchOver,
+    BatchTooLarge,
+    InvalidRequest,
+    UnsupportedContentType,
+)
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
 from app.storage import BatchItem, BatchRow, BatchStatus, Result
@@ -165,6 +171,13 @@ class After(BaseModel):
     limit: int = Field(100, ge=1, le=MAX_PAGE)
 
 
+class BatchChange(BaseModel):
+    """What can be changed of a batch."""
+
+    model_config = ConfigDict(extra="forbid")
+    lane: Literal["interactive", "batch"] = Field(examples=["interactive"])
+
+
 class BatchQuery(BaseModel):
     """Where a page begins."""
 
@@ -280,6 +293,27 @@ async def cancel_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batc
     )
 
 
+@router.post("/{batch_id}/retry")
+async def retry_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
+    """Classify again what failed, and what is left of a batch that was ended early."""
+    batch = await parts.batches.get(batch_id, caller=caller.sees)
+    if not batch.is_over:
+        raise BatchOver(f"The batch is {batch.status}: it has to end first.")
+    await parts.batches.retry_failed(batch_id)
+    await parts.runner.go_on(batch_id)
+    return BatchReport.of(await parts.batches.get(batch_id))
+
+
+@router.patch("/{batch_id}")
+async def change_batch(
+    batch_id: BatchId, change: BatchChange, parts: Joined, caller: Caller
+) -> BatchReport:
+    """Make it more or less urgent, also while it runs."""
+    await parts.batches.get(batch_id, caller=caller.sees)
+    await parts.runner.change_lane(batch_id, change.lane)
+    return BatchReport.of(await parts.batches.get(batch_id))
+
+
 async def _changed(
     parts: Parts,
     batch_id: str,
@@ -303,7 +337,10 @@ async def _take_json(request: Request, parts: Parts, caller: str) -> BatchRow:
             raise BatchTooLarge("The list is too long for JSON: send it as a file.")
     body = validated(BatchJson, await parsed_json(bytes(content), "body"))
     options = BatchOptions(**body.model_dump(exclude={"items"}))
-    rows = (read_row(f"item {number}", each) for number, each in enumerate(body.items))
+    rows = (
+        read_row(f"item {number}", each, domain=options.domain)
+        for number, each in enumerate(body.items)
+    )
     return await parts.taking_in.take(options, rows, caller=caller)
 
 
@@ -347,9 +384,9 @@ def _rows(
     settings, name = parts.settings, PurePath(upload.filename or "file").name
     suffix = PurePath(name).suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(file)
+        return read_jsonl(file, domain=options.domain)
     if suffix == ".csv":
-        return read_csv(file, expected_column=options.expected_column)
+        return read_csv(file, domain=options.domain, expected_column=options.expected_column)
     begin = file.read(4)
     file.seek(0)
     if suffix == ".zip" or begin == b"PK\x03\x04":
@@ -360,6 +397,8 @@ def _rows(
             max_bytes=settings.max_upload,
             max_total=10 * settings.batch.max_upload,
         )
+    if suffix in ARCHIVES:
+        raise ArchiveRefused("Of archives only ZIP is taken.")
     return _picture(name, file, settings.max_upload)
 
 
@@ -367,6 +406,8 @@ def _picture(name: str, file: BinaryIO, max_bytes: int) -> Iterator[Row | Unusab
     data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         yield Unusable(name, f"is larger than {max_bytes:,} bytes")
+    elif not looks_like_picture(data):
+        yield Unusable(name, "is no picture")
     else:
         yield Row(name, data, name[:255])
 

@@ -17,7 +17,18 @@ SMALL = 1_000_000
 """Bytes of an entry that may have any ratio."""
 
 ARCHIVES = (".zip", ".jar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+BEGINNINGS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+)
+"""JPEG, PNG, GIF, BMP, TIFF."""
+
 NO_PICTURES = ("__MACOSX/", ".DS_Store", "Thumbs.db")
+
+
+def looks_like_picture(data: bytes) -> bool:
+    """By its first bytes. Whether it is one that can be read shows when it is decoded."""
+    return data.startswith(BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def read_archive(
@@ -50,6 +61,8 @@ def _check(
     max_items: int,
     max_total: int,
 ) -> None:
+    if not entries:
+        raise ArchiveRefused("The archive is empty.")
     if len(entries) > max_items:
         raise ArchiveRefused(f"The archive has more than {max_items:,} entries.")
     if sum(each.file_size for each in entries) > max_total:
@@ -113,5 +126,7 @@ def _row(
         raise ArchiveRefused("The archive lies about the size of what it holds.")
     if data.startswith(b"PK\x03\x04"):
         raise ArchiveRefused("The archive holds another archive.")
+    if not looks_like_picture(data):
+        return Unusable(name, "is no picture")
     folder = PurePosixPath(name).parent.name
     return Row(name, data, name, folder if folder in labels else None)

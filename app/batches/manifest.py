@@ -2,10 +2,10 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from app.batches.rows import Row, Unusable
@@ -14,13 +14,16 @@ from app.errors import InvalidRequest
 MAX_LINE = 65_536
 """Characters of one row."""
 
+MAX_METADATA = 16_384
+"""Characters of one row's metadata as JSON."""
+
 METADATA = "metadata."
 
 
 class ManifestRow(BaseModel):
-    """One picture of a list."""
+    """One picture of a list. What else is in a row is passed over."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
     image_url: str = Field(
         min_length=1, max_length=2_000, examples=["https://example.org/rose.jpg"]
     )
@@ -31,12 +34,14 @@ class ManifestRow(BaseModel):
         description="The caller's own name of it; its number when missing.",
         examples=["rose-17"],
     )
-    domain: str | None = Field(None, description="The batch's, if any.", examples=[None])
+    domain: str | None = Field(
+        None, description="If any, the batch's: there is one for all.", examples=[None]
+    )
     expected: str | None = Field(None, description="The true class.", examples=["rose"])
     metadata: dict[str, JsonValue] | None = Field(None, examples=[{"order": "A-17"}])
 
 
-def read_jsonl(file: BinaryIO) -> Iterator[Row | Unusable]:
+def read_jsonl(file: BinaryIO, *, domain: str) -> Iterator[Row | Unusable]:
     """A JSON object a line; empty lines are passed over."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
@@ -50,14 +55,14 @@ def read_jsonl(file: BinaryIO) -> Iterator[Row | Unusable]:
         if not line.strip():
             continue
         try:
-            data = pydantic_core.from_json(line, allow_inf_nan=False)
-        except ValueError as error:
+            data = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             yield Unusable(place, f"not valid JSON: {error}")
             continue
-        yield read_row(place, data)
+        yield read_row(place, data, domain=domain)
 
 
-def read_csv(file: BinaryIO, *, expected_column: str) -> Iterator[Row | Unusable]:
+def read_csv(file: BinaryIO, *, domain: str, expected_column: str) -> Iterator[Row | Unusable]:
     """Columns `image_url`, and maybe `id`, `domain`, `metadata.*` and the one of the true class.
 
     Raises InvalidRequest when there is no header with `image_url`, and for what is no text.
@@ -75,7 +80,8 @@ def read_csv(file: BinaryIO, *, expected_column: str) -> Iterator[Row | Unusable
             if len(cells) != len(header):
                 yield Unusable(place, f"has {len(cells)} cells, and the header {len(header)}")
                 continue
-            yield read_row(place, _named(dict(zip(header, cells, strict=True)), expected_column))
+            named = _named(dict(zip(header, cells, strict=True)), expected_column)
+            yield read_row(place, named, domain=domain)
     except (csv.Error, UnicodeError) as error:
         raise InvalidRequest(
             f"The CSV can't be read near line {reader.line_num}: {error}"
@@ -84,14 +90,39 @@ def read_csv(file: BinaryIO, *, expected_column: str) -> Iterator[Row | Unusable
         text.detach()
 
 
-def read_row(place: str, data: Any) -> Row | Unusable:
+def read_row(place: str, data: Any, *, domain: str) -> Row | Unusable:
+    """What `data`, a mapping with the fields of a ManifestRow, says; `domain` is the batch's."""
     try:
         row = ManifestRow.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "row"
         return Unusable(place, f"{where}: {first['msg']}")
+    if row.domain not in (None, domain):
+        return Unusable(place, f"domain: the batch is about {domain}")
+    if (reason := _wrong_metadata(row.metadata)) is not None:
+        return Unusable(place, f"metadata: {reason}")
     return Row(place, row.image_url, row.id, row.expected, row.metadata)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is there twice, each parser takes another one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _wrong_metadata(metadata: dict[str, JsonValue] | None) -> str | None:
+    try:
+        text = json.dumps(metadata, allow_nan=False)
+    except ValueError:
+        return "holds a number that is not finite"
+    return f"is longer than {MAX_METADATA:,} bytes" if len(text) > MAX_METADATA else None
 
 
 def _named(cells: dict[str, str], expected_column: str) -> dict[str, Any]:

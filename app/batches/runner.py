@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import structlog
 
@@ -11,6 +12,7 @@ from app.classification import ClassificationService
 from app.errors import BatchNotFound, StorageUnavailable
 from app.storage import BatchRepository, BatchRow, BatchStatus
 from app.telemetry.metrics import Metrics
+from app.traffic import Lane
 from app.work import Work
 
 log = structlog.stdlib.get_logger(__name__)
@@ -76,6 +78,13 @@ class BatchRunner:
                 shard.status = status
         return True
 
+    async def change_lane(self, batch_id: str, lane: Lane) -> None:
+        """For what is not asked yet; elsewhere from the next shard on."""
+        await self._batches.change_lane(batch_id, lane)
+        for shard in self._shards:
+            if shard.batch_id == batch_id:
+                shard.lane = lane
+
     async def go_on(self, batch_id: str) -> None:
         """Kick what was given out and is not done, and as much again as may be."""
         given_out = await self._batches.given_out(batch_id)
@@ -91,6 +100,11 @@ class BatchRunner:
             return STOPPING_S
         batch = await self._batch(batch_id)
         if batch is None or batch.status not in ("queued", "running"):
+            return None
+        if batch.deadline is not None and batch.deadline <= datetime.now(UTC):
+            await self._batches.change_status(
+                batch_id, "failed", of=("queued", "running"), reason="The deadline is over."
+            )
             return None
         attempt = await self._batches.begin_shard(batch_id, number)
         items = await self._batches.waiting_items(batch, number)

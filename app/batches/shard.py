@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from app.classification import Answered, ClassificationService, Question
 from app.errors import (
@@ -14,6 +15,7 @@ from app.errors import (
 from app.images import Stored, Url
 from app.storage import BatchItem, BatchRepository, BatchRow, BatchStatus, Outcome
 from app.telemetry.metrics import Metrics
+from app.traffic import Lane
 
 LASTS_S = 60.0
 """Then others have their turn."""
@@ -54,6 +56,7 @@ class Shard:
         stopping: asyncio.Event,
     ) -> None:
         self.batch_id = batch.id
+        self.lane: Lane = batch.lane
         self._batch = batch
         self._number = number
         self._attempt = attempt
@@ -73,8 +76,7 @@ class Shard:
 
         async def one(item: BatchItem) -> None:
             async with self._room:
-                goes_on = self.status in ("queued", "running") and loop.time() < ends_at
-                taken = goes_on and not self._stopping.is_set()
+                taken = loop.time() < ends_at and self._goes_on()
                 answered = await self._classify(item) if taken else None
             answers.put_nowait((item, answered))
 
@@ -82,6 +84,14 @@ class Shard:
             for item in items:
                 group.create_task(one(item))
             return await self._gather(answers, len(items))
+
+    def _goes_on(self) -> bool:
+        deadline = self._batch.deadline
+        return (
+            self.status in ("queued", "running")
+            and not self._stopping.is_set()
+            and (deadline is None or datetime.now(UTC) < deadline)
+        )
 
     async def _gather(
         self, answers: "asyncio.Queue[tuple[BatchItem, Answered | None]]", count: int
@@ -137,7 +147,7 @@ class Shard:
             provider=batch.provider,
             expected=item.expected,
             metadata=item.metadata,
-            lane=batch.lane,
+            lane=self.lane,
         )
         return await self._classification.answer(question)
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app.batches.rows import Row, Unusable
 from app.batches.shard import DIGEST
 from app.domains import DomainRegistry
-from app.errors import BatchTooLarge
+from app.errors import BatchTooLarge, InvalidRequest
 from app.identifiers import BATCH, new_id
 from app.settings import BatchSettings
 from app.storage import BadRow, BatchItem, BatchRepository, BatchRow, BlobStore
@@ -22,6 +22,10 @@ TAKEN_AT_ONCE = 500
 
 TAKEN_BYTES = 32_000_000
 """Of pictures, that are held until they are stored."""
+
+
+MAX_BAD_ROWS = 10_000
+"""Told one by one; more are a mistake about the whole."""
 
 
 class BatchOptions(BaseModel):
@@ -77,8 +81,9 @@ class TakingIn:
     async def take(
         self, options: BatchOptions, rows: Iterable[Row | Unusable], *, caller: str
     ) -> BatchRow:
-        """`rows` are read in threads. Raises DomainNotFound, BatchTooLarge, StorageUnavailable and
-        what reading the rows raises; then nothing is left of it."""
+        """`rows` are read in threads. Raises DomainNotFound, BatchTooLarge, InvalidRequest when
+        there is no item, StorageUnavailable, and what reading the rows raises; then nothing is left
+        of it."""
         domain = self._domains.get(options.domain)
         batch = BatchRow(
             id=new_id(BATCH),
@@ -120,7 +125,11 @@ class TakingIn:
                     count += 1
             if count > self._settings.max_items:
                 raise BatchTooLarge(f"A batch has at most {self._settings.max_items:,} items.")
+            if errors > MAX_BAD_ROWS:
+                raise InvalidRequest(f"More than {MAX_BAD_ROWS:,} rows are no items.")
             await self._batches.add(batch_id, items, bad_rows)
+        if not count:
+            raise InvalidRequest("There is no item in it.")
 
     async def _item(self, number: int, row: Row) -> BatchItem:
         source = row.picture

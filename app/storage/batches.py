@@ -19,6 +19,9 @@ BatchStatus = Literal[
 ]
 ItemState = Literal["waiting", "done"]
 
+AT_ONCE = 500
+"""Identifiers in one statement."""
+
 UNFINISHED: tuple[BatchStatus, ...] = ("queued", "running")
 OVER: tuple[BatchStatus, ...] = ("completed", "failed", "cancelled")
 
@@ -270,34 +273,56 @@ class BatchRepository:
 
     async def give_out(self, batch_id: str) -> int | None:
         """The next shard that has work; None: there is none any more."""
-        begin = (
+        column = batches.c
+        runs = (
             sa.update(batches)
-            .where(batches.c.id == batch_id, batches.c.status.in_(UNFINISHED))
+            .where(column.id == batch_id, column.status.in_(UNFINISHED))
             .values(
-                next_shard=batches.c.next_shard + 1,
                 status="running",
                 started_at=sa.func.coalesce(
-                    batches.c.started_at, sa.literal(datetime.now(UTC), UtcTime)
+                    column.started_at, sa.literal(datetime.now(UTC), UtcTime)
                 ),
             )
-            .returning(batches.c.next_shard)
+            .returning(column.next_shard)
         )
 
         def unit(connection: sa.Connection) -> int | None:
-            while (after := connection.execute(begin).scalar()) is not None:
-                left = connection.execute(
-                    sa.select(batch_shards.c.left).where(
-                        batch_shards.c.batch_id == batch_id, batch_shards.c.number == after - 1
-                    )
-                ).scalar()
-                if left is None:
-                    _set_next_shard(connection, batch_id, after - 1)
-                    return None
-                if left:
-                    return int(after) - 1
-            return None
+            first = connection.execute(runs).scalar()
+            if first is None:
+                return None
+            number = connection.execute(
+                sa.select(sa.func.min(batch_shards.c.number)).where(
+                    batch_shards.c.batch_id == batch_id,
+                    batch_shards.c.number >= first,
+                    batch_shards.c.left > 0,
+                )
+            ).scalar()
+            if number is not None:
+                given_out = sa.update(batches).where(column.id == batch_id)
+                connection.execute(given_out.values(next_shard=number + 1))
+            return number
 
         return await self._database.write(unit)
+
+    async def retry_failed(self, batch_id: str) -> int:
+        """Forget the results of items that failed, so that they are classified again; returns how
+        many. The batch must be over, or it would be counted twice."""
+
+        def unit(connection: sa.Connection) -> int:
+            again = (
+                sa.update(batches)
+                .where(batches.c.id == batch_id, batches.c.status.in_(OVER))
+                .values(failed=0, status="queued", reason=None, completed_at=None, next_shard=0)
+                .returning(batches.c.shard_size)
+            )
+            size = connection.execute(again).scalar()
+            return 0 if size is None else _forget_failed(connection, batch_id, size)
+
+        return await self._database.write(unit)
+
+    async def change_lane(self, batch_id: str, lane: str) -> None:
+        change = sa.update(batches).where(batches.c.id == batch_id).values(lane=lane)
+        await self._database.write(lambda each: _run(each, change))
 
     async def begin_shard(self, batch_id: str, number: int) -> int:
         """Fences off whoever else works on it; returns the attempt, by which it is one's own."""
@@ -456,14 +481,14 @@ def _store(
     twins = sa.select(batch_items).where(
         batch_items.c.batch_id == batch_id, batch_items.c.same_as.in_(list(originals))
     )
-    for row in connection.execute(twins).mappings():
-        item = _item(row)
+    for twin in connection.execute(twins).mappings():
+        item = _item(twin)
         stored.append((item, _twin_of(originals[item.same_as or 0], item)))
     if stored:
         rows = [row_of(result) for _, result in stored]
         connection.execute(sa.insert(results), rows)
-        for row in rows:
-            link_similar(connection, row)
+        for values in rows:
+            link_similar(connection, values)
         connection.execute(
             _DONE,
             [{"of": batch_id, "this": item.number, "result": result.id} for item, result in stored],
@@ -535,5 +560,33 @@ def _advance(
     return current
 
 
-def _set_next_shard(connection: sa.Connection, batch_id: str, number: int) -> None:
-    connection.execute(sa.update(batches).where(batches.c.id == batch_id).values(next_shard=number))
+def _forget_failed(connection: sa.Connection, batch_id: str, shard_size: int) -> int:
+    failed = (
+        sa.select(results.c.id)
+        .join(batch_items, batch_items.c.result_id == results.c.id)
+        .where(batch_items.c.batch_id == batch_id, results.c.status == "failed")
+    )
+    ids = list(connection.execute(failed).scalars())
+    reset = (
+        sa.update(batch_items)
+        .where(batch_items.c.batch_id == batch_id, batch_items.c.result_id.in_(failed))
+        .values(state="waiting", attempts=0, result_id=None)
+    )
+    connection.execute(reset)
+    for first in range(0, len(ids), AT_ONCE):
+        some = ids[first : first + AT_ONCE]
+        connection.execute(sa.delete(results).where(results.c.id.in_(some)))
+    waiting = (
+        sa.select(sa.func.count())
+        .where(
+            batch_items.c.batch_id == batch_id,
+            batch_items.c.state == "waiting",
+            batch_items.c.same_as.is_(None),
+            batch_items.c.number // shard_size == batch_shards.c.number,
+        )
+        .scalar_subquery()
+    )
+    connection.execute(
+        sa.update(batch_shards).where(batch_shards.c.batch_id == batch_id).values(left=waiting)
+    )
+    return len(ids)

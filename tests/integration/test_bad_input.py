@@ -505,6 +505,6 @@ async def test_a_head_without_end_is_cut_off(start_service):
 )
 async def test_json_that_takes_long_to_parse_is_not_parsed(client, monkeypatch, body):
     """Only a picture may be long: a million small values would hold up everybody for seconds."""
-    monkeypatch.setattr("app.api.classify._parsed_json", None)
+    monkeypatch.setattr("app.api.classify.parsed_json", None)
 
     assert is_problem(await post(client, raw(body)), 413, "upload-too-large")

@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import zipfile
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -171,11 +172,6 @@ class TestTakingIn:
         assert len({each["result"]["id"] for each in found}) == 210
         assert sum(each["result"]["cached"] for each in found) == 207
 
-    async def test_an_empty_batch_is_done(self, client):
-        created = await create(client, ("a.jsonl", b""))
-
-        assert (created["status"], created["total"]) == ("completed", 0)
-
     @pytest.mark.parametrize(
         ("name", "data", "status"),
         [
@@ -184,6 +180,9 @@ class TestTakingIn:
             ("a.zip", archive(**{"b.zip": archive(a=b"x")}), 422),
             ("a.zip", archive(**{"b.jpg": archive(a=b"x")}), 422),
             ("a.csv", b"id,url\n1,x\n", 422),
+            ("a.jsonl", b"", 422),
+            ("a.tar.gz", b"\x1f\x8b", 422),
+            ("a.jpg", b"no picture", 422),
             ("a.csv", b"image_url\n\xff\xfe\n", 422),
         ],
     )
@@ -257,6 +256,51 @@ class TestControl:
         done = await ended(client, created["id"], seconds=40)
 
         assert done["counts"]["accepted"] == 2
+
+    async def test_what_failed_is_classified_again(self, client, fake):
+        """Those only, duplicates of them too; what is good stays."""
+        fake.script.extend([ProviderRejected("401")] * 3)
+        many = {f"{number}.jpg": picture(number % 120) for number in range(130)}
+        created = await create(client, ("a.zip", archive(**many)))
+        first = await ended(client, created["id"])
+        kept = {each["number"]: each["result"]["id"] for each in await items(client, created["id"])}
+        await client.post(f"/batches/{created['id']}/retry")
+        second = await ended(client, created["id"])
+        rows = (await client.get("/results", params={"limit": 1000})).json()["results"]
+        again = {
+            each["number"]: each["result"]["id"] for each in await items(client, created["id"])
+        }
+
+        assert 3 <= first["counts"]["failed"] <= 6
+        assert second["counts"] == {"waiting": 0, "accepted": 130, "needs_review": 0, "failed": 0}
+        assert fake.calls == 123
+        assert len(rows) == 130
+        assert sum(kept[number] != again[number] for number in kept) == first["counts"]["failed"]
+
+    async def test_a_deadline_ends_it(self, client, fake):
+        fake.hold.clear()
+        soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        created = await create(client, ("a.zip", pictures(150)), deadline=soon)
+        await asyncio.sleep(1.1)
+        fake.hold.set()
+
+        async def settled() -> bool:
+            return (await report(client, created["id"]))["done"] == 64
+
+        await until(settled)
+        over = await ended(client, created["id"])
+
+        assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
+        assert over["done"] == fake.calls == 64
+
+    async def test_the_lane_is_changed_while_it_runs(self, client, fake):
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(3)))
+        changed = await client.patch(f"/batches/{created['id']}", json={"lane": "interactive"})
+        fake.hold.set()
+
+        assert (created["lane"], changed.json()["lane"]) == ("batch", "interactive")
+        assert (await ended(client, created["id"]))["status"] == "completed"
 
     async def test_batches_are_listed_the_newest_first(self, client):
         ids = [(await create(client, ("a.jpg", picture(n))))["id"] for n in range(3)]

@@ -86,8 +86,6 @@ async def _run(directory: Path) -> tuple[int, list[str]]:
         folder = Path(name)
         cases = make(directory, folder)
         pictures = [case for case in cases if case.get("kind", "image") == "image"]
-        if others := len(cases) - len(pictures):
-            print(f"{others} archives and manifests are left out: this service takes none")
         async with chat_server(answer) as model:
             service = RunningService(
                 folder,
