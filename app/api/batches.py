@@ -1,12 +1,14 @@
 """`/batches`: bulk work."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import PurePath
 from typing import Annotated, Any, BinaryIO, Literal, Self
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -24,6 +26,7 @@ from app.errors import (
     InvalidRequest,
     UnsupportedContentType,
 )
+from app.exports import MEDIA_TYPES, Format, Found, write
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
 from app.storage import BatchItem, BatchRow, BatchStatus, Result
@@ -36,6 +39,12 @@ MAX_JSON = 32_000_000
 """Bytes of a list of items as JSON; longer ones come as files."""
 MAX_FILES = 10_000
 MAX_FIELDS = 20
+
+EXPORTED_AT_ONCE = 500
+"""Items held at a time."""
+
+LOOKED_AT_EVERY_S = 0.5
+"""Between two looks at a batch that somebody follows."""
 
 BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
@@ -271,6 +280,37 @@ async def list_errors(
     )
 
 
+@router.get("/{batch_id}/export", response_class=StreamingResponse)
+async def export_batch(
+    batch_id: BatchId,
+    parts: Joined,
+    caller: Caller,
+    form: Annotated[Format, Query(alias="format", description="Of the rows.")] = "json",
+) -> StreamingResponse:
+    """All items with their results so far, one row each."""
+    await parts.batches.get(batch_id, caller=caller.sees)
+    return StreamingResponse(
+        write(_pages(parts, batch_id), form),
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{batch_id}.{form}"'},
+    )
+
+
+@router.get("/{batch_id}/events", response_class=StreamingResponse)
+async def follow_batch(
+    batch_id: BatchId,
+    parts: Joined,
+    caller: Caller,
+    last_event_id: Annotated[str | None, Header(description="What was seen last.")] = None,
+) -> StreamingResponse:
+    """Server-sent events `progress`, each the whole report, until the batch is over. Its `id` is
+    what to send as `Last-Event-ID` to see only what is new."""
+    await parts.batches.get(batch_id, caller=caller.sees)
+    return StreamingResponse(
+        _events(parts, batch_id, last_event_id), media_type="text/event-stream"
+    )
+
+
 @router.post("/{batch_id}/pause")
 async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """Take no more pictures; those under way are answered."""
@@ -327,6 +367,26 @@ async def _changed(
     if not await parts.runner.change_status(batch_id, status, of=of):
         raise BatchOver(f"The batch is {batch.status}, not {' or '.join(of)}.")
     return BatchReport.of(await parts.batches.get(batch_id))
+
+
+async def _pages(parts: Parts, batch_id: str) -> AsyncIterator[list[Found]]:
+    after = -1
+    while page := await parts.batches.items(batch_id, after=after, limit=EXPORTED_AT_ONCE):
+        yield page
+        after = page[-1][0].number
+
+
+async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterator[bytes]:
+    while True:
+        batch = await parts.batches.get(batch_id)
+        report = BatchReport.of(batch)
+        event_id = f"{batch.status}-{batch.lane}-{batch.done}"
+        if event_id != seen:
+            yield f"id: {event_id}\nevent: progress\ndata: {report.model_dump_json()}\n\n".encode()
+            seen = event_id
+        if batch.is_over or parts.health.state == "draining":
+            return
+        await asyncio.sleep(LOOKED_AT_EVERY_S)
 
 
 async def _take_json(request: Request, parts: Parts, caller: str) -> BatchRow:

@@ -1,6 +1,7 @@
 """Batches over HTTP: taken in, worked through, controlled, and gone on with after a crash."""
 
 import asyncio
+import csv
 import io
 import json
 import signal
@@ -311,6 +312,51 @@ class TestControl:
         assert [each["id"] for each in rest["batches"]] == ids[:1]
 
 
+class TestReading:
+    async def test_export_has_a_row_an_item(self, client, fake):
+        """In all formats the same, also while items wait; what a spreadsheet would run is text."""
+        packed = archive(**{"=1+1.jpg": picture(0), "b.jpg": picture(1), "c.jpg": picture(1)})
+        created = await create(client, ("a.zip", packed))
+        await ended(client, created["id"])
+        place = f"/batches/{created['id']}/export"
+        whole = (await client.get(place)).json()
+        lines = (await client.get(place, params={"format": "jsonl"})).text
+        cells = (await client.get(place, params={"format": "csv"})).text
+        first, second, third = csv.DictReader(io.StringIO(cells))
+
+        assert [each["item_id"] for each in whole] == ["=1+1.jpg", "b.jpg", "c.jpg"]
+        assert [json.loads(line) for line in lines.splitlines()] == whole
+        assert next(iter(whole[0])) == next(iter(first)) == "item_id"
+        assert (first["item_id"], second["item_id"]) == ("'=1+1.jpg", "b.jpg")
+        assert second["predicted_class"] == whole[1]["predicted_class"] == "dandelion"
+        assert second["image.sha256"] == third["image.sha256"] == whole[1]["image"]["sha256"]
+        assert json.loads(second["probabilities"]) == whole[1]["probabilities"]
+
+    async def test_export_tells_of_those_that_wait(self, client, fake):
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(2)))
+        waiting = (await client.get(f"/batches/{created['id']}/export")).json()
+        fake.hold.set()
+
+        assert waiting == [
+            {"item_id": "0.jpg", "status": "pending"},
+            {"item_id": "1.jpg", "status": "pending"},
+        ]
+
+    async def test_events_tell_how_far_it_is(self, client, fake):
+        """To the end; who comes back with the last id is told only what is new."""
+        created = await create(client, ("a.zip", pictures(30)))
+        place = f"/batches/{created['id']}/events"
+        told = (await client.get(place)).text
+        last = [line for line in told.splitlines() if line.startswith("id: ")][-1][4:]
+        again = (await client.get(place, headers={"last-event-id": last})).text
+        data = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+
+        assert data[-1]["status"] == "completed"
+        assert [each["done"] for each in data] == sorted(each["done"] for each in data)
+        assert again == ""
+
+
 class TestCallers:
     @pytest.fixture
     def settings(self, settings):
@@ -322,8 +368,9 @@ class TestCallers:
         place = f"/batches/{created['id']}"
 
         assert (await client.get(place, headers=shop)).status_code == 200
-        for path in (place, f"{place}/items", f"{place}/errors"):
-            assert is_problem(await client.get(path, headers=other), 404, "batch-not-found")
+        for path in ("", "/items", "/errors", "/export", "/events"):
+            refused = await client.get(f"{place}{path}", headers=other)
+            assert is_problem(refused, 404, "batch-not-found")
         cancelled = await client.post(f"{place}/cancel", headers=other)
         assert cancelled.status_code == 404
         assert (await client.get("/batches", headers=other)).json()["batches"] == []
