@@ -18,6 +18,7 @@ from typing import Any
 from app.batches import BatchOptions
 from app.batches.rows import Row
 from app.classification.intake import Intake, Picture
+from app.cli.serve import settle_interpreter
 from app.images import prepare
 from app.parts import Parts, build_parts
 from app.settings import Settings
@@ -122,6 +123,7 @@ def main() -> None:
     arguments.add_argument("--items", default="10000,100000")
     options = arguments.parse_args()
     configure_logging(LoggingConfig(level="warning"))
+    settle_interpreter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         instant.install(folder)

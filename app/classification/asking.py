@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,9 @@ from app.usage import TokenUsage
 log = structlog.stdlib.get_logger(__name__)
 
 HELD_S = 60.0
-"""How long an answer stays at hand for those that looked for a kept one before it was kept."""
+MOST_HELD = 2_000
+"""How long an answer stays at hand for those that looked for a kept one before it was kept, and how
+many do; such a look takes milliseconds."""
 
 Key = tuple[str, tuple[str, ...], int | None, Lane]
 
@@ -85,6 +88,7 @@ class Asking:
         self._dispatcher = dispatcher
         self._joinable_s = joinable_s
         self._calls: dict[Key, _Call] = {}
+        self._held: deque[tuple[float, _Call]] = deque()
 
     async def ask(
         self,
@@ -159,7 +163,13 @@ class Asking:
         if task.cancelled() or isinstance(task.result().outcome, ClassifierError):
             self._forget(call)
         else:
-            asyncio.get_running_loop().call_later(HELD_S, self._forget, call)
+            self._hold(call)
+
+    def _hold(self, call: _Call) -> None:
+        now = time.monotonic()
+        self._held.append((now + HELD_S, call))
+        while self._held and (self._held[0][0] <= now or len(self._held) > MOST_HELD):
+            self._forget(self._held.popleft()[1])
 
     def _forget(self, call: _Call) -> None:
         if call.key and self._calls.get(call.key) is call:

@@ -51,7 +51,7 @@ class DrainingServer(ListeningServer):
         self._parts = parts
 
     async def listening(self, url: str) -> None:
-        _settle_interpreter()
+        settle_interpreter()
         await _announce(self._parts, url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -106,7 +106,7 @@ async def _announce(parts: Parts, url: str) -> None:
         log.warning("anybody who reaches this service may use it: API_KEYS is empty")
 
 
-def _settle_interpreter() -> None:
+def settle_interpreter() -> None:
     """Two defaults of CPython that do not suit a server with threads that compute."""
     # What stands now stays for good, and a request's objects die without the collector's help:
     # looking less often takes a tenth off a request, and the long pauses away.

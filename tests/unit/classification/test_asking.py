@@ -211,6 +211,16 @@ class TestHeld:
 
         assert not (await ask(asking, looked_at=looked_at)).again
 
+    async def test_only_the_newest_are_held(self, asking, calls, monkeypatch):
+        monkeypatch.setattr("app.classification.asking.MOST_HELD", 1)
+        looked_at = time.monotonic()
+        await ask(asking, key="first")
+        await ask(asking, key="second")
+        await turns()
+
+        assert not (await ask(asking, key="first", looked_at=looked_at)).again
+        assert len(calls.began) == 3
+
     async def test_a_failure_is_not_held(self, asking, calls):
         looked_at = time.monotonic()
         calls.failure = ProviderUnavailable("down")
