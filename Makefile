@@ -6,7 +6,7 @@ BIN := .venv/bin
 IMAGES ?= examples/images
 CASES ?= ../shared/security
 
-.PHONY: run test check format lock test-deps test-security fuzz benchmark docs image clean
+.PHONY: run test check format lock test-deps test-security fuzz crash-test benchmark docs image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -64,6 +64,9 @@ test-security: .venv/development  ## a corpus of hostile URLs and pictures; CASE
 
 fuzz: .venv/development       ## 10,000 damaged pictures against a real server
 	$(BIN)/python -m tests.security.fuzz
+
+crash-test: .venv/development ## a batch of 2,000 while the service is killed 20 times
+	$(BIN)/python -m tests.crash
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

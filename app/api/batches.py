@@ -1,11 +1,10 @@
 """`/batches`: bulk work."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import PurePath
-from typing import Annotated, Any, BinaryIO, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,11 +15,9 @@ from starlette.exceptions import HTTPException
 from app.api.dependencies import Caller, Joined
 from app.api.forms import parsed_json, validated
 from app.batches import BatchOptions
-from app.batches.archive import ARCHIVES, looks_like_picture, read_archive
-from app.batches.manifest import ManifestRow, read_csv, read_jsonl, read_row
-from app.batches.rows import Row, Unusable
+from app.batches.manifest import ManifestRow, read_row
+from app.batches.sources import Files
 from app.errors import (
-    ArchiveRefused,
     BatchOver,
     BatchTooLarge,
     InvalidRequest,
@@ -412,7 +409,10 @@ async def _take_form(request: Request, parts: Parts, caller: str) -> BatchRow:
             files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
             if not files:
                 raise InvalidRequest("file: is missing.")
-            rows = chain.from_iterable(_rows(each, options, labels, parts) for each in files)
+            reader = Files(parts.settings, options, labels)
+            rows = chain.from_iterable(
+                reader.rows(each.filename or "file", each.file) for each in files
+            )
             return await parts.taking_in.take(options, rows, caller=caller)
     except HTTPException as error:
         if error.status_code != 400:
@@ -434,42 +434,6 @@ def _texts(form: FormData) -> dict[str, Any]:
         if value != "":  # as Swagger UI sends what was left empty
             texts[name] = value
     return texts
-
-
-def _rows(
-    upload: UploadFile, options: BatchOptions, labels: frozenset[str], parts: Parts
-) -> Iterator[Row | Unusable]:
-    """What a file holds, by its name, an archive by its first bytes."""
-    file: BinaryIO = upload.file
-    settings, name = parts.settings, PurePath(upload.filename or "file").name
-    suffix = PurePath(name).suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        return read_jsonl(file, domain=options.domain)
-    if suffix == ".csv":
-        return read_csv(file, domain=options.domain, expected_column=options.expected_column)
-    begin = file.read(4)
-    file.seek(0)
-    if suffix == ".zip" or begin == b"PK\x03\x04":
-        return read_archive(
-            file,
-            labels=labels,
-            max_items=settings.batch.max_items,
-            max_bytes=settings.max_upload,
-            max_total=10 * settings.batch.max_upload,
-        )
-    if suffix in ARCHIVES:
-        raise ArchiveRefused("Of archives only ZIP is taken.")
-    return _picture(name, file, settings.max_upload)
-
-
-def _picture(name: str, file: BinaryIO, max_bytes: int) -> Iterator[Row | Unusable]:
-    data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        yield Unusable(name, f"is larger than {max_bytes:,} bytes")
-    elif not looks_like_picture(data):
-        yield Unusable(name, "is no picture")
-    else:
-        yield Row(name, data, name[:255])
 
 
 def _seconds(batch: BatchRow) -> float:

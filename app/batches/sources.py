@@ -1,0 +1,72 @@
+"""What files hold: pictures, archives and lists of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from app.batches.archive import ARCHIVES, looks_like_picture, read_archive
+from app.batches.manifest import read_csv, read_jsonl
+from app.batches.rows import Row, Unusable
+from app.batches.taking_in import BatchOptions
+from app.errors import ArchiveRefused
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Reads files of a batch.
+
+    Attributes:
+        labels: the domain's classes; folders may be called so.
+    """
+
+    settings: Settings
+    options: BatchOptions
+    labels: frozenset[str]
+
+    def rows(self, name: str, file: BinaryIO) -> Iterator[Row | Unusable]:
+        """Of one file, by its name, an archive by its first bytes. Raises ArchiveRefused, and
+        InvalidRequest for a list that can't be read."""
+        name = PurePath(name).name
+        suffix = PurePath(name).suffix.lower()
+        if suffix in (".jsonl", ".ndjson"):
+            return read_jsonl(file, domain=self.options.domain)
+        if suffix == ".csv":
+            return read_csv(
+                file, domain=self.options.domain, expected_column=self.options.expected_column
+            )
+        begin = file.read(4)
+        file.seek(0)
+        if suffix == ".zip" or begin == b"PK\x03\x04":
+            return read_archive(
+                file,
+                labels=self.labels,
+                max_items=self.settings.batch.max_items,
+                max_bytes=self.settings.max_upload,
+                max_total=10 * self.settings.batch.max_upload,
+            )
+        if suffix in ARCHIVES:
+            raise ArchiveRefused("Of archives only ZIP is taken.")
+        return self._picture(name, file)
+
+    def folder(self, path: Path) -> Iterator[Row | Unusable]:
+        """Its pictures and those of its folders, by their paths in it; hidden ones are passed
+        over."""
+        for each in sorted(path.rglob("*")):
+            inside = each.relative_to(path)
+            if each.is_file() and not any(part.startswith(".") for part in inside.parts):
+                label = each.parent.name if each.parent.name in self.labels else None
+                with each.open("rb") as file:
+                    yield from self._picture(str(inside), file, expected=label)
+
+    def _picture(
+        self, name: str, file: BinaryIO, *, expected: str | None = None
+    ) -> Iterator[Row | Unusable]:
+        data = file.read(self.settings.max_upload + 1)
+        if len(data) > self.settings.max_upload:
+            yield Unusable(name, f"is larger than {self.settings.max_upload:,} bytes")
+        elif not looks_like_picture(data):
+            yield Unusable(name, "is no picture")
+        else:
+            yield Row(name, data, name[:255], expected)

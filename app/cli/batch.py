@@ -1,0 +1,125 @@
+"""`batch` and `watch`: bulk work from the shell, with a progress bar."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.batches import BatchOptions
+from app.batches.rows import Row, Unusable
+from app.batches.sources import Files
+from app.cli.start import start
+from app.errors import BatchNotFound, ConfigurationError
+from app.parts import Parts, build_parts
+from app.settings import Settings
+from app.storage import BatchRow
+
+CALLER = "command-line"
+LOOKED_AT_EVERY_S = 0.2
+SHOWN = 20
+"""Of what is no item."""
+
+
+def batch(
+    source: Annotated[
+        Path,
+        typer.Argument(exists=True, help="A folder of pictures, a list (.csv, .jsonl) or a .zip."),
+    ],
+    domain: Annotated[str, typer.Option(help="Name of the domain.")],
+    provider: Annotated[str | None, typer.Option(help="Who shall answer.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What it is called; unset: the source's path.")
+    ] = None,
+) -> None:
+    """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on."""
+    options = BatchOptions(domain=domain, provider=provider, name=name or str(source.resolve()))
+    _run(_batch(start(log_level="warning"), source, options))
+
+
+def watch(
+    batch_id: Annotated[str, typer.Argument(help="The batch's id.", metavar="ID")],
+) -> None:
+    """Show how far a batch is, until it is over."""
+    _run(_watch(start(log_level="warning"), batch_id))
+
+
+def _run(work: Coroutine[Any, Any, BatchRow]) -> None:
+    console = Console(stderr=True)
+    try:
+        found = asyncio.run(work)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on")
+        raise typer.Exit(130) from None
+    line = f"{found.id}: {found.status}, {found.done:,} of {found.total:,} done"
+    console.print(f"{line}, {found.failed:,} failed", highlight=False)
+    if found.status != "completed" or found.failed:
+        raise typer.Exit(1)
+
+
+async def _batch(settings: Settings, source: Path, options: BatchOptions) -> BatchRow:
+    try:
+        async with build_parts(settings, serving=True) as parts:
+            found = await _begun(parts, settings, source, options)
+            await parts.runner.go_on(found.id)
+            return await _shown(parts, found)
+    except ConfigurationError as error:
+        if "in use" not in str(error):
+            raise
+    # A service runs on this database: it does the work, within a minute.
+    async with build_parts(settings) as parts:
+        return await _shown(parts, await _begun(parts, settings, source, options))
+
+
+async def _begun(parts: Parts, settings: Settings, source: Path, options: BatchOptions) -> BatchRow:
+    """The batch of this name that is not over, else a new one."""
+    for each in await parts.batches.page(caller=CALLER, before=None, limit=100):
+        if (each.name, each.domain) == (options.name, options.domain) and not each.is_over:
+            return each
+    labels = frozenset(parts.domains.get(options.domain).labels)
+    files = Files(settings, options, labels)
+    batch = await parts.taking_in.take(options, _rows(files, source), caller=CALLER)
+    console = Console(stderr=True, soft_wrap=True)
+    for bad in await parts.batches.bad_rows(batch.id, after=-1, limit=SHOWN):
+        console.print(f"{bad.place}: {bad.reason}", style="red", markup=False, highlight=False)
+    if batch.bad_rows > SHOWN:
+        console.print(f"and {batch.bad_rows - SHOWN:,} more", style="red")
+    return batch
+
+
+def _rows(files: Files, source: Path) -> Iterable[Row | Unusable]:
+    if source.is_dir():
+        yield from files.folder(source)
+        return
+    with source.open("rb") as file:
+        yield from files.rows(source.name, file)
+
+
+async def _watch(settings: Settings, batch_id: str) -> BatchRow:
+    async with build_parts(settings) as parts:
+        return await _shown(parts, await parts.batches.get(batch_id))
+
+
+async def _shown(parts: Parts, batch: BatchRow) -> BatchRow:
+    """The batch when it is over, its progress shown until then."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(batch.id, total=batch.total, told="")
+        while True:
+            with suppress(BatchNotFound):
+                batch = await parts.batches.get(batch.id)
+            told = f"{batch.needs_review:,} to review, {batch.failed:,} failed"
+            progress.update(task, completed=batch.done, total=batch.total, told=told)
+            if batch.is_over or batch.status == "paused":
+                return batch
+            await asyncio.sleep(LOOKED_AT_EVERY_S)

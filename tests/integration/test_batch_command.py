@@ -1,0 +1,120 @@
+"""`python -m app batch` and `watch`, as a person at a shell sees them."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import PHOTOGRAPHS, ROOT
+from tests.pictures import encoded, photograph
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Start a command in an empty folder."""
+
+    def command(*arguments) -> subprocess.Popen:
+        environment = os.environ | {
+            "CONFIG_DIR": str(ROOT / "config"),
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": f"sqlite:///{tmp_path}/app.db",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "app", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return command
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two of a class in its folder, one that is none, and what is no picture."""
+    folder = tmp_path / "pictures"
+    (folder / "rose").mkdir(parents=True)
+    shutil.copy(PHOTOGRAPHS / "rose.jpg", folder / "rose" / "a.jpg")
+    shutil.copy(PHOTOGRAPHS / "daisy.jpg", folder / "rose" / "b.jpg")
+    shutil.copy(PHOTOGRAPHS / "fork.jpg", folder / "c.jpg")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def ended(process: subprocess.Popen) -> tuple[int, str]:
+    _, told = process.communicate(timeout=60)
+    return process.returncode, told
+
+
+def asked(tmp_path, query: str) -> list[tuple]:
+    with sqlite3.connect(tmp_path / "app.db") as database:
+        return database.execute(query).fetchall()
+
+
+def done(tmp_path) -> int:
+    try:
+        ((count,),) = asked(tmp_path, "SELECT accepted + needs_review + failed FROM batches")
+    except (sqlite3.OperationalError, ValueError):
+        return 0
+    return count
+
+
+def test_a_folder_is_classified(begin, pictures, tmp_path):
+    """By its folders the true class is known. What is no picture is told."""
+    status, told = ended(begin("batch", pictures, "--domain", "flowers"))
+
+    assert status == 0
+    assert "completed, 3 of 3 done, 0 failed" in told
+    assert "notes.txt: is no picture" in told
+    rows = asked(tmp_path, "SELECT item_id, expected FROM batch_items ORDER BY number")
+    assert rows == [("c.jpg", None), ("rose/a.jpg", "rose"), ("rose/b.jpg", "rose")]
+
+
+def test_watch_shows_one_that_is_over(begin, pictures, tmp_path):
+    ended(begin("batch", pictures, "--domain", "flowers"))
+    ((batch_id,),) = asked(tmp_path, "SELECT id FROM batches")
+
+    status, told = ended(begin("watch", batch_id))
+
+    assert status == 0
+    assert f"{batch_id}: completed, 3 of 3 done" in told
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(begin, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(400):
+        (folder / f"{number}.png").write_bytes(encoded(photograph(200 + number, 200), "PNG"))
+    first = begin("batch", folder, "--domain", "flowers")
+    while done(tmp_path) < 20:
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.send_signal(signal.SIGINT)
+    stopped = ended(first)
+    before = done(tmp_path)
+    resumed = ended(begin("batch", folder, "--domain", "flowers"))
+    ((results, batches),) = asked(
+        tmp_path, "SELECT (SELECT count(*) FROM results), (SELECT count(*) FROM batches)"
+    )
+
+    assert stopped[0] == 130
+    assert "the same command goes on" in stopped[1]
+    assert 20 <= before < 400
+    assert resumed[0] == 0
+    assert (results, batches) == (400, 1)
+
+
+@pytest.mark.parametrize("arguments", [("nowhere",), (".", "--domain", "flours")])
+def test_wrong_use_is_told(begin, arguments):
+    status, told = ended(
+        begin("batch", *arguments, *(() if len(arguments) > 1 else ("--domain", "flowers")))
+    )
+
+    assert status in (1, 2)
+    assert "Traceback" not in told
