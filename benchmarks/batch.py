@@ -35,7 +35,8 @@ POLLED_EVERY_S = 0.1
 class Prepared(Intake):
     """Each item is about the same pixels, and another picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, real: Intake) -> None:
+        self.is_metered = real.is_metered
         self._image = prepare(encoded(photograph(512, 384), "JPEG"), longest=512, encode=True)
         self._image.let_go()
         width, height = self._image.size
@@ -67,7 +68,7 @@ async def measure(count: int, folder: Path) -> dict[str, Any]:
         database_url=f"sqlite:///{folder}/{count}.db", provider="instant", image_workers=2
     )
     async with build_parts(settings, serving=True) as parts:
-        parts.classification._intake = Prepared()
+        parts.classification._intake = Prepared(parts.classification._intake)
         began = time.perf_counter()
         options = BatchOptions(domain="flowers")
         batch = await parts.taking_in.take(options, rows(count), caller="benchmark")

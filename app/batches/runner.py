@@ -9,7 +9,7 @@ import structlog
 
 from app.batches.shard import Shard
 from app.classification import ClassificationService
-from app.errors import BatchNotFound, StorageUnavailable
+from app.errors import BatchNotFound, DomainNotFound, ProviderUnknown, StorageUnavailable
 from app.storage import BatchRepository, BatchRow, BatchStatus
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
@@ -21,6 +21,10 @@ SHARD = "batch-shard"
 
 SHARDS_AT_ONCE = 4
 """Of one batch: several batches share the workers, and none takes all of them."""
+
+IN_FLIGHT_HERE = 8
+"""Pictures under way where only this machine is waited for: more would not be quicker, and keep the
+event loop from others."""
 
 LOOKED_THROUGH_EVERY_S = 60.0
 
@@ -41,12 +45,14 @@ class BatchRunner:
         *,
         in_flight: int,
     ) -> None:
-        """`in_flight`: pictures of batches that this process has under way at once."""
+        """`in_flight`: pictures of batches that this process has under way at once, where they
+        wait for a provider's quota."""
         self._batches = batches
         self._classification = classification
         self._work = work
         self._metrics = metrics
         self._room = asyncio.Semaphore(in_flight)
+        self._room_here = asyncio.Semaphore(min(IN_FLIGHT_HERE, in_flight))
         self._stopping = asyncio.Event()
         self._shards: dict[Shard, asyncio.Future[None]] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -102,9 +108,12 @@ class BatchRunner:
         if batch is None or batch.status not in ("queued", "running"):
             return None
         if batch.deadline is not None and batch.deadline <= datetime.now(UTC):
-            await self._batches.change_status(
-                batch_id, "failed", of=("queued", "running"), reason="The deadline is over."
-            )
+            await self._fail(batch_id, "The deadline is over.")
+            return None
+        try:
+            metered = await self._classification.is_metered(batch.domain, batch.provider)
+        except (DomainNotFound, ProviderUnknown) as error:
+            await self._fail(batch_id, str(error))
             return None
         attempt = await self._batches.begin_shard(batch_id, number)
         items = await self._batches.waiting_items(batch, number)
@@ -115,7 +124,7 @@ class BatchRunner:
             batches=self._batches,
             classification=self._classification,
             metrics=self._metrics,
-            room=self._room,
+            room=self._room if metered else self._room_here,
             stopping=self._stopping,
         )
         with self._under_way(shard):
@@ -132,6 +141,11 @@ class BatchRunner:
         finally:
             del self._shards[shard]
             ended.set_result(None)
+
+    async def _fail(self, batch_id: str, reason: str) -> None:
+        await self._batches.change_status(
+            batch_id, "failed", of=("queued", "running"), reason=reason
+        )
 
     async def _batch(self, batch_id: str) -> BatchRow | None:
         with suppress(BatchNotFound):

@@ -88,6 +88,10 @@ class Intake:
         picture = self._picture(_facts(prepared), key, provider, prepared, domain)
         return replace(picture, looked_at=looked_at)
 
+    async def is_metered(self, provider: str) -> bool:
+        """Whether calls to it wait for a quota. Raises ProviderUnknown."""
+        return (await self._providers.capabilities(provider)).metered
+
     def _picture(
         self,
         facts: ImageFacts,

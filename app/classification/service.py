@@ -121,6 +121,12 @@ class ClassificationService:
         pending = record.pending(new_id(RESULT), question, domain)
         return await self._answer(pending, question, domain, None, Stopwatch(self._metrics))
 
+    async def is_metered(self, domain: str, provider: str | None) -> bool:
+        """Whether answers wait for a quota, and not for this machine. Raises DomainNotFound,
+        ProviderUnknown."""
+        first = self._chain(provider, self._domains.get(domain))[0]
+        return await self._intake.is_metered(first)
+
     async def wait_for(self, result_id: str, *, seconds: float) -> None:
         """Return when the picture is answered, or the time is over, or it is not running here."""
         task = self._running.get(result_id)
@@ -218,7 +224,7 @@ class ClassificationService:
         return Answered(record.failed(pending, failure), failure, asked)
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
-        first = self._chain(question, domain)[0]
+        first = self._chain(question.provider, domain)[0]
         return await self._intake.take(question, domain, first, stopwatch)
 
     async def _take_small(
@@ -238,7 +244,7 @@ class ClassificationService:
             return Asked.of(picture.basis)
         began = time.perf_counter()
         asked = await self._asking.ask(
-            self._chain(question, domain),
+            self._chain(question.provider, domain),
             picture.basis,
             domain,
             key=None if question.fresh else picture.key,
@@ -293,8 +299,8 @@ class ClassificationService:
         while not self._stopping:
             yield STORE_WAITS_S[-1]
 
-    def _chain(self, question: Question, domain: Domain) -> tuple[str, ...]:
+    def _chain(self, provider: str | None, domain: Domain) -> tuple[str, ...]:
         """Who is asked, in this order."""
-        if question.provider:
-            return (question.provider,)
+        if provider:
+            return (provider,)
         return domain.providers or (self._default_provider,)

@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 
+from app.batches.runner import IN_FLIGHT_HERE
 from app.errors import ProviderRejected, ProviderUnavailable
+from app.settings import ApiSettings
 from app.usage import TokenUsage
-from tests.fakes import answer
+from tests.fakes import answer, spent_with
 from tests.integration.calls import api_keys, is_problem, until
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
@@ -209,12 +211,12 @@ class TestControl:
         """What is under way is answered; nothing is asked twice."""
         fake.hold.clear()
         created = await create(client, ("a.zip", pictures(150)))
-        await until(lambda: asyncio.sleep(0, fake.calls == 64))
+        await until(lambda: asyncio.sleep(0, fake.calls == IN_FLIGHT_HERE))
         paused = (await client.post(f"/batches/{created['id']}/pause")).json()
         fake.hold.set()
 
         async def settled() -> bool:
-            return (await report(client, created["id"]))["done"] == 64
+            return (await report(client, created["id"]))["done"] == IN_FLIGHT_HERE
 
         await until(settled)
         await asyncio.sleep(0.2)
@@ -222,24 +224,28 @@ class TestControl:
         await client.post(f"/batches/{created['id']}/resume")
         done = await ended(client, created["id"])
 
-        assert (paused["status"], still["status"], still["done"]) == ("paused", "paused", 64)
+        assert (paused["status"], still["status"], still["done"]) == (
+            "paused",
+            "paused",
+            IN_FLIGHT_HERE,
+        )
         assert (done["status"], done["done"], fake.calls) == ("completed", 150, 150)
 
     async def test_a_cancelled_batch_keeps_what_it_has(self, client, fake):
         fake.hold.clear()
         created = await create(client, ("a.zip", pictures(80)))
-        await until(lambda: asyncio.sleep(0, fake.calls == 64))
+        await until(lambda: asyncio.sleep(0, fake.calls == IN_FLIGHT_HERE))
         await client.post(f"/batches/{created['id']}/cancel")
         fake.hold.set()
 
         async def settled() -> bool:
-            return (await report(client, created["id"]))["done"] == 64
+            return (await report(client, created["id"]))["done"] == IN_FLIGHT_HERE
 
         await until(settled)
         over = await report(client, created["id"])
         again = await client.post(f"/batches/{created['id']}/resume")
 
-        assert (over["status"], over["counts"]["waiting"]) == ("cancelled", 16)
+        assert (over["status"], over["counts"]["waiting"]) == ("cancelled", 80 - IN_FLIGHT_HERE)
         assert is_problem(again, 409, "batch-over")
 
     async def test_the_first_failure_can_end_it(self, client, fake):
@@ -249,14 +255,6 @@ class TestControl:
 
         assert (over["status"], over["reason"]) == ("failed", "An item failed.")
         assert over["done"] < 200
-
-    async def test_a_provider_that_is_down_is_asked_again_later(self, client, fake):
-        """No item fails for that; what it cost is counted."""
-        fake.script.extend([ProviderUnavailable("503")] * 8)
-        created = await create(client, ("a.zip", pictures(2)))
-        done = await ended(client, created["id"], seconds=40)
-
-        assert done["counts"]["accepted"] == 2
 
     async def test_what_failed_is_classified_again(self, client, fake):
         """Those only, duplicates of them too; what is good stays."""
@@ -286,13 +284,13 @@ class TestControl:
         fake.hold.set()
 
         async def settled() -> bool:
-            return (await report(client, created["id"]))["done"] == 64
+            return (await report(client, created["id"]))["done"] == IN_FLIGHT_HERE
 
         await until(settled)
         over = await ended(client, created["id"])
 
         assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
-        assert over["done"] == fake.calls == 64
+        assert over["done"] == fake.calls == IN_FLIGHT_HERE
 
     async def test_the_lane_is_changed_while_it_runs(self, client, fake):
         fake.hold.clear()
@@ -310,6 +308,22 @@ class TestControl:
 
         assert [each["id"] for each in first["batches"]] == ids[:0:-1]
         assert [each["id"] for each in rest["batches"]] == ids[:1]
+
+
+class TestProviderDown:
+    @pytest.fixture
+    def settings(self, settings):
+        return settings.model_copy(update={"api": ApiSettings(max_retries=0)})
+
+    async def test_it_is_asked_again_later(self, client, fake):
+        """No item fails for that; what it cost is counted."""
+        down = spent_with(ProviderUnavailable("503"), USAGE)
+        fake.script.extend([down, down, answer(usage=USAGE), answer(usage=USAGE)])
+        created = await create(client, ("a.zip", pictures(2)))
+        done = await ended(client, created["id"])
+
+        assert done["counts"]["accepted"] == 2
+        assert (fake.calls, done["prompt_tokens"]) == (4, 400)
 
 
 class TestReading:
