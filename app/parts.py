@@ -26,6 +26,7 @@ from app.storage import (
     Failure,
     IdempotencyRepository,
     ResultRepository,
+    ShardRepository,
     migrate,
 )
 from app.telemetry.health import Health
@@ -123,7 +124,14 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     batches = BatchRepository(database)
     work = Work(at_once=settings.batch.shards_at_once)
     stack.push_async_callback(work.aclose)
-    runner = BatchRunner(batches, classification, work, metrics, in_flight=settings.batch.in_flight)
+    runner = BatchRunner(
+        batches,
+        ShardRepository(database),
+        classification,
+        work,
+        metrics,
+        in_flight=settings.batch.in_flight,
+    )
     stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
     if serving:
         await batches.forget_unreceived()

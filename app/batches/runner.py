@@ -10,7 +10,7 @@ import structlog
 from app.batches.shard import Shard
 from app.classification import ClassificationService
 from app.errors import BatchNotFound, DomainNotFound, ProviderUnknown, StorageUnavailable
-from app.storage import BatchRepository, BatchRow, BatchStatus
+from app.storage import BatchRepository, BatchRow, BatchStatus, ShardRepository
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 from app.work import Work
@@ -39,6 +39,7 @@ class BatchRunner:
     def __init__(
         self,
         batches: BatchRepository,
+        shards: ShardRepository,
         classification: ClassificationService,
         work: Work,
         metrics: Metrics,
@@ -48,6 +49,7 @@ class BatchRunner:
         """`in_flight`: pictures of batches that this process has under way at once, where they
         wait for a provider's quota."""
         self._batches = batches
+        self._progress = shards
         self._classification = classification
         self._work = work
         self._metrics = metrics
@@ -93,7 +95,7 @@ class BatchRunner:
 
     async def go_on(self, batch_id: str) -> None:
         """Kick what was given out and is not done, and as much again as may be."""
-        given_out = await self._batches.given_out(batch_id)
+        given_out = await self._progress.given_out(batch_id)
         for number in given_out:
             await self._work.kick(SHARD, batch_id, number)
         for _ in range(SHARDS_AT_ONCE - len(given_out)):
@@ -115,13 +117,13 @@ class BatchRunner:
         except (DomainNotFound, ProviderUnknown) as error:
             await self._fail(batch_id, str(error))
             return None
-        attempt = await self._batches.begin_shard(batch_id, number)
-        items = await self._batches.waiting_items(batch, number)
+        attempt = await self._progress.begin_shard(batch_id, number)
+        items = await self._progress.waiting_items(batch, number)
         shard = Shard(
             batch,
             number,
             attempt,
-            batches=self._batches,
+            shards=self._progress,
             classification=self._classification,
             metrics=self._metrics,
             room=self._room if metered else self._room_here,
@@ -154,7 +156,7 @@ class BatchRunner:
 
     async def _next(self, batch_id: str) -> bool:
         """Give out one more shard, if there is one."""
-        number = await self._batches.give_out(batch_id)
+        number = await self._progress.give_out(batch_id)
         if number is None:
             return False
         await self._work.kick(SHARD, batch_id, number)

@@ -13,7 +13,7 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.images import Stored, Url
-from app.storage import BatchItem, BatchRepository, BatchRow, BatchStatus, Outcome
+from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 
@@ -49,7 +49,7 @@ class Shard:
         number: int,
         attempt: int,
         *,
-        batches: BatchRepository,
+        shards: ShardRepository,
         classification: ClassificationService,
         metrics: Metrics,
         room: asyncio.Semaphore,
@@ -60,7 +60,7 @@ class Shard:
         self._batch = batch
         self._number = number
         self._attempt = attempt
-        self._batches = batches
+        self._shards = shards
         self._classification = classification
         self._metrics = metrics
         self._room = room
@@ -108,7 +108,7 @@ class Shard:
                 continue
             outcomes = [self._outcome(item, answered) for item, answered in taken]
             put_off += [each.item for each in outcomes if each.again]
-            self.status = await self._batches.commit(
+            self.status = await self._shards.commit(
                 self._batch, self._number, self._attempt, outcomes
             )
             if self.status is None:

@@ -1,14 +1,9 @@
 """What is kept: results, answers to give again, domains, idempotency keys."""
 
 from app.storage.answers import AnswerRepository, KeptAnswer
-from app.storage.batches import (
-    BadRow,
-    BatchItem,
-    BatchRepository,
-    BatchRow,
-    BatchStatus,
-    Outcome,
-)
+from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Outcome
+from app.storage.batch_shards import ShardRepository
+from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
 from app.storage.database import Database, Unit, parse_url
 from app.storage.domains import DomainRepository
@@ -43,6 +38,7 @@ __all__ = [
     "Result",
     "ResultFilter",
     "ResultRepository",
+    "ShardRepository",
     "Timings",
     "Unit",
     "Usage",

@@ -1,0 +1,110 @@
+"""What is known of a batch, of its items, and of what was none."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from app.storage.database import Unit
+from app.storage.results import Result
+
+BatchStatus = Literal[
+    "receiving", "queued", "running", "paused", "completed", "failed", "cancelled"
+]
+ItemState = Literal["waiting", "done"]
+
+UNFINISHED: tuple[BatchStatus, ...] = ("queued", "running")
+OVER: tuple[BatchStatus, ...] = ("completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch and how far it is.
+
+    Attributes:
+        total: items, duplicates included; bad rows are none.
+        next_shard: the first that was not given out yet.
+        expected, correct: done items whose true class is known, and those that it was said of.
+    """
+
+    id: str
+    caller: str
+    name: str | None
+    domain: str
+    provider: str | None
+    lane: Literal["interactive", "batch"]
+    batch_size: int
+    shard_size: int
+    on_error: Literal["continue", "stop"]
+    deadline: datetime | None
+    status: BatchStatus
+    created_at: datetime
+    reason: str | None = None
+    total: int = 0
+    duplicates: int = 0
+    bad_rows: int = 0
+    next_shard: int = 0
+    accepted: int = 0
+    needs_review: int = 0
+    failed: int = 0
+    expected: int = 0
+    correct: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    @property
+    def done(self) -> int:
+        return self.accepted + self.needs_review + self.failed
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in OVER
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """
+    Attributes:
+        number: its place in the batch, from 0.
+        source: a URL, or `sha256:` and the digest of an upload.
+        same_as: the number of an earlier item with the same picture, whose answer is its own.
+    """
+
+    number: int
+    item_id: str
+    source: str
+    expected: str | None = None
+    metadata: dict[str, Any] | None = None
+    same_as: int | None = None
+    state: ItemState = "waiting"
+    attempts: int = 0
+    result_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What could not be taken for an item: `place` is a line or a file's name."""
+
+    number: int
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An item's result, to be stored; `again`: only what it cost, for the item is tried again."""
+
+    item: BatchItem
+    result: Result
+    beside: Unit[None] | None = None
+    again: bool = False
+
+
+def item_of(row: sa.RowMapping) -> BatchItem:
+    """From a row of its table."""
+    return BatchItem(**{name: value for name, value in row.items() if name != "batch_id"})

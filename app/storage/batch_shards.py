@@ -1,0 +1,236 @@
+"""Shards of batches: given out, worked on by one at a time, committed with their results. All SQL
+about that is here."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.identifiers import RESULT, new_id
+from app.storage.batch_rows import (
+    OVER,
+    UNFINISHED,
+    BatchItem,
+    BatchRow,
+    BatchStatus,
+    Outcome,
+    item_of,
+)
+from app.storage.database import Database
+from app.storage.results import Result, Usage, link_similar, row_of
+from app.storage.tables import UtcTime, batch_items, batch_shards, batches, results
+
+
+class ShardRepository:
+    """What is done is here, whoever did it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def given_out(self, batch_id: str) -> list[int]:
+        """Shards that were begun and are not done."""
+        query = (
+            sa.select(batch_shards.c.number)
+            .join(batches, batches.c.id == batch_shards.c.batch_id)
+            .where(
+                batch_shards.c.batch_id == batch_id,
+                batch_shards.c.left > 0,
+                batch_shards.c.number < batches.c.next_shard,
+            )
+            .order_by(batch_shards.c.number)
+        )
+
+        def unit(connection: sa.Connection) -> list[int]:
+            return list(connection.execute(query).scalars())
+
+        return await self._database.read(unit)
+
+    async def give_out(self, batch_id: str) -> int | None:
+        """The next shard that has work; None: there is none any more."""
+        column = batches.c
+        runs = (
+            sa.update(batches)
+            .where(column.id == batch_id, column.status.in_(UNFINISHED))
+            .values(
+                status="running",
+                started_at=sa.func.coalesce(
+                    column.started_at, sa.literal(datetime.now(UTC), UtcTime)
+                ),
+            )
+            .returning(column.next_shard)
+        )
+
+        def unit(connection: sa.Connection) -> int | None:
+            first = connection.execute(runs).scalar()
+            if first is None:
+                return None
+            number = connection.execute(
+                sa.select(sa.func.min(batch_shards.c.number)).where(
+                    batch_shards.c.batch_id == batch_id,
+                    batch_shards.c.number >= first,
+                    batch_shards.c.left > 0,
+                )
+            ).scalar()
+            if number is not None:
+                given_out = sa.update(batches).where(column.id == batch_id)
+                connection.execute(given_out.values(next_shard=number + 1))
+            return number
+
+        return await self._database.write(unit)
+
+    async def begin_shard(self, batch_id: str, number: int) -> int:
+        """Fences off whoever else works on it; returns the attempt, by which it is one's own."""
+        change = (
+            sa.update(batch_shards)
+            .where(batch_shards.c.batch_id == batch_id, batch_shards.c.number == number)
+            .values(attempt=batch_shards.c.attempt + 1)
+            .returning(batch_shards.c.attempt)
+        )
+
+        def unit(connection: sa.Connection) -> int:
+            return int(connection.execute(change).scalar() or 0)
+
+        return await self._database.write(unit)
+
+    async def waiting_items(self, batch: BatchRow, shard: int) -> list[BatchItem]:
+        first = shard * batch.shard_size
+        query = (
+            sa.select(batch_items)
+            .where(
+                batch_items.c.batch_id == batch.id,
+                batch_items.c.number >= first,
+                batch_items.c.number < first + batch.shard_size,
+                batch_items.c.state == "waiting",
+                batch_items.c.same_as.is_(None),
+            )
+            .order_by(batch_items.c.number)
+        )
+
+        def unit(connection: sa.Connection) -> list[BatchItem]:
+            return [item_of(row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+    async def commit(
+        self, batch: BatchRow, shard: int, attempt: int, outcomes: Sequence[Outcome]
+    ) -> BatchStatus | None:
+        """Results and progress, together. Returns the batch's status after it; None: somebody else
+        has the shard now, and nothing was stored."""
+
+        def unit(connection: sa.Connection) -> BatchStatus | None:
+            done = [each for each in outcomes if not each.again]
+            mine = (
+                sa.update(batch_shards)
+                .where(
+                    batch_shards.c.batch_id == batch.id,
+                    batch_shards.c.number == shard,
+                    batch_shards.c.attempt == attempt,
+                )
+                .values(left=batch_shards.c.left - len(done))
+            )
+            if not connection.execute(mine).rowcount:
+                return None
+            stored = _store(connection, batch.id, done)
+            again = [each.item.number for each in outcomes if each.again]
+            if again:
+                connection.execute(
+                    sa.update(batch_items)
+                    .where(batch_items.c.batch_id == batch.id, batch_items.c.number.in_(again))
+                    .values(attempts=batch_items.c.attempts + 1)
+                )
+            return _advance(connection, batch, stored, [each.result for each in outcomes])
+
+        return await self._database.write(unit)
+
+
+def _store(
+    connection: sa.Connection, batch_id: str, outcomes: Sequence[Outcome]
+) -> list[tuple[BatchItem, Result]]:
+    """Results of items, and of those that are about the same pictures."""
+    stored = [(each.item, each.result) for each in outcomes]
+    for each in outcomes:
+        if each.beside is not None:
+            each.beside(connection)
+    originals = {item.number: result for item, result in stored}
+    twins = sa.select(batch_items).where(
+        batch_items.c.batch_id == batch_id, batch_items.c.same_as.in_(list(originals))
+    )
+    for twin in connection.execute(twins).mappings():
+        item = item_of(twin)
+        stored.append((item, _twin_of(originals[item.same_as or 0], item)))
+    if stored:
+        rows = [row_of(result) for _, result in stored]
+        connection.execute(sa.insert(results), rows)
+        for values in rows:
+            link_similar(connection, values)
+        connection.execute(
+            _DONE,
+            [{"of": batch_id, "this": item.number, "result": result.id} for item, result in stored],
+        )
+    return stored
+
+
+_DONE = (
+    sa.update(batch_items)
+    .where(
+        batch_items.c.batch_id == sa.bindparam("of"), batch_items.c.number == sa.bindparam("this")
+    )
+    .values(state="done", result_id=sa.bindparam("result"))
+)
+
+
+def _twin_of(result: Result, item: BatchItem) -> Result:
+    """The same answer for another item; nothing was paid for it."""
+    usage = Usage(prompt_tokens=0, completion_tokens=0, cost_usd=Decimal(0))
+    return result.model_copy(
+        update={
+            "id": new_id(RESULT),
+            "cached": result.status != "failed",
+            "usage": result.usage and usage,
+            "expected": item.expected,
+            "metadata": item.metadata,
+        }
+    )
+
+
+def _advance(
+    connection: sa.Connection,
+    batch: BatchRow,
+    stored: Sequence[tuple[BatchItem, Result]],
+    paid: Sequence[Result],
+) -> BatchStatus:
+    """Count what was stored and what was paid; who stores the last one ends the batch."""
+    column, outcomes = batches.c, [result for _, result in stored]
+    known = [each for each in outcomes if each.expected is not None and each.status != "failed"]
+    used = [each.usage for each in paid if each.usage is not None]
+    added: dict[str, Any] = {
+        "accepted": sum(each.status == "accepted" for each in outcomes),
+        "needs_review": sum(each.status == "needs_review" for each in outcomes),
+        "failed": sum(each.status == "failed" for each in outcomes),
+        "expected": len(known),
+        "correct": sum(each.expected == each.predicted_class for each in known),
+        "prompt_tokens": sum(each.prompt_tokens for each in used),
+        "completion_tokens": sum(each.completion_tokens for each in used),
+        "cost_usd": sum((each.cost_usd or Decimal(0) for each in used), Decimal(0)),
+    }
+    change = (
+        sa.update(batches)
+        .where(column.id == batch.id)
+        .values({name: column[name] + amount for name, amount in added.items()})
+        .returning(column.status, column.total, column.accepted, column.needs_review, column.failed)
+    )
+    status, total, accepted, needs_review, failed = connection.execute(change).one()
+    ended: BatchStatus | None = None
+    if batch.on_error == "stop" and failed and status in UNFINISHED:
+        ended = "failed"
+    elif accepted + needs_review + failed == total and status not in OVER:
+        ended = "completed"
+    if ended is not None:
+        reason = "An item failed." if ended == "failed" else None
+        end = sa.update(batches).where(column.id == batch.id)
+        now = datetime.now(UTC)
+        connection.execute(end.values(status=ended, reason=reason, completed_at=now))
+    current: BatchStatus = ended or status
+    return current
