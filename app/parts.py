@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.batches import BatchRunner, TakingIn
-from app.classification import Asking, ClassificationService, Intake, Once
+from app.classification import Asking, ClassificationService, Intake, Keeper, Once
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
 from app.errors import ConfigurationError, Interrupted, ProviderUnknown
@@ -18,6 +18,7 @@ from app.providers.registry import ProviderRegistry
 from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import (
+    AcceptedRepository,
     AnswerRepository,
     BatchRepository,
     BlobStore,
@@ -117,6 +118,9 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         asking=Asking(dispatcher, joinable_s=settings.api.timeout / 2),
         results=results,
         answers=answers,
+        keeper=Keeper(AcceptedRepository(database), blobs, results, domains)
+        if database.lasts
+        else None,
         metrics=metrics,
         default_provider=settings.provider_name,
     )
@@ -136,6 +140,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     if serving:
         await batches.forget_unreceived()
         runner.start()
+        if count := await classification.resume():
+            log.info("accepted pictures of an earlier process are gone on with", count=count)
     taking_in = TakingIn(batches, blobs, domains, settings.batch)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
     return Parts(

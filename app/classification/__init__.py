@@ -2,6 +2,7 @@
 
 from app.classification.asking import Asking
 from app.classification.intake import Intake
+from app.classification.keeper import Keeper
 from app.classification.once import Once
 from app.classification.question import Question, check_label
 from app.classification.service import Answered, ClassificationService
@@ -11,6 +12,7 @@ __all__ = [
     "Asking",
     "ClassificationService",
     "Intake",
+    "Keeper",
     "Once",
     "Question",
     "check_label",

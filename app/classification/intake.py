@@ -9,7 +9,7 @@ from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import ImageRejected
-from app.images import HeavyPicture, ImageReader, ImageWorkers, PreparedImage, prepare
+from app.images import HeavyPicture, ImageReader, ImageSource, ImageWorkers, PreparedImage, prepare
 from app.images.decode import PREPARATION_VERSION
 from app.images.fingerprint import sha256
 from app.images.quality import Finding, findings
@@ -57,6 +57,10 @@ class Intake:
         self._answers = answers
         self._providers = providers
         self._limits = limits
+
+    async def read(self, source: ImageSource) -> bytes:
+        """The picture as it came. Raises what reading it raises."""
+        return await self._reader.read(source)
 
     async def take(
         self, question: Question, domain: Domain, provider: str, stopwatch: Stopwatch

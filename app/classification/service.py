@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from app.classification import record
 from app.classification.asking import Asked, Asking
 from app.classification.intake import Intake, Picture
+from app.classification.keeper import Keeper
 from app.classification.question import Question, check_label
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
@@ -23,7 +24,7 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.identifiers import RESULT, new_id
-from app.images import Url
+from app.images import Upload, Url
 from app.storage import AnswerRepository, KeptAnswer, Result, ResultRepository, Unit
 from app.telemetry.metrics import Metrics
 
@@ -70,6 +71,7 @@ class ClassificationService:
         asking: Asking,
         results: ResultRepository,
         answers: AnswerRepository,
+        keeper: Keeper | None,
         metrics: Metrics,
         default_provider: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -79,6 +81,7 @@ class ClassificationService:
         self._asking = asking
         self._results = results
         self._answers = answers
+        self._keeper = keeper
         self._metrics = metrics
         self._default_provider = default_provider
         self._sleep = sleep
@@ -105,15 +108,28 @@ class ClassificationService:
         self._accepting += 1
         try:
             stopwatch = Stopwatch(self._metrics)
-            picture = None
+            picture = data = None
             if not isinstance(question.source, Url):
+                data = await self._intake.read(question.source)
+                question = replace(question, source=Upload(data))
                 picture = await self._take_small(question, domain, stopwatch)
             pending = record.pending(result_id, question, domain)
-            await self._results.insert(pending)
+            beside = await self._keeper.keep(result_id, question, data) if self._keeper else None
+            await self._results.insert(pending, beside)
             self._start(result_id, self._finish(pending, question, domain, picture, stopwatch))
         finally:
             self._accepting -= 1
         return pending
+
+    async def resume(self) -> int:
+        """Go on with what an earlier process accepted; returns how many there are."""
+        kept = await self._keeper.all() if self._keeper else []
+        for result_id, question in kept:
+            domain = self._domains.get(question.domain)
+            pending = record.pending(result_id, question, domain)
+            stopwatch = Stopwatch(self._metrics)
+            self._start(result_id, self._finish(pending, question, domain, None, stopwatch))
+        return len(kept)
 
     async def answer(self, question: Question) -> Answered:
         """What comes of it, whatever goes wrong. Nothing is stored: that is for who asked."""
@@ -186,12 +202,24 @@ class ClassificationService:
         stopwatch: Stopwatch,
     ) -> Result:
         answered = await self._answer(pending, question, domain, picture, stopwatch)
+        if self._keeper is None:
+            return await self._complete(answered, stopwatch, answered.beside)
+        if isinstance(answered.error, Interrupted):
+            return pending  # the next start asks again
+        beside = self._keeper.forgetting(pending.id, answered.beside)
+        result = await self._complete(answered, stopwatch, beside)
+        await self._keeper.let_go(pending.id)
+        return result
+
+    async def _complete(
+        self, answered: Answered, stopwatch: Stopwatch, beside: Unit[None] | None
+    ) -> Result:
         return await self._store(
             self._results.complete,
             answered.result,
             stopwatch,
             asked=answered.asked,
-            beside=answered.beside,
+            beside=beside,
             waits_s=self._patient_waits_s(),
         )
 

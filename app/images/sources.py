@@ -47,9 +47,9 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An upload that waits in the blob store."""
+    """An upload that waits in the blob store, under its digest or a name."""
 
-    digest: str
+    name: str
 
 
 ImageSource = Upload | Base64Text | Url | Stored
@@ -76,8 +76,8 @@ class ImageReader:
                 return self._bounded(await self._workers.run(decode_base64, source.take()))
             case Url(url):
                 return await self._fetch(url)
-            case Stored(digest):
-                return await self._blobs.get(digest)
+            case Stored(name):
+                return self._bounded(await self._blobs.get(name))
 
     def _bounded(self, data: bytes) -> bytes:
         if len(data) > self._max_bytes:

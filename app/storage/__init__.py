@@ -1,5 +1,6 @@
 """What is kept: results, answers to give again, domains, idempotency keys."""
 
+from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.answers import AnswerRepository, KeptAnswer
 from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Outcome
 from app.storage.batch_shards import ShardRepository
@@ -20,6 +21,8 @@ from app.storage.results import (
 )
 
 __all__ = [
+    "Accepted",
+    "AcceptedRepository",
     "AnswerRepository",
     "BadRow",
     "BatchItem",

@@ -66,6 +66,11 @@ class Database:
         )
 
     @property
+    def lasts(self) -> bool:
+        """Longer than this process."""
+        return bool(self.url.database)
+
+    @property
     def description(self) -> str:
         """For people: `sqlite:///data/app.db`, `memory`."""
         return f"sqlite:///{self.url.database}" if self.url.database else "memory"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from app.storage.database import Database
-from app.storage.tables import idempotency_keys, results
+from app.storage.tables import accepted, idempotency_keys, results
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -57,9 +57,12 @@ class IdempotencyRepository:
         await self._database.write(unit)
 
     async def release_unanswered(self) -> None:
-        """Free the keys of requests that an earlier process did not finish."""
+        """Free the keys of requests that an earlier process did not finish, and nobody will."""
         answered = sa.select(results.c.id).where(results.c.status.in_(["accepted", "needs_review"]))
-        change = sa.delete(idempotency_keys).where(idempotency_keys.c.result_id.not_in(answered))
+        claimed = idempotency_keys.c.result_id
+        change = sa.delete(idempotency_keys).where(
+            claimed.not_in(answered), claimed.not_in(sa.select(accepted.c.result_id))
+        )
 
         def unit(connection: sa.Connection) -> None:
             connection.execute(change)

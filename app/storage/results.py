@@ -14,7 +14,7 @@ from app.identifiers import RESULT, lowest_id
 from app.image_quality import Quality
 from app.storage import similar
 from app.storage.database import Database, Unit
-from app.storage.tables import results
+from app.storage.tables import accepted, results
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
 UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
@@ -272,10 +272,14 @@ class ResultRepository:
         )
 
     async def fail_interrupted(self, reason: Failure) -> int:
-        """Mark what an earlier process accepted and did not finish; returns how many there were."""
+        """Mark what an earlier process did not finish and nobody can ask about again; returns how
+        many there were."""
         change = (
             sa.update(results)
-            .where(results.c.status == "pending")
+            .where(
+                results.c.status == "pending",
+                results.c.id.not_in(sa.select(accepted.c.result_id)),
+            )
             .values(status="failed", error=reason.model_dump(), completed_at=datetime.now(UTC))
         )
 

@@ -150,6 +150,15 @@ batch_errors = sa.Table(
     sa.Column("reason", sa.String(500), nullable=False),
 )
 
+accepted = sa.Table(
+    "accepted",
+    metadata,
+    sa.Column("result_id", sa.String(40), primary_key=True),
+    sa.Column("url", sa.Text),
+    sa.Column("provider", sa.String(64)),
+    sa.Column("fresh", sa.Boolean, nullable=False),
+)
+
 domains = sa.Table(
     "domains",
     metadata,

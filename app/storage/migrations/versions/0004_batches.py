@@ -1,4 +1,4 @@
-"""Batches: what is to be classified in bulk, and how far that is."""
+"""Batches, and how far they are; and what it takes to ask again about an accepted picture."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -72,8 +72,16 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(500), nullable=False),
         sa.PrimaryKeyConstraint("batch_id", "number", name="pk_batch_errors"),
     )
+    op.create_table(
+        "accepted",
+        sa.Column("result_id", sa.String(40), nullable=False),
+        sa.Column("url", sa.Text),
+        sa.Column("provider", sa.String(64)),
+        sa.Column("fresh", sa.Boolean, nullable=False),
+        sa.PrimaryKeyConstraint("result_id", name="pk_accepted"),
+    )
 
 
 def downgrade() -> None:
-    for table in ("batch_errors", "batch_items", "batch_shards", "batches"):
+    for table in ("accepted", "batch_errors", "batch_items", "batch_shards", "batches"):
         op.drop_table(table)
