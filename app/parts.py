@@ -142,7 +142,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         runner.start()
         if count := await classification.resume():
             log.info("accepted pictures of an earlier process are gone on with", count=count)
-    taking_in = TakingIn(batches, blobs, domains, settings.batch)
+    taking_in = TakingIn(batches, keys, blobs, domains, settings.batch)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
     return Parts(
         settings,

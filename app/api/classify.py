@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from app.api.context import SMALL_BODY
-from app.api.dependencies import Caller, Joined
+from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.forms import parse_json, parsed_json, validated
 from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
@@ -119,13 +119,7 @@ async def classify(
             examples=["no-cache"],
         ),
     ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="The same key and request get the same answer for 24 hours.",
-            pattern=r"^[\x21-\x7e]{1,255}$",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Result:
     """Classify one picture: an upload, a URL, or base64.
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from app.api import security
 from app.parts import Parts
@@ -17,3 +17,11 @@ async def parts(request: Request) -> Parts:
 Joined = Annotated[Parts, Depends(parts)]
 Caller = Annotated[security.Caller, Depends(security.caller)]
 Operator = Annotated[security.Caller, Depends(security.operator)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="The same key and request get the same answer for 24 hours.",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+    ),
+]

@@ -12,10 +12,24 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app.batches.rows import Row, Unusable
 from app.batches.shard import DIGEST
 from app.domains import DomainRegistry
-from app.errors import BatchTooLarge, InvalidRequest
+from app.errors import (
+    BatchNotFound,
+    BatchTooLarge,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidRequest,
+)
 from app.identifiers import BATCH, new_id
 from app.settings import BatchSettings
-from app.storage import BadRow, BatchItem, BatchRepository, BatchRow, BlobStore
+from app.storage import (
+    BadRow,
+    BatchItem,
+    BatchRepository,
+    BatchRow,
+    BlobStore,
+    Claim,
+    IdempotencyRepository,
+)
 
 TAKEN_AT_ONCE = 500
 """Rows that are read in a thread, and stored, together."""
@@ -69,24 +83,59 @@ class TakingIn:
     def __init__(
         self,
         batches: BatchRepository,
+        keys: IdempotencyRepository,
         blobs: BlobStore,
         domains: DomainRegistry,
         settings: BatchSettings,
     ) -> None:
         self._batches = batches
+        self._keys = keys
         self._blobs = blobs
         self._domains = domains
         self._settings = settings
 
+    async def take_once(
+        self,
+        options: BatchOptions,
+        rows: Iterable[Row | Unusable],
+        *,
+        caller: str,
+        key: str,
+        fingerprint: str,
+    ) -> BatchRow:
+        """As `take`; the same `key` and `fingerprint`, of all that makes a request the same, give
+        the same batch. Raises IdempotencyKeyReused and IdempotencyKeyInUse, too."""
+        mine = Claim(fingerprint, new_id(BATCH))
+        claim = await self._keys.claim(caller, key, mine)
+        if claim.fingerprint != mine.fingerprint:
+            raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
+        if claim.result_id != mine.result_id:
+            try:
+                return await self._batches.get(claim.result_id)
+            except BatchNotFound:
+                raise IdempotencyKeyInUse(
+                    "The first request with this Idempotency-Key is still being received."
+                ) from None
+        try:
+            return await self.take(options, rows, caller=caller, batch_id=mine.result_id)
+        except BaseException:
+            await self._keys.release(caller, key, mine)
+            raise
+
     async def take(
-        self, options: BatchOptions, rows: Iterable[Row | Unusable], *, caller: str
+        self,
+        options: BatchOptions,
+        rows: Iterable[Row | Unusable],
+        *,
+        caller: str,
+        batch_id: str | None = None,
     ) -> BatchRow:
         """`rows` are read in threads. Raises DomainNotFound, BatchTooLarge, InvalidRequest when
         there is no item, StorageUnavailable, and what reading the rows raises; then nothing is left
         of it."""
         domain = self._domains.get(options.domain)
         batch = BatchRow(
-            id=new_id(BATCH),
+            id=batch_id or new_id(BATCH),
             caller=caller,
             name=options.name,
             domain=domain.name,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from app.storage.database import Database
-from app.storage.tables import accepted, idempotency_keys, results
+from app.storage.tables import accepted, batches, idempotency_keys, results
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -61,7 +61,9 @@ class IdempotencyRepository:
         answered = sa.select(results.c.id).where(results.c.status.in_(["accepted", "needs_review"]))
         claimed = idempotency_keys.c.result_id
         change = sa.delete(idempotency_keys).where(
-            claimed.not_in(answered), claimed.not_in(sa.select(accepted.c.result_id))
+            claimed.not_in(answered),
+            claimed.not_in(sa.select(accepted.c.result_id)),
+            claimed.not_in(sa.select(batches.c.id)),
         )
 
         def unit(connection: sa.Connection) -> None:

@@ -198,6 +198,29 @@ class TestTakingIn:
         assert refused.status_code == status, refused.text
         assert listed == []
 
+    @pytest.mark.parametrize("as_json", [False, True])
+    async def test_the_same_key_makes_one_batch(self, client, fake, web, as_json):
+        """Of the same request; another one with it is refused, and one that failed frees it."""
+
+        async def send(number: int):
+            if as_json:
+                items = [{"image_url": web.url(f"/{number}.jpg")}] if number else []
+                body = {"domain": "flowers", "provider": "fake", "items": items}
+                return await client.post("/batches", json=body, headers={"idempotency-key": "k"})
+            files = {"file": ("a.jpg", picture(number) if number else b"")}
+            fields = {"domain": "flowers", "provider": "fake"}
+            key = {"idempotency-key": "k"}
+            return await client.post("/batches", data=fields, files=files, headers=key)
+
+        refused, first, second, other = [await send(number) for number in (0, 1, 1, 2)]
+        await ended(client, first.json()["id"])
+
+        assert refused.status_code == 422
+        assert first.status_code == second.status_code == 202
+        assert first.json()["id"] == second.json()["id"]
+        assert is_problem(other, 422, "idempotency-key-reused")
+        assert fake.calls == 1
+
     async def test_an_unknown_domain_is_told(self, client):
         refused = await client.post(
             "/batches", json={"domain": "flours", "items": [{"image_url": "https://x/y"}]}
