@@ -104,39 +104,29 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     board.start()
     stack.push_async_callback(board.aclose)
 
+    blobs = BlobStore(settings.blobs_place)
+    stack.push_async_callback(blobs.close)
+    reader = ImageReader(egress, workers, blobs, max_bytes=settings.max_upload)
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
     if answers.enabled:
         await answers.load_models()
-    blobs = BlobStore(settings.blobs_place)
-    stack.push_async_callback(blobs.close)
-    reader = ImageReader(egress, workers, blobs, max_bytes=settings.max_upload)
+    keeper = Keeper(AcceptedRepository(database), blobs, results, domains)
     classification = ClassificationService(
         domains=domains,
         intake=Intake(reader, workers, answers, providers, settings.quality),
         asking=Asking(dispatcher, joinable_s=settings.api.timeout / 2),
         results=results,
         answers=answers,
-        keeper=Keeper(AcceptedRepository(database), blobs, results, domains)
-        if database.lasts
-        else None,
+        keeper=keeper if database.lasts else None,
         metrics=metrics,
         default_provider=settings.provider_name,
     )
     stack.push_async_callback(classification.drain, seconds=settings.drain_timeout)
+
     batches = BatchRepository(database)
-    work = Work(at_once=settings.batch.shards_at_once)
-    stack.push_async_callback(work.aclose)
-    runner = BatchRunner(
-        batches,
-        ShardRepository(database),
-        classification,
-        work,
-        metrics,
-        in_flight=settings.batch.in_flight,
-    )
-    stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
+    runner = _build_runner(settings, stack, database, batches, classification, metrics)
     if serving:
         await batches.forget_unreceived()
         runner.start()
@@ -160,6 +150,28 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         classification,
         once,
     )
+
+
+def _build_runner(
+    settings: Settings,
+    stack: AsyncExitStack,
+    database: Database,
+    batches: BatchRepository,
+    classification: ClassificationService,
+    metrics: Metrics,
+) -> BatchRunner:
+    work = Work(at_once=settings.batch.shards_at_once)
+    stack.push_async_callback(work.aclose)
+    runner = BatchRunner(
+        batches,
+        ShardRepository(database),
+        classification,
+        work,
+        metrics,
+        in_flight=settings.batch.in_flight,
+    )
+    stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
+    return runner
 
 
 async def _build_link(

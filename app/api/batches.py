@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import UploadFile
 
 from app.api.batch_reports import (
     After,
@@ -24,7 +23,7 @@ from app.api.batch_reports import (
     ItemReport,
 )
 from app.api.dependencies import Caller, IdempotencyKey, Joined
-from app.api.forms import parsed_json, validated
+from app.api.forms import parsed_json, read_form, texts, validated
 from app.batches import BatchOptions
 from app.batches.manifest import ManifestRow, read_row
 from app.batches.sources import Files
@@ -44,7 +43,6 @@ router = APIRouter(prefix="/batches", tags=["batches"])
 MAX_JSON = 32_000_000
 """Bytes of a list of items as JSON; longer ones come as files."""
 MAX_FILES = 10_000
-MAX_FIELDS = 20
 
 MEBIBYTE = 1 << 20
 
@@ -276,43 +274,24 @@ async def _take_json(request: Request, parts: Parts, caller: str, key: str | Non
 
 
 async def _take_form(request: Request, parts: Parts, caller: str, key: str | None) -> BatchRow:
-    try:
-        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
-            options = validated(BatchOptions, _texts(form))
-            labels = frozenset(parts.domains.get(options.domain).labels)
-            files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
-            if not files:
-                raise InvalidRequest("file: is missing.")
-            reader = Files(parts.settings, options, labels)
-            rows = chain.from_iterable(
-                reader.rows(each.filename or "file", each.file) for each in files
-            )
-            if key is None:
-                return await parts.taking_in.take(options, rows, caller=caller)
-            fingerprint = await asyncio.to_thread(_fingerprint, options, files)
-            return await parts.taking_in.take_once(
-                options, rows, caller=caller, key=key, fingerprint=fingerprint
-            )
-    except HTTPException as error:
-        if error.status_code != 400:
-            raise
-        raise InvalidRequest(f"The form can't be read: {error.detail}") from error
-    except (UnicodeError, LookupError):
-        raise InvalidRequest("The form's text is in a character set that can't be read.") from None
-
-
-def _texts(form: FormData) -> dict[str, Any]:
-    texts: dict[str, Any] = {}
-    for name, value in form.multi_items():
-        if name == "file":
-            continue
-        if isinstance(value, UploadFile):
-            raise InvalidRequest(f"{name[:64]}: files go into the field `file`.")
-        if name in texts:
-            raise InvalidRequest(f"{name[:64]}: is there twice.")
-        if value != "":  # as Swagger UI sends what was left empty
-            texts[name] = value
-    return texts
+    async with read_form(request, max_files=MAX_FILES) as form:
+        # As Swagger UI sends what was left empty.
+        given = {name: value for name, value in texts(form).items() if value != ""}
+        options = validated(BatchOptions, given)
+        files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
+        if not files:
+            raise InvalidRequest("file: is missing.")
+        labels = frozenset(parts.domains.get(options.domain).labels)
+        reader = Files(parts.settings, options, labels)
+        rows = chain.from_iterable(
+            reader.rows(each.filename or "file", each.file) for each in files
+        )
+        if key is None:
+            return await parts.taking_in.take(options, rows, caller=caller)
+        fingerprint = await asyncio.to_thread(_fingerprint, options, files)
+        return await parts.taking_in.take_once(
+            options, rows, caller=caller, key=key, fingerprint=fingerprint
+        )
 
 
 def _fingerprint(options: BatchOptions, files: list[UploadFile]) -> str:

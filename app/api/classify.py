@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData
 
 from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, IdempotencyKey, Joined
-from app.api.forms import parse_json, parsed_json, validated
+from app.api.forms import MAX_FIELDS, parse_json, parsed_json, read_form, texts, validated
 from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
 from app.errors import (
@@ -29,7 +28,6 @@ router = APIRouter(tags=["classify"])
 
 MAX_METADATA = 16_384
 """Bytes of the metadata as JSON."""
-MAX_FIELDS = 20
 
 
 class ClassifyOptions(BaseModel):
@@ -209,15 +207,8 @@ def _check_metadata(metadata: dict[str, JsonValue]) -> None:
 
 
 async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:
-    try:
-        async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
-            return await _upload(form), validated(ClassifyForm, _texts(form))
-    except HTTPException as error:
-        if error.status_code != 400:
-            raise
-        raise InvalidRequest(f"The form can't be read: {error.detail}") from error
-    except (UnicodeError, LookupError):
-        raise InvalidRequest("The form's text is in a character set that can't be read.") from None
+    async with read_form(request, max_files=1) as form:
+        return await _upload(form), validated(ClassifyForm, texts(form))
 
 
 async def _upload(form: FormData) -> bytes | None:
@@ -229,19 +220,6 @@ async def _upload(form: FormData) -> bytes | None:
             raise InvalidRequest("file: must be a file, not text.")
         return await file.read()
     return None
-
-
-def _texts(form: FormData) -> dict[str, Any]:
-    texts: dict[str, Any] = {}
-    for name, value in form.multi_items():
-        if name == "file":
-            continue
-        if isinstance(value, UploadFile):
-            raise InvalidRequest(f"{name[:64]}: files go into the field `file`.")
-        if name in texts:
-            raise InvalidRequest(f"{name[:64]}: is there twice.")
-        texts[name] = value
-    return texts
 
 
 def _only_source(upload: bytes | None, body: ClassifyJson) -> ImageSource:
