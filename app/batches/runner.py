@@ -169,4 +169,6 @@ class BatchRunner:
                     await self.go_on(batch_id)
             except StorageUnavailable:
                 log.warning("unfinished batches can't be looked for")
+            except Exception:
+                log.exception("unfinished batches can't be looked for")
             await asyncio.sleep(LOOKED_THROUGH_EVERY_S)

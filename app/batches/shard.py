@@ -23,6 +23,9 @@ LASTS_S = 60.0
 LINGER_S = 0.5
 """How long an answer waits to be committed with others."""
 
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+"""Before a commit is tried again for which the database has no room; it doubles."""
+
 MOST_ATTEMPTS = 8
 """At an item whose provider is down."""
 
@@ -108,9 +111,7 @@ class Shard:
                 continue
             outcomes = [self._outcome(item, answered) for item, answered in taken]
             put_off += [each.item for each in outcomes if each.again]
-            self.status = await self._shards.commit(
-                self._batch, self._number, self._attempt, outcomes
-            )
+            self.status = await self._commit(outcomes)
             if self.status is None:
                 return None
             for outcome, (_, answered) in zip(outcomes, taken, strict=True):
@@ -123,6 +124,18 @@ class Shard:
             attempts = max(each.attempts for each in put_off)
             return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**attempts)
         return 0.0 if untaken else None
+
+    async def _commit(self, outcomes: Sequence[Outcome]) -> BatchStatus | None:
+        """Though the database is locked or full for a while: answers may have cost something."""
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                return await self._shards.commit(self._batch, self._number, self._attempt, outcomes)
+            except StorageUnavailable:
+                if self._stopping.is_set():
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     async def _group(
         self, answers: "asyncio.Queue[tuple[BatchItem, Answered | None]]", count: int

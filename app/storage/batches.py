@@ -282,7 +282,8 @@ def _forget_failed(connection: sa.Connection, batch_id: str, shard_size: int) ->
             batch_items.c.batch_id == batch_id,
             batch_items.c.state == "waiting",
             batch_items.c.same_as.is_(None),
-            batch_items.c.number // shard_size == batch_shards.c.number,
+            batch_items.c.number >= batch_shards.c.number * shard_size,
+            batch_items.c.number < (batch_shards.c.number + 1) * shard_size,
         )
         .scalar_subquery()
     )

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from app.batches.runner import IN_FLIGHT_HERE
-from app.errors import ProviderRejected, ProviderUnavailable
+from app.errors import ProviderRejected, ProviderUnavailable, StorageUnavailable
 from app.settings import ApiSettings
 from app.usage import TokenUsage
 from tests.fakes import answer, spent_with
@@ -347,6 +347,28 @@ class TestProviderDown:
 
         assert done["counts"]["accepted"] == 2
         assert (fake.calls, done["prompt_tokens"]) == (4, 400)
+
+
+class TestDatabaseLocked:
+    async def test_what_was_answered_is_stored_when_it_can_be(
+        self, client, parts, fake, monkeypatch
+    ):
+        """Nothing is asked again for that."""
+        write, failures = parts.database.write, []
+
+        async def sometimes(unit):
+            if fake.calls and len(failures) < 3:
+                failures.append(unit)
+                raise StorageUnavailable("The database can't be written.")
+            return await write(unit)
+
+        monkeypatch.setattr(parts.database, "write", sometimes)
+        created = await create(client, ("a.zip", pictures(5)))
+        done = await ended(client, created["id"])
+
+        assert done["counts"]["accepted"] == 5
+        assert fake.calls == 5
+        assert len(failures) == 3
 
 
 class TestReading:
