@@ -1,5 +1,6 @@
 """One row an item, `item_id` first, then what its result has: JSON, JSON Lines or CSV."""
 
+import asyncio
 import csv
 import io
 import json
@@ -43,15 +44,19 @@ async def write(pages: AsyncIterator[list[Found]], form: Format) -> AsyncIterato
     if form == "csv":
         yield _cells([COLUMNS])
         async for page in pages:
-            yield _cells(map(_csv_row, page))
+            yield await asyncio.to_thread(_cells, map(_csv_row, page))
         return
     begin, between, end = ("[\n", ",\n", "\n]\n") if form == "json" else ("", "\n", "\n")
     separator = begin
     async for page in pages:
         if page:
-            yield (separator + between.join(json.dumps(_row(each)) for each in page)).encode()
+            yield separator.encode() + await asyncio.to_thread(_lines, page, between)
             separator = between
     yield (end if separator != begin or form == "jsonl" else begin + end.lstrip()).encode()
+
+
+def _lines(page: list[Found], between: str) -> bytes:
+    return between.join(json.dumps(_row(each)) for each in page).encode()
 
 
 def _row(found: Found) -> dict[str, Any]:

@@ -132,6 +132,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         runner.start()
         if count := await classification.resume():
             log.info("accepted pictures of an earlier process are gone on with", count=count)
+        await _settle_unfinished(results, keys)  # of what can't be gone on with
     taking_in = TakingIn(batches, keys, blobs, domains, settings.batch)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
     return Parts(

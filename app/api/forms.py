@@ -23,14 +23,17 @@ T = TypeVar("T", bound=BaseModel)
 async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
     """Files are open within. Raises InvalidRequest for what is no form."""
     try:
-        async with request.form(max_files=max_files, max_fields=MAX_FIELDS) as form:
-            yield form
+        form = await request.form(max_files=max_files, max_fields=MAX_FIELDS)
     except HTTPException as error:
         if error.status_code != 400:
             raise
         raise InvalidRequest(f"The form can't be read: {error.detail}") from error
     except (UnicodeError, LookupError):
         raise InvalidRequest("The form's text is in a character set that can't be read.") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def texts(form: FormData) -> dict[str, Any]:

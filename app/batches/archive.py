@@ -1,6 +1,7 @@
 """Pictures in a ZIP. One that is broken, or made to do harm, is refused whole."""
 
 import stat
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -12,6 +13,10 @@ from app.errors import ArchiveRefused
 MAX_RATIO = 200
 """Of what a picture unpacks to over what it takes in the archive. Pictures are packed already; one
 of a single colour as BMP gets near it."""
+
+MAX_ENTRIES, MAX_DIRECTORY_BYTES = 65_535, 32_000_000
+ENTRIES, DIRECTORY_BYTES = 4, 5
+"""Where zipfile's reader of the end record has them."""
 
 SMALL = 1_000_000
 """Bytes of an entry that may have any ratio."""
@@ -40,18 +45,36 @@ def read_archive(
     first row for all that the directory shows.
     """
     try:
+        _check_directory(file)
         with zipfile.ZipFile(file) as archive:
             entries = [each for each in archive.infolist() if not each.is_dir()]
             _check(archive, entries, max_items=max_items, max_total=max_total)
             for entry in entries:
                 if not _is_litter(entry.filename):
                     yield _row(archive, entry, labels, max_bytes)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        EOFError,
+        ValueError,
+        OSError,
+        struct.error,
+    ) as error:
         raise ArchiveRefused(f"The archive can't be read: {error}") from None
     except Exception as error:
         if type(error).__module__ in ("zlib", "lzma"):
             raise ArchiveRefused("The archive holds what can't be unpacked.") from None
         raise
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Before an object is made of each entry, folders too."""
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end is None:
+        raise zipfile.BadZipFile("it has no directory")
+    if end[ENTRIES] > MAX_ENTRIES or end[DIRECTORY_BYTES] > MAX_DIRECTORY_BYTES:
+        raise ArchiveRefused(f"The archive has more than {MAX_ENTRIES:,} entries.")
+    file.seek(0)
 
 
 def _check(
@@ -80,6 +103,8 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     name = entry.filename
     if entry.flag_bits & 0x1:
         raise ArchiveRefused("The archive is encrypted.")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArchiveRefused("The archive is packed in a way that can't be bounded: use deflate.")
     parts = PurePosixPath(name).parts
     if (
         name.startswith(("/", "\\"))

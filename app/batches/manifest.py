@@ -15,7 +15,7 @@ MAX_LINE = 65_536
 """Characters of one row."""
 
 MAX_METADATA = 16_384
-"""Characters of one row's metadata as JSON."""
+"""Bytes of one row's metadata as JSON."""
 
 METADATA = "metadata."
 
@@ -68,12 +68,14 @@ def read_csv(file: BinaryIO, *, domain: str, expected_column: str) -> Iterator[R
     Raises InvalidRequest when there is no header with `image_url`, and for what is no text.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    reader = csv.reader(_bounded(text), strict=True)
+    lines = _Lines(text)
+    reader = csv.reader(lines, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         if "image_url" not in header or len(set(header)) < len(header):
             raise InvalidRequest("The CSV needs a header of different names, `image_url` in it.")
         for cells in reader:
+            lines.length = 0
             place = f"line {reader.line_num}"
             if not any(cells):
                 continue
@@ -100,8 +102,8 @@ def read_row(place: str, data: Any, *, domain: str) -> Row | Unusable:
         return Unusable(place, f"{where}: {first['msg']}")
     if row.domain not in (None, domain):
         return Unusable(place, f"domain: the batch is about {domain}")
-    if (reason := _wrong_metadata(row.metadata)) is not None:
-        return Unusable(place, f"metadata: {reason}")
+    if (reason := _wrong_text(row)) is not None:
+        return Unusable(place, reason)
     return Row(place, row.image_url, row.id, row.expected, row.metadata)
 
 
@@ -117,12 +119,16 @@ def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number")
 
 
-def _wrong_metadata(metadata: dict[str, JsonValue] | None) -> str | None:
+def _wrong_text(row: ManifestRow) -> str | None:
+    """What can't be written as JSON in UTF-8 could never be read again."""
     try:
-        text = json.dumps(metadata, allow_nan=False)
+        f"{row.id}{row.image_url}{row.expected}".encode()
+        text = json.dumps(row.metadata, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "holds half a character"
     except ValueError:
-        return "holds a number that is not finite"
-    return f"is longer than {MAX_METADATA:,} bytes" if len(text) > MAX_METADATA else None
+        return "metadata: holds a number that is not finite"
+    return f"metadata: is longer than {MAX_METADATA:,} bytes" if len(text) > MAX_METADATA else None
 
 
 def _named(cells: dict[str, str], expected_column: str) -> dict[str, Any]:
@@ -140,10 +146,18 @@ def _named(cells: dict[str, str], expected_column: str) -> dict[str, Any]:
     return named | ({"metadata": metadata} if metadata else {})
 
 
-def _bounded(text: io.TextIOWrapper) -> Iterator[str]:
-    while line := text.readline(MAX_LINE + 1):
-        if len(line) > MAX_LINE:
-            raise csv.Error(f"a line is longer than {MAX_LINE:,} characters")
-        if "\0" in line:
-            raise csv.Error("it holds a NUL")
-        yield line
+class _Lines:
+    """Of a row, which may have several, at most MAX_LINE characters."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.length = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(MAX_LINE + 1):
+            self.length += len(line)
+            if self.length > MAX_LINE:
+                raise csv.Error(f"a row is longer than {MAX_LINE:,} characters")
+            if "\0" in line:
+                raise csv.Error("it holds a NUL")
+            yield line

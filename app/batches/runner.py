@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -11,6 +12,7 @@ from app.batches.shard import Shard
 from app.classification import ClassificationService
 from app.errors import BatchNotFound, DomainNotFound, ProviderUnknown, StorageUnavailable
 from app.storage import BatchRepository, BatchRow, BatchStatus, ShardRepository
+from app.storage.batch_rows import OVER, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 from app.work import Work
@@ -57,6 +59,7 @@ class BatchRunner:
         self._room_here = asyncio.Semaphore(min(IN_FLIGHT_HERE, in_flight))
         self._stopping = asyncio.Event()
         self._shards: dict[Shard, asyncio.Future[None]] = {}
+        self._tasks: dict[Shard, asyncio.Task[Any]] = {}
         self._looking: asyncio.Task[None] | None = None
         work.register(SHARD, self.shard)
 
@@ -69,7 +72,9 @@ class BatchRunner:
         by whoever goes on."""
         self._stopping.set()
         if self._shards:
-            await asyncio.wait(self._shards.values(), timeout=seconds)
+            _, late = await asyncio.wait(self._shards.values(), timeout=seconds)
+            for task in self._tasks.values() if late else ():
+                task.cancel()
         if self._looking is not None:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
@@ -94,7 +99,14 @@ class BatchRunner:
                 shard.lane = lane
 
     async def go_on(self, batch_id: str) -> None:
-        """Kick what was given out and is not done, and as much again as may be."""
+        """Kick what was given out and is not done, and as much again as may be. What can't be
+        kicked now is found by and by."""
+        try:
+            await self._kick(batch_id)
+        except StorageUnavailable:
+            log.warning("a batch is gone on with later", batch_id=batch_id)
+
+    async def _kick(self, batch_id: str) -> None:
         given_out = await self._progress.given_out(batch_id)
         for number in given_out:
             await self._work.kick(SHARD, batch_id, number)
@@ -107,7 +119,7 @@ class BatchRunner:
         if self._stopping.is_set():
             return STOPPING_S
         batch = await self._batch(batch_id)
-        if batch is None or batch.status not in ("queued", "running"):
+        if batch is None or batch.status not in UNFINISHED:
             return None
         if batch.deadline is not None and batch.deadline <= datetime.now(UTC):
             await self._fail(batch_id, "The deadline is over.")
@@ -131,23 +143,33 @@ class BatchRunner:
         )
         with self._under_way(shard):
             again_after_s = await shard.work(items)
-        if again_after_s is None:
-            await self._next(batch_id)
-        return again_after_s
+        if again_after_s is not None:
+            return again_after_s
+        if shard.status in ("paused", *OVER) and number in await self._left(batch_id):
+            return 0.0  # it was resumed, or tried again, while this was ending
+        await self._next(batch_id)
+        return None
+
+    async def _left(self, batch_id: str) -> list[int]:
+        """Shards that are to be gone on with; none of a batch that is not running."""
+        batch = await self._batch(batch_id)
+        if batch is None or batch.status not in UNFINISHED:
+            return []
+        return await self._progress.given_out(batch_id)
 
     @contextmanager
     def _under_way(self, shard: Shard) -> Iterator[None]:
         ended = self._shards[shard] = asyncio.get_running_loop().create_future()
+        if (task := asyncio.current_task()) is not None:
+            self._tasks[shard] = task
         try:
             yield
         finally:
-            del self._shards[shard]
+            del self._shards[shard], self._tasks[shard]
             ended.set_result(None)
 
     async def _fail(self, batch_id: str, reason: str) -> None:
-        await self._batches.change_status(
-            batch_id, "failed", of=("queued", "running"), reason=reason
-        )
+        await self._batches.change_status(batch_id, "failed", of=UNFINISHED, reason=reason)
 
     async def _batch(self, batch_id: str) -> BatchRow | None:
         with suppress(BatchNotFound):

@@ -60,6 +60,7 @@ class Shard:
     ) -> None:
         self.batch_id = batch.id
         self.lane: Lane = batch.lane
+        self._held_up = False
         self._batch = batch
         self._number = number
         self._attempt = attempt
@@ -93,6 +94,7 @@ class Shard:
         return (
             self.status in ("queued", "running")
             and not self._stopping.is_set()
+            and not self._held_up
             and (deadline is None or datetime.now(UTC) < deadline)
         )
 
@@ -130,10 +132,16 @@ class Shard:
         wait_s = FIRST_WAIT_S
         while True:
             try:
-                return await self._shards.commit(self._batch, self._number, self._attempt, outcomes)
+                status = await self._shards.commit(
+                    self._batch, self._number, self._attempt, outcomes
+                )
             except StorageUnavailable:
                 if self._stopping.is_set():
                     raise
+            else:
+                self._held_up = False
+                return status
+            self._held_up = True  # nothing more is bought that can't be stored
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 

@@ -58,7 +58,9 @@ class Files:
             if each.is_file() and not any(part.startswith(".") for part in inside.parts):
                 label = each.parent.name if each.parent.name in self.labels else None
                 with each.open("rb") as file:
-                    yield from self._picture(str(inside), file, expected=label)
+                    # Names may be in no character set.
+                    name = str(inside).encode("utf-8", "replace").decode()
+                    yield from self._picture(name, file, expected=label)
 
     def _picture(
         self, name: str, file: BinaryIO, *, expected: str | None = None

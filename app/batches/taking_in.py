@@ -198,6 +198,8 @@ def _wrong(row: Row, labels: frozenset[str]) -> Unusable | None:
 
 
 def _is_web(url: str) -> bool:
+    if any(ord(sign) <= 32 for sign in url):
+        return False
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -37,7 +37,9 @@ def batch(
     ] = None,
 ) -> None:
     """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on."""
-    options = BatchOptions(domain=domain, provider=provider, name=name or str(source.resolve()))
+    options = BatchOptions(
+        domain=domain, provider=provider, name=(name or str(source.resolve()))[-200:]
+    )
     _run(_batch(start(log_level="warning"), source, options))
 
 

@@ -1,7 +1,7 @@
 """What is known of a batch, of its items, and of what was none."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.storage.database import Unit
 from app.storage.results import Result
+from app.storage.tables import batches
 
 BatchStatus = Literal[
     "receiving", "queued", "running", "paused", "completed", "failed", "cancelled"
@@ -108,3 +109,17 @@ class Outcome:
 def item_of(row: sa.RowMapping) -> BatchItem:
     """From a row of its table."""
     return BatchItem(**{name: value for name, value in row.items() if name != "batch_id"})
+
+
+def complete(connection: sa.Connection, batch_id: str) -> None:
+    """End a batch that has a result for every item."""
+    column = batches.c
+    connection.execute(
+        sa.update(batches)
+        .where(
+            column.id == batch_id,
+            column.status.in_(UNFINISHED),
+            column.accepted + column.needs_review + column.failed >= column.total,
+        )
+        .values(status="completed", completed_at=datetime.now(UTC))
+    )

@@ -16,6 +16,7 @@ from app.storage.batch_rows import (
     BatchRow,
     BatchStatus,
     Outcome,
+    complete,
     item_of,
 )
 from app.storage.database import Database
@@ -73,7 +74,9 @@ class ShardRepository:
                     batch_shards.c.left > 0,
                 )
             ).scalar()
-            if number is not None:
+            if number is None:
+                complete(connection, batch_id)
+            else:
                 given_out = sa.update(batches).where(column.id == batch_id)
                 connection.execute(given_out.values(next_shard=number + 1))
             return number

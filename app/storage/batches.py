@@ -14,6 +14,7 @@ from app.storage.batch_rows import (
     BatchItem,
     BatchRow,
     BatchStatus,
+    complete,
     item_of,
 )
 from app.storage.database import Database
@@ -22,6 +23,10 @@ from app.storage.tables import batch_errors, batch_items, batch_shards, batches,
 
 AT_ONCE = 500
 """Identifiers in one statement."""
+
+TWINS_WITHIN = 1_000
+"""Items among which one with the same picture is taken for a duplicate: they are stored together.
+Others get the kept answer."""
 
 
 class BatchRepository:
@@ -156,11 +161,19 @@ class BatchRepository:
             again = (
                 sa.update(batches)
                 .where(batches.c.id == batch_id, batches.c.status.in_(OVER))
-                .values(failed=0, status="queued", reason=None, completed_at=None, next_shard=0)
+                .values(
+                    status="queued", reason=None, deadline=None, completed_at=None, next_shard=0
+                )
                 .returning(batches.c.shard_size)
             )
             size = connection.execute(again).scalar()
-            return 0 if size is None else _forget_failed(connection, batch_id, size)
+            if size is None:
+                return 0
+            count = _forget_failed(connection, batch_id, size)
+            this = sa.update(batches).where(batches.c.id == batch_id)
+            connection.execute(this.values(failed=batches.c.failed - count))
+            complete(connection, batch_id)
+            return count
 
         return await self._database.write(unit)
 
@@ -210,21 +223,21 @@ def _item_row(batch_id: str, item: BatchItem) -> dict[str, Any]:
 
 
 def _find_duplicates(connection: sa.Connection, batch_id: str) -> None:
-    first = (
-        sa.select(batch_items.c.source, sa.func.min(batch_items.c.number).label("number"))
-        .where(batch_items.c.batch_id == batch_id)
-        .group_by(batch_items.c.source)
-        .having(sa.func.count() > 1)
-        .subquery()
+    column = batch_items.c
+    first = sa.func.min(column.number).over(
+        partition_by=(column.source, column.number // TWINS_WITHIN)
+    )
+    of_source = (
+        sa.select(column.number, first.label("first")).where(column.batch_id == batch_id).subquery()
     )
     change = (
         sa.update(batch_items)
         .where(
-            batch_items.c.batch_id == batch_id,
-            batch_items.c.source == first.c.source,
-            batch_items.c.number > first.c.number,
+            column.batch_id == batch_id,
+            column.number == of_source.c.number,
+            of_source.c.first < of_source.c.number,
         )
-        .values(same_as=first.c.number)
+        .values(same_as=of_source.c.first)
     )
     connection.execute(change)
 

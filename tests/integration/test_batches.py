@@ -5,17 +5,22 @@ import csv
 import io
 import json
 import signal
+import time
 import zipfile
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 
+from app.batches import BatchOptions
+from app.batches.rows import Row
 from app.batches.runner import IN_FLIGHT_HERE
 from app.errors import ProviderRejected, ProviderUnavailable, StorageUnavailable
+from app.parts import build_parts
+from app.providers import registry
 from app.settings import ApiSettings
 from app.usage import TokenUsage
-from tests.fakes import answer, spent_with
+from tests.fakes import ENTRY_POINTS, answer, spent_with
 from tests.integration.calls import api_keys, is_problem, until
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
@@ -28,9 +33,9 @@ def picture(number: int) -> bytes:
     return encoded(photograph(64 + number % 64, 48 + number // 64), "JPEG")
 
 
-def archive(**pictures: bytes) -> bytes:
+def archive(packing: int = zipfile.ZIP_STORED, **pictures: bytes) -> bytes:
     held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as packed:
+    with zipfile.ZipFile(held, "w", packing) as packed:
         for name, data in pictures.items():
             packed.writestr(name, data)
     return held.getvalue()
@@ -182,6 +187,11 @@ class TestTakingIn:
             ("a.zip", archive(**{"../a.jpg": b"x"}), 422),
             ("a.zip", archive(**{"b.zip": archive(a=b"x")}), 422),
             ("a.zip", archive(**{"b.jpg": archive(a=b"x")}), 422),
+            ("a.zip", archive(zipfile.ZIP_BZIP2, **{"a.jpg": bytes(1_000_000)}), 422),
+            ("a.zip", archive(zipfile.ZIP_LZMA, **{"a.jpg": bytes(1_000_000)}), 422),
+            ("a.csv", b"image_url\n" + b'"\n",' * 100_000, 422),
+            ("a.jsonl", b'{"image_url":"https://x/","metadata":{"a":"\\ud800"}}', 422),
+            ("a.jsonl", b'{"image_url":"https://x/\\u0000"}', 422),
             ("a.csv", b"id,url\n1,x\n", 422),
             ("a.jsonl", b"", 422),
             ("a.tar.gz", b"\x1f\x8b", 422),
@@ -299,6 +309,23 @@ class TestControl:
         assert len(rows) == 130
         assert sum(kept[number] != again[number] for number in kept) == first["counts"]["failed"]
 
+    async def test_where_nothing_failed_there_is_nothing_to_retry(self, client, fake):
+        """Nor where the failed results were deleted: it is over as before."""
+        fake.script.append(ProviderRejected("401"))
+        created = await create(client, ("a.zip", pictures(3)))
+        await ended(client, created["id"])
+        failed = [
+            each["result"]["id"]
+            for each in await items(client, created["id"])
+            if each["result"]["status"] == "failed"
+        ]
+        await client.delete(f"/results/{failed[0]}")
+        again = await client.post(f"/batches/{created['id']}/retry")
+        over = await ended(client, created["id"])
+
+        assert again.status_code == 200
+        assert (over["status"], over["done"], fake.calls) == ("completed", 3, 3)
+
     async def test_a_deadline_ends_it(self, client, fake):
         fake.hold.clear()
         soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
@@ -369,6 +396,35 @@ class TestDatabaseLocked:
         assert done["counts"]["accepted"] == 5
         assert fake.calls == 5
         assert len(failures) == 3
+
+
+class TestStopping:
+    async def test_a_provider_that_does_not_answer_does_not_hold_it_up(self, settings, monkeypatch):
+        """What is under way is given its time, and no more."""
+        monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
+        limited = settings.model_copy(update={"drain_timeout": 0.2})
+        async with build_parts(limited, serving=True) as parts:
+            (fake,) = await parts.providers.get("fake")
+            fake.hold.clear()
+            rows = [Row("a", picture(1))]
+            options = BatchOptions(domain="flowers", provider="fake")
+            batch = await parts.taking_in.take(options, rows, caller="test")
+            await parts.runner.go_on(batch.id)
+            await until(lambda: asyncio.sleep(0, fake.calls == 1))
+            began = time.monotonic()
+
+        assert time.monotonic() - began < 3
+
+
+class TestDuplicates:
+    async def test_many_are_found_quickly(self, parts):
+        """Not by looking through all of them for each."""
+        rows = [Row(f"{n}", f"https://x.example/{n % 10_000}") for n in range(20_000)]
+        began = time.monotonic()
+        batch = await parts.taking_in.take(BatchOptions(domain="flowers"), rows, caller="test")
+
+        assert time.monotonic() - began < 3
+        assert (batch.total, batch.duplicates) == (20_000, 0)
 
 
 class TestReading:
