@@ -52,6 +52,9 @@ EXPORTED_AT_ONCE = 500
 LOOKED_AT_EVERY_S = 0.5
 """Between two looks at a batch that somebody follows."""
 
+KEPT_ALIVE_S = 15.0
+"""Of silence at most to whoever follows a batch."""
+
 BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
 
@@ -241,16 +244,21 @@ async def _pages(parts: Parts, batch_id: str) -> AsyncIterator[list[Found]]:
 
 
 async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterator[bytes]:
+    silent_s = 0.0
     while True:
         batch = await parts.batches.get(batch_id)
-        report = BatchReport.of(batch)
         event_id = f"{batch.status}-{batch.lane}-{batch.done}"
         if event_id != seen:
-            yield f"id: {event_id}\nevent: progress\ndata: {report.model_dump_json()}\n\n".encode()
-            seen = event_id
+            report = BatchReport.of(batch).model_dump_json()
+            yield f"id: {event_id}\nevent: progress\ndata: {report}\n\n".encode()
+            seen, silent_s = event_id, 0.0
+        elif silent_s >= KEPT_ALIVE_S:
+            yield b": still there\n\n"  # or proxies cut it
+            silent_s = 0.0
         if batch.is_over or parts.health.state == "draining":
             return
         await asyncio.sleep(LOOKED_AT_EVERY_S)
+        silent_s += LOOKED_AT_EVERY_S
 
 
 async def _take_json(request: Request, parts: Parts, caller: str, key: str | None) -> BatchRow:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from app.classification import Answered, ClassificationService, Question
 from app.errors import (
+    DomainNotFound,
     Interrupted,
     Overloaded,
     ProviderRateLimited,
@@ -80,8 +82,10 @@ class Shard:
 
         async def one(item: BatchItem) -> None:
             async with self._room:
-                taken = loop.time() < ends_at and self._goes_on()
-                answered = await self._classify(item) if taken else None
+                answered = None
+                if loop.time() < ends_at and self._goes_on():
+                    with suppress(DomainNotFound):  # whoever goes on is told, and ends the batch
+                        answered = await self._classify(item)
             answers.put_nowait((item, answered))
 
         async with asyncio.TaskGroup() as group:

@@ -190,24 +190,23 @@ class BatchRepository:
 
     async def forget(self, batch_id: str) -> None:
         """As if it had never been."""
-        await self._database.write(lambda each: _forget(each, batches.c.id == batch_id))
+        await self._database.write(lambda each: _forget(each, [batch_id]))
 
     async def forget_unreceived(self) -> int:
         """What a crash cut off while it was received; nobody was told of it."""
-        return await self._database.write(
-            lambda each: _forget(each, batches.c.status == "receiving")
-        )
+        cut_off = sa.select(batches.c.id).where(batches.c.status == "receiving")
+        return await self._database.write(lambda each: _forget(each, cut_off))
 
 
 def _run(connection: sa.Connection, statement: Any) -> int:
     return int(connection.execute(statement).rowcount)
 
 
-def _forget(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
-    gone = sa.select(batches.c.id).where(which)
+def _forget(connection: sa.Connection, gone: Any) -> int:
+    """`gone`: the ids, or a query for them."""
     for table in (batch_items, batch_errors, batch_shards):
         connection.execute(sa.delete(table).where(table.c.batch_id.in_(gone)))
-    return _run(connection, sa.delete(batches).where(which))
+    return _run(connection, sa.delete(batches).where(batches.c.id.in_(gone)))
 
 
 def _item_row(batch_id: str, item: BatchItem) -> dict[str, Any]:

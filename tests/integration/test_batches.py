@@ -326,6 +326,20 @@ class TestControl:
         assert again.status_code == 200
         assert (over["status"], over["done"], fake.calls) == ("completed", 3, 3)
 
+    async def test_a_domain_that_goes_away_ends_it(self, client, fake):
+        """What is under way is answered and kept."""
+        trees = {"name": "trees", "classes": ["oak", "fir"]}
+        assert (await client.post("/domains", json=trees)).status_code == 201
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(30)), domain="trees")
+        await until(lambda: asyncio.sleep(0, fake.calls == IN_FLIGHT_HERE))
+        await client.delete("/domains/trees")
+        fake.hold.set()
+        over = await ended(client, created["id"])
+
+        assert (over["status"], over["done"]) == ("failed", IN_FLIGHT_HERE)
+        assert "trees" in over["reason"]
+
     async def test_a_deadline_ends_it(self, client, fake):
         fake.hold.clear()
         soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
@@ -470,6 +484,16 @@ class TestReading:
         assert data[-1]["status"] == "completed"
         assert [each["done"] for each in data] == sorted(each["done"] for each in data)
         assert again == ""
+
+    async def test_who_follows_is_kept_alive(self, client, fake, monkeypatch):
+        monkeypatch.setattr("app.api.batches.KEPT_ALIVE_S", 0.5)
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(2)))
+        told = asyncio.create_task(client.get(f"/batches/{created['id']}/events"))
+        await asyncio.sleep(1.6)
+        fake.hold.set()
+
+        assert ": still there" in (await told).text
 
 
 class TestCallers:
