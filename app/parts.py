@@ -82,8 +82,6 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     health.register("storage", database.ping)
     results = ResultRepository(database)
     keys = IdempotencyRepository(database)
-    if serving:
-        await _settle_unfinished(results, keys)
 
     domains = DomainRegistry(config_dir() / "domains.yaml", DomainRepository(database), metrics)
     await domains.load_stored()
@@ -132,7 +130,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         runner.start()
         if count := await classification.resume():
             log.info("accepted pictures of an earlier process are gone on with", count=count)
-        await _settle_unfinished(results, keys)  # of what can't be gone on with
+        await _settle_unfinished(results, keys)
     taking_in = TakingIn(batches, keys, blobs, domains, settings.batch)
     once = Once(keys, results, classification, patience_s=settings.api.timeout)
     return Parts(
@@ -206,6 +204,7 @@ async def _build_dispatcher(
 
 
 async def _settle_unfinished(results: ResultRepository, keys: IdempotencyRepository) -> None:
+    """What an earlier process left, and can't be gone on with."""
     reason = Failure.of(Interrupted())
     count = await results.fail_interrupted(reason)
     await keys.release_unanswered()

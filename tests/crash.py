@@ -11,57 +11,28 @@ import io
 import json
 import random
 import signal
-import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from benchmarks.quota import Case, Simulator
+from benchmarks.quota_clients import DEPLOYMENT
 from tests.pictures import encoded, photograph
-from tests.service import ROOT, RunningService
+from tests.service import RunningService
 
 IN_FLIGHT = 64
 UNCOMMITTED = 4 * 10
 """Answers of four shards that wait to be committed, ten each."""
 
-DEPLOYMENT = "eyes"
+RPM = 6_000
 BEHAVIOUR = {
     "latency": {"mean_s": 0.3, "p95_s": 0.6, "floor_s": 0.1},
     "faults": [{"kind": "error_500", "share": 0.03}, {"kind": "reset", "share": 0.02}],
 }
-
-
-class Simulator:
-    def __init__(self) -> None:
-        options = ["--port", "0", "--accuracy", "0.97", "--deployment", f"{DEPLOYMENT}:gpt-4o:6000"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", "simulate", *options, "--latency", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            text=True,
-        )
-        self.url = self._process.stdout.readline().split()[-1]
-        self._ask(f"/_sim/deployments/{DEPLOYMENT}", {"tpm": 100_000_000, **BEHAVIOUR})
-
-    def counts(self) -> dict[str, Any]:
-        return self._ask("/_sim")["deployments"][DEPLOYMENT]["counts"]
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
-
-    def _ask(self, path: str, change: dict[str, Any] | None = None) -> Any:
-        body = None if change is None else json.dumps(change).encode()
-        request = urllib.request.Request(
-            self.url + path, body, {"content-type": "application/json"}
-        )
-        with urllib.request.urlopen(request) as answer:
-            return json.loads(answer.read())
 
 
 def archive(count: int) -> bytes:
@@ -76,13 +47,14 @@ def archive(count: int) -> bytes:
 
 async def run(items: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
     """What was found; `complaints` is empty when all is well."""
-    moments, simulator = random.Random(seed), Simulator()
+    moments = random.Random(seed)
+    simulator = await asyncio.to_thread(Simulator, Case(rpm=RPM, behaviour=BEHAVIOUR))
     service = RunningService(
         folder,
         AZURE_OPENAI_ENDPOINT=simulator.url,
         AZURE_OPENAI_API_KEY="any",
         AZURE_OPENAI_DEPLOYMENT=DEPLOYMENT,
-        RATE_LIMIT_RPM="6000",
+        RATE_LIMIT_RPM=str(RPM),
     )
     try:
         place = await _create(service, items)

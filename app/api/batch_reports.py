@@ -9,6 +9,7 @@ from app.batches import BatchOptions
 from app.identifiers import BATCH_PATTERN
 from app.storage import BatchItem, BatchRow, BatchStatus, Result
 from app.storage.results import UsdAmount
+from app.traffic import Lane
 
 MAX_PAGE = 1_000
 
@@ -35,7 +36,7 @@ class BatchReport(BaseModel):
     name: str | None = Field(examples=["March returns"])
     domain: str = Field(examples=["flowers"])
     provider: str | None = Field(examples=[None])
-    lane: Literal["interactive", "batch"] = Field(examples=["batch"])
+    lane: Lane = Field(examples=["batch"])
     batch_size: int = Field(examples=[10])
     on_error: Literal["continue", "stop"] = Field(examples=["continue"])
     deadline: datetime | None = Field(examples=[None])
@@ -148,7 +149,7 @@ class BatchChange(BaseModel):
     """What can be changed of a batch."""
 
     model_config = ConfigDict(extra="forbid")
-    lane: Literal["interactive", "batch"] = Field(examples=["interactive"])
+    lane: Lane = Field(examples=["interactive"])
 
 
 class BatchQuery(BaseModel):

@@ -1,7 +1,7 @@
 """`/batches`: bulk work."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from hashlib import sha256
 from itertools import chain
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.forms import parsed_json, read_form, texts, validated
 from app.batches import BatchOptions
 from app.batches.manifest import ManifestRow, read_row
+from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.errors import (
     BatchOver,
@@ -37,6 +38,7 @@ from app.exports import MEDIA_TYPES, Format, Found, write
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
 from app.storage import BatchRow, BatchStatus
+from app.storage.batch_rows import UNFINISHED
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 
@@ -181,7 +183,7 @@ async def follow_batch(
 @router.post("/{batch_id}/pause")
 async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """Take no more pictures; those under way are answered."""
-    return await _changed(parts, batch_id, caller.sees, "paused", of=("queued", "running"))
+    return await _changed(parts, batch_id, caller.sees, "paused", of=UNFINISHED)
 
 
 @router.post("/{batch_id}/resume")
@@ -195,9 +197,7 @@ async def resume_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batc
 @router.post("/{batch_id}/cancel")
 async def cancel_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """End it; what is answered stays."""
-    return await _changed(
-        parts, batch_id, caller.sees, "cancelled", of=("queued", "running", "paused")
-    )
+    return await _changed(parts, batch_id, caller.sees, "cancelled", of=(*UNFINISHED, "paused"))
 
 
 @router.post("/{batch_id}/retry")
@@ -273,12 +273,7 @@ async def _take_json(request: Request, parts: Parts, caller: str, key: str | Non
         read_row(f"item {number}", each, domain=options.domain)
         for number, each in enumerate(body.items)
     )
-    if key is None:
-        return await parts.taking_in.take(options, rows, caller=caller)
-    fingerprint = await asyncio.to_thread(lambda: sha256(content).hexdigest())
-    return await parts.taking_in.take_once(
-        options, rows, caller=caller, key=key, fingerprint=fingerprint
-    )
+    return await _take(parts, options, rows, caller, key, lambda: sha256(content).hexdigest())
 
 
 async def _take_form(request: Request, parts: Parts, caller: str, key: str | None) -> BatchRow:
@@ -294,12 +289,23 @@ async def _take_form(request: Request, parts: Parts, caller: str, key: str | Non
         rows = chain.from_iterable(
             reader.rows(each.filename or "file", each.file) for each in files
         )
-        if key is None:
-            return await parts.taking_in.take(options, rows, caller=caller)
-        fingerprint = await asyncio.to_thread(_fingerprint, options, files)
-        return await parts.taking_in.take_once(
-            options, rows, caller=caller, key=key, fingerprint=fingerprint
-        )
+        return await _take(parts, options, rows, caller, key, lambda: _fingerprint(options, files))
+
+
+async def _take(
+    parts: Parts,
+    options: BatchOptions,
+    rows: Iterable[Row | Unusable],
+    caller: str,
+    key: str | None,
+    fingerprint: Callable[[], str],
+) -> BatchRow:
+    """`fingerprint` reads all of the request: only where there is a key."""
+    if key is None:
+        return await parts.taking_in.take(options, rows, caller=caller)
+    return await parts.taking_in.take_once(
+        options, rows, caller=caller, key=key, fingerprint=await asyncio.to_thread(fingerprint)
+    )
 
 
 def _fingerprint(options: BatchOptions, files: list[UploadFile]) -> str:

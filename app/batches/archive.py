@@ -3,6 +3,7 @@
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -61,10 +62,8 @@ def read_archive(
         struct.error,
     ) as error:
         raise ArchiveRefused(f"The archive can't be read: {error}") from None
-    except Exception as error:
-        if type(error).__module__ in ("zlib", "lzma"):
-            raise ArchiveRefused("The archive holds what can't be unpacked.") from None
-        raise
+    except zlib.error:
+        raise ArchiveRefused("The archive holds what can't be unpacked.") from None
 
 
 def _check_directory(file: BinaryIO) -> None:

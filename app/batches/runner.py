@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -58,8 +58,7 @@ class BatchRunner:
         self._room = asyncio.Semaphore(in_flight)
         self._room_here = asyncio.Semaphore(min(IN_FLIGHT_HERE, in_flight))
         self._stopping = asyncio.Event()
-        self._shards: dict[Shard, asyncio.Future[None]] = {}
-        self._tasks: dict[Shard, asyncio.Task[Any]] = {}
+        self._shards: dict[Shard, asyncio.Task[Any]] = {}
         self._looking: asyncio.Task[None] | None = None
         work.register(SHARD, self.shard)
 
@@ -73,7 +72,7 @@ class BatchRunner:
         self._stopping.set()
         if self._shards:
             _, late = await asyncio.wait(self._shards.values(), timeout=seconds)
-            for task in self._tasks.values() if late else ():
+            for task in late:
                 task.cancel()
         if self._looking is not None:
             self._looking.cancel()
@@ -159,14 +158,11 @@ class BatchRunner:
 
     @contextmanager
     def _under_way(self, shard: Shard) -> Iterator[None]:
-        ended = self._shards[shard] = asyncio.get_running_loop().create_future()
-        if (task := asyncio.current_task()) is not None:
-            self._tasks[shard] = task
+        self._shards[shard] = cast("asyncio.Task[Any]", asyncio.current_task())
         try:
             yield
         finally:
-            del self._shards[shard], self._tasks[shard]
-            ended.set_result(None)
+            del self._shards[shard]
 
     async def _fail(self, batch_id: str, reason: str) -> None:
         await self._batches.change_status(batch_id, "failed", of=UNFINISHED, reason=reason)

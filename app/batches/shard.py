@@ -16,6 +16,7 @@ from app.errors import (
 )
 from app.images import Stored, Url
 from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository
+from app.storage.batch_rows import UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 
@@ -96,7 +97,7 @@ class Shard:
     def _goes_on(self) -> bool:
         deadline = self._batch.deadline
         return (
-            self.status in ("queued", "running")
+            self.status in UNFINISHED
             and not self._stopping.is_set()
             and not self._held_up
             and (deadline is None or datetime.now(UTC) < deadline)
@@ -124,7 +125,7 @@ class Shard:
                 answered.stored()
                 if not outcome.again:
                     self._metrics.result(domain=self._batch.domain, status=answered.result.status)
-        if self.status not in ("queued", "running"):
+        if self.status not in UNFINISHED:
             return None
         if put_off:
             attempts = max(each.attempts for each in put_off)

@@ -30,13 +30,13 @@ from app.storage import (
     Claim,
     IdempotencyRepository,
 )
+from app.traffic import Lane
 
 TAKEN_AT_ONCE = 500
 """Rows that are read in a thread, and stored, together."""
 
 TAKEN_BYTES = 32_000_000
 """Of pictures, that are held until they are stored."""
-
 
 MAX_BAD_ROWS = 10_000
 """Told one by one; more are a mistake about the whole."""
@@ -53,7 +53,7 @@ class BatchOptions(BaseModel):
     provider: str | None = Field(
         None, description="Who shall answer instead of the domain's providers.", examples=["local"]
     )
-    lane: Literal["interactive", "batch"] = Field(
+    lane: Lane = Field(
         "batch", description="`interactive`: as urgent as requests.", examples=["batch"]
     )
     batch_size: int | None = Field(

@@ -266,8 +266,7 @@ def _cut_shards(connection: sa.Connection, batch_id: str) -> None:
             total=total,
             duplicates=duplicates,
             bad_rows=connection.execute(errors).scalar_one(),
-            status="queued" if total else "completed",
-            completed_at=None if total else datetime.now(UTC),
+            status="queued",
         )
     )
 
