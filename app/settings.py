@@ -285,7 +285,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     database_url: str = Field(
         "sqlite:///data/app.db",
-        description="Where results are kept: an SQLite file, or `sqlite://` for memory only.",
+        description="Where results are kept: an SQLite file, `sqlite://` for memory only, or "
+        "`postgresql://USER:PASSWORD@HOST/NAME`, which several processes may share.",
     )
     blobs_url: str | None = Field(
         None,
@@ -476,6 +477,8 @@ class Settings(BaseSettings):
         """Where uploads of batches wait, for fsspec."""
         if self.blobs_url is not None:
             return self.blobs_url
+        if self.database_url.startswith("postgres"):
+            return "data/blobs"
         path = self.database_url.removeprefix("sqlite:///")
         if path in (self.database_url, "", ":memory:"):
             return "memory://blobs"

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -16,7 +17,9 @@ from app.providers.local.vocabulary import Vocabulary
 from app.providers.profiles import ModelTable
 from app.settings import CacheSettings, Settings
 from app.settings_sources import leaves, variable
+from app.storage import Database, migrate
 from tests.fakes import ENTRY_POINTS
+from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 from tests.service import ROOT, RunningService
 from tests.virtual_time import VirtualLoop
@@ -55,11 +58,61 @@ def _own_settings(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    return PostgresServer(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres):
+    """The name of a database with our schema."""
+    name = postgres.new_database()
+
+    async def migrated() -> None:
+        database = Database(postgres.url(name))
+        await migrate(database)
+        await database.close()
+
+    with ThreadPoolExecutor(1) as thread:  # this one may be an event loop's
+        thread.submit(asyncio.run, migrated()).result()
+    return name
+
+
 @pytest.fixture
-def settings():
-    """In memory, without a provider's key; every picture is asked about, however often it comes."""
+def postgres_url(postgres, postgres_template):
+    """Of a database with our schema, for this test alone."""
+    return postgres.url(postgres.new_database(template=postgres_template))
+
+
+@pytest.fixture
+def database_url(request):
+    """In memory; where a test or module is marked with `each_database`, PostgreSQL, too."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return "sqlite://"
+
+
+@pytest.fixture
+def lasting_url(database_url, tmp_path):
+    """Of a database that outlives the parts."""
+    return f"sqlite:///{tmp_path}/app.db" if database_url == "sqlite://" else database_url
+
+
+def pytest_generate_tests(metafunc):
+    marked = metafunc.definition.get_closest_marker("each_database")
+    if marked and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def settings(database_url, tmp_path):
+    """Without a provider's key; every picture is asked about, however often it comes."""
     return Settings(
-        database_url="sqlite://", drain_delay=0, image_workers=2, cache=CacheSettings(ttl=0)
+        database_url=database_url,
+        blobs_url=f"memory://{tmp_path}",
+        drain_delay=0,
+        image_workers=2,
+        cache=CacheSettings(ttl=0),
     )
 
 

@@ -17,7 +17,7 @@ from app.providers.profiles import UNKNOWN_FAMILY, Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.settings_sources import config_dir
-from app.storage import parse_url
+from app.storage import describe, parse_url
 
 T = TypeVar("T")
 
@@ -46,9 +46,10 @@ def check() -> None:
     settings = attempt(start)
     domains = attempt(lambda: read_domains(config_dir() / "domains.yaml"))
     models = attempt(lambda: ModelTable.read(config_dir() / "models.yaml"))
+    storage: str | None = None
     if settings:
         attempt(lambda: Allowance.parse(settings.egress_allow))
-        attempt(lambda: parse_url(settings.database_url))
+        storage = attempt(lambda: describe(parse_url(settings.database_url)))
     complaints += _unknown_providers(domains or {})
     if settings and models:
         attempt(lambda: asyncio.run(_build_provider(settings, models)))
@@ -62,7 +63,7 @@ def check() -> None:
     console.print(f"provider: {settings.provider_name}", markup=False)
     for line in _limits(settings):
         console.print(f"limit: {line}", markup=False)
-    console.print(f"storage: {settings.database_url.partition('@')[2] or settings.database_url}")
+    console.print(f"storage: {storage}", markup=False)
     console.print(f"domains: {', '.join(sorted(domains or ()))}", markup=False)
 
 

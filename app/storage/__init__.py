@@ -6,8 +6,9 @@ from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Out
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
-from app.storage.database import Database, Unit, parse_url
+from app.storage.database import Database, Unit
 from app.storage.domains import DomainRepository
+from app.storage.engine import describe, is_postgres, parse_url
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.migrate import migrate
 from app.storage.results import (
@@ -45,6 +46,8 @@ __all__ = [
     "Timings",
     "Unit",
     "Usage",
+    "describe",
+    "is_postgres",
     "migrate",
     "parse_url",
 ]

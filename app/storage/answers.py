@@ -6,7 +6,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.storage.database import Database, Unit
 from app.storage.results import ImageFacts

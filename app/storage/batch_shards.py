@@ -130,11 +130,15 @@ class ShardRepository:
                     batch_shards.c.batch_id == batch.id,
                     batch_shards.c.number == shard,
                     batch_shards.c.attempt == attempt,
+                    ~_stored(done),
                 )
                 .values(left=batch_shards.c.left - len(done))
             )
             if not connection.execute(mine).rowcount:
-                return None
+                # Committed, and the connection was lost before it was said? Then it is still mine.
+                return connection.execute(
+                    sa.select(batches.c.status).where(batches.c.id == batch.id, _stored(done))
+                ).scalar()
             stored = _store(connection, batch.id, done)
             again = [each.item.number for each in outcomes if each.again]
             if again:
@@ -146,6 +150,11 @@ class ShardRepository:
             return _advance(connection, batch, stored, [each.result for each in outcomes])
 
         return await self._database.write(unit)
+
+
+def _stored(outcomes: Sequence[Outcome]) -> sa.ColumnElement[bool]:
+    ids = [each.result.id for each in outcomes[:1]]
+    return sa.exists().where(results.c.id.in_(ids))
 
 
 def _store(

@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
 from filelock import FileLock, Timeout
-from sqlalchemy.pool import StaticPool
 
 from app.errors import ConfigurationError, StorageUnavailable
+from app.storage.engine import create_engine, describe, is_postgres, parse_url
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -24,16 +23,23 @@ statement writes: then SQLite waits for the lock there, where it can, and not af
 must fail. It may run twice, so it has no effect but on its connection."""
 
 MAX_GROUP = 256
-BUSY_TIMEOUT_S = 10
 READERS = 3
+
+OWNER = 0x636C6173
+"""Of PostgreSQL's advisory locks, that of whoever has the database for itself: `clas`."""
+
+UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError)
+"""Locked, full, gone, or for reading only."""
+
+DEADLOCKS = ("40P01", "40001")
+"""PostgreSQL's codes for a deadlock and for a transaction that can't be put in order."""
+
+ATTEMPTS = 5
+"""At a unit that PostgreSQL ended because another process's and it waited for each other."""
 
 CHECKPOINT_EVERY = 200
 """Units between two copies of SQLite's write-ahead log into the database. They sync the disk, so
 they run beside the writes, not within a commit as SQLite would do after every 1,000 pages."""
-MAX_LOG_PAGES = 16_000
-"""Writes that never pause keep the log from starting anew; at this length it is SQLite's turn after
-all, with little left to copy."""
-
 
 @dataclass(slots=True)
 class _Pending:
@@ -49,10 +55,18 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        """`sqlite://` is in memory. Raises ConfigurationError for what is no SQLite URL."""
+        """`sqlite://` is in memory. Raises ConfigurationError for what is no URL of SQLite or
+        PostgreSQL."""
         self.url = parse_url(url)
-        self.engine = _engine(self.url)
-        self._lock: FileLock | None = None
+        self.engine = create_engine(self.url)
+        self.is_postgres = is_postgres(self.url)
+        # What only reads needs no transaction there, and with it two more round trips.
+        self._reading = (
+            self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            if self.is_postgres
+            else self.engine
+        )
+        self._lock = ExitStack()
         self._waiting: list[_Pending] = []
         self._flush: asyncio.Task[None] | None = None
         self._since_checkpoint = 0
@@ -61,35 +75,53 @@ class Database:
         # A database in memory is its one connection, and that is one thread's.
         self._readers = (
             ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
-            if self.url.database
+            if self.lasts
             else self._writer
         )
 
     @property
     def lasts(self) -> bool:
         """Longer than this process."""
-        return bool(self.url.database)
+        return self.is_postgres or bool(self.url.database)
 
     @property
     def description(self) -> str:
-        """For people: `sqlite:///data/app.db`, `memory`."""
-        return f"sqlite:///{self.url.database}" if self.url.database else "memory"
+        """For people: `sqlite:///data/app.db`, `memory`; nothing of a password."""
+        return describe(self.url)
 
     def lock(self) -> None:
-        """Keep other serving processes off this file until `close`. Raises ConfigurationError."""
-        if not self.url.database:
-            return
-        lock = FileLock(f"{self.url.database}.lock")
+        """Keep other serving processes off this database until `close`. Raises
+        ConfigurationError."""
+        if self.is_postgres:
+            self._lock_postgres()
+        elif self.url.database:
+            self._lock_file(f"{self.url.database}.lock")
+
+    def _lock_file(self, path: str) -> None:
         try:
-            lock.acquire(timeout=0)
+            self._lock.enter_context(FileLock(path).acquire(timeout=0))
         except Timeout:
             raise ConfigurationError(
                 f"{self.url.database} is in use by another running service: stop that one, or give "
-                "this one a DATABASE_URL of its own"
+                "this one a DATABASE_URL of its own; several processes need PostgreSQL and "
+                "REDIS_URL"
             ) from None
         except OSError as error:
-            raise ConfigurationError(f"{self.url.database}.lock: {error.strerror}") from error
-        self._lock = lock
+            raise ConfigurationError(f"{path}: {error.strerror}") from error
+
+    def _lock_postgres(self) -> None:
+        """For as long as a connection lasts."""
+        try:
+            connection = self._lock.enter_context(self._reading.connect())
+            mine = connection.execute(sa.select(sa.func.pg_try_advisory_lock(OWNER))).scalar()
+        except sa.exc.OperationalError as error:
+            raise ConfigurationError(f"{self.description}: {error.orig}") from error
+        if not mine:
+            raise ConfigurationError(
+                f"{self.description} is in use by another running service: several processes need "
+                "REDIS_URL, too"
+            )
+        connection.detach()  # it is given to nobody else
 
     async def read(self, unit: Unit[T]) -> T:
         """Run `unit`, which changes nothing. Raises StorageUnavailable."""
@@ -120,9 +152,8 @@ class Database:
             await self._checkpoint
         for threads in {self._readers, self._writer}:
             await asyncio.to_thread(threads.shutdown)
+        self._lock.close()
         self.engine.dispose()
-        if self._lock is not None:
-            self._lock.release()
 
     async def _flush_waiting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,7 +174,8 @@ class Database:
 
     def _checkpoint_when_due(self) -> None:
         running = self._checkpoint is not None and not self._checkpoint.done()
-        if self.url.database and self._since_checkpoint >= CHECKPOINT_EVERY and not running:
+        due = self._since_checkpoint >= CHECKPOINT_EVERY and not running
+        if due and self.lasts and not self.is_postgres:
             self._since_checkpoint = 0
             loop = asyncio.get_running_loop()
             self._checkpoint = loop.run_in_executor(self._readers, self._copy_log)
@@ -157,9 +189,10 @@ class Database:
         """What each unit returned or raised, in a thread."""
         try:
             return [(answer, None) for answer in self._commit(units)]
-        except sa.exc.OperationalError as error:
+        except UNAVAILABLE as error:
             # Locked or full for one is locked or full for all: they must not wait in turn.
-            return [(None, _ours(error, "written"))] * len(units)
+            if not _is_deadlock(error) or len(units) == 1:
+                return [(None, _ours(error, "written"))] * len(units)
         except Exception as error:
             if len(units) == 1:
                 return [(None, error)]
@@ -167,18 +200,31 @@ class Database:
         return [outcome for unit in units for outcome in self._outcomes([unit])]
 
     def _commit(self, units: list[Unit[Any]]) -> list[Any]:
-        with self.engine.begin() as connection:
-            return [unit(connection) for unit in units]
+        for _ in range(ATTEMPTS if len(units) == 1 else 1):
+            try:
+                with self.engine.begin() as connection:
+                    return [unit(connection) for unit in units]
+            except sa.exc.OperationalError as error:
+                if not _is_deadlock(error):
+                    raise
+                last = error
+        raise last
 
     def _read(self, unit: Unit[T]) -> T:
         try:
-            with self.engine.connect() as connection:
+            with self._reading.connect() as connection:
                 return unit(connection)
-        except sa.exc.OperationalError as error:
+        except UNAVAILABLE as error:
             raise _ours(error, "read") from error
 
 
-def _ours(error: sa.exc.OperationalError, what: str) -> StorageUnavailable:
+def _is_deadlock(error: sa.exc.DBAPIError) -> bool:
+    """Whether PostgreSQL ended it in favour of another transaction: it may be tried again at once.
+    """
+    return getattr(error.orig, "sqlstate", None) in DEADLOCKS
+
+
+def _ours(error: sa.exc.DBAPIError, what: str) -> StorageUnavailable:
     log.error("the database fails", reason=str(error.orig))
     unavailable = StorageUnavailable(f"The database can't be {what}.")
     unavailable.__cause__ = error
@@ -189,47 +235,3 @@ def _seen(done: asyncio.Future[Any]) -> None:
     """A failure that nobody waits for any more is no news for the event loop."""
     if not done.cancelled():
         done.exception()
-
-
-def parse_url(url: str) -> sa.URL:
-    """Raises ConfigurationError for what this service can't use."""
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise ConfigurationError("DATABASE_URL is not a database URL") from None
-    if parsed.get_backend_name() != "sqlite":
-        raise ConfigurationError(
-            f"DATABASE_URL: {parsed.get_backend_name()} is not supported, use sqlite:///FILE"
-        )
-    in_memory = parsed.database in (None, "", ":memory:")
-    return sa.URL.create("sqlite", database=None if in_memory else parsed.database)
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.database:
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"DATABASE_URL: {url.database}: {error.strerror}") from error
-    engine = sa.create_engine(
-        url,
-        poolclass=sa.QueuePool if url.database else StaticPool,
-        # Reads begin no transaction and writes end theirs: nothing is left to roll back.
-        pool_reset_on_return=None,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            f"wal_autocheckpoint={MAX_LOG_PAGES}",
-            "foreign_keys=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    return engine

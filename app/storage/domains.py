@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.storage.database import Database
 from app.storage.tables import domains
@@ -26,8 +27,7 @@ class DomainRepository:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
         def unit(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(domains).where(domains.c.name == name))
-            connection.execute(sa.insert(domains), row)
+            connection.execute(_PUT, row)
 
         await self._database.write(unit)
 
@@ -36,3 +36,10 @@ class DomainRepository:
             connection.execute(sa.delete(domains).where(domains.c.name == name))
 
         await self._database.write(unit)
+
+
+_NEW = insert(domains)
+_PUT = _NEW.on_conflict_do_update(
+    index_elements=[domains.c.name],
+    set_={"definition": _NEW.excluded.definition, "updated_at": _NEW.excluded.updated_at},
+)

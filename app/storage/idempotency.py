@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.storage.database import Database
 from app.storage.tables import accepted, batches, idempotency_keys, results
@@ -33,17 +34,12 @@ class IdempotencyRepository:
             connection.execute(
                 sa.delete(idempotency_keys).where(column.created_at < now - KEPT_FOR)
             )
-            query = sa.select(column.fingerprint, column.result_id).filter_by(**mine)
-            taken = (connection.execute(query)).first()
-            if taken is not None:
-                return Claim(taken.fingerprint, taken.result_id)
             row = mine | {
                 "fingerprint": claim.fingerprint,
                 "result_id": claim.result_id,
                 "created_at": now,
             }
-            connection.execute(sa.insert(idempotency_keys), row)
-            return claim
+            return Claim(*connection.execute(_TAKE, row).one())
 
         return await self._database.write(unit)
 
@@ -70,3 +66,10 @@ class IdempotencyRepository:
             connection.execute(change)
 
         await self._database.write(unit)
+
+
+_NEW = insert(idempotency_keys)
+_TAKE = _NEW.on_conflict_do_update(
+    index_elements=[idempotency_keys.c.caller, idempotency_keys.c.key],
+    set_={"key": _NEW.excluded.key},  # changes nothing, and so returns the claim that is there
+).returning(idempotency_keys.c.fingerprint, idempotency_keys.c.result_id)

@@ -10,13 +10,16 @@ from app.storage.database import Database
 HEAD = "0004"
 """The newest revision in migrations/versions; a test holds it against Alembic's own idea."""
 
+MIGRATING = 0x636C616D
+"""Of PostgreSQL's advisory locks, that of whoever migrates: `clam`."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def migrate(database: Database) -> None:
     """Upgrade to HEAD. Costs two queries when there is nothing to do.
 
-    Raises ConfigurationError when the file is no database or can't be written.
+    Raises ConfigurationError when it is no database, is not reached or can't be written.
     """
     try:
         if await database.read(_revision) != HEAD:
@@ -38,9 +41,12 @@ def _upgrade(connection: sa.Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
-    # Without it SQLite would commit every statement, and a crash leave half a schema; and another
-    # process may have been first.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # Another process may be at it, or have been first; and without a transaction of its own SQLite
+    # would commit every statement, and a crash leave half a schema.
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
     if _revision(connection) == HEAD:
         return
     config = Config()

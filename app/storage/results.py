@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import ClassifierError, ResultNotFound
 from app.identifiers import RESULT, lowest_id
@@ -189,7 +190,8 @@ class ResultFilter:
 MAX_SIMILAR = 1_000
 """Newest rows that `similar_to` looks at for each part of a hash."""
 
-_INSERT = sa.insert(results)
+_INSERT = insert(results).on_conflict_do_nothing()
+"""Sent again when the database did not say whether it was stored."""
 _LINK = (
     sa.update(results)
     .where(results.c.id == sa.bindparam("this"))

@@ -17,6 +17,8 @@ from tests.integration.calls import PICTURE, UNKNOWN, listed, until, upload
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
 
+pytestmark = pytest.mark.each_database
+
 
 @pytest.fixture
 async def web():

@@ -25,6 +25,8 @@ from tests.integration.calls import api_keys, is_problem, until
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
 
+pytestmark = pytest.mark.each_database
+
 USAGE = TokenUsage(100, 2)
 
 

@@ -14,6 +14,8 @@ from tests.conftest import ROOT
 from tests.integration.calls import api_keys
 from tests.pictures import jpeg
 
+pytestmark = pytest.mark.each_database
+
 BIRDS = {
     "name": "garden-birds",
     "classes": ["robin", "jay", {"label": "magpie", "aliases": ["pica"]}],
@@ -204,9 +206,9 @@ class TestKeys:
         assert len(listed.json()["domains"]) == 3
 
 
-async def test_a_domain_survives_a_restart(settings, tmp_path):
+async def test_a_domain_survives_a_restart(settings, lasting_url):
     """In a database that is a file; also that it was deleted."""
-    kept = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/app.db"})
+    kept = settings.model_copy(update={"database_url": lasting_url})
 
     async def run(method: str, path: str, **options):
         async with build_parts(kept, serving=True) as parts:

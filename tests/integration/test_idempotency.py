@@ -9,6 +9,8 @@ from app.storage import idempotency
 from tests.integration.calls import api_keys
 from tests.pictures import jpeg
 
+pytestmark = pytest.mark.each_database
+
 PICTURE = jpeg()
 OTHER = jpeg(300)
 

@@ -16,6 +16,8 @@ from tests.fakes import answer
 from tests.integration.calls import NOON, PICTURE, UNKNOWN, listed, store, upload
 from tests.pictures import jpeg
 
+pytestmark = pytest.mark.each_database
+
 
 class TestList:
     async def test_nothing_is_there_at_first(self, client):

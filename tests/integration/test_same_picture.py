@@ -18,6 +18,8 @@ from tests.fakes import ENTRY_POINTS, answer, spent_with
 from tests.integration.calls import PICTURE, UNKNOWN, api_keys, is_problem, listed, until, upload
 from tests.pictures import encoded, jpeg, photograph
 
+pytestmark = pytest.mark.each_database
+
 USAGE = TokenUsage(100, 5, {})
 OTHER = jpeg(seed=2)
 LATER = {"prefer": "respond-async"}
@@ -160,9 +162,9 @@ class TestKept:
         assert fake.capabilities().answers_as is None
         assert [(await ask(client))["cached"] for _ in range(2)] == [False, True]
 
-    async def test_what_was_kept_survives_a_restart(self, settings, tmp_path):
+    async def test_what_was_kept_survives_a_restart(self, settings, lasting_url):
         """With the local model, and a database in a file."""
-        settings = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/a.db"})
+        settings = settings.model_copy(update={"database_url": lasting_url})
         picture = (PHOTOGRAPHS / "rose.jpg").read_bytes()
         answers = []
         for _ in range(2):
@@ -174,10 +176,10 @@ class TestKept:
         assert answers[0].probabilities == answers[1].probabilities
 
     async def test_what_a_model_said_that_was_replaced_since_does_not(
-        self, settings, tmp_path, monkeypatch
+        self, settings, lasting_url, monkeypatch
     ):
         monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
-        settings = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/a.db"})
+        settings = settings.model_copy(update={"database_url": lasting_url})
 
         def asked(picture: bytes) -> Question:
             return Question(Upload(picture), "flowers", "test", provider="fake")

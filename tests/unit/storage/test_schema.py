@@ -16,9 +16,13 @@ from app.storage import Database, migrate, tables
 from app.storage.migrate import HEAD, MIGRATIONS
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "postgres"])
 async def database(request, tmp_path):
-    database = Database("sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/a.db")
+    urls = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/a.db"}
+    if request.param == "postgres":
+        postgres = request.getfixturevalue("postgres")
+        urls["postgres"] = postgres.url(postgres.new_database())
+    database = Database(urls[request.param])
     yield database
     await database.close()
 

@@ -1,0 +1,94 @@
+"""Which database there is, and how its connections are set up: SQLite or PostgreSQL."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from app.errors import ConfigurationError
+
+POSTGRES = ("postgres", "postgresql")
+"""As a URL names it; what stands behind a `+` is ours to choose."""
+
+BUSY_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 5
+
+MAX_LOG_PAGES = 16_000
+"""Writes that never pause keep SQLite's write-ahead log from starting anew; at this length it is
+its turn after all, with little left to copy."""
+
+
+def parse_url(url: str) -> sa.URL:
+    """Raises ConfigurationError for what this service can't use."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigurationError("DATABASE_URL is not a database URL") from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind in POSTGRES:
+        if find_spec("psycopg") is None:
+            raise ConfigurationError("DATABASE_URL: PostgreSQL needs the extra `postgres`")
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise ConfigurationError(
+            f"DATABASE_URL: {kind} is not supported, use sqlite:///FILE or postgresql://HOST/NAME"
+        )
+    in_memory = parsed.database in (None, "", ":memory:")
+    return sa.URL.create("sqlite", database=None if in_memory else parsed.database)
+
+
+def is_postgres(url: sa.URL) -> bool:
+    return url.get_backend_name() == "postgresql"
+
+
+def describe(url: sa.URL) -> str:
+    """For people: `sqlite:///data/app.db`, `memory`; nothing of a password."""
+    if is_postgres(url):
+        query = url.query.keys() - {"password"}
+        shown = url.set(drivername="postgresql", password=None)
+        return shown.set(query={name: url.query[name] for name in sorted(query)}).render_as_string()
+    return f"sqlite:///{url.database}" if url.database else "memory"
+
+
+def create_engine(url: sa.URL) -> sa.Engine:
+    """`url` as `parse_url` returns it. Raises ConfigurationError when there is no place for it."""
+    if is_postgres(url):
+        return sa.create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,  # a server that was started anew costs no request
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    return _sqlite(url)
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"DATABASE_URL: {url.database}: {error.strerror}") from error
+    engine = sa.create_engine(
+        url,
+        poolclass=sa.QueuePool if url.database else StaticPool,
+        # Reads begin no transaction and writes end theirs: nothing is left to roll back.
+        pool_reset_on_return=None,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"wal_autocheckpoint={MAX_LOG_PAGES}",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine

