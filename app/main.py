@@ -33,8 +33,9 @@ FORM_OVERHEAD = 100_000
 """Bytes of a body beside its picture, which base64 makes longer by a third."""
 
 
-def create_app(parts: Parts) -> FastAPI:
-    """An app over parts that are started and stopped by whoever built them."""
+def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
+    """An app over parts that are started and stopped by whoever built them. Not `serving`: nothing
+    but health and metrics."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -42,7 +43,12 @@ def create_app(parts: Parts) -> FastAPI:
         yield
         parts.health.state = "draining"
 
-    app = create_schema_app(lifespan=lifespan)
+    if serving:
+        app = create_schema_app(lifespan=lifespan)
+    else:
+        app = FastAPI(lifespan=lifespan, openapi_url=None)
+        problems.install(app)
+        app.include_router(operations.router)
     app.state.parts = parts
     app.add_middleware(
         BodyLimit,

@@ -3,18 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from app.batches import BatchRunner, TakingIn
-from app.classification import Asking, ClassificationService, Intake, Keeper, Once
+from app.batches.taking_in import RECEIVED_WITHIN_S
+from app.classification import Accepting, Asking, ClassificationService, Intake, Keeper, Once
+from app.classification.accepting import MAX_PENDING
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
 from app.errors import ConfigurationError, Interrupted, ProviderUnknown
+from app.identifiers import new_id
 from app.images import ImageReader, ImageWorkers
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
 from app.providers.registry import ProviderRegistry
+from app.recurring import Recurring
 from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import (
@@ -28,6 +33,7 @@ from app.storage import (
     IdempotencyRepository,
     ResultRepository,
     ShardRepository,
+    chosen,
     migrate,
 )
 from app.telemetry.health import Health
@@ -36,6 +42,12 @@ from app.traffic import Board, Dispatcher, RedisLink
 from app.work import Work
 
 log = structlog.stdlib.get_logger(__name__)
+
+LOOKED_THROUGH_EVERY_S = 60.0
+"""For work that lost its task, because Redis or a process did."""
+
+DOMAINS_EVERY_S = 2.0
+"""Until what one process changed holds in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class Parts:
     taking_in: TakingIn
     runner: BatchRunner
     classification: ClassificationService
+    accepting: Accepting
     once: Once
 
 
@@ -62,8 +75,8 @@ class Parts:
 async def build_parts(settings: Settings, *, serving: bool = False) -> AsyncIterator[Parts]:
     """Build, start, and in the end drain and close all parts.
 
-    `serving`: this process is the one that works on its database: it keeps others off, and settles
-    what an earlier one left unfinished. Raises ConfigurationError.
+    `serving`: this process works on its database. Unless several share the work it keeps others
+    off, and settles what an earlier one left unfinished. Raises ConfigurationError.
     """
     async with AsyncExitStack() as stack:
         yield await _build(settings, stack, serving=serving)
@@ -73,26 +86,14 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     """What is built first is closed last."""
     health = Health()
     metrics = Metrics(enabled=settings.monitoring.enable_metrics)
-
-    database = Database(settings.database_url)
-    stack.push_async_callback(database.close)
-    if serving:
-        database.lock()
-    await migrate(database)
-    health.register("storage", database.ping)
+    database = await _open_database(settings, stack, health, lock=serving and not settings.shared)
     results = ResultRepository(database)
     keys = IdempotencyRepository(database)
-
     domains = DomainRegistry(config_dir() / "domains.yaml", DomainRepository(database), metrics)
     await domains.load_stored()
 
-    egress = EgressClient(
-        allow=Allowance.parse(settings.egress_allow),
-        proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
-    )
     workers = ImageWorkers(settings.image_workers, queue=settings.image_queue)
     stack.callback(workers.close)
-
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
@@ -104,36 +105,46 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
 
     blobs = BlobStore(settings.blobs_place)
     stack.push_async_callback(blobs.close)
-    reader = ImageReader(egress, workers, blobs, max_bytes=settings.max_upload)
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
     if answers.enabled:
         await answers.load_models()
-    keeper = Keeper(AcceptedRepository(database), blobs, results, domains)
+    reader = ImageReader(_build_egress(settings), workers, blobs, max_bytes=settings.max_upload)
+    intake = Intake(reader, workers, answers, providers, settings.quality)
+    pictures, shards = await _build_work(settings, stack, database, serving=serving)
     classification = ClassificationService(
         domains=domains,
-        intake=Intake(reader, workers, answers, providers, settings.quality),
+        intake=intake,
         asking=Asking(dispatcher, joinable_s=settings.api.timeout / 2),
         results=results,
         answers=answers,
-        keeper=keeper if database.lasts else None,
         metrics=metrics,
         default_provider=settings.provider_name,
+        shared=settings.shared,
     )
     stack.push_async_callback(classification.drain, seconds=settings.drain_timeout)
-
+    keeper = Keeper(AcceptedRepository(database), blobs, results, domains)
+    accepting = Accepting(
+        classification,
+        domains,
+        intake,
+        results,
+        keeper if database.lasts else None,
+        metrics,
+        pictures if settings.shared else None,
+    )
     batches = BatchRepository(database)
-    runner = _build_runner(settings, stack, database, batches, classification, metrics)
-    if serving:
-        await batches.forget_unreceived()
-        runner.start()
-        if count := await classification.resume():
-            log.info("accepted pictures of an earlier process are gone on with", count=count)
-        await _settle_unfinished(results, keys)
-    taking_in = TakingIn(batches, keys, blobs, domains, settings.batch)
-    once = Once(keys, results, classification, patience_s=settings.api.timeout)
-    return Parts(
+    runner = BatchRunner(
+        batches,
+        ShardRepository(database),
+        classification,
+        shards,
+        metrics,
+        in_flight=settings.batch.in_flight,
+    )
+    stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
+    parts = Parts(
         settings,
         health,
         metrics,
@@ -144,33 +155,87 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         board,
         results,
         batches,
-        taking_in,
+        TakingIn(batches, keys, blobs, domains, settings.batch),
         runner,
         classification,
-        once,
+        accepting,
+        Once(keys, results, classification, patience_s=settings.api.timeout),
+    )
+    if serving:
+        for work in (pictures, shards):
+            work.start()
+        await _begin(parts, keys, stack)
+    return parts
+
+
+async def _open_database(
+    settings: Settings, stack: AsyncExitStack, health: Health, *, lock: bool
+) -> Database:
+    database = Database(settings.database_url)
+    stack.push_async_callback(database.close)
+    if lock:
+        database.lock()
+    await migrate(database)
+    health.register("storage", database.ping)
+    return database
+
+
+def _build_egress(settings: Settings) -> EgressClient:
+    return EgressClient(
+        allow=Allowance.parse(settings.egress_allow),
+        proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
     )
 
 
-def _build_runner(
-    settings: Settings,
-    stack: AsyncExitStack,
-    database: Database,
-    batches: BatchRepository,
-    classification: ClassificationService,
-    metrics: Metrics,
-) -> BatchRunner:
-    work = Work(at_once=settings.batch.shards_at_once)
-    stack.push_async_callback(work.aclose)
-    runner = BatchRunner(
-        batches,
-        ShardRepository(database),
-        classification,
-        work,
-        metrics,
-        in_flight=settings.batch.in_flight,
-    )
-    stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
-    return runner
+async def _build_work(
+    settings: Settings, stack: AsyncExitStack, database: Database, *, serving: bool
+) -> tuple[Work, Work]:
+    """For accepted pictures, and for shards of batches: neither has to wait behind the others."""
+    redis_url, installation = None, ""
+    if settings.shared and settings.redis_url is not None:
+        redis_url = settings.redis_url.get_secret_value()
+        # Tasks of another database in the same Redis are none of ours.
+        installation = await chosen(database, "id", new_id("ins"))
+    built = []
+    for name, at_once in (
+        ("pictures", MAX_PENDING),
+        ("shards", settings.batch.shards_at_once),
+    ):
+        work = Work(
+            f"{installation}-{name}",
+            at_once=at_once,
+            redis_url=redis_url,
+            runs=serving and settings.work,
+        )
+        stack.push_async_callback(work.aclose)
+        built.append(work)
+    pictures, shards = built
+    return pictures, shards
+
+
+async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStack) -> None:
+    """Go on with what is unfinished, and look again and again for what others left."""
+    recurring = Recurring()
+    stack.push_async_callback(recurring.aclose)
+    if parts.settings.shared:
+        # Whoever is at it is alive: only what is too old was left behind.
+        recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
+        left_behind = partial(_settle, parts, keys, RECEIVED_WITHIN_S)
+        recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
+        recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
+    else:
+        await _settle(parts, keys, 0)
+        if count := await parts.accepting.resume():
+            log.info("accepted pictures of an earlier process are gone on with", count=count)
+        if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
+            log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
+
+
+async def _settle(parts: Parts, keys: IdempotencyRepository, older_than_s: float) -> None:
+    """What a process left that nobody can go on with."""
+    await parts.batches.forget_unreceived(older_than_s=older_than_s)
+    await keys.release_unanswered(older_than_s=older_than_s)
 
 
 async def _build_link(
@@ -201,12 +266,3 @@ async def _build_dispatcher(
     except ProviderUnknown as error:
         raise ConfigurationError(f"PROVIDER: {error}") from error
     return dispatcher
-
-
-async def _settle_unfinished(results: ResultRepository, keys: IdempotencyRepository) -> None:
-    """What an earlier process left, and can't be gone on with."""
-    reason = Failure.of(Interrupted())
-    count = await results.fail_interrupted(reason)
-    await keys.release_unanswered()
-    if count:
-        log.warning("accepted pictures were cut off by a crash and are failed now", count=count)

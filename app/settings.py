@@ -296,9 +296,13 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="A Redis through which several processes share the quota of a provider; unset: "
-        "this is the only process.",
+        description="A Redis through which several processes share the quota of a provider and, "
+        "with a PostgreSQL, all work; unset: this is the only process.",
         examples=["redis://127.0.0.1:6379/0"],
+    )
+    work: bool = Field(
+        True,
+        description="Off: background work is left to other processes, `python -m app worker`.",
     )
     provider: str | None = Field(
         None,
@@ -471,6 +475,22 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(schemes):
             raise ValueError(f"must begin with {', '.join(schemes[:-1])} or {schemes[-1]}")
         return value
+
+    @model_validator(mode="after")
+    def _others_work(self) -> Self:
+        if not (self.work or self.shared):
+            raise ValueError(
+                "WORK is off, and other processes can only work with a PostgreSQL as DATABASE_URL "
+                "and with REDIS_URL"
+            )
+        if self.shared and self.blobs_url is None:
+            raise ValueError("BLOBS_URL has to name a place that all processes reach")
+        return self
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes share all work."""
+        return self.redis_url is not None and self.database_url.startswith("postgres")
 
     @property
     def blobs_place(self) -> str:

@@ -13,7 +13,7 @@ import structlog
 from app.identifiers import new_id
 
 if TYPE_CHECKING:
-    from docket import Docket
+    from docket import Docket, Worker
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,29 +31,64 @@ LOOKED_FOR_EVERY_S = 0.05
 AFTER_A_MISTAKE_S = 30.0
 """Before a task is run again that met an unexpected error."""
 
+KICKED_WITHIN_S = 3.0
+"""Or Redis counts as gone."""
+
+RECONNECTED_EVERY_S = 1.0
+
 
 class Work:
     """Twins under one name and one set of arguments are dropped while one waits or runs."""
 
-    def __init__(self, url: str | None = None, *, at_once: int) -> None:
-        """`url`: of the Redis that is shared; None: there is none. `at_once`: tasks that this
-        process runs at the same time."""
-        self._url = url or f"memory://{new_id('work')}"
+    def __init__(
+        self, name: str, *, at_once: int, redis_url: str | None = None, runs: bool = True
+    ) -> None:
+        """`name`: of the tasks that belong together, the same in all processes that share
+        `redis_url`; without it there is this process only. `at_once`: tasks that this process runs
+        at the same time. Not `runs`: others do."""
+        self._name = name
+        self._url = redis_url or f"memory://{new_id('work')}"
+        self._shared = redis_url is not None
         self._at_once = at_once
+        self._runs = runs
         self._tasks: dict[str, Task] = {}
-        self._docket: Docket | None = None
-        self._starting = asyncio.Lock()
+        self._connected: asyncio.Future[Docket]
         self._running: asyncio.Task[None] | None = None
 
     def register(self, name: str, task: Task) -> None:
-        """Before anything is kicked."""
+        """Before the start, and before anything is kicked."""
         self._tasks[name] = task
 
+    def start(self) -> None:
+        """Where tasks are shared others may have kicked some; else not before there is one: the
+        import takes a third of a second."""
+        if self._shared:
+            self._begin()
+
     async def kick(self, name: str, *arguments: Argument) -> None:
-        """Have it run, by whoever is free."""
-        docket = await self._started()
+        """Have it run, by whoever is free. With Redis gone it is not: who finds unfinished work in
+        the database kicks it again."""
         key = "/".join([name, *map(str, arguments)])
-        await docket.add(name, key=key)(list(arguments))
+        try:
+            async with asyncio.timeout(KICKED_WITHIN_S if self._shared else None):
+                docket = await asyncio.shield(self._begin())
+                await docket.add(name, key=key)(list(arguments))
+        except Exception as error:
+            if not (self._shared and _is_outage(error)):
+                raise
+            log.warning("Redis is gone: a task is kicked later", task=name)
+
+    async def workers(self) -> int:
+        """How many processes run these tasks; at least one, for it may just be starting."""
+        if not self._shared or self._running is None or not self._connected.done():
+            return 1
+        try:
+            async with asyncio.timeout(KICKED_WITHIN_S):
+                return max(1, len(await self._connected.result().workers()))
+        except Exception as error:
+            if not _is_outage(error):
+                raise
+            return 1
 
     async def aclose(self) -> None:
         """Stop what runs. In memory what waits is forgotten; the database knows."""
@@ -62,36 +97,64 @@ class Work:
             with suppress(asyncio.CancelledError):
                 await self._running
 
-    async def _started(self) -> "Docket":
-        """Not before there is work: the import takes a third of a second."""
-        async with self._starting:
-            if self._docket is None:
-                await asyncio.to_thread(import_module, "docket")
-                ready = asyncio.get_running_loop().create_future()
-                # In no request's name, though one is the first.
-                self._running = asyncio.create_task(self._run(ready), context=Context())
-                await asyncio.wait([ready, self._running], return_when=asyncio.FIRST_COMPLETED)
-                if not ready.done():
-                    await self._running  # it failed
-                self._docket = ready.result()
-            return self._docket
+    def _begin(self) -> "asyncio.Future[Docket]":
+        if self._running is None:
+            self._connected = asyncio.get_running_loop().create_future()
+            # In no request's name, though one is the first.
+            self._running = asyncio.create_task(self._run(), context=Context())
+        return self._connected
 
-    async def _run(self, ready: "asyncio.Future[Docket]") -> None:
-        from docket import Docket, Worker
+    async def _run(self) -> None:
+        """Until it is cancelled; Redis may come and go."""
+        await asyncio.to_thread(import_module, "docket")
+        while True:
+            try:
+                return await self._work()  # docket swallows a cancellation
+            except Exception as error:
+                if not (self._shared and _is_outage(error)):
+                    if not self._connected.done():
+                        self._connected.set_exception(error)
+                    raise
+                log.warning("background work waits for Redis", reason=str(error))
+            if self._connected.done():
+                self._connected = asyncio.get_running_loop().create_future()
+            await asyncio.sleep(RECONNECTED_EVERY_S)
 
-        resolution = timedelta(seconds=LOOKED_FOR_EVERY_S)
-        async with Docket("classifier", self._url) as docket:
+    async def _work(self) -> None:
+        from docket import Docket
+
+        async with Docket(f"classifier-{self._name}", self._url) as docket:
             for name, task in self._tasks.items():
                 docket.register(_perpetual(task), names=[name])
-            async with Worker(
-                docket,
-                concurrency=self._at_once,
-                redelivery_timeout=timedelta(seconds=REDELIVERED_AFTER_S),
-                minimum_check_interval=resolution,
-                scheduling_resolution=resolution,
-            ) as worker:
-                ready.set_result(docket)
+            if not self._runs:
+                self._connected.set_result(docket)
+                await asyncio.Event().wait()
+            async with self._worker(docket) as worker:
+                self._connected.set_result(docket)
                 await worker.run_forever()
+
+    def _worker(self, docket: "Docket") -> "Worker":
+        from docket import Worker
+
+        resolution = timedelta(seconds=LOOKED_FOR_EVERY_S)
+        return Worker(
+            docket,
+            name=new_id("wrk"),
+            concurrency=self._at_once,
+            redelivery_timeout=timedelta(seconds=REDELIVERED_AFTER_S),
+            reconnection_delay=timedelta(seconds=RECONNECTED_EVERY_S),
+            minimum_check_interval=resolution,
+            scheduling_resolution=resolution,
+        )
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether it is Redis that is at fault."""
+    from redis.exceptions import RedisError
+
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_outage(each) for each in error.exceptions)
+    return isinstance(error, (RedisError, OSError, TimeoutError))
 
 
 def _perpetual(task: Task) -> Callable[..., Awaitable[None]]:

@@ -284,7 +284,7 @@ async def _take_form(request: Request, parts: Parts, caller: str, key: str | Non
         files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
         if not files:
             raise InvalidRequest("file: is missing.")
-        labels = frozenset(parts.domains.get(options.domain).labels)
+        labels = frozenset((await parts.domains.find(options.domain)).labels)
         reader = Files(parts.settings, options, labels)
         rows = chain.from_iterable(
             reader.rows(each.filename or "file", each.file) for each in files

@@ -128,12 +128,11 @@ async def classify(
     if cache_control and re.search(r"\bno-(cache|store)\b", cache_control, re.IGNORECASE):
         question = replace(question, fresh=True)
     later = _wants_async(prefer)
-    service = parts.classification
 
     async def answer(result_id: str | None = None) -> Result:
         if later:
-            return await service.accept(question, result_id=result_id)
-        return await service.classify(question, result_id=result_id)
+            return await parts.accepting.accept(question, result_id=result_id)
+        return await parts.classification.classify(question, result_id=result_id)
 
     if idempotency_key is None:
         result = await answer()

@@ -62,7 +62,7 @@ async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
 @router.get("/{name}")
 async def get_domain(name: DomainName, parts: Joined, caller: Caller) -> DomainView:
     """One domain."""
-    return _view(parts.domains.get(name), parts)
+    return _view(await parts.domains.find(name), parts)
 
 
 @router.put("/{name}")

@@ -110,5 +110,5 @@ async def set_expected(
 ) -> None:
     """Record what the picture really shows. Feeds accuracy, calibration and thresholds."""
     result = await parts.results.get(result_id, caller=caller.sees)
-    check_label(expected.label, parts.domains.get(result.domain))
+    check_label(expected.label, await parts.domains.find(result.domain))
     await parts.results.set_expected(result_id, expected.label, caller=caller.sees)

@@ -22,13 +22,11 @@ log = structlog.stdlib.get_logger(__name__)
 SHARD = "batch-shard"
 
 SHARDS_AT_ONCE = 4
-"""Of one batch: several batches share the workers, and none takes all of them."""
+"""Of one batch, for each process: several batches share the workers, and none takes all of them."""
 
 IN_FLIGHT_HERE = 8
 """Pictures under way where only this machine is waited for: more would not be quicker, and keep the
 event loop from others."""
-
-LOOKED_THROUGH_EVERY_S = 60.0
 
 STOPPING_S = 1.0
 """Until somebody else may go on with what this process, which is about to end, was given."""
@@ -59,12 +57,7 @@ class BatchRunner:
         self._room_here = asyncio.Semaphore(min(IN_FLIGHT_HERE, in_flight))
         self._stopping = asyncio.Event()
         self._shards: dict[Shard, asyncio.Task[Any]] = {}
-        self._looking: asyncio.Task[None] | None = None
         work.register(SHARD, self.shard)
-
-    def start(self) -> None:
-        """Find unfinished work, now and every minute."""
-        self._looking = asyncio.create_task(self._look())
 
     async def stop(self, *, seconds: float) -> None:
         """Take no more pictures, and let those under way end; what does not in time is asked again
@@ -74,10 +67,6 @@ class BatchRunner:
             _, late = await asyncio.wait(self._shards.values(), timeout=seconds)
             for task in late:
                 task.cancel()
-        if self._looking is not None:
-            self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
 
     async def change_status(
         self, batch_id: str, status: BatchStatus, *, of: Iterable[BatchStatus]
@@ -97,6 +86,11 @@ class BatchRunner:
             if shard.batch_id == batch_id:
                 shard.lane = lane
 
+    async def look(self) -> None:
+        """Go on with all that is unfinished: some of it may have lost its tasks."""
+        for batch_id in await self._batches.unfinished():
+            await self.go_on(batch_id)
+
     async def go_on(self, batch_id: str) -> None:
         """Kick what was given out and is not done, and as much again as may be. What can't be
         kicked now is found by and by."""
@@ -109,7 +103,7 @@ class BatchRunner:
         given_out = await self._progress.given_out(batch_id)
         for number in given_out:
             await self._work.kick(SHARD, batch_id, number)
-        for _ in range(SHARDS_AT_ONCE - len(given_out)):
+        for _ in range(SHARDS_AT_ONCE * await self._work.workers() - len(given_out)):
             if not await self._next(batch_id):
                 break
 
@@ -179,14 +173,3 @@ class BatchRunner:
             return False
         await self._work.kick(SHARD, batch_id, number)
         return True
-
-    async def _look(self) -> None:
-        while True:
-            try:
-                for batch_id in await self._batches.unfinished():
-                    await self.go_on(batch_id)
-            except StorageUnavailable:
-                log.warning("unfinished batches can't be looked for")
-            except Exception:
-                log.exception("unfinished batches can't be looked for")
-            await asyncio.sleep(LOOKED_THROUGH_EVERY_S)

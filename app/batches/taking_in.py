@@ -38,6 +38,9 @@ TAKEN_AT_ONCE = 500
 TAKEN_BYTES = 32_000_000
 """Of pictures, that are held until they are stored."""
 
+RECEIVED_WITHIN_S = 3_600.0
+"""From its first row to its last; what takes longer was left behind by a crash."""
+
 MAX_BAD_ROWS = 10_000
 """Told one by one; more are a mistake about the whole."""
 
@@ -133,7 +136,7 @@ class TakingIn:
         """`rows` are read in threads. Raises DomainNotFound, BatchTooLarge, InvalidRequest when
         there is no item, StorageUnavailable, and what reading the rows raises; then nothing is left
         of it."""
-        domain = self._domains.get(options.domain)
+        domain = await self._domains.find(options.domain)
         batch = BatchRow(
             id=batch_id or new_id(BATCH),
             caller=caller,
@@ -150,8 +153,12 @@ class TakingIn:
         )
         await self._batches.create(batch)
         try:
-            await self._store(batch.id, rows, frozenset(domain.labels))
+            async with asyncio.timeout(RECEIVED_WITHIN_S):
+                await self._store(batch.id, rows, frozenset(domain.labels))
             await self._batches.received(batch.id)
+        except TimeoutError:
+            await self._batches.forget(batch.id)
+            raise BatchTooLarge("Taking in the batch took too long.") from None
         except BaseException:
             await self._batches.forget(batch.id)
             raise

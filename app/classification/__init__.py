@@ -1,5 +1,6 @@
 """From a question to a stored result."""
 
+from app.classification.accepting import Accepting
 from app.classification.asking import Asking
 from app.classification.intake import Intake
 from app.classification.keeper import Keeper
@@ -8,6 +9,7 @@ from app.classification.question import Question, check_label
 from app.classification.service import Answered, ClassificationService
 
 __all__ = [
+    "Accepting",
     "Answered",
     "Asking",
     "ClassificationService",

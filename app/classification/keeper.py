@@ -1,8 +1,13 @@
 """What it takes to ask again about an accepted picture, kept until it is answered."""
 
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from app.classification import record
 from app.classification.question import Question
 from app.domains import DomainRegistry
-from app.errors import DomainNotFound, ResultNotFound, StorageUnavailable
+from app.errors import DomainNotFound, Interrupted, ResultNotFound, StorageUnavailable
 from app.images import Stored, Url
 from app.storage import (
     Accepted,
@@ -11,6 +16,11 @@ from app.storage import (
     ResultRepository,
     Unit,
 )
+
+log = structlog.stdlib.get_logger(__name__)
+
+MOST_ATTEMPTS = 5
+"""At a picture whose process ended each time before there was an answer."""
 
 
 class Keeper:
@@ -49,25 +59,34 @@ class Keeper:
         except StorageUnavailable:
             return  # it costs room, and no answer
 
-    async def all(self) -> list[tuple[str, Question]]:
-        """By the ids of their pending results. What nobody can ask about any more is settled."""
-        found = []
-        for each in await self._accepted.all():
-            question = await self._question(each)
-            if question is not None:
-                found.append((each.result_id, question))
-                continue
-            await self._accepted.forget(each.result_id)
-            await self.let_go(each.result_id)
-        return found
+    async def all(self, *, older_than_s: float = 0) -> list[str]:
+        """Ids of pending results, the oldest first."""
+        return await self._accepted.all(until=datetime.now(UTC) - timedelta(seconds=older_than_s))
+
+    async def count(self) -> int:
+        return await self._accepted.count()
+
+    async def taken(self, result_id: str) -> Question | None:
+        """What was asked; None when it is answered, or nobody can ask about it any more. It is
+        noted that it was taken: a picture that ends the process each time may not for ever."""
+        kept = await self._accepted.take(result_id)
+        question = None if kept is None else await self._question(kept)
+        if kept is not None and question is None:
+            await self._accepted.forget(result_id)
+            await self.let_go(result_id)
+        return question
 
     async def _question(self, kept: Accepted) -> Question | None:
         try:
             pending = await self._results.get(kept.result_id, caller=None)
-            self._domains.get(pending.domain)
+            await self._domains.find(pending.domain)
         except (ResultNotFound, DomainNotFound):
             return None
         if not pending.is_pending:
+            return None
+        if kept.attempts > MOST_ATTEMPTS:
+            log.error("an accepted picture is given up", result_id=pending.id)
+            await self._results.complete(record.failed(pending, Interrupted()))
             return None
         return Question(
             Url(kept.url) if kept.url else Stored(kept.result_id),

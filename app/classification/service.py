@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -12,7 +12,6 @@ import structlog
 from app.classification import record
 from app.classification.asking import Asked, Asking
 from app.classification.intake import Intake, Picture
-from app.classification.keeper import Keeper
 from app.classification.question import Question, check_label
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
@@ -20,21 +19,20 @@ from app.errors import (
     ClassifierError,
     InternalError,
     Interrupted,
-    Overloaded,
+    ResultNotFound,
     StorageUnavailable,
 )
 from app.identifiers import RESULT, new_id
-from app.images import Upload, Url
 from app.storage import AnswerRepository, KeptAnswer, Result, ResultRepository, Unit
 from app.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger(__name__)
 
-MAX_PENDING = 1_000
-"""Accepted pictures that may wait in memory at once."""
-
 FETCHING = 16
 """Of them, that are fetched and decoded at once: each may be 20 MB."""
+
+LOOKED_AT_EVERY_S = 0.25
+"""Between two looks at a result that another process works on."""
 
 STORE_WAITS_S = (0.1, 0.5, 2.0)
 """Between attempts to store an answer while the database is locked or full."""
@@ -71,94 +69,82 @@ class ClassificationService:
         asking: Asking,
         results: ResultRepository,
         answers: AnswerRepository,
-        keeper: Keeper | None,
         metrics: Metrics,
         default_provider: str,
+        shared: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`shared`: other processes answer pictures, too, and keep the results in one place."""
         self._domains = domains
         self._intake = intake
         self._asking = asking
         self._results = results
         self._answers = answers
-        self._keeper = keeper
         self._metrics = metrics
         self._default_provider = default_provider
+        self._shared = shared
         self._sleep = sleep
         self._running: dict[str, asyncio.Task[Result]] = {}
-        self._accepting = 0
-        self._stopping = False
+        self.draining = False
+        """Nothing more is to be begun."""
+        self.stopping = False
+        """What runs still is cut off."""
         self._fetching = asyncio.Semaphore(FETCHING)
 
     async def classify(self, question: Question, *, result_id: str | None = None) -> Result:
         """The stored result. Raises what the stages raise; a ProviderError names its row."""
         result_id = result_id or new_id(RESULT, question.asked_at)
-        domain = self._checked_domain(question)
+        domain = await self.checked_domain(question)
         stopwatch = Stopwatch(self._metrics)
-        task = self._start(result_id, self._classify(result_id, question, domain, stopwatch))
+        task = self.start(result_id, self._classify(result_id, question, domain, stopwatch))
         return await asyncio.shield(task)
-
-    async def accept(self, question: Question, *, result_id: str | None = None) -> Result:
-        """A stored pending result, answered in the background. What can be said at once of a bad
-        picture is raised here."""
-        result_id = result_id or new_id(RESULT, question.asked_at)
-        domain = self._checked_domain(question)
-        if len(self._running) + self._accepting >= MAX_PENDING:
-            raise Overloaded("Too many accepted pictures wait for their answer.")
-        self._accepting += 1
-        try:
-            stopwatch = Stopwatch(self._metrics)
-            picture = data = None
-            if not isinstance(question.source, Url):
-                data = await self._intake.read(question.source)
-                question = replace(question, source=Upload(data))
-                picture = await self._take_small(question, domain, stopwatch)
-            pending = record.pending(result_id, question, domain)
-            beside = await self._keeper.keep(result_id, question, data) if self._keeper else None
-            await self._results.insert(pending, beside)
-            self._start(result_id, self._finish(pending, question, domain, picture, stopwatch))
-        finally:
-            self._accepting -= 1
-        return pending
-
-    async def resume(self) -> int:
-        """Go on with what an earlier process accepted; returns how many there are."""
-        kept = await self._keeper.all() if self._keeper else []
-        for result_id, question in kept:
-            domain = self._domains.get(question.domain)
-            pending = record.pending(result_id, question, domain)
-            stopwatch = Stopwatch(self._metrics)
-            self._start(result_id, self._finish(pending, question, domain, None, stopwatch))
-        return len(kept)
 
     async def answer(self, question: Question) -> Answered:
         """What comes of it, whatever goes wrong. Nothing is stored: that is for who asked."""
-        domain = self._domains.get(question.domain)
+        domain = await self._domains.find(question.domain)
         pending = record.pending(new_id(RESULT), question, domain)
-        return await self._answer(pending, question, domain, None, Stopwatch(self._metrics))
+        return await self.outcome(pending, question, domain, None, Stopwatch(self._metrics))
 
     async def is_metered(self, domain: str, provider: str | None) -> bool:
         """Whether answers wait for a quota, and not for this machine. Raises DomainNotFound,
         ProviderUnknown."""
-        first = self._chain(provider, self._domains.get(domain))[0]
+        first = self._chain(provider, await self._domains.find(domain))[0]
         return await self._intake.is_metered(first)
 
+    @property
+    def running(self) -> int:
+        """Pictures under way."""
+        return len(self._running)
+
     async def wait_for(self, result_id: str, *, seconds: float) -> None:
-        """Return when the picture is answered, or the time is over, or it is not running here."""
+        """Return when the picture is answered, or the time is over, or nobody works on it."""
         task = self._running.get(result_id)
         if task is not None and seconds > 0:
             await asyncio.wait([task], timeout=seconds)
+        elif self._shared:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._answered_elsewhere(result_id)
+
+    async def _answered_elsewhere(self, result_id: str) -> None:
+        while True:
+            with suppress(ResultNotFound):
+                if not (await self._results.get(result_id, caller=None)).is_pending:
+                    return
+            await asyncio.sleep(LOOKED_AT_EVERY_S)
 
     async def drain(self, *, seconds: float) -> None:
         """Let what runs end; what does not in time is stopped."""
+        self.draining = True
         if self._running:
             _, late = await asyncio.wait(self._running.values(), timeout=seconds)
-            self._stopping = True
+            self.stopping = True
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _start(self, result_id: str, work: Any) -> asyncio.Task[Result]:
+    def start(self, result_id: str, work: Any) -> asyncio.Task[Result]:
+        """Run what brings this result, though whoever waits for it goes away."""
         task: asyncio.Task[Result] = asyncio.create_task(work)
         self._running[result_id] = task
         self._metrics.classification_started()
@@ -169,8 +155,9 @@ class ClassificationService:
         del self._running[result_id]
         self._metrics.classification_finished()
 
-    def _checked_domain(self, question: Question) -> Domain:
-        domain = self._domains.get(question.domain)
+    async def checked_domain(self, question: Question) -> Domain:
+        """Raises DomainNotFound, LabelNotInDomain."""
+        domain = await self._domains.find(question.domain)
         check_label(question.expected, domain)
         return domain
 
@@ -180,7 +167,7 @@ class ClassificationService:
         picture = await self._take(question, domain, stopwatch)
         asked = await self._ask(question, domain, picture, stopwatch)
         result = record.completed(result_id, question, domain, picture, asked, stopwatch)
-        stored = await self._store(
+        stored = await self.store(
             self._results.insert,
             result,
             stopwatch,
@@ -193,37 +180,7 @@ class ClassificationService:
             raise asked.outcome
         return stored
 
-    async def _finish(
-        self,
-        pending: Result,
-        question: Question,
-        domain: Domain,
-        picture: Picture | None,
-        stopwatch: Stopwatch,
-    ) -> Result:
-        answered = await self._answer(pending, question, domain, picture, stopwatch)
-        if self._keeper is None:
-            return await self._complete(answered, stopwatch, answered.beside)
-        if isinstance(answered.error, Interrupted):
-            return pending  # the next start asks again
-        beside = self._keeper.forgetting(pending.id, answered.beside)
-        result = await self._complete(answered, stopwatch, beside)
-        await self._keeper.let_go(pending.id)
-        return result
-
-    async def _complete(
-        self, answered: Answered, stopwatch: Stopwatch, beside: Unit[None] | None
-    ) -> Result:
-        return await self._store(
-            self._results.complete,
-            answered.result,
-            stopwatch,
-            asked=answered.asked,
-            beside=beside,
-            waits_s=self._patient_waits_s(),
-        )
-
-    async def _answer(
+    async def outcome(
         self,
         pending: Result,
         question: Question,
@@ -237,7 +194,7 @@ class ClassificationService:
         try:
             if picture is None:
                 async with self._fetching:
-                    picture = await self._take_small(question, domain, stopwatch)
+                    picture = await self.take_small(question, domain, stopwatch)
             asked = await self._ask(question, domain, picture, stopwatch)
             result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
             error = asked.outcome if isinstance(asked.outcome, ClassifierError) else None
@@ -255,9 +212,7 @@ class ClassificationService:
         first = self._chain(question.provider, domain)[0]
         return await self._intake.take(question, domain, first, stopwatch)
 
-    async def _take_small(
-        self, question: Question, domain: Domain, stopwatch: Stopwatch
-    ) -> Picture:
+    async def take_small(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         """A thousand that wait hold small pixels, not the uploads."""
         picture = await self._take(question, domain, stopwatch)
         await self._intake.let_go(picture)
@@ -294,7 +249,7 @@ class ClassificationService:
         kept = record.to_keep(picture, asked)
         return self._answers.keeping(picture.key, kept) if kept and self._answers.enabled else None
 
-    async def _store(
+    async def store(
         self,
         write: Callable[[Result, Unit[None] | None], Awaitable[Result]],
         result: Result,
@@ -320,12 +275,6 @@ class ClassificationService:
                 self._metrics.result(domain=result.domain, status=result.status)
                 if asked is not None:
                     asked.settled()
-
-    def _patient_waits_s(self) -> Iterator[float]:
-        """What was accepted may not vanish: tried until the service stops, and a few times then."""
-        yield from STORE_WAITS_S
-        while not self._stopping:
-            yield STORE_WAITS_S[-1]
 
     def _chain(self, provider: str | None, domain: Domain) -> tuple[str, ...]:
         """Who is asked, in this order."""

@@ -37,10 +37,14 @@ def serve(
     """Answer over HTTP until SIGTERM or Ctrl-C. SIGHUP reads config/domains.yaml again."""
     # Until the server has its own handler: the first process of a container ignores it otherwise.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    settings = start(host=host, port=port)
+    run(start(host=host, port=port), serving=True)
+
+
+def run(settings: Settings, *, serving: bool) -> None:
+    """Until SIGTERM or Ctrl-C. Not `serving`: over HTTP there are health and metrics only."""
     _settle_allocator()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, serving=serving))
 
 
 class DrainingServer(ListeningServer):
@@ -65,10 +69,10 @@ class DrainingServer(ListeningServer):
         loop.call_soon_threadsafe(loop.call_later, delay, setattr, self, "should_exit", True)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, serving: bool) -> None:
     async with build_parts(settings, serving=True) as parts:
         config = uvicorn.Config(
-            create_app(parts),
+            create_app(parts, serving=serving),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -101,6 +105,7 @@ async def _announce(parts: Parts, url: str) -> None:
         limit=_limit(settings) if capabilities.metered else "none",
         storage=parts.database.description,
         domains=[domain.name for domain in parts.domains.all()],
+        works=settings.work,
     )
     if not settings.api_keys and settings.allow_anonymous:
         log.warning("anybody who reaches this service may use it: API_KEYS is empty")

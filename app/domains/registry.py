@@ -24,13 +24,13 @@ class DomainRegistry:
         self._metrics = metrics
         self._of_file = read_domains(path)
         self._stored: dict[str, Domain] = {}
+        self._shadowed: set[str] = set()
         self._changing = asyncio.Lock()
 
     async def load_stored(self) -> None:
-        rows = await self._repository.all()
-        self._stored = {name: Domain.model_validate_json(text) for name, text in rows.items()}
-        for name in self._stored.keys() & self._of_file.keys():
-            log.warning("stored domain is shadowed", domain=name, by=str(self._path))
+        """Those that were made through the API, by whichever process."""
+        async with self._changing:
+            await self._load()
 
     def reload_file(self) -> None:
         """Take the file as it is now. When it is wrong the last good one stays, and this raises
@@ -56,12 +56,19 @@ class DomainRegistry:
             raise DomainNotFound(f"There is no domain {name[:64]!r}. Known: {known}.")
         return domain
 
+    async def find(self, name: str) -> Domain:
+        """As `get`; another process may have made it just now."""
+        if name not in self._of_file and name not in self._stored:
+            await self.load_stored()
+        return self.get(name)
+
     def is_read_only(self, name: str) -> bool:
         return name in self._of_file
 
     async def create(self, domain: Domain) -> None:
         """Raises DomainExists."""
         async with self._changing:
+            await self._load()
             if domain.name in self._of_file or domain.name in self._stored:
                 raise DomainExists(f"There is a domain {domain.name!r} already. PUT replaces it.")
             await self._keep(domain)
@@ -69,15 +76,25 @@ class DomainRegistry:
     async def replace(self, domain: Domain) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
         async with self._changing:
+            await self._load()
             self._check_changeable(domain.name)
             await self._keep(domain)
 
     async def delete(self, name: str) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
         async with self._changing:
+            await self._load()
             self._check_changeable(name)
             await self._repository.delete(name)
             del self._stored[name]
+
+    async def _load(self) -> None:
+        rows = await self._repository.all()
+        self._stored = {name: Domain.model_validate_json(text) for name, text in rows.items()}
+        shadowed = self._stored.keys() & self._of_file.keys()
+        for name in shadowed - self._shadowed:
+            log.warning("stored domain is shadowed", domain=name, by=str(self._path))
+        self._shadowed = shadowed
 
     async def _keep(self, domain: Domain) -> None:
         await self._repository.put(domain.name, domain.model_dump_json())

@@ -10,6 +10,7 @@ from app.storage.database import Database, Unit
 from app.storage.domains import DomainRepository
 from app.storage.engine import describe, is_postgres, parse_url
 from app.storage.idempotency import Claim, IdempotencyRepository
+from app.storage.installation import chosen
 from app.storage.migrate import migrate
 from app.storage.results import (
     Failure,
@@ -46,6 +47,7 @@ __all__ = [
     "Timings",
     "Unit",
     "Usage",
+    "chosen",
     "describe",
     "is_postgres",
     "migrate",

@@ -2,9 +2,11 @@
 is here."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from app.identifiers import RESULT, lowest_id
 from app.storage.database import Database, Unit
 from app.storage.tables import accepted
 
@@ -16,12 +18,14 @@ class Accepted:
     Attributes:
         url: None: the picture waits in the blob store, under the result's id.
         fresh: no answer that was given before will do.
+        attempts: how often it was taken to be answered.
     """
 
     result_id: str
     url: str | None
     provider: str | None
     fresh: bool
+    attempts: int = 0
 
 
 class AcceptedRepository:
@@ -55,11 +59,38 @@ class AcceptedRepository:
     async def forget(self, result_id: str) -> None:
         await self._database.write(self.forgetting(result_id))
 
-    async def all(self) -> list[Accepted]:
-        """The oldest first."""
-        query = sa.select(accepted).order_by(accepted.c.result_id)
+    async def take(self, result_id: str) -> Accepted | None:
+        """To answer it; counted as one more attempt. None: it is answered."""
+        change = (
+            sa.update(accepted)
+            .where(accepted.c.result_id == result_id)
+            .values(attempts=accepted.c.attempts + 1)
+            .returning(accepted)
+        )
 
-        def unit(connection: sa.Connection) -> list[Accepted]:
-            return [Accepted(**row) for row in connection.execute(query).mappings()]
+        def unit(connection: sa.Connection) -> Accepted | None:
+            row = connection.execute(change).mappings().first()
+            return None if row is None else Accepted(**row)
+
+        return await self._database.write(unit)
+
+    async def all(self, *, until: datetime) -> list[str]:
+        """Ids of results that were accepted before, the oldest first."""
+        query = (
+            sa.select(accepted.c.result_id)
+            .where(accepted.c.result_id < lowest_id(RESULT, until))
+            .order_by(accepted.c.result_id)
+        )
+
+        def unit(connection: sa.Connection) -> list[str]:
+            return list(connection.execute(query).scalars())
+
+        return await self._database.read(unit)
+
+    async def count(self) -> int:
+        query = sa.select(sa.func.count()).select_from(accepted)
+
+        def unit(connection: sa.Connection) -> int:
+            return int(connection.execute(query).scalar_one())
 
         return await self._database.read(unit)

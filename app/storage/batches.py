@@ -1,7 +1,7 @@
 """Batches in the database: taken in, read, controlled. All SQL about that is here."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -192,9 +192,12 @@ class BatchRepository:
         """As if it had never been."""
         await self._database.write(lambda each: _forget(each, [batch_id]))
 
-    async def forget_unreceived(self) -> int:
+    async def forget_unreceived(self, *, older_than_s: float) -> int:
         """What a crash cut off while it was received; nobody was told of it."""
-        cut_off = sa.select(batches.c.id).where(batches.c.status == "receiving")
+        until = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        cut_off = sa.select(batches.c.id).where(
+            batches.c.status == "receiving", batches.c.created_at <= until
+        )
         return await self._database.write(lambda each: _forget(each, cut_off))
 
 

@@ -41,6 +41,7 @@ CHECKPOINT_EVERY = 200
 """Units between two copies of SQLite's write-ahead log into the database. They sync the disk, so
 they run beside the writes, not within a commit as SQLite would do after every 1,000 pages."""
 
+
 @dataclass(slots=True)
 class _Pending:
     unit: Unit[Any]
@@ -115,7 +116,7 @@ class Database:
             connection = self._lock.enter_context(self._reading.connect())
             mine = connection.execute(sa.select(sa.func.pg_try_advisory_lock(OWNER))).scalar()
         except sa.exc.OperationalError as error:
-            raise ConfigurationError(f"{self.description}: {error.orig}") from error
+            raise ConfigurationError(f"{self.description}: {_words(error)}") from error
         if not mine:
             raise ConfigurationError(
                 f"{self.description} is in use by another running service: several processes need "
@@ -219,13 +220,17 @@ class Database:
 
 
 def _is_deadlock(error: sa.exc.DBAPIError) -> bool:
-    """Whether PostgreSQL ended it in favour of another transaction: it may be tried again at once.
-    """
+    """Whether PostgreSQL ended it for the sake of another transaction: it may be tried again."""
     return getattr(error.orig, "sqlstate", None) in DEADLOCKS
 
 
+def _words(error: sa.exc.DBAPIError) -> str:
+    """In one line."""
+    return " ".join(str(error.orig).split())
+
+
 def _ours(error: sa.exc.DBAPIError, what: str) -> StorageUnavailable:
-    log.error("the database fails", reason=str(error.orig))
+    log.error("the database fails", reason=_words(error))
     unavailable = StorageUnavailable(f"The database can't be {what}.")
     unavailable.__cause__ = error
     return unavailable

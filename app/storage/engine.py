@@ -46,9 +46,8 @@ def is_postgres(url: sa.URL) -> bool:
 def describe(url: sa.URL) -> str:
     """For people: `sqlite:///data/app.db`, `memory`; nothing of a password."""
     if is_postgres(url):
-        query = url.query.keys() - {"password"}
-        shown = url.set(drivername="postgresql", password=None)
-        return shown.set(query={name: url.query[name] for name in sorted(query)}).render_as_string()
+        shown = url.difference_update_query(["password"]).set(drivername="postgresql")
+        return shown.render_as_string(hide_password=True)
     return f"sqlite:///{url.database}" if url.database else "memory"
 
 

@@ -52,11 +52,13 @@ class IdempotencyRepository:
 
         await self._database.write(unit)
 
-    async def release_unanswered(self) -> None:
-        """Free the keys of requests that an earlier process did not finish, and nobody will."""
+    async def release_unanswered(self, *, older_than_s: float) -> None:
+        """Free the keys of requests that a process did not finish, and nobody will."""
         answered = sa.select(results.c.id).where(results.c.status.in_(["accepted", "needs_review"]))
         claimed = idempotency_keys.c.result_id
+        until = datetime.now(UTC) - timedelta(seconds=older_than_s)
         change = sa.delete(idempotency_keys).where(
+            idempotency_keys.c.created_at <= until,
             claimed.not_in(answered),
             claimed.not_in(sa.select(accepted.c.result_id)),
             claimed.not_in(sa.select(batches.c.id)),

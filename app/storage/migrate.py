@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from app.errors import ConfigurationError, StorageUnavailable
 from app.storage.database import Database
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in migrations/versions; a test holds it against Alembic's own idea."""
 
 MIGRATING = 0x636C616D
@@ -16,18 +16,21 @@ MIGRATING = 0x636C616D
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def migrate(database: Database) -> None:
-    """Upgrade to HEAD. Costs two queries when there is nothing to do.
+async def migrate(database: Database) -> tuple[str | None, str]:
+    """Upgrade to HEAD; returns the revision it was at, None for an empty database, and HEAD. Costs
+    two queries when there is nothing to do.
 
     Raises ConfigurationError when it is no database, is not reached or can't be written.
     """
     try:
-        if await database.read(_revision) != HEAD:
+        before = await database.read(_revision)
+        if before != HEAD:
             await database.write(_upgrade)
     except (sa.exc.DatabaseError, StorageUnavailable) as error:
         cause = error.__cause__ if isinstance(error, StorageUnavailable) else error
         reason = cause.orig if isinstance(cause, sa.exc.DatabaseError) else error
         raise ConfigurationError(f"{database.description}: {reason}") from error
+    return before, HEAD
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -157,6 +157,14 @@ accepted = sa.Table(
     sa.Column("url", sa.Text),
     sa.Column("provider", sa.String(64)),
     sa.Column("fresh", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+)
+
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
 
 domains = sa.Table(

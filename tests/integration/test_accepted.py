@@ -171,7 +171,7 @@ async def test_the_truth_told_while_pending_is_kept(client, fake):
 
 
 async def test_more_than_can_wait_is_told_to_come_back(client, fake, monkeypatch):
-    monkeypatch.setattr("app.classification.service.MAX_PENDING", 1)
+    monkeypatch.setattr("app.classification.accepting.MAX_PENDING", 1)
     fake.hold.clear()
     first = await client.post("/classify", files=upload(), headers=LATER)
     second = await client.post("/classify", files=upload(), headers=LATER)
@@ -195,7 +195,7 @@ async def test_what_waits_holds_its_jpeg_only(parts, fake, web, source):
     web.pages["/large.png"] = reply(data)
     picture = Upload(data) if source is Upload else Url(web.url("/large.png"))
     fake.hold.clear()
-    await parts.classification.accept(Question(picture, "flowers", "test", provider="fake"))
+    await parts.accepting.accept(Question(picture, "flowers", "test", provider="fake"))
     del picture
     await fake.asked.wait()
 

@@ -92,7 +92,7 @@ def test_a_picture_that_fails_does_not_stop_the_others(run, tmp_path):
         (["config", "check"], {"PORT": "x"}, 2, "environment: PORT"),
         (["config", "check"], {"PROVIDER": "acme"}, 2, "There is no provider 'acme'"),
         (["config", "check"], {"PROVIDER": "openai_compatible"}, 2, "set OPENAI_MODEL"),
-        (["config", "check"], {"DATABASE_URL": "postgresql://db"}, 2, "is not supported"),
+        (["config", "check"], {"DATABASE_URL": "mysql://db"}, 2, "is not supported"),
         (["classify"], {}, 2, "Missing argument"),
     ],
 )

@@ -243,7 +243,16 @@ class TestRefusing:
             ({"API_KEYS": "shop:very-secret"}, ["environment: API_KEYS: "]),
             ({"EGRESS_ALLOW": "http://x/"}, ["EGRESS_ALLOW: 'http://x/'"]),
             ({"PROVIDER": "crystal-ball"}, ["'crystal-ball'", "azure_openai, local"]),
-            ({"DATABASE_URL": "postgresql://me:very-secret@db/x"}, ["DATABASE_URL: postgresql"]),
+            ({"DATABASE_URL": "mysql://me:very-secret@db/x"}, ["DATABASE_URL: mysql"]),
+            (
+                {"DATABASE_URL": "postgresql://me:very-secret@127.0.0.1:1/x"},
+                ["postgresql://me:***@127.0.0.1:1/x: connection failed"],
+            ),
+            ({"WORK": "off"}, ["WORK is off", "DATABASE_URL", "REDIS_URL"]),
+            (
+                {"DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://:very-secret@db"},
+                ["BLOBS_URL"],
+            ),
             ({"DATABASE_URL": "very-secret"}, ["DATABASE_URL is not a database URL"]),
             ({"DATABASE_URL": "sqlite:////etc/hostname/x.db"}, ["/etc/hostname"]),
         ],

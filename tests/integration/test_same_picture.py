@@ -18,8 +18,6 @@ from tests.fakes import ENTRY_POINTS, answer, spent_with
 from tests.integration.calls import PICTURE, UNKNOWN, api_keys, is_problem, listed, until, upload
 from tests.pictures import encoded, jpeg, photograph
 
-pytestmark = pytest.mark.each_database
-
 USAGE = TokenUsage(100, 5, {})
 OTHER = jpeg(seed=2)
 LATER = {"prefer": "respond-async"}
@@ -40,6 +38,7 @@ async def until_done(client, result):
     return (await client.get(f"/results/{result['id']}", params={"wait": 10})).json()
 
 
+@pytest.mark.each_database
 class TestKept:
     """Answers in the database."""
 
@@ -198,6 +197,7 @@ class TestKept:
         assert [each.cached for each in again] == [True, False]
 
 
+@pytest.mark.each_database
 class TestBounds:
     """How long, and how many."""
 
@@ -305,6 +305,7 @@ class TestAtTheSameTime:
         assert 'classifier_provider_calls_in_flight{provider="fake"} 0.0' in metrics
 
 
+@pytest.mark.each_database
 class TestNearlyTheSame:
     """Found and told, never answered with the other one's answer."""
 
@@ -353,6 +354,7 @@ class TestNearlyTheSame:
         assert told["image"]["phash"] is None
 
 
+@pytest.mark.each_database
 class TestCallers:
     @pytest.fixture
     def settings(self, settings):
@@ -371,6 +373,7 @@ class TestCallers:
         assert listing.status_code == 404
 
 
+@pytest.mark.each_database
 class TestBadPictures:
     """What a domain makes of them."""
 

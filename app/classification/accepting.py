@@ -1,0 +1,170 @@
+"""Pictures that are accepted now and answered later, whoever dies meanwhile."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import structlog
+
+from app.classification import record
+from app.classification.intake import Intake, Picture
+from app.classification.keeper import Keeper
+from app.classification.question import Question
+from app.classification.service import STORE_WAITS_S, ClassificationService
+from app.classification.stopwatch import Stopwatch
+from app.domains import Domain, DomainRegistry
+from app.errors import Interrupted, Overloaded
+from app.identifiers import RESULT, new_id
+from app.images import Upload, Url
+from app.storage import Result, ResultRepository
+from app.telemetry.metrics import Metrics
+from app.work import Work
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_PENDING = 1_000
+"""Accepted pictures that may wait in this process's memory at once."""
+
+MAX_SHARED = 10_000
+"""And in a database from which several processes take them."""
+
+ACCEPTED = "accepted-picture"
+
+REDISCOVERED_AFTER_S = 60.0
+"""Of waiting: by then a task is lost, or there are just many."""
+
+STOPPING_S = 1.0
+"""Until somebody else may go on with what this process, which is about to end, was given."""
+
+
+class Accepting:
+    """In one process the answer is worked on at once, and by the next one after a crash. Where
+    several share the work, any of them takes it."""
+
+    def __init__(
+        self,
+        service: ClassificationService,
+        domains: DomainRegistry,
+        intake: Intake,
+        results: ResultRepository,
+        keeper: Keeper | None,
+        metrics: Metrics,
+        work: Work | None = None,
+    ) -> None:
+        """No `keeper`: nothing lasts longer than this process. `work`: through which others take
+        what was accepted here."""
+        self._service = service
+        self._domains = domains
+        self._intake = intake
+        self._results = results
+        self._keeper = keeper
+        self._metrics = metrics
+        self._work = work
+        self._accepting = 0
+        if work is not None:
+            work.register(ACCEPTED, self.picture)
+
+    async def accept(self, question: Question, *, result_id: str | None = None) -> Result:
+        """A stored pending result, answered in the background. What can be said at once of a bad
+        picture is raised here."""
+        result_id = result_id or new_id(RESULT, question.asked_at)
+        domain = await self._service.checked_domain(question)
+        await self._check_room()
+        self._accepting += 1
+        try:
+            stopwatch = Stopwatch(self._metrics)
+            picture = data = None
+            if not isinstance(question.source, Url):
+                data = await self._intake.read(question.source)
+                question = replace(question, source=Upload(data))
+                picture = await self._service.take_small(question, domain, stopwatch)
+            pending = record.pending(result_id, question, domain)
+            beside = await self._keeper.keep(result_id, question, data) if self._keeper else None
+            await self._results.insert(pending, beside)
+            if self._work is not None:
+                await self._work.kick(ACCEPTED, result_id)
+            else:
+                self._start(pending, question, domain, picture, stopwatch)
+        finally:
+            self._accepting -= 1
+        return pending
+
+    async def resume(self) -> int:
+        """Go on with what an earlier process accepted; returns how many there are."""
+        kept = await self._keeper.all() if self._keeper else []
+        for result_id in kept:
+            await self.picture(result_id, wait=False)
+        return len(kept)
+
+    async def kick_waiting(self) -> None:
+        """Of what several processes share, whatever lost its task."""
+        if self._work is not None and self._keeper is not None:
+            for result_id in await self._keeper.all(older_than_s=REDISCOVERED_AFTER_S):
+                await self._work.kick(ACCEPTED, result_id)
+
+    async def picture(self, result_id: str, *, wait: bool = True) -> float | None:
+        """Answer one; after how many seconds to try again, None: never."""
+        if self._service.draining:
+            return STOPPING_S
+        question = await self._keeper.taken(result_id) if self._keeper else None
+        if question is None:
+            return None
+        domain = await self._domains.find(question.domain)
+        pending = record.pending(result_id, question, domain)
+        task = self._start(pending, question, domain, None, Stopwatch(self._metrics))
+        if wait and (await asyncio.shield(task)).is_pending:
+            return STOPPING_S
+        return None
+
+    async def _check_room(self) -> None:
+        """Raises Overloaded."""
+        if self._work is not None and self._keeper is not None:
+            waiting, most = await self._keeper.count() + self._accepting, MAX_SHARED
+        else:
+            waiting, most = self._service.running + self._accepting, MAX_PENDING
+        if waiting >= most:
+            raise Overloaded("Too many accepted pictures wait for their answer.")
+
+    def _start(
+        self,
+        pending: Result,
+        question: Question,
+        domain: Domain,
+        picture: Picture | None,
+        stopwatch: Stopwatch,
+    ) -> "asyncio.Task[Result]":
+        return self._service.start(
+            pending.id, self._finish(pending, question, domain, picture, stopwatch)
+        )
+
+    async def _finish(
+        self,
+        pending: Result,
+        question: Question,
+        domain: Domain,
+        picture: Picture | None,
+        stopwatch: Stopwatch,
+    ) -> Result:
+        answered = await self._service.outcome(pending, question, domain, picture, stopwatch)
+        beside = answered.beside
+        if self._keeper is not None:
+            if isinstance(answered.error, Interrupted):
+                return pending  # whoever goes on asks again
+            beside = self._keeper.forgetting(pending.id, beside)
+        result = await self._service.store(
+            self._results.complete,
+            answered.result,
+            stopwatch,
+            asked=answered.asked,
+            beside=beside,
+            waits_s=self._patient_waits_s(),
+        )
+        if self._keeper is not None:
+            await self._keeper.let_go(pending.id)
+        return result
+
+    def _patient_waits_s(self) -> Iterator[float]:
+        """What was accepted may not vanish: tried until the service stops, and a few times then."""
+        yield from STORE_WAITS_S
+        while not self._service.stopping:
+            yield STORE_WAITS_S[-1]

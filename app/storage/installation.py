@@ -1,0 +1,19 @@
+"""What an installation chose once, and all its processes keep to. All SQL about it is here."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+
+from app.storage.database import Database
+from app.storage.tables import installation
+
+
+async def chosen(database: Database, name: str, proposed: str) -> str:
+    """The value under `name`: `proposed`, unless somebody was first."""
+
+    def unit(connection: sa.Connection) -> str:
+        row = {"name": name, "value": proposed}
+        connection.execute(insert(installation).on_conflict_do_nothing(), row)
+        query = sa.select(installation.c.value).where(installation.c.name == name)
+        return str(connection.execute(query).scalar_one())
+
+    return await database.write(unit)
