@@ -1,15 +1,17 @@
-"""One row an item, `item_id` first, then what its result has: JSON, JSON Lines or CSV."""
+"""Rows as JSON, JSON Lines or CSV: an item each, `item_id` first, then what its result has; or what
+is no item."""
 
 import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from app.storage import BatchItem, Failure, ImageFacts, Result, Timings, Usage
+from app.storage import BadRow, BatchItem, Failure, ImageFacts, Result, Timings, Usage
 
 Format = Literal["json", "jsonl", "csv"]
 MEDIA_TYPES: dict[Format, str] = {
@@ -18,6 +20,7 @@ MEDIA_TYPES: dict[Format, str] = {
     "csv": "text/csv; charset=utf-8",
 }
 
+T = TypeVar("T")
 Found = tuple[BatchItem, Result | None]
 
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
@@ -39,36 +42,53 @@ COLUMNS = [
 """Of a CSV: what is nested has its path, lists and mappings are JSON."""
 
 
-async def write(pages: AsyncIterator[list[Found]], form: Format) -> AsyncIterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Layout(Generic[T]):
+    """What a row says of one `T`, and its columns as CSV."""
+
+    row: Callable[[T], dict[str, Any]]
+    columns: Sequence[str]
+
+    def lines(self, page: list[T], between: str) -> bytes:
+        return between.join(json.dumps(self.row(each)) for each in page).encode()
+
+    def cells(self, page: list[T]) -> bytes:
+        rows = map(self.row, page)
+        return _cells([_cell(_at(row, column)) for column in self.columns] for row in rows)
+
+
+async def write(
+    pages: AsyncIterator[list[T]], form: Format, layout: Layout[T]
+) -> AsyncIterator[bytes]:
     """A page at a time: never all of it is held."""
     if form == "csv":
-        yield _cells([COLUMNS])
+        yield _cells([layout.columns])
         async for page in pages:
-            yield await asyncio.to_thread(_cells, map(_csv_row, page))
+            yield await asyncio.to_thread(layout.cells, page)
         return
     begin, between, end = ("[\n", ",\n", "\n]\n") if form == "json" else ("", "\n", "\n")
-    separator = begin
+    separator = None
     async for page in pages:
         if page:
-            yield separator.encode() + await asyncio.to_thread(_lines, page, between)
+            yield (begin if separator is None else separator).encode()
+            yield await asyncio.to_thread(layout.lines, page, between)
             separator = between
-    yield (end if separator != begin or form == "jsonl" else begin + end.lstrip()).encode()
+    if separator is not None:
+        yield end.encode()
+    elif form == "json":
+        yield b"[\n]\n"
 
 
-def _lines(page: list[Found], between: str) -> bytes:
-    return between.join(json.dumps(_row(each)) for each in page).encode()
-
-
-def _row(found: Found) -> dict[str, Any]:
+def _item_row(found: Found) -> dict[str, Any]:
     item, result = found
     if result is None:
-        return {"item_id": item.item_id, "status": "pending"}
+        gone = item.state == "done"
+        return {"item_id": item.item_id, "status": "deleted" if gone else "pending"}
     return {"item_id": item.item_id, **result.model_dump(mode="json")}
 
 
-def _csv_row(found: Found) -> list[str]:
-    row = _row(found)
-    return [_cell(_at(row, column)) for column in COLUMNS]
+ITEMS = Layout(_item_row, COLUMNS)
+BAD_ROWS: Layout[BadRow] = Layout(asdict, ("number", "place", "reason"))
 
 
 def _at(row: dict[str, Any], column: str) -> Any:
@@ -87,7 +107,7 @@ def _cell(value: Any) -> str:
     return json.dumps(value)
 
 
-def _cells(rows: Iterable[list[str]]) -> bytes:
+def _cells(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()

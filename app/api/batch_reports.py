@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.batches import BatchOptions
+from app.exports import Format
 from app.identifiers import BATCH_PATTERN
 from app.storage import BatchItem, BatchRow, BatchStatus, Result
 from app.storage.results import UsdAmount
@@ -143,6 +144,12 @@ class After(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: int = Field(-1, ge=-1, description="The number of the last one that is known.")
     limit: int = Field(100, ge=1, le=MAX_PAGE)
+
+
+class BadRowQuery(After):
+    """Where a page begins; JSON Lines and CSV have all of them."""
+
+    form: Format = Field("json", alias="format", description="Of the rows; `json` comes in pages.")
 
 
 class BatchChange(BaseModel):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from hashlib import sha256
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from app.api.batch_reports import (
     After,
     BadRowPage,
+    BadRowQuery,
     BadRowReport,
     BatchChange,
     BatchJson,
@@ -34,11 +35,13 @@ from app.errors import (
     InvalidRequest,
     UnsupportedContentType,
 )
-from app.exports import MEDIA_TYPES, Format, Found, write
+from app.exports import BAD_ROWS, ITEMS, MEDIA_TYPES, Format, Found, Layout, write
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
-from app.storage import BatchRow, BatchStatus
+from app.storage import BadRow, BatchRow, BatchStatus
 from app.storage.batch_rows import UNFINISHED
+
+T = TypeVar("T")
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 
@@ -56,6 +59,8 @@ LOOKED_AT_EVERY_S = 0.5
 
 KEPT_ALIVE_S = 15.0
 """Of silence at most to whoever follows a batch."""
+
+AS_TEXT = {MEDIA_TYPES[form]: {"schema": {"type": "string"}} for form in ("jsonl", "csv")}
 
 BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
@@ -134,12 +139,19 @@ async def list_items(
     return ItemPage(items=items, next_after=items[-1].number if len(items) == query.limit else None)
 
 
-@router.get("/{batch_id}/errors")
+@router.get(
+    "/{batch_id}/errors",
+    response_model=BadRowPage,
+    responses={200: {"content": AS_TEXT}},
+)
 async def list_errors(
-    batch_id: BatchId, query: Annotated[After, Query()], parts: Joined, caller: Caller
-) -> BadRowPage:
+    batch_id: BatchId, query: Annotated[BadRowQuery, Query()], parts: Joined, caller: Caller
+) -> BadRowPage | StreamingResponse:
     """Rows and files that are no items, and why."""
     await parts.batches.get(batch_id, caller=caller.sees)
+    if query.form != "json":
+        name = f"{batch_id}-errors"
+        return _download(name, _bad_rows(parts, batch_id), query.form, BAD_ROWS)
     found = await parts.batches.bad_rows(batch_id, after=query.after, limit=query.limit)
     errors = [
         BadRowReport(number=each.number, place=each.place, reason=each.reason) for each in found
@@ -158,11 +170,7 @@ async def export_batch(
 ) -> StreamingResponse:
     """All items with their results so far, one row each."""
     await parts.batches.get(batch_id, caller=caller.sees)
-    return StreamingResponse(
-        write(_pages(parts, batch_id), form),
-        media_type=MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{batch_id}.{form}"'},
-    )
+    return _download(batch_id, _items(parts, batch_id), form, ITEMS)
 
 
 @router.get("/{batch_id}/events", response_class=StreamingResponse)
@@ -236,11 +244,28 @@ async def _changed(
     return BatchReport.of(await parts.batches.get(batch_id))
 
 
-async def _pages(parts: Parts, batch_id: str) -> AsyncIterator[list[Found]]:
+def _download(
+    name: str, pages: AsyncIterator[list[T]], form: Format, layout: Layout[T]
+) -> StreamingResponse:
+    return StreamingResponse(
+        write(pages, form, layout),
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
+    )
+
+
+async def _items(parts: Parts, batch_id: str) -> AsyncIterator[list[Found]]:
     after = -1
     while page := await parts.batches.items(batch_id, after=after, limit=EXPORTED_AT_ONCE):
         yield page
         after = page[-1][0].number
+
+
+async def _bad_rows(parts: Parts, batch_id: str) -> AsyncIterator[list[BadRow]]:
+    after = -1
+    while page := await parts.batches.bad_rows(batch_id, after=after, limit=EXPORTED_AT_ONCE):
+        yield page
+        after = page[-1].number
 
 
 async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterator[bytes]:

@@ -463,6 +463,35 @@ class TestReading:
         assert second["image.sha256"] == third["image.sha256"] == whole[1]["image"]["sha256"]
         assert json.loads(second["probabilities"]) == whole[1]["probabilities"]
 
+    async def test_bad_rows_come_as_lines_and_cells(self, client, monkeypatch):
+        """All of them, however many there are; what a spreadsheet would run is text."""
+        monkeypatch.setattr("app.api.batches.EXPORTED_AT_ONCE", 100)
+        bad = b"\n".join([b"{}"] * 250)
+        files = [("a.jsonl", bad), ("=1+1.png", b"no picture"), ("a.jpg", picture(0))]
+        created = await create(client, *files)
+        place = f"/batches/{created['id']}/errors"
+        page = (await client.get(place, params={"limit": 1_000})).json()
+        lines = await client.get(place, params={"format": "jsonl"})
+        cells = await client.get(place, params={"format": "csv", "limit": 5})
+        rows = [*csv.reader(io.StringIO(cells.text))]
+
+        assert [json.loads(line) for line in lines.text.splitlines()] == page["errors"]
+        assert len(page["errors"]) == 251
+        assert rows[0] == ["number", "place", "reason"]
+        assert rows[1] == ["0", "line 1", "image_url: Field required"]
+        assert rows[251:] == [["250", "'=1+1.png", "is no picture"]]
+        assert lines.headers["content-type"] == "application/x-ndjson"
+        assert f'filename="{created["id"]}-errors.csv"' in cells.headers["content-disposition"]
+
+    async def test_where_no_row_is_bad_nothing_comes(self, client):
+        created = await create(client, ("a.jpg", picture(0)))
+        place = f"/batches/{created['id']}/errors"
+        told = [
+            (await client.get(place, params={"format": each})).text for each in ("jsonl", "csv")
+        ]
+
+        assert told == ["", "number,place,reason\r\n"]
+
     async def test_export_tells_of_those_that_wait(self, client, fake):
         fake.hold.clear()
         created = await create(client, ("a.zip", pictures(2)))
