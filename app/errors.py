@@ -88,7 +88,7 @@ class BlobNotFound(ClassifierError):
 
 
 class BatchOver(ClassifierError):
-    """What was asked of a batch is possible only before it ends."""
+    """What was asked of a batch is not possible in the state it is in."""
 
 
 class IdempotencyKeyReused(ClassifierError):

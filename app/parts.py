@@ -20,6 +20,7 @@ from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
 from app.providers.registry import ProviderRegistry
 from app.recurring import Recurring
+from app.retention import Retention
 from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import (
@@ -32,6 +33,7 @@ from app.storage import (
     Failure,
     IdempotencyRepository,
     ResultRepository,
+    RetentionRepository,
     ShardRepository,
     chosen,
     migrate,
@@ -45,6 +47,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 LOOKED_THROUGH_EVERY_S = 60.0
 """For work that lost its task, because Redis or a process did."""
+
+RETENTION_AFTER_S, RETENTION_EVERY_S = 60.0, 3_600.0
+"""A start has other things to do."""
 
 DOMAINS_EVERY_S = 2.0
 """Until what one process changed holds in all."""
@@ -69,6 +74,7 @@ class Parts:
     classification: ClassificationService
     accepting: Accepting
     once: Once
+    retention: Retention
 
 
 @asynccontextmanager
@@ -160,6 +166,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         classification,
         accepting,
         Once(keys, results, classification, patience_s=settings.api.timeout),
+        Retention(RetentionRepository(database), blobs, settings.retention),
     )
     if serving:
         for work in (pictures, shards):
@@ -205,7 +212,7 @@ async def _build_work(
             f"{installation}-{name}",
             at_once=at_once,
             redis_url=redis_url,
-            runs=serving and settings.work,
+            runs=settings.work and (serving or not settings.shared),
         )
         stack.push_async_callback(work.aclose)
         built.append(work)
@@ -230,6 +237,10 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
+    # A start has other things to do.
+    recurring.every(
+        RETENTION_EVERY_S, "retention", parts.retention.keep_to_policy, first_after_s=60
+    )
 
 
 async def _settle(parts: Parts, keys: IdempotencyRepository, older_than_s: float) -> None:

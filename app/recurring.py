@@ -12,15 +12,28 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Recurring:
-    """Each thing at once, and then again so many seconds after it ended."""
+    """Each thing again so many seconds after it ended."""
 
     def __init__(self) -> None:
         self._running: list[asyncio.Task[None]] = []
 
-    def every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    def every(
+        self,
+        seconds: float,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        *,
+        first_after_s: float = 0,
+    ) -> None:
         """`name` says in the log what failed."""
-        running = asyncio.create_task(_again_and_again(seconds, name, work), context=Context())
-        self._running.append(running)
+
+        async def again_and_again() -> None:
+            await asyncio.sleep(first_after_s)
+            while True:
+                await _once(name, work)
+                await asyncio.sleep(seconds)
+
+        self._running.append(asyncio.create_task(again_and_again(), context=Context()))
 
     async def aclose(self) -> None:
         """What is under way is cut off."""
@@ -29,14 +42,10 @@ class Recurring:
         await asyncio.gather(*self._running, return_exceptions=True)
 
 
-async def _again_and_again(
-    seconds: float, name: str, work: Callable[[], Awaitable[object]]
-) -> None:
-    while True:
-        try:
-            await work()
-        except StorageUnavailable as error:
-            log.warning("put off", what=name, reason=str(error))
-        except Exception:
-            log.exception("failed, and is tried again", what=name, seconds=seconds)
-        await asyncio.sleep(seconds)
+async def _once(name: str, work: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await work()
+    except StorageUnavailable as error:
+        log.warning("put off", what=name, reason=str(error))
+    except Exception:
+        log.exception("failed, and is tried again", what=name)

@@ -225,6 +225,31 @@ class BatchSettings(Group):
     )
 
 
+class RetentionSettings(Group):
+    """How long it is kept what nobody deletes. Days may be fractions."""
+
+    results: float | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="Days that a result is kept after it was asked; unset: for good.",
+    )
+    batches: float | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="Days that a batch is kept after its end, with its items and their results; "
+        "unset: for good.",
+    )
+    pictures: float | None = Field(
+        7.0,
+        ge=0,
+        le=36_500,
+        description="Days that uploads of a batch are kept after its end, for `retry`; `null` in "
+        "settings.yaml: as long as the batch.",
+    )
+
+
 class AlertThresholds(Group):
     """When the operator is told."""
 
@@ -381,6 +406,7 @@ class Settings(BaseSettings):
     openai: OpenAISettings = OpenAISettings()
     api: ApiSettings = ApiSettings()
     batch: BatchSettings = BatchSettings()
+    retention: RetentionSettings = RetentionSettings()
     quality: QualitySettings = QualitySettings()
     cache: CacheSettings = CacheSettings()
     traffic: TrafficSettings = TrafficSettings()

@@ -30,6 +30,7 @@ from app.batches.manifest import ManifestRow, read_row
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.errors import (
+    BatchNotFound,
     BatchOver,
     BatchTooLarge,
     InvalidRequest,
@@ -137,6 +138,15 @@ async def list_items(
     found = await parts.batches.items(batch_id, after=query.after, limit=query.limit)
     items = [ItemReport.of(item, result) for item, result in found]
     return ItemPage(items=items, next_after=items[-1].number if len(items) == query.limit else None)
+
+
+@router.delete("/{batch_id}", status_code=204)
+async def delete_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> None:
+    """Forget it, with its items and their results. It has to be over, or cancelled."""
+    await parts.batches.get(batch_id, caller=caller.sees)
+    if not await parts.retention.delete_batch(batch_id):
+        batch = await parts.batches.get(batch_id)
+        raise BatchOver(f"The batch is {batch.status}: cancel it first.")
 
 
 @router.get(
@@ -271,7 +281,10 @@ async def _bad_rows(parts: Parts, batch_id: str) -> AsyncIterator[list[BadRow]]:
 async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterator[bytes]:
     silent_s = 0.0
     while True:
-        batch = await parts.batches.get(batch_id)
+        try:
+            batch = await parts.batches.get(batch_id)
+        except BatchNotFound:
+            return  # it was deleted
         event_id = f"{batch.status}-{batch.lane}-{batch.done}"
         if event_id != seen:
             report = BatchReport.of(batch).model_dump_json()

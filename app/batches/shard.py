@@ -16,7 +16,7 @@ from app.errors import (
 )
 from app.images import Stored, Url
 from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository
-from app.storage.batch_rows import UNFINISHED
+from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 
@@ -42,8 +42,6 @@ WORTH_ANOTHER_TRY = (
     StorageUnavailable,
     Interrupted,
 )
-
-DIGEST = "sha256:"
 
 
 class Shard:

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.batches.rows import Row, Unusable
-from app.batches.shard import DIGEST
 from app.domains import DomainRegistry
 from app.errors import (
     BatchNotFound,
@@ -30,6 +29,7 @@ from app.storage import (
     Claim,
     IdempotencyRepository,
 )
+from app.storage.batch_rows import DIGEST
 from app.traffic import Lane
 
 TAKEN_AT_ONCE = 500

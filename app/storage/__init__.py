@@ -21,6 +21,7 @@ from app.storage.results import (
     Timings,
     Usage,
 )
+from app.storage.retention import RetentionRepository
 
 __all__ = [
     "Accepted",
@@ -43,6 +44,7 @@ __all__ = [
     "Result",
     "ResultFilter",
     "ResultRepository",
+    "RetentionRepository",
     "ShardRepository",
     "Timings",
     "Unit",

@@ -12,12 +12,18 @@ from app.storage.results import Result
 from app.storage.tables import batches
 
 BatchStatus = Literal[
-    "receiving", "queued", "running", "paused", "completed", "failed", "cancelled"
+    "receiving", "queued", "running", "paused", "completed", "failed", "cancelled", "deleted"
 ]
 ItemState = Literal["waiting", "done"]
 
 UNFINISHED: tuple[BatchStatus, ...] = ("queued", "running")
 OVER: tuple[BatchStatus, ...] = ("completed", "failed", "cancelled")
+DELETED: BatchStatus = "deleted"
+"""Its rows are going."""
+HIDDEN: tuple[BatchStatus, ...] = ("receiving", DELETED)
+
+DIGEST = "sha256:"
+"""Before the digest of an upload, where an item has its source."""
 
 
 @dataclass(frozen=True, slots=True)

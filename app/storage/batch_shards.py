@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from app.identifiers import RESULT, new_id
 from app.storage.batch_rows import (
+    DELETED,
     OVER,
     UNFINISHED,
     BatchItem,
@@ -237,7 +238,7 @@ def _advance(
     ended: BatchStatus | None = None
     if batch.on_error == "stop" and failed and status in UNFINISHED:
         ended = "failed"
-    elif accepted + needs_review + failed == total and status not in OVER:
+    elif accepted + needs_review + failed == total and status not in (*OVER, DELETED):
         ended = "completed"
     if ended is not None:
         reason = "An item failed." if ended == "failed" else None

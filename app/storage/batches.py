@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from app.errors import BatchNotFound
 from app.storage.batch_rows import (
+    HIDDEN,
     OVER,
     UNFINISHED,
     BadRow,
@@ -81,13 +82,13 @@ class BatchRepository:
             return connection.execute(query).mappings().first()
 
         row = await self._database.read(unit)
-        if row is None or row["status"] == "receiving":
+        if row is None or row["status"] in HIDDEN:
             raise BatchNotFound(f"There is no batch {batch_id}.")
         return BatchRow(**row)
 
     async def page(self, *, caller: str | None, before: str | None, limit: int) -> list[BatchRow]:
         """The newest first, older than the id `before`."""
-        query = sa.select(batches).where(batches.c.status != "receiving")
+        query = sa.select(batches).where(batches.c.status.not_in(HIDDEN))
         if caller is not None:
             query = query.where(batches.c.caller == caller)
         if before is not None:

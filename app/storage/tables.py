@@ -125,6 +125,11 @@ batch_shards = sa.Table(
     sa.Column("left", sa.Integer, nullable=False),
 )
 
+IS_UPLOAD = sa.text("substr(source, 1, 7) = 'sha256:'")
+"""Of an item, by its source; in these words, or the index is not found."""
+
+_HAS_RESULT = sa.text("result_id IS NOT NULL")
+
 batch_items = sa.Table(
     "batch_items",
     metadata,
@@ -139,6 +144,8 @@ batch_items = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("result_id", sa.String(40)),
     sa.Index(None, "batch_id", "same_as"),
+    sa.Index(None, "source", sqlite_where=IS_UPLOAD, postgresql_where=IS_UPLOAD),
+    sa.Index(None, "result_id", sqlite_where=_HAS_RESULT, postgresql_where=_HAS_RESULT),
 )
 
 batch_errors = sa.Table(

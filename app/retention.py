@@ -1,0 +1,126 @@
+"""What is kept for a time only, and goes by itself."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict, astuple, dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from app.settings import RetentionSettings
+from app.storage import BlobStore, RetentionRepository
+from app.storage.idempotency import KEPT_FOR
+
+log = structlog.stdlib.get_logger(__name__)
+
+AGE_OF_BLOBS = timedelta(hours=2)
+"""Younger ones may be those of a batch that is being received, whose items are not there yet: an
+hour at most."""
+
+REMOVED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many went.
+
+    Attributes:
+        results: by their own age; those of the batches are not counted.
+        pictures: uploads, and what nobody needs of uploads that were cut off or refused.
+        keys: idempotency keys.
+    """
+
+    batches: int
+    results: int
+    pictures: int
+    keys: int
+
+    def __bool__(self) -> bool:
+        return any(astuple(self))
+
+
+class Retention:
+    """Several at once do no harm: each deletes what it still finds."""
+
+    def __init__(
+        self, stored: RetentionRepository, blobs: BlobStore, policy: RetentionSettings
+    ) -> None:
+        self._stored = stored
+        self._blobs = blobs
+        self._policy = policy
+
+    async def delete_batch(self, batch_id: str) -> bool:
+        """With its items and their results; its pictures go with the next sweep. False: it is not
+        over. Raises StorageUnavailable; what is left then goes with the next sweep, too."""
+        return await self._stored.delete_batch(batch_id)
+
+    async def keep_to_policy(self) -> None:
+        """Sweep, and say so where something went. Raises StorageUnavailable."""
+        if swept := await self.sweep():
+            log.info("what was old is deleted", **asdict(swept))
+
+    async def sweep(self, *, now: datetime | None = None, dry_run: bool = False) -> Swept:
+        """Delete what is too old at `now`, or only count it. Raises StorageUnavailable."""
+        now = now or datetime.now(UTC)
+        return Swept(
+            results=await self._results(now, dry_run=dry_run),
+            batches=await self._batches(now, dry_run=dry_run),
+            keys=await self._keys(now, dry_run=dry_run),
+            pictures=await self._pictures(now, dry_run=dry_run),
+        )
+
+    async def _results(self, now: datetime, *, dry_run: bool) -> int:
+        before = _ago(now, self._policy.results)
+        if before is None:
+            return 0
+        count = 0
+        async for page in _pages(lambda after: self._stored.old_results(before, after=after)):
+            count += len(page) if dry_run else await self._stored.delete_results(page, before)
+        return count
+
+    async def _batches(self, now: datetime, *, dry_run: bool) -> int:
+        before = _ago(now, self._policy.batches)
+        count = 0
+        async for page in _pages(lambda after: self._stored.old_batches(before, after=after)):
+            for batch_id in page:
+                count += dry_run or await self._stored.delete_batch(batch_id)
+        return count
+
+    async def _keys(self, now: datetime, *, dry_run: bool) -> int:
+        before = now - KEPT_FOR
+        if dry_run:
+            return await self._stored.count_keys(before)
+        count = 0
+        while some := await self._stored.delete_keys(before):
+            count += some
+        return count
+
+    async def _pictures(self, now: datetime, *, dry_run: bool) -> int:
+        before = now - AGE_OF_BLOBS
+        # When a batch goes, its pictures go: none outlives it.
+        ends = (_ago(now, self._policy.batches), _ago(now, self._policy.pictures))
+        ended_before = max((each for each in ends if each is not None), default=None)
+        count = 0
+        async for names in self._blobs.old(before):
+            needed = await self._stored.needed(
+                [name for name in names if "." not in name], ended_before
+            )
+            gone = [name for name in names if name not in needed]
+            if dry_run:
+                count += len(gone)
+                continue
+            for first in range(0, len(gone), REMOVED_AT_ONCE):
+                count += await self._blobs.remove(gone[first : first + REMOVED_AT_ONCE], before)
+        return count
+
+
+def _ago(now: datetime, days: float | None) -> datetime | None:
+    return None if days is None else now - timedelta(days=days)
+
+
+async def _pages(
+    page_after: Callable[[str], Awaitable[Sequence[str]]],
+) -> AsyncIterator[Sequence[str]]:
+    after = ""
+    while page := await page_after(after):
+        yield page
+        after = page[-1]

@@ -1,0 +1,186 @@
+"""What is old enough to go, and what is still needed. All SQL about that is here.
+
+Rows are looked for by reads and go in small transactions: nobody waits long for any of them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.identifiers import RESULT, lowest_id
+from app.storage.batch_rows import DELETED, DIGEST, OVER
+from app.storage.database import Database
+from app.storage.tables import (
+    IS_UPLOAD,
+    accepted,
+    batch_errors,
+    batch_items,
+    batch_shards,
+    batches,
+    idempotency_keys,
+    results,
+)
+
+AT_ONCE = 500
+"""Rows of a table that go in one transaction, or are looked at."""
+
+OF_BATCHES = (batch_shards, batch_items, batch_errors)
+
+
+class RetentionRepository:
+    """What pages begin behind is called `after`; the first one, behind the empty text."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def old_results(self, before: datetime, *, after: str) -> list[str]:
+        """Ids of those that were asked before then. Not those that are pending, nor those of a
+        batch that is not over."""
+        return await self._ids(
+            sa.select(results.c.id)
+            .where(results.c.id > after, *_goes(before))
+            .order_by(results.c.id)
+            .limit(AT_ONCE)
+        )
+
+    async def delete_results(self, ids: Sequence[str], before: datetime) -> int:
+        """Of old ones; returns how many there were still."""
+        return await self._change(
+            sa.delete(results).where(results.c.id.in_(list(ids)), *_goes(before))
+        )
+
+    async def old_batches(self, before: datetime | None, *, after: str) -> list[str]:
+        """Ids of those that ended before then, and of those whose deletion was cut off."""
+        column = batches.c
+        goes = column.status == DELETED
+        if before is not None:
+            goes |= column.status.in_(OVER) & (column.completed_at < before)
+        query = sa.select(column.id).where(column.id > after, goes)
+        return await self._ids(query.order_by(column.id).limit(AT_ONCE))
+
+    async def delete_batch(self, batch_id: str) -> bool:
+        """With its items and their results. It is not seen from the beginning on, and not gone on
+        with after a crash: whoever asks for `old_batches` finds it. False: it is not over."""
+        if not await self._database.write(lambda connection: _hide(connection, batch_id)):
+            return False
+        # Without its shard nobody stores a result of it any more: so they are the first.
+        for table in OF_BATCHES:
+            while await self._database.write(partial(_delete_some, table, batch_id)):
+                pass
+        # What another process is deleting just now is left to that one.
+        rest = [sa.exists().where(table.c.batch_id == batch_id) for table in OF_BATCHES]
+        await self._change(
+            sa.delete(batches).where(
+                batches.c.id == batch_id, batches.c.status == DELETED, ~sa.or_(*rest)
+            )
+        )
+        return True
+
+    async def count_keys(self, before: datetime) -> int:
+        """Idempotency keys that were first used before then."""
+        query = sa.select(sa.func.count()).where(idempotency_keys.c.created_at < before)
+
+        def unit(connection: sa.Connection) -> int:
+            return connection.execute(query).scalar_one()
+
+        return await self._database.read(unit)
+
+    async def delete_keys(self, before: datetime) -> int:
+        """The oldest of them; returns how many, 0 when there are no more."""
+        column = idempotency_keys.c
+        last = (
+            sa.select(column.created_at)
+            .where(column.created_at < before)
+            .order_by(column.created_at)
+            .offset(AT_ONCE - 1)
+            .limit(1)
+            .scalar_subquery()
+        )
+        return await self._change(
+            sa.delete(idempotency_keys).where(
+                column.created_at < before,
+                column.created_at <= sa.func.coalesce(last, column.created_at),
+            )
+        )
+
+    async def needed(self, pictures: Sequence[str], ended_before: datetime | None) -> set[str]:
+        """Those of the blobs `pictures` that an accepted picture waits in, or that are a picture of
+        a batch: of one that is not over, or did not end before then (None: of any)."""
+        found: set[str] = set()
+        for first in range(0, len(pictures), AT_ONCE):
+            found.update(await self._needed(pictures[first : first + AT_ONCE], ended_before))
+        return found
+
+    async def _needed(self, names: Sequence[str], ended_before: datetime | None) -> list[str]:
+        waiting = sa.select(accepted.c.result_id).where(accepted.c.result_id.in_(list(names)))
+        column = batches.c
+        needs = column.status != DELETED
+        if ended_before is not None:
+            needs &= column.status.not_in(OVER) | (column.completed_at >= ended_before)
+        of_batches = (
+            sa.select(sa.func.substr(batch_items.c.source, len(DIGEST) + 1))
+            .join(batches, column.id == batch_items.c.batch_id)
+            .where(
+                IS_UPLOAD,
+                batch_items.c.source.in_([DIGEST + name for name in names]),
+                batch_items.c.same_as.is_(None),
+                needs,
+            )
+        )
+        return await self._ids(waiting.union(of_batches))
+
+    async def _ids(self, query: sa.Select[str] | sa.CompoundSelect[str]) -> list[str]:
+        def unit(connection: sa.Connection) -> list[str]:
+            return list(connection.execute(query).scalars())
+
+        return await self._database.read(unit)
+
+    async def _change(self, change: sa.Delete) -> int:
+        def unit(connection: sa.Connection) -> int:
+            return connection.execute(change).rowcount
+
+        return await self._database.write(unit)
+
+
+def _goes(before: datetime) -> list[sa.ColumnElement[bool]]:
+    of_unfinished = (
+        sa.select(batch_items.c.result_id)
+        .join(batches, batches.c.id == batch_items.c.batch_id)
+        .where(batch_items.c.result_id == results.c.id, batches.c.status.not_in((*OVER, DELETED)))
+    )
+    return [
+        results.c.id < lowest_id(RESULT, before),
+        results.c.status != "pending",
+        ~of_unfinished.exists(),
+    ]
+
+
+def _hide(connection: sa.Connection, batch_id: str) -> bool:
+    hide = (
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.status.in_((*OVER, DELETED)))
+        .values(status=DELETED)
+    )
+    if not connection.execute(hide).rowcount:
+        return False
+    # The same request makes a new one.
+    connection.execute(sa.delete(idempotency_keys).where(idempotency_keys.c.result_id == batch_id))
+    return True
+
+
+def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> int:
+    """Rows of a batch, with the results of items; returns how many went."""
+
+    def first(column: sa.Column[Any]) -> sa.Select[Any]:
+        mine = sa.select(column).where(table.c.batch_id == batch_id)
+        return mine.order_by(table.c.number).limit(AT_ONCE)
+
+    if table is batch_items:
+        connection.execute(sa.delete(results).where(results.c.id.in_(first(table.c.result_id))))
+    some = sa.delete(table).where(
+        table.c.batch_id == batch_id, table.c.number.in_(first(table.c.number))
+    )
+    return connection.execute(some).rowcount
