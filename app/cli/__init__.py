@@ -8,13 +8,14 @@ from app.cli import config, db, keys
 from app.cli.batch import batch, watch
 from app.cli.classify import classify
 from app.cli.evaluate import evaluate
+from app.cli.retention import retention
 from app.cli.serve import serve
 from app.cli.simulate import simulate
 from app.cli.worker import worker
 from app.errors import ClassifierError, ConfigurationError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (serve, worker, classify, batch, watch, evaluate, simulate):
+for command in (serve, worker, classify, batch, watch, evaluate, simulate, retention):
     app.command()(command)
 app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
