@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.batches import BatchOptions
 from app.batches.rows import Row
@@ -307,6 +308,7 @@ class TestDeletingABatch:
         """It is not seen from the beginning on."""
         monkeypatch.setattr("app.storage.retention.AT_ONCE", 2)
         batch_id = await over(client, *range(7))
+        await parts.runner.stop(seconds=10)  # it writes for a moment yet
         write, writes = parts.database.write, []
 
         async def dies(unit):
@@ -384,23 +386,37 @@ class TestByItself:
         return RetentionSettings(batches=0)
 
     async def test_it_runs_on_whatever_happens(self, client, parts, monkeypatch):
-        """Nobody has to ask for it."""
-        needed, failures = parts.database.read, []
+        """Nobody has to ask for it. What went is logged, nothing else."""
+        read, failures = parts.database.read, [RuntimeError("?"), StorageUnavailable("Full.")]
 
         async def sometimes(unit):
-            if len(failures) < 2:
-                failures.append(RuntimeError() if failures else StorageUnavailable("It is full."))
-                raise failures[-1]
-            return await needed(unit)
+            if failures:
+                raise failures.pop()
+            return await read(unit)
 
         monkeypatch.setattr(parts.database, "read", sometimes)
-        await until(lambda: asyncio.sleep(0, len(failures) == 2))
-        created = await create(client, ("1.jpg", picture(1)))
+        await until(lambda: asyncio.sleep(0, not failures))
+        with capture_logs() as logs:
+            created = await create(client, ("1.jpg", picture(1)))
 
-        async def gone() -> bool:
-            return (await client.get(f"/batches/{created['id']}")).status_code == 404
+            async def gone() -> bool:
+                return (await client.get(f"/batches/{created['id']}")).status_code == 404
 
-        await until(gone)
+            await until(gone)
+            await until(lambda: asyncio.sleep(0, any("batches" in each for each in logs)))
+            await asyncio.sleep(0.2)  # and it looks again
+        told = [each for each in logs if each["event"] != "request"]
+
+        assert told == [
+            {
+                "event": "what was old is deleted",
+                "log_level": "info",
+                "batches": 1,
+                "results": 0,
+                "pictures": 0,
+                "keys": 0,
+            }
+        ]
 
 
 class TestCommand:
