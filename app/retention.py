@@ -16,8 +16,6 @@ AGE_OF_BLOBS = timedelta(hours=2)
 """Younger ones may be those of a batch that is being received, whose items are not there yet: an
 hour at most."""
 
-REMOVED_AT_ONCE = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -82,7 +80,7 @@ class Retention:
         count = 0
         async for page in _pages(lambda after: self._stored.old_batches(before, after=after)):
             for batch_id in page:
-                count += dry_run or await self._stored.delete_batch(batch_id)
+                count += dry_run or await self._stored.delete_batch(batch_id, ended_before=before)
         return count
 
     async def _keys(self, now: datetime, *, dry_run: bool) -> int:
@@ -101,15 +99,9 @@ class Retention:
         ended_before = max((each for each in ends if each is not None), default=None)
         count = 0
         async for names in self._blobs.old(before):
-            needed = await self._stored.needed(
-                [name for name in names if "." not in name], ended_before
-            )
+            needed = await self._stored.needed(names, ended_before)
             gone = [name for name in names if name not in needed]
-            if dry_run:
-                count += len(gone)
-                continue
-            for first in range(0, len(gone), REMOVED_AT_ONCE):
-                count += await self._blobs.remove(gone[first : first + REMOVED_AT_ONCE], before)
+            count += len(gone) if dry_run else await self._blobs.remove(gone, before)
         return count
 
 

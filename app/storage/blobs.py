@@ -18,6 +18,9 @@ THREADS = 4
 FRESH_FOR = timedelta(minutes=30)
 """What was put longer ago is put anew when it comes again: it may be about to be removed."""
 
+REMOVED_AT_ONCE = 500
+"""By one thread, of which there are few."""
+
 FOLDER_LETTERS = 2
 
 _OURS = re.compile(r"([0-9a-f]{64}|cls_[0-9A-Z]{26})(\.tmp_[0-9A-Z]{26})?")
@@ -62,7 +65,10 @@ class BlobStore:
 
     async def remove(self, names: Sequence[str], before: datetime) -> int:
         """But not what was put again since then; returns how many. Raises StorageUnavailable."""
-        count: int = await self._run(lambda: sum(self._remove(name, before) for name in names))
+        count = 0
+        for first in range(0, len(names), REMOVED_AT_ONCE):
+            some = names[first : first + REMOVED_AT_ONCE]
+            count += await self._run(self._remove, some, before)
         return count
 
     async def close(self) -> None:
@@ -127,7 +133,10 @@ class BlobStore:
         names = (each["name"].rpartition("/")[2] for each in found if _put_at(each) < before)
         return [name for name in names if _OURS.fullmatch(name)]
 
-    def _remove(self, name: str, before: datetime) -> bool:
+    def _remove(self, names: Sequence[str], before: datetime) -> int:
+        return sum(self._remove_one(name, before) for name in names)
+
+    def _remove_one(self, name: str, before: datetime) -> bool:
         files, folder = self._files()
         path = _path(folder, name)
         with suppress(FileNotFoundError), self._renewing:

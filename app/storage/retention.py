@@ -55,16 +55,14 @@ class RetentionRepository:
     async def old_batches(self, before: datetime | None, *, after: str) -> list[str]:
         """Ids of those that ended before then, and of those whose deletion was cut off."""
         column = batches.c
-        goes = column.status == DELETED
-        if before is not None:
-            goes |= column.status.in_(OVER) & (column.completed_at < before)
+        goes = column.status == DELETED if before is None else _ended(before)
         query = sa.select(column.id).where(column.id > after, goes)
         return await self._ids(query.order_by(column.id).limit(AT_ONCE))
 
-    async def delete_batch(self, batch_id: str) -> bool:
-        """With its items and their results. It is not seen from the beginning on, and not gone on
-        with after a crash: whoever asks for `old_batches` finds it. False: it is not over."""
-        if not await self._database.write(lambda connection: _hide(connection, batch_id)):
+    async def delete_batch(self, batch_id: str, *, ended_before: datetime | None = None) -> bool:
+        """With its items and their results. It is not seen from the beginning on, and when a crash
+        cuts this off, it is one of the `old_batches`. False: it is not over, or not since then."""
+        if not await self._database.write(partial(_hide, batch_id, ended_before)):
             return False
         # Without its shard nobody stores a result of it any more: so they are the first.
         for table in OF_BATCHES:
@@ -158,10 +156,18 @@ def _goes(before: datetime) -> list[sa.ColumnElement[bool]]:
     ]
 
 
-def _hide(connection: sa.Connection, batch_id: str) -> bool:
+def _ended(before: datetime | None) -> sa.ColumnElement[bool]:
+    """Or is half gone already."""
+    over: sa.ColumnElement[bool] = batches.c.status.in_(OVER)
+    if before is not None:
+        over &= batches.c.completed_at < before
+    return over | (batches.c.status == DELETED)
+
+
+def _hide(batch_id: str, ended_before: datetime | None, connection: sa.Connection) -> bool:
     hide = (
         sa.update(batches)
-        .where(batches.c.id == batch_id, batches.c.status.in_((*OVER, DELETED)))
+        .where(batches.c.id == batch_id, _ended(ended_before))
         .values(status=DELETED)
     )
     if not connection.execute(hide).rowcount:

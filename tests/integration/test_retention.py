@@ -304,6 +304,18 @@ class TestDeletingABatch:
         assert deleted.status_code == 204
         assert await listed(client) == []
 
+    async def test_who_follows_it_is_let_go(self, client, fake):
+        batch_id = await under_way(client, fake, 1)
+        following = asyncio.create_task(client.get(f"/batches/{batch_id}/events"))
+        await asyncio.sleep(0.1)  # it has had its first look, and the next one is in 0.4 s
+        await client.post(f"/batches/{batch_id}/cancel")
+        await client.delete(f"/batches/{batch_id}")
+        told = await following
+        fake.hold.set()
+
+        assert told.status_code == 200
+        assert "progress" in told.text
+
     async def test_what_is_cut_off_goes_with_the_next_sweep(self, client, parts, monkeypatch):
         """It is not seen from the beginning on."""
         monkeypatch.setattr("app.storage.retention.AT_ONCE", 2)
