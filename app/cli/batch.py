@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from app.batches import BatchOptions
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.cli.start import start
-from app.errors import BatchNotFound, ConfigurationError
+from app.errors import ConfigurationError
 from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.storage import BatchRow
@@ -118,8 +117,7 @@ async def _shown(parts: Parts, batch: BatchRow) -> BatchRow:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(batch.id, total=batch.total, told="")
         while True:
-            with suppress(BatchNotFound):
-                batch = await parts.batches.get(batch.id)
+            batch = await parts.batches.get(batch.id)
             told = f"{batch.needs_review:,} to review, {batch.failed:,} failed"
             progress.update(task, completed=batch.done, total=batch.total, told=told)
             if batch.is_over or batch.status == "paused":
