@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.errors import BatchNotFound
+from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import (
     HIDDEN,
     OVER,
@@ -191,7 +192,8 @@ class BatchRepository:
 
     async def forget(self, batch_id: str) -> None:
         """As if it had never been."""
-        await self._database.write(lambda each: _forget(each, [batch_id]))
+        await self._database.write(hiding(batch_id))
+        await delete_rows(self._database, batch_id)
 
     async def forget_unreceived(self, *, older_than_s: float) -> int:
         """What a crash cut off while it was received; nobody was told of it."""
@@ -199,18 +201,18 @@ class BatchRepository:
         cut_off = sa.select(batches.c.id).where(
             batches.c.status == "receiving", batches.c.created_at <= until
         )
-        return await self._database.write(lambda each: _forget(each, cut_off))
+
+        def unit(connection: sa.Connection) -> list[str]:
+            return list(connection.execute(cut_off).scalars())
+
+        found = await self._database.read(unit)
+        for batch_id in found:
+            await self.forget(batch_id)
+        return len(found)
 
 
 def _run(connection: sa.Connection, statement: Any) -> int:
     return int(connection.execute(statement).rowcount)
-
-
-def _forget(connection: sa.Connection, gone: Any) -> int:
-    """`gone`: the ids, or a query for them."""
-    for table in (batch_items, batch_errors, batch_shards):
-        connection.execute(sa.delete(table).where(table.c.batch_id.in_(gone)))
-    return _run(connection, sa.delete(batches).where(batches.c.id.in_(gone)))
 
 
 def _item_row(batch_id: str, item: BatchItem) -> dict[str, Any]:

@@ -5,20 +5,17 @@ Rows are looked for by reads and go in small transactions: nobody waits long for
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 
 from app.identifiers import RESULT, lowest_id
+from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import DELETED, DIGEST, OVER
 from app.storage.database import Database
 from app.storage.tables import (
     IS_UPLOAD,
     accepted,
-    batch_errors,
     batch_items,
-    batch_shards,
     batches,
     idempotency_keys,
     results,
@@ -26,8 +23,6 @@ from app.storage.tables import (
 
 AT_ONCE = 500
 """Rows of a table that go in one transaction, or are looked at."""
-
-OF_BATCHES = (batch_shards, batch_items, batch_errors)
 
 
 class RetentionRepository:
@@ -62,19 +57,9 @@ class RetentionRepository:
     async def delete_batch(self, batch_id: str, *, ended_before: datetime | None = None) -> bool:
         """With its items and their results. It is not seen from the beginning on, and when a crash
         cuts this off, it is one of the `old_batches`. False: it is not over, or not since then."""
-        if not await self._database.write(partial(_hide, batch_id, ended_before)):
+        if not await self._database.write(hiding(batch_id, _ended(ended_before))):
             return False
-        # Without its shard nobody stores a result of it any more: so they are the first.
-        for table in OF_BATCHES:
-            while await self._database.write(partial(_delete_some, table, batch_id)):
-                pass
-        # What another process is deleting just now is left to that one.
-        rest = [sa.exists().where(table.c.batch_id == batch_id) for table in OF_BATCHES]
-        await self._change(
-            sa.delete(batches).where(
-                batches.c.id == batch_id, batches.c.status == DELETED, ~sa.or_(*rest)
-            )
-        )
+        await delete_rows(self._database, batch_id)
         return True
 
     async def count_keys(self, before: datetime) -> int:
@@ -162,31 +147,3 @@ def _ended(before: datetime | None) -> sa.ColumnElement[bool]:
     if before is not None:
         over &= batches.c.completed_at < before
     return over | (batches.c.status == DELETED)
-
-
-def _hide(batch_id: str, ended_before: datetime | None, connection: sa.Connection) -> bool:
-    hide = (
-        sa.update(batches)
-        .where(batches.c.id == batch_id, _ended(ended_before))
-        .values(status=DELETED)
-    )
-    if not connection.execute(hide).rowcount:
-        return False
-    # The same request makes a new one.
-    connection.execute(sa.delete(idempotency_keys).where(idempotency_keys.c.result_id == batch_id))
-    return True
-
-
-def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> int:
-    """Rows of a batch, with the results of items; returns how many went."""
-
-    def first(column: sa.Column[Any]) -> sa.Select[Any]:
-        mine = sa.select(column).where(table.c.batch_id == batch_id)
-        return mine.order_by(table.c.number).limit(AT_ONCE)
-
-    if table is batch_items:
-        connection.execute(sa.delete(results).where(results.c.id.in_(first(table.c.result_id))))
-    some = sa.delete(table).where(
-        table.c.batch_id == batch_id, table.c.number.in_(first(table.c.number))
-    )
-    return connection.execute(some).rowcount

@@ -1,0 +1,67 @@
+"""How a batch goes: at once for whoever asks for it, in small transactions for the database."""
+
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.storage.batch_rows import DELETED
+from app.storage.database import Database, Unit
+from app.storage.tables import (
+    batch_errors,
+    batch_items,
+    batch_shards,
+    batches,
+    idempotency_keys,
+    results,
+)
+
+ROWS_AT_ONCE = 500
+"""Of a table, in one transaction: nobody waits longer than for these."""
+
+OF_BATCHES = (batch_shards, batch_items, batch_errors)
+"""Without its shard nobody stores a result of it any more: so they go first."""
+
+
+def hiding(batch_id: str, *conditions: sa.ColumnElement[bool]) -> Unit[bool]:
+    """From then on it is not seen any more, and a crash only puts the rest off. Whether the
+    conditions held."""
+    hide = sa.update(batches).where(batches.c.id == batch_id, *conditions).values(status=DELETED)
+    # The same request makes a new one.
+    free = sa.delete(idempotency_keys).where(idempotency_keys.c.result_id == batch_id)
+
+    def unit(connection: sa.Connection) -> bool:
+        if not connection.execute(hide).rowcount:
+            return False
+        connection.execute(free)
+        return True
+
+    return unit
+
+
+async def delete_rows(database: Database, batch_id: str) -> None:
+    """Of one that is hidden, its items' results too. Raises StorageUnavailable."""
+    for table in OF_BATCHES:
+        while await database.write(partial(_delete_some, table, batch_id)):
+            pass
+    # What another process is deleting just now is left to that one.
+    rest = [sa.exists().where(table.c.batch_id == batch_id) for table in OF_BATCHES]
+    last = sa.delete(batches).where(
+        batches.c.id == batch_id, batches.c.status == DELETED, ~sa.or_(*rest)
+    )
+    await database.write(lambda connection: connection.execute(last).rowcount)
+
+
+def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> int:
+    """Returns how many went."""
+
+    def first(column: sa.Column[Any]) -> sa.Select[Any]:
+        mine = sa.select(column).where(table.c.batch_id == batch_id)
+        return mine.order_by(table.c.number).limit(ROWS_AT_ONCE)
+
+    if table is batch_items:
+        connection.execute(sa.delete(results).where(results.c.id.in_(first(table.c.result_id))))
+    some = sa.delete(table).where(
+        table.c.batch_id == batch_id, table.c.number.in_(first(table.c.number))
+    )
+    return connection.execute(some).rowcount
