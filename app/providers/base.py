@@ -15,10 +15,12 @@ or a list of them, one for each deployment among which the service may choose.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from decimal import Decimal
+from typing import Literal, Protocol, runtime_checkable
 
 from app.domains import Domain
 from app.images import ImageWorkers, PreparedImage
+from app.providers.image_tokens import ImageTokens
 from app.providers.profiles import ModelTable
 from app.settings import Settings
 from app.usage import QuotaReport, TokenUsage
@@ -46,6 +48,8 @@ class Capabilities:
         confidence_source: where the next answer's probabilities will come from.
         answers_as: stays the same as long as an old answer may stand for a new one, also over a
             restart; unset: as long as `model` does.
+        embedded: it answers on this machine and costs only its time: it may be asked just to see
+            how long it takes.
     """
 
     model: str
@@ -54,6 +58,7 @@ class Capabilities:
     confidence_source: ConfidenceSource
     answers_as: str | None = None
     sees: Literal["pixels", "jpeg"] = "jpeg"
+    embedded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,36 @@ class ProviderAnswer:
     image_tokens: int | None = None
     image_tokens_estimated: bool = False
     quota: QuotaReport = field(default_factory=QuotaReport)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is told beside the picture, word for word.
+
+    Attributes:
+        user: empty where the picture stands alone.
+        schema: of the answer, as JSON; the model reads it, and it is billed.
+    """
+
+    system: str
+    user: str
+    schema: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one call about a domain will be billed beside its picture, about.
+
+    Attributes:
+        text_tokens: of the prompt without the picture.
+        most_completion_tokens: more than `completion_tokens` where nobody can tell how long the
+            model will reason.
+    """
+
+    prompt: Prompt
+    text_tokens: int
+    completion_tokens: int
+    most_completion_tokens: int
 
 
 class Provider(Protocol):
@@ -114,6 +149,22 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Let go of connections. No call is made afterwards."""
+        ...
+
+
+@runtime_checkable
+class Quoting(Protocol):
+    """What a provider has besides that can tell, without a call, what calls will be billed. Of
+    others batches are estimated from what they billed before, or from `estimate_tokens`."""
+
+    def quote(self, domain: Domain) -> Quote: ...
+
+    def image_tokens(self, image: PreparedImage, domain: Domain) -> ImageTokens:
+        """What the picture takes of the prompt."""
+        ...
+
+    def cost(self, usage: TokenUsage) -> Decimal | None:
+        """US dollars; None when the price is not known."""
         ...
 
 

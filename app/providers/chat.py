@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import openai
@@ -17,8 +18,9 @@ from app.errors import (
     ProviderRefused,
 )
 from app.images import ImageWorkers, PreparedImage
-from app.providers.base import Capabilities, Example, ProviderAnswer
+from app.providers.base import Capabilities, Example, ProviderAnswer, Quote
 from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
+from app.providers.chat_quote import quote
 from app.providers.codes import read_distribution
 from app.providers.image_tokens import ImageTokenCounter, ImageTokens
 from app.providers.openai_errors import provider_error, quota_report
@@ -95,6 +97,17 @@ class ChatModel:
         picture = self._image_tokens.count(self._family, image, domain.detail)
         text = math.ceil(_text_length(question) / CHARACTERS_PER_TOKEN)
         return text + picture.count + self._completion_cap
+
+    def quote(self, domain: Domain) -> Quote:
+        question = ChatQuestion(domain, stated=not self._gives_logprobs)
+        thinks = self._may_reason or self._effort not in (None, "none", "minimal")
+        return quote(question, thinks=thinks)
+
+    def image_tokens(self, image: PreparedImage, domain: Domain) -> ImageTokens:
+        return self._image_tokens.count(self._family, image, domain.detail)
+
+    def cost(self, usage: TokenUsage) -> Decimal | None:
+        return self._family.cost(usage)
 
     async def classify(
         self,

@@ -1,9 +1,19 @@
 """The way to the providers: their quota spent in full, never exceeded, shared out fairly."""
 
 from app.traffic.board import Board
+from app.traffic.deployment import Deployment
 from app.traffic.dispatch import Dispatcher, Spent
 from app.traffic.link import RedisLink
 from app.traffic.queue import Lane
 from app.traffic.state import DeploymentState, ProviderState
 
-__all__ = ["Board", "DeploymentState", "Dispatcher", "Lane", "ProviderState", "RedisLink", "Spent"]
+__all__ = [
+    "Board",
+    "Deployment",
+    "DeploymentState",
+    "Dispatcher",
+    "Lane",
+    "ProviderState",
+    "RedisLink",
+    "Spent",
+]

@@ -185,6 +185,10 @@ class Dispatcher:
         """Make a provider ready before it is asked. Raises ProviderUnknown."""
         await self._scheduler(name)
 
+    async def deployments(self, name: str) -> Sequence[Deployment]:
+        """Of one provider. Raises ProviderUnknown."""
+        return (await self._scheduler(name)).deployments
+
     def states(self) -> list[ProviderState]:
         """Of every provider that was asked or opened."""
         return list(states(self._schedulers.items(), self._now()))

@@ -35,6 +35,7 @@ class LocalProvider:
             confidence_source="local",
             answers_as=f"{MODEL} {DATA_VERSION}",
             sees="pixels",
+            embedded=True,
         )
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
