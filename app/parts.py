@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from app.batches import BatchRunner, TakingIn
+from app.batches import BatchRunner, Estimator, TakingIn
 from app.batches.taking_in import RECEIVED_WITHIN_S
 from app.classification import Accepting, Asking, ClassificationService, Intake, Keeper, Once
 from app.classification.accepting import MAX_PENDING
@@ -70,6 +70,7 @@ class Parts:
     results: ResultRepository
     batches: BatchRepository
     taking_in: TakingIn
+    estimator: Estimator
     runner: BatchRunner
     classification: ClassificationService
     accepting: Accepting
@@ -162,6 +163,15 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         results,
         batches,
         TakingIn(batches, keys, blobs, domains, settings.batch),
+        Estimator(
+            domains,
+            intake,
+            dispatcher,
+            results,
+            metrics,
+            settings.batch,
+            default_provider=settings.provider_name,
+        ),
         runner,
         classification,
         accepting,
@@ -237,9 +247,11 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
-    # A start has other things to do.
     recurring.every(
-        RETENTION_EVERY_S, "retention", parts.retention.keep_to_policy, first_after_s=60
+        RETENTION_EVERY_S,
+        "retention",
+        parts.retention.keep_to_policy,
+        first_after_s=RETENTION_AFTER_S,
     )
 
 

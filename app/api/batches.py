@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import UploadFile
 
 from app.api.batch_reports import (
@@ -25,7 +25,7 @@ from app.api.batch_reports import (
 )
 from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.forms import parsed_json, read_form, texts, validated
-from app.batches import BatchOptions
+from app.batches import BatchEstimate, BatchOptions
 from app.batches.manifest import ManifestRow, read_row
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
@@ -88,26 +88,35 @@ def _request_body() -> dict[str, Any]:
     }
 
 
-@router.post("", status_code=202, openapi_extra={"requestBody": _request_body()})
+@router.post(
+    "",
+    status_code=202,
+    response_model=BatchReport,
+    responses={200: {"model": BatchEstimate, "description": "With `dry_run`."}},
+    openapi_extra={"requestBody": _request_body()},
+)
 async def create_batch(
     request: Request,
     response: Response,
     parts: Joined,
     caller: Caller,
     idempotency_key: IdempotencyKey = None,
-) -> BatchReport:
+) -> BatchReport | Response:
     """Take in a batch: a list of URLs, or files. It begins at once; see `Location` for how far it
-    is. Rows that are no items are told under `errors`, and the rest runs."""
+    is. Rows that are no items are told under `errors`, and the rest runs. With `dry_run` it is only
+    estimated."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        batch = await _take_form(request, parts, caller.name, idempotency_key)
+        made = await _take_form(request, parts, caller.name, idempotency_key)
     elif kind == "application/json" or kind.endswith("+json"):
-        batch = await _take_json(request, parts, caller.name, idempotency_key)
+        made = await _take_json(request, parts, caller.name, idempotency_key)
     else:
         raise UnsupportedContentType("Send multipart/form-data or application/json.")
-    await parts.runner.go_on(batch.id)
-    response.headers["Location"] = f"/batches/{batch.id}"
-    return BatchReport.of(batch)
+    if isinstance(made, BatchEstimate):
+        return JSONResponse(made.model_dump(mode="json", by_alias=True))
+    await parts.runner.go_on(made.id)
+    response.headers["Location"] = f"/batches/{made.id}"
+    return BatchReport.of(made)
 
 
 @router.get("")
@@ -299,7 +308,9 @@ async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterato
         silent_s += LOOKED_AT_EVERY_S
 
 
-async def _take_json(request: Request, parts: Parts, caller: str, key: str | None) -> BatchRow:
+async def _take_json(
+    request: Request, parts: Parts, caller: str, key: str | None
+) -> BatchRow | BatchEstimate:
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -314,7 +325,9 @@ async def _take_json(request: Request, parts: Parts, caller: str, key: str | Non
     return await _take(parts, options, rows, caller, key, lambda: sha256(content).hexdigest())
 
 
-async def _take_form(request: Request, parts: Parts, caller: str, key: str | None) -> BatchRow:
+async def _take_form(
+    request: Request, parts: Parts, caller: str, key: str | None
+) -> BatchRow | BatchEstimate:
     async with read_form(request, max_files=MAX_FILES) as form:
         # As Swagger UI sends what was left empty.
         given = {name: value for name, value in texts(form).items() if value != ""}
@@ -337,8 +350,11 @@ async def _take(
     caller: str,
     key: str | None,
     fingerprint: Callable[[], str],
-) -> BatchRow:
-    """`fingerprint` reads all of the request: only where there is a key."""
+) -> BatchRow | BatchEstimate:
+    """`fingerprint` reads all of the request: only where there is a key. A dry run makes nothing
+    that a key could stand for."""
+    if options.dry_run:
+        return await parts.estimator.estimate(options, rows)
     if key is None:
         return await parts.taking_in.take(options, rows, caller=caller)
     return await parts.taking_in.take_once(
@@ -348,7 +364,7 @@ async def _take(
 
 def _fingerprint(options: BatchOptions, files: list[UploadFile]) -> str:
     """SHA-256 over all that makes a form the same."""
-    digest = sha256(options.model_dump_json().encode())
+    digest = sha256(options.model_dump_json(exclude={"dry_run"}).encode())
     for each in files:
         digest.update(f"\n{each.filename}\n".encode())
         while chunk := each.file.read(MEBIBYTE):

@@ -1,6 +1,7 @@
 """Durable bulk work: what is taken in, and how it gets done whatever dies meanwhile."""
 
+from app.batches.estimate import BatchEstimate, Estimator
 from app.batches.runner import BatchRunner
 from app.batches.taking_in import BatchOptions, TakingIn
 
-__all__ = ["BatchOptions", "BatchRunner", "TakingIn"]
+__all__ = ["BatchEstimate", "BatchOptions", "BatchRunner", "Estimator", "TakingIn"]

@@ -78,6 +78,11 @@ class BatchOptions(BaseModel):
         description="Column of a CSV that holds the true class.",
         examples=["expected"],
     )
+    dry_run: bool = Field(
+        default=False,
+        description="Only say what it would cost: nothing is stored, no provider is asked.",
+        examples=[False],
+    )
 
 
 class TakingIn:
@@ -168,24 +173,20 @@ class TakingIn:
         self, batch_id: str, rows: Iterable[Row | Unusable], labels: frozenset[str]
     ) -> None:
         count = errors = 0
-        async for group in _groups(iter(rows)):
+        async for group in in_groups(iter(rows)):
             items: list[BatchItem] = []
             bad_rows: list[BadRow] = []
             for row in group:
-                unusable = row if isinstance(row, Unusable) else _wrong(row, labels)
+                unusable = row if isinstance(row, Unusable) else wrong(row, labels)
                 if unusable is not None:
                     bad_rows.append(BadRow(errors, unusable.place, unusable.reason))
                     errors += 1
                 elif isinstance(row, Row):
                     items.append(await self._item(count, row))
                     count += 1
-            if count > self._settings.max_items:
-                raise BatchTooLarge(f"A batch has at most {self._settings.max_items:,} items.")
-            if errors > MAX_BAD_ROWS:
-                raise InvalidRequest(f"More than {MAX_BAD_ROWS:,} rows are no items.")
+            check_counts(count, errors, self._settings)
             await self._batches.add(batch_id, items, bad_rows)
-        if not count:
-            raise InvalidRequest("There is no item in it.")
+        check_counts(count, errors, self._settings, complete=True)
 
     async def _item(self, number: int, row: Row) -> BatchItem:
         source = row.picture
@@ -194,7 +195,21 @@ class TakingIn:
         return BatchItem(number, row.item_id or str(number), source, row.expected, row.metadata)
 
 
-def _wrong(row: Row, labels: frozenset[str]) -> Unusable | None:
+def check_counts(
+    items: int, bad_rows: int, settings: BatchSettings, *, complete: bool = False
+) -> None:
+    """Raises BatchTooLarge, and InvalidRequest for too many bad rows, or no item when it is
+    `complete`."""
+    if items > settings.max_items:
+        raise BatchTooLarge(f"A batch has at most {settings.max_items:,} items.")
+    if bad_rows > MAX_BAD_ROWS:
+        raise InvalidRequest(f"More than {MAX_BAD_ROWS:,} rows are no items.")
+    if complete and not items:
+        raise InvalidRequest("There is no item in it.")
+
+
+def wrong(row: Row, labels: frozenset[str]) -> Unusable | None:
+    """Why it is no item of a domain with these classes, if it is none."""
     if row.expected is not None and row.expected not in labels:
         return Unusable(row.place, f"expected: {row.expected[:100]!r} is no class of the domain")
     if isinstance(row.picture, str) and not _is_web(row.picture):
@@ -214,7 +229,8 @@ def _is_web(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-async def _groups(rows: Iterator[Row | Unusable]) -> AsyncIterator[list[Row | Unusable]]:
+async def in_groups(rows: Iterator[Row | Unusable]) -> AsyncIterator[list[Row | Unusable]]:
+    """Read in threads, and never more than is held at a time."""
     while group := await asyncio.to_thread(_group, rows):
         yield group
 

@@ -1,0 +1,240 @@
+"""What a batch would cost and how long it would take, before any of it is stored or asked."""
+
+import asyncio
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.batches.bill import Bill
+from app.batches.looking import Looked, Looking
+from app.batches.ranges import Range
+from app.batches.rows import Row, Unusable
+from app.batches.sample import Sample
+from app.batches.taking_in import BatchOptions, check_counts, in_groups, wrong
+from app.classification import Intake
+from app.domains import Domain, DomainRegistry
+from app.providers.base import Provider
+from app.settings import BatchSettings
+from app.storage import ResultFilter, ResultRepository
+from app.storage.results import UsdAmount
+from app.telemetry.metrics import Metrics
+from app.traffic import Deployment, Dispatcher
+
+LOOKED_AT = 100
+"""Pictures at most."""
+
+TOLD = 20
+"""Of what is no item."""
+
+NEWEST = 300
+"""Results of the domain that are looked through for what such calls were billed."""
+
+
+class TokenRange(BaseModel):
+    """Tokens; 95 times in 100 the bill is between `low` and `high`, about."""
+
+    low: int = Field(examples=[18_900])
+    expected: int = Field(examples=[19_600])
+    high: int = Field(examples=[20_300])
+
+
+class CostRange(BaseModel):
+    """US dollars; 95 times in 100 the bill is between `low` and `high`, about."""
+
+    low: UsdAmount = Field(examples=[0.0501])
+    expected: UsdAmount = Field(examples=[0.0523])
+    high: UsdAmount = Field(examples=[0.0546])
+
+
+class UnusableRow(BaseModel):
+    """What could not be taken for an item."""
+
+    place: str = Field(description="A line, or a file's name.", examples=["line 7"])
+    reason: str = Field(examples=["image_url: is no http or https URL"])
+
+
+class PromptText(BaseModel):
+    """What a model is told beside the picture, word for word."""
+
+    model_config = ConfigDict(from_attributes=True)
+    system: str = Field(examples=["You are a botanist. Decide which flower ..."])
+    user: str = Field(description="Empty where the picture stands alone.", examples=[""])
+    schema_: str | None = Field(
+        alias="schema",
+        description="Of the answer: the model reads it, and it is billed.",
+        examples=['{"type":"object","properties":{"label":...'],
+    )
+
+
+class BatchEstimate(BaseModel):
+    """What a batch would be. Nothing was stored, and no provider was asked."""
+
+    domain: str = Field(examples=["flowers"])
+    provider: str = Field(description="Who would answer.", examples=["azure_openai"])
+    model: str = Field(examples=["gpt-4o"])
+    items: int = Field(examples=[100])
+    duplicates: int = Field(
+        description="Items with the URL or the bytes of an earlier one.", examples=[3]
+    )
+    bad_rows: int = Field(description="What is no item.", examples=[1])
+    errors: list[UnusableRow] = Field(description="The first of them.")
+    sampled: int = Field(
+        description="Pictures that were looked at, drawn evenly from all different ones.",
+        examples=[97],
+    )
+    unreadable: int = Field(
+        description="Of those: what would fail before anybody is asked.", examples=[0]
+    )
+    kept: int = Field(description="Of those: what was answered before.", examples=[0])
+    prompt_tokens: TokenRange = Field(description="Pictures and text.")
+    completion_tokens: TokenRange = Field(description="Answers, and the reasoning before them.")
+    tokens: TokenRange = Field(description="Both.")
+    cost_usd: CostRange | None = Field(description="Null when the price is not known.")
+    duration_s: float | None = Field(
+        description="At the provider's present quota, when nobody else wants it, or at the pace of "
+        "the sample when this machine answers; null when nobody can say.",
+        examples=[9.7],
+    )
+    basis: Literal["measured", "rule"] | None = Field(
+        description="Where the tokens of text and answer come from: what calls about this domain "
+        "were billed before, or a rule of thumb. Null where no tokens are billed.",
+        examples=["measured"],
+    )
+    prompt: PromptText | None = Field(
+        description="What the model would be told; null where there is no such thing."
+    )
+
+
+class Estimator:
+    """Reads a batch as it would be taken in, and keeps nothing of it."""
+
+    def __init__(
+        self,
+        domains: DomainRegistry,
+        intake: Intake,
+        dispatcher: Dispatcher,
+        results: ResultRepository,
+        metrics: Metrics,
+        settings: BatchSettings,
+        *,
+        default_provider: str,
+    ) -> None:
+        self._domains = domains
+        self._intake = intake
+        self._dispatcher = dispatcher
+        self._results = results
+        self._metrics = metrics
+        self._settings = settings
+        self._default_provider = default_provider
+
+    async def estimate(
+        self, options: BatchOptions, rows: Iterable[Row | Unusable]
+    ) -> BatchEstimate:
+        """`rows` are read in threads, and up to 100 pictures looked at. The bill is that of the
+        first of the provider's deployments that would be asked.
+
+        Raises what TakingIn.take raises, ProviderUnknown, and Overloaded.
+        """
+        domain = self._domains.get(options.domain)
+        name = options.provider or (domain.providers or (self._default_provider,))[0]
+        # The one with the least priority is asked while it has room.
+        deployments = sorted(
+            await self._dispatcher.deployments(name), key=lambda each: each.priority
+        )
+        looking = Looking(
+            self._intake, self._metrics, domain, [each.provider for each in deployments]
+        )
+        sample, bad = await self._read(rows, domain, looking)
+        looked = [looking.found[rank] for rank in sample.drawn]
+        pictures = await asyncio.to_thread(sample.pictures)
+        bill = await self._bill(deployments[0].provider, domain)
+        prompt, completion = bill.tokens(looked, pictures)
+        cost = bill.cost(prompt, completion)
+        duration_s = (
+            quota_s(looked, pictures, deployments, asyncio.get_running_loop().time())
+            if bill.is_metered
+            else looking.picture_s and looking.picture_s * pictures
+        )
+        return BatchEstimate(
+            domain=domain.name,
+            provider=name,
+            model=deployments[0].provider.capabilities().model,
+            items=sample.items,
+            duplicates=sample.items - pictures,
+            bad_rows=len(bad),
+            errors=[UnusableRow(place=each.place, reason=each.reason) for each in bad[:TOLD]],
+            sampled=len(looked),
+            unreadable=sum(each.fate == "unreadable" for each in looked),
+            kept=sum(each.fate == "kept" for each in looked),
+            prompt_tokens=_tokens(prompt),
+            completion_tokens=_tokens(completion),
+            tokens=_tokens(prompt + completion),
+            cost_usd=cost and CostRange(low=cost[0], expected=cost[1], high=cost[2]),
+            duration_s=None if duration_s is None else round(duration_s, 2),
+            basis=bill.basis,
+            prompt=bill.quote and PromptText.model_validate(bill.quote.prompt),
+        )
+
+    async def _read(
+        self, rows: Iterable[Row | Unusable], domain: Domain, looking: Looking
+    ) -> tuple[Sample, list[Unusable]]:
+        """Uploads are looked at while they are at hand, URLs when it is known which are drawn."""
+        sample, bad, labels = Sample(LOOKED_AT), [], frozenset(domain.labels)
+        async for group in in_groups(iter(rows)):
+            items = []
+            for row in group:
+                unusable = row if isinstance(row, Unusable) else wrong(row, labels)
+                if unusable is not None:
+                    bad.append(unusable)
+                elif isinstance(row, Row):
+                    items.append(row.picture)
+            await asyncio.to_thread(_add, sample, items)
+            check_counts(sample.items, len(bad), self._settings)
+            uploads = {key: each for key, each in sample.drawn.items() if isinstance(each, bytes)}
+            await looking.at(uploads)
+            for key in uploads:
+                sample.let_go(key)
+        check_counts(sample.items, len(bad), self._settings, complete=True)
+        await looking.at({key: each for key, each in sample.drawn.items() if isinstance(each, str)})
+        return sample, bad
+
+    async def _bill(self, provider: Provider, domain: Domain) -> Bill:
+        """By what the domain's newest answers were billed, whoever asked."""
+        newest = await self._results.page(
+            ResultFilter(domain=domain.name), before=None, limit=NEWEST
+        )
+        return Bill.of(provider, domain, newest)
+
+
+def quota_s(
+    looked: Sequence[Looked], pictures: int, deployments: Sequence[Deployment], now: float
+) -> float | None:
+    """Seconds until the last call is answered, at what the deployments let through together in the
+    long run: each as many calls as the scarcer of its calls and its tokens a minute allows, where a
+    call takes the tokens that are reserved for it when it arrives. None when nothing limits it."""
+    asked = [each for each in looked if each.fate == "asked"]
+    if not asked:
+        return 0.0
+    rates = []
+    for number, deployment in enumerate(deployments):
+        per_second = deployment.per_second(now)
+        tokens = fmean([each.reserved[number] for each in asked])
+        rates.append(min(per_second["requests"], per_second["tokens"] / max(1.0, tokens)))
+    if math.inf in rates:
+        return None
+    calls = pictures * len(asked) / len(looked)
+    return calls / sum(rates) + min(each.latency_s for each in deployments)
+
+
+def _add(sample: Sample, pictures: Sequence[str | bytes]) -> None:
+    for each in pictures:
+        sample.add(each)
+
+
+def _tokens(amount: Range) -> TokenRange:
+    return TokenRange(
+        low=round(amount.low), expected=round(amount.expected), high=round(amount.high)
+    )

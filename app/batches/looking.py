@@ -1,0 +1,128 @@
+"""A few pictures of a batch, looked at as they would be before a provider is asked."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from app.batches.runner import IN_FLIGHT_HERE
+from app.classification import Intake, Question
+from app.classification.stopwatch import Stopwatch
+from app.domains import Domain
+from app.errors import (
+    ImageRejected,
+    ImageTooLarge,
+    ImageUnreadable,
+    ProviderError,
+    UploadTooLarge,
+    UrlRefused,
+    UrlTooLarge,
+    UrlUnreachable,
+)
+from app.images import PreparedImage, Upload, Url
+from app.providers.base import Provider, Quoting
+from app.providers.image_tokens import ImageTokens
+from app.storage import KeptAnswer
+from app.telemetry.metrics import Metrics
+
+UNUSABLE = (
+    *(ImageRejected, ImageTooLarge, ImageUnreadable, UploadTooLarge),
+    *(UrlRefused, UrlTooLarge, UrlUnreachable),
+)
+"""What fails before anybody is asked, and costs nothing."""
+
+ANSWERED_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """
+    Attributes:
+        fate: `asked` costs something, an answer that is `kept` and what is `unreadable` nothing.
+        image_tokens: None where nobody can tell.
+        reserved: tokens that a call takes of the quota when it arrives, by deployment.
+    """
+
+    fate: Literal["asked", "kept", "unreadable"]
+    image_tokens: ImageTokens | None = None
+    reserved: tuple[int, ...] = ()
+
+
+class Looking:
+    """For one batch. No picture is held longer than it is looked at."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        metrics: Metrics,
+        domain: Domain,
+        deployments: Sequence[Provider],
+    ) -> None:
+        """`deployments`: of the provider that would answer, the one whose bill counts first."""
+        self._intake = intake
+        self._metrics = metrics
+        self._domain = domain
+        self._deployments = deployments
+        self._room = asyncio.Semaphore(IN_FLIGHT_HERE)
+        self._embedded = deployments[0].capabilities().embedded
+        self._answers = True
+        self._seconds = 0.0
+        self._timed = 0
+        self.found: dict[int, Looked] = {}
+
+    @property
+    def picture_s(self) -> float | None:
+        """Seconds a picture takes, answer included, when several are under way as in a batch; None
+        unless they are answered on this machine, and were."""
+        if not self._embedded or not self._answers or not self._timed:
+            return None
+        return self._seconds / self._timed
+
+    async def at(self, pictures: Mapping[int, str | bytes]) -> None:
+        """Look at all of them, by their ranks. Raises Overloaded, StorageUnavailable."""
+        left = dict(pictures)
+        if left and not self.found:
+            # It loads what the others find loaded.
+            first = next(iter(left))
+            await self._one(first, left.pop(first))
+        began = time.monotonic()
+        await asyncio.gather(*(self._one(*each) for each in left.items()))
+        self._seconds += time.monotonic() - began
+        self._timed += len(left)
+
+    async def _one(self, rank: int, picture: str | bytes) -> None:
+        async with self._room:
+            self.found[rank] = await self._look(picture)
+
+    async def _look(self, picture: str | bytes) -> Looked:
+        source = Url(picture) if isinstance(picture, str) else Upload(picture)
+        question = Question(source, self._domain.name, caller="")
+        try:
+            taken = await self._intake.take(
+                question, self._domain, self._deployments[0].name, Stopwatch(self._metrics)
+            )
+        except UNUSABLE:
+            return Looked("unreadable")
+        if isinstance(taken.basis, KeptAnswer):
+            return Looked("kept")
+        if self._embedded:
+            await self._answer(taken.basis)
+        return self._asked(taken.basis)
+
+    def _asked(self, image: PreparedImage) -> Looked:
+        first = self._deployments[0]
+        return Looked(
+            "asked",
+            first.image_tokens(image, self._domain) if isinstance(first, Quoting) else None,
+            tuple(each.estimate_tokens(image, self._domain) for each in self._deployments),
+        )
+
+    async def _answer(self, image: PreparedImage) -> None:
+        """To see how long it takes."""
+        answered = False
+        with suppress(ProviderError):
+            await self._deployments[0].classify(image, self._domain, timeout=ANSWERED_WITHIN_S)
+            answered = True
+        self._answers &= answered
