@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.batches import BatchOptions
+from app.batches import BatchEstimate, BatchOptions
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
+from app.cli.estimate import show
 from app.cli.start import start
 from app.errors import ConfigurationError
 from app.parts import Parts, build_parts
@@ -34,11 +35,20 @@ def batch(
     name: Annotated[
         str | None, typer.Option(help="What it is called; unset: the source's path.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would cost, and end.")
+    ] = False,
 ) -> None:
     """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on."""
     options = BatchOptions(
-        domain=domain, provider=provider, name=(name or str(source.resolve()))[-200:]
+        domain=domain,
+        provider=provider,
+        name=(name or str(source.resolve()))[-200:],
+        dry_run=dry_run,
     )
+    if dry_run:
+        show(asyncio.run(_estimate(start(log_level="warning"), source, options)))
+        return
     _run(_batch(start(log_level="warning"), source, options))
 
 
@@ -74,6 +84,14 @@ async def _batch(settings: Settings, source: Path, options: BatchOptions) -> Bat
     # A service runs on this database: it does the work, within a minute.
     async with build_parts(settings) as parts:
         return await _shown(parts, await _begun(parts, settings, source, options))
+
+
+async def _estimate(settings: Settings, source: Path, options: BatchOptions) -> BatchEstimate:
+    async with build_parts(settings) as parts:
+        labels = frozenset(parts.domains.get(options.domain).labels)
+        return await parts.estimator.estimate(
+            options, _rows(Files(settings, options, labels), source)
+        )
 
 
 async def _begun(parts: Parts, settings: Settings, source: Path, options: BatchOptions) -> BatchRow:

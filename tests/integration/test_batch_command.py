@@ -1,6 +1,7 @@
 """`python -m app batch` and `watch`, as a person at a shell sees them."""
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -28,6 +29,7 @@ def begin(tmp_path):
             [sys.executable, "-m", "app", *map(str, arguments)],
             cwd=tmp_path,
             env=environment,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -74,6 +76,20 @@ def test_a_folder_is_classified(begin, pictures, tmp_path):
     assert "notes.txt: is no picture" in told
     rows = asked(tmp_path, "SELECT item_id, expected FROM batch_items ORDER BY number")
     assert rows == [("c.jpg", None), ("rose/a.jpg", "rose"), ("rose/b.jpg", "rose")]
+
+
+def test_a_dry_run_only_tells(begin, pictures, tmp_path):
+    process = begin("batch", pictures, "--domain", "flowers", "--dry-run")
+    told, _ = process.communicate(timeout=60)
+    ((results, batches),) = asked(
+        tmp_path, "SELECT (SELECT count(*) FROM results), (SELECT count(*) FROM batches)"
+    )
+
+    assert process.returncode == 0
+    assert "notes.txt: is no picture" in told
+    assert re.search(r"items +3\b", told)
+    assert re.search(r"costs +nothing", told)
+    assert (results, batches) == (0, 0)
 
 
 def test_watch_shows_one_that_is_over(begin, pictures, tmp_path):

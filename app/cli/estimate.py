@@ -1,0 +1,72 @@
+"""How `batch --dry-run` shows what a batch would cost."""
+
+from datetime import timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from app.batches import BatchEstimate
+from app.batches.estimate import TokenRange
+
+BASES = {
+    "measured": "text and answers as they were billed before",
+    "rule": "text and answers by a rule: too few were billed before",
+}
+
+
+def show(estimate: BatchEstimate) -> None:
+    """Print it, for people."""
+    console = Console(highlight=False)
+    for bad in estimate.errors:
+        console.print(f"{bad.place}: {bad.reason}", style="red", markup=False)
+    if (more := estimate.bad_rows - len(estimate.errors)) > 0:
+        console.print(f"and {more:,} more", style="red")
+    console.print(_counts(estimate))
+    if estimate.basis is not None:
+        console.print(_amounts(estimate))
+    if estimate.prompt is not None:
+        console.print("The model would be told:", style="bold")
+        console.print(estimate.prompt.system, markup=False)
+    console.print("Nothing was stored, and no provider was asked.")
+
+
+def _counts(estimate: BatchEstimate) -> Table:
+    table = Table(show_header=False, box=None)
+    rows = {
+        "items": f"{estimate.items:,}",
+        "duplicates": f"{estimate.duplicates:,}",
+        "no items": f"{estimate.bad_rows:,}",
+        "looked at": f"{estimate.sampled:,}: {estimate.unreadable:,} unreadable, "
+        f"{estimate.kept:,} answered before",
+        "answered by": f"{estimate.provider}, {estimate.model}",
+        "takes": _duration(estimate.duration_s),
+    }
+    rows["costs"] = "nothing" if estimate.basis is None else BASES[estimate.basis]
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _amounts(estimate: BatchEstimate) -> Table:
+    table = Table("", "low", "expected", "high")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    parts: dict[str, TokenRange] = {
+        "prompt tokens": estimate.prompt_tokens,
+        "completion tokens": estimate.completion_tokens,
+    }
+    for name, each in parts.items():
+        table.add_row(name, f"{each.low:,}", f"{each.expected:,}", f"{each.high:,}")
+    if (cost := estimate.cost_usd) is None:
+        table.add_row("US dollars", "", "price not known", "")
+    else:
+        table.add_row(
+            "US dollars", f"{cost.low:,.4f}", f"{cost.expected:,.4f}", f"{cost.high:,.4f}"
+        )
+    return table
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "nobody can say how long"
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
