@@ -78,7 +78,7 @@ def test_a_quote_is_a_rule():
 def test_a_guessed_picture_is_told_with_a_wide_range():
     prompt, _ = Bill.of(Quoting(), DOMAIN, []).tokens([seen(1_000, estimated=True)], 1)
 
-    assert prompt == Range(500 + 80, 1_100, 1_500 + 120)
+    assert prompt == Range(60 + 80, 1_100, 8_000 + 120)
 
 
 def test_what_was_billed_counts_more_than_a_quote():
