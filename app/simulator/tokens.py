@@ -20,7 +20,7 @@ PER_MESSAGE = 4
 PER_ANSWER = 3
 """What opens the answer, billed with the prompt."""
 
-_PIECES = re.compile(r"'\w+|[^\W\d_]{1,12}|\d{1,3}|[^\w\s]+|_+")
+_PIECES = re.compile(r"'\w+|[^\W\d_]{1,12}|\d{1,3}|[^\w\s]+|_+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +94,5 @@ def estimated(characters: int) -> int:
 
 @lru_cache(4096)
 def billed(text: str) -> int:
-    """What text takes in the bill: words and signs, about as o200k parts English."""
+    """What text takes in the bill: words, signs and line ends, about as o200k parts English."""
     return len(_PIECES.findall(text))

@@ -91,6 +91,11 @@ def test_what_text_takes(text, tokens):
     assert 0.8 * tokens <= estimated(len(text)) <= 1.67 * tokens
 
 
+def test_each_line_end_is_billed():
+    """As o200k_base counts it, by gpt-tokenizer 4."""
+    assert billed("A = car\nB = bus\nC = boat") == 11
+
+
 def test_what_frames_a_message():
     """Azure billed a prompt of "Hello, how are you?" alone 13 tokens with GPT-4o."""
     assert billed("Hello, how are you?") + PER_MESSAGE + PER_ANSWER == 13
