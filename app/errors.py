@@ -134,11 +134,13 @@ class ImageRejected(ClassifierError):
 
 
 class UrlRefused(ClassifierError):
-    """The URL is against the policy for strangers' URLs; nothing was fetched from it."""
+    """The URL is against the policy for strangers' URLs, or a storage URI outside of BATCH_SOURCES;
+    nothing was fetched from it."""
 
 
 class UrlUnreachable(ClassifierError):
-    """Nothing usable came from the URL: connection refused, TLS, error status, timeout."""
+    """Nothing usable came from the URL: connection refused, TLS, error status, timeout; or nothing
+    is at the storage URI."""
 
 
 class UrlTooLarge(ClassifierError):
@@ -273,4 +275,4 @@ class InternalError(ClassifierError):
 
 
 class StorageUnavailable(ClassifierError):
-    """The database can't be reached or written."""
+    """The database, or the store that holds the pictures, can't be reached, read or written."""

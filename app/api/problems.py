@@ -61,7 +61,7 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.ProviderDenied: Problem(502, "The provider does not let this service in"),
     errors.Overloaded: Problem(503, "Too much work is waiting"),
     errors.Interrupted: Problem(503, "The service is going down"),
-    errors.StorageUnavailable: Problem(503, "The database does not answer"),
+    errors.StorageUnavailable: Problem(503, "The storage does not answer"),
     errors.ConfigurationError: Problem(422, "The configuration is wrong"),
     errors.InternalError: Problem(500, "The service made a mistake"),
 }

@@ -10,8 +10,9 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any
 
-from app.errors import BlobNotFound, ConfigurationError, StorageUnavailable
+from app.errors import BlobNotFound, ConfigurationError
 from app.identifiers import new_id
+from app.storage.filesystems import check_scheme, mapped
 
 THREADS = 4
 
@@ -31,7 +32,10 @@ class BlobStore:
     """In a folder or in memory here, or wherever fsspec reaches (`abfs://`, `s3://`)."""
 
     def __init__(self, url: str) -> None:
-        """`file:///data/blobs`, `memory://blobs`, `s3://bucket/path`."""
+        """`file:///data/blobs`, `memory://blobs`, `s3://bucket/path`. Raises ConfigurationError
+        when the library for it is missing."""
+        scheme, found, _ = url.partition("://")
+        check_scheme(scheme if found else "file", "BLOBS_URL")
         self._url = url.rstrip("/")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         self._opened: tuple[Any, str] | None = None
@@ -75,10 +79,8 @@ class BlobStore:
         await asyncio.to_thread(self._threads.shutdown)
 
     async def _run(self, work: Any, *arguments: Any) -> Any:
-        try:
+        with mapped("Pictures can't be kept"):
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
-        except OSError as error:
-            raise StorageUnavailable(f"Pictures can't be kept: {error.strerror}.") from error
 
     def _put(self, data: bytes) -> str:
         digest = sha256(data).hexdigest()
