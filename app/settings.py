@@ -221,7 +221,16 @@ class BatchSettings(Group):
     )
     max_items: int = Field(1_000_000, ge=1, description="Items in one batch.")
     max_upload: int = Field(
-        2_000_000_000, ge=1_000, description="Largest request that brings a batch, in bytes."
+        2_000_000_000,
+        ge=1_000,
+        description="Largest request that brings a batch, or list or archive that it names by a "
+        "storage URI, in bytes.",
+    )
+    sources: Annotated[tuple[str, ...], CommaSeparated] = Field(
+        (),
+        description="Storage URIs below which batches may name pictures, comma-separated. None: "
+        "no storage URI is taken.",
+        examples=["s3://bucket/folder/,file:///data/pictures/"],
     )
 
 

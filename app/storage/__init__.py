@@ -12,6 +12,7 @@ from app.storage.engine import describe, is_postgres, parse_url
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen
 from app.storage.migrate import migrate
+from app.storage.objects import ObjectStore
 from app.storage.results import (
     Failure,
     ImageFacts,
@@ -22,10 +23,12 @@ from app.storage.results import (
     Usage,
 )
 from app.storage.retention import RetentionRepository
+from app.storage.uris import AllowedUris
 
 __all__ = [
     "Accepted",
     "AcceptedRepository",
+    "AllowedUris",
     "AnswerRepository",
     "BadRow",
     "BatchItem",
@@ -40,6 +43,7 @@ __all__ = [
     "IdempotencyRepository",
     "ImageFacts",
     "KeptAnswer",
+    "ObjectStore",
     "Outcome",
     "Result",
     "ResultFilter",

@@ -78,7 +78,7 @@ class BatchItem:
     """
     Attributes:
         number: its place in the batch, from 0.
-        source: a URL, or `sha256:` and the digest of an upload.
+        source: a URL, a storage URI, or `sha256:` and the digest of an upload.
         same_as: the number of an earlier item with the same picture, whose answer is its own.
     """
 

@@ -1,0 +1,76 @@
+"""Folders, listed so that what is held does not grow with them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.storage.uris import Location, lies_under
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    Attributes:
+        name: its path in the folder.
+        size: in bytes; None: it is no file, or a link that leads out of what is allowed.
+    """
+
+    name: str
+    uri: str
+    size: int | None
+
+
+def entries_below(files: Any, path: str, place: Location) -> Iterator[Found]:
+    """All files of the folder `path` and its folders. Raises what the back end raises."""
+    if place.scheme == "file":
+        entries = _local(path, os.path.realpath(place.root))
+    elif hasattr(files, "call_s3"):
+        entries = _s3(files, path)
+    else:
+        entries = _folder_by_folder(files, path)
+    for each, size in entries:
+        yield Found(each.lstrip("/")[len(path.lstrip("/")) + 1 :], place.uri(each), size)
+
+
+def _local(path: str, root: str) -> Iterator[tuple[str, int | None]]:
+    """Folders that are links are not gone into: they may lead back."""
+    folders = [path]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file() and lies_under(os.path.realpath(entry.path), root):
+                    yield entry.path, entry.stat().st_size
+                else:
+                    yield entry.path, None
+
+
+def _s3(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
+    """A page at a time, of a thousand: `ls` and `find` hold all."""
+    bucket, _, folder = path.partition("/")
+    query = {"Bucket": bucket, "Prefix": f"{folder}/" if folder else ""}
+    while True:
+        page = files.call_s3("list_objects_v2", **query)
+        for each in page.get("Contents", ()):
+            if not each["Key"].endswith("/"):  # what stands for a folder in consoles
+                yield f"{bucket}/{each['Key']}", each["Size"]
+        if not page.get("IsTruncated"):
+            return
+        query["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _folder_by_folder(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
+    """For fsspec itself has no pages: one folder is held."""
+    folders = [path]
+    while folders:
+        folder = folders.pop()
+        for each in files.ls(folder, detail=True):
+            name = each["name"].rstrip("/")
+            if name.strip("/") == folder.strip("/"):
+                continue  # an empty object that stands for the folder
+            if each["type"] == "directory":
+                folders.append(name)
+            else:
+                yield name, each["size"]

@@ -1,0 +1,138 @@
+"""Pictures, lists and archives where they lie already: an object store, or a folder."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from app.errors import UrlRefused, UrlTooLarge, UrlUnreachable
+from app.storage.filesystems import GONE, check_scheme, mapped, open_filesystem
+from app.storage.listings import Found, entries_below
+from app.storage.uris import AllowedUris, Location, lies_under
+
+__all__ = ["Found", "ObjectStore"]
+
+THREADS = 16
+
+PATIENCE_S = 120.0
+"""For one picture. The clients' own timeouts are shorter, but they try again."""
+
+COPIED_AT_ONCE = 8_000_000
+"""Bytes of a list or an archive."""
+
+UNREADABLE = "The store can't be read"
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    files: Any
+    path: str
+    size: int | None
+
+
+class ObjectStore:
+    """Reads under the allowed URIs, by whatever fsspec reaches. It never writes.
+
+    Attributes:
+        threads: where what blocks is to be called: all but `get` and `close`.
+    """
+
+    def __init__(self, allowed: AllowedUris) -> None:
+        """Raises ConfigurationError when a library is missing."""
+        for scheme in sorted(allowed.schemes):
+            check_scheme(scheme, "BATCH_SOURCES")
+        self.allowed = allowed
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
+        self._filesystems: dict[str, Any] = {}
+
+    async def get(self, uri: str, *, max_bytes: int) -> bytes:
+        """Raises UrlRefused, UrlUnreachable when nothing is there, UrlTooLarge,
+        StorageUnavailable, ConfigurationError."""
+        loop = asyncio.get_running_loop()
+        with mapped(UNREADABLE):
+            async with asyncio.timeout(PATIENCE_S):
+                return await loop.run_in_executor(self.threads, self._get, uri, max_bytes)
+
+    async def close(self) -> None:
+        """Without those that still wait for a store."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def is_folder(self, uri: str) -> bool:
+        """Raises as `get`, when nothing is there too."""
+        place = self.allowed.judge(uri)
+        with mapped(UNREADABLE):
+            try:
+                files, path = self._resolve(place)
+                return bool(files.info(path)["type"] == "directory")
+            except GONE:
+                raise _nothing() from None
+
+    def below(self, uri: str) -> Iterator[Found]:
+        """All files of a folder and its folders, as they are listed: page by page, where the store
+        has so many. Raises as `get`."""
+        place = self.allowed.judge(uri)
+        with mapped(UNREADABLE):
+            try:
+                files, path = self._resolve(place)
+                yield from entries_below(files, path, place)
+            except GONE:
+                raise _nothing() from None
+
+    def copy(self, uri: str, into: BinaryIO, *, max_bytes: int) -> None:
+        """Raises as `get`."""
+        place = self.allowed.judge(uri)
+        with mapped(UNREADABLE):
+            try:
+                opened = self._open(place, max_bytes)
+                for start in range(0, opened.size or 0, COPIED_AT_ONCE):
+                    end = min(start + COPIED_AT_ONCE, opened.size or 0)
+                    into.write(opened.files.cat_file(opened.path, start=start, end=end))
+            except GONE:
+                raise _nothing() from None
+
+    def _get(self, uri: str, max_bytes: int) -> bytes:
+        place = self.allowed.judge(uri)
+        with mapped(UNREADABLE):
+            try:
+                opened = self._open(place, max_bytes)
+                if opened.size == 0:
+                    return b""  # which has no range
+                data: bytes = opened.files.cat_file(opened.path, start=0, end=max_bytes + 1)
+            except GONE:
+                raise _nothing() from None
+        if len(data) > max_bytes:
+            raise _too_large(max_bytes)
+        return data
+
+    def _open(self, place: Location, max_bytes: int) -> _Opened:
+        """The size is asked before anything is read."""
+        files, path = self._resolve(place)
+        info = files.info(path)
+        if info["type"] != "file":
+            raise _nothing()
+        size = info.get("size")
+        if size is not None and size > max_bytes:
+            raise _too_large(max_bytes)
+        return _Opened(files, path, size)
+
+    def _resolve(self, place: Location) -> tuple[Any, str]:
+        """The file system and the path in it, of a file the real one: links may not lead out."""
+        path = place.path
+        if place.scheme == "file":
+            path = os.path.realpath(path)
+            if not lies_under(path, os.path.realpath(place.root)):
+                raise UrlRefused("The URI leads out of those that BATCH_SOURCES names.")
+        if place.scheme not in self._filesystems:
+            # Not before there is something to read: the import takes its time.
+            self._filesystems[place.scheme] = open_filesystem(place.scheme)
+        return self._filesystems[place.scheme], path
+
+
+def _nothing() -> UrlUnreachable:
+    return UrlUnreachable("There is no file at the URI.")
+
+
+def _too_large(max_bytes: int) -> UrlTooLarge:
+    return UrlTooLarge(f"What the URI names is larger than {max_bytes:,} bytes.")
