@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from app.batches import BatchRunner, Estimator, TakingIn
+from app.batches.reading import Reading
 from app.batches.taking_in import RECEIVED_WITHIN_S
 from app.classification import Accepting, Asking, ClassificationService, Intake, Keeper, Once
 from app.classification.accepting import MAX_PENDING
@@ -25,6 +26,7 @@ from app.settings import Settings
 from app.settings_sources import config_dir
 from app.storage import (
     AcceptedRepository,
+    AllowedUris,
     AnswerRepository,
     BatchRepository,
     BlobStore,
@@ -32,6 +34,7 @@ from app.storage import (
     DomainRepository,
     Failure,
     IdempotencyRepository,
+    ObjectStore,
     ResultRepository,
     RetentionRepository,
     ShardRepository,
@@ -69,6 +72,7 @@ class Parts:
     board: Board
     results: ResultRepository
     batches: BatchRepository
+    objects: ObjectStore
     taking_in: TakingIn
     estimator: Estimator
     runner: BatchRunner
@@ -112,12 +116,16 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
 
     blobs = BlobStore(settings.blobs_place)
     stack.push_async_callback(blobs.close)
+    objects = ObjectStore(AllowedUris.parse(settings.batch.sources))
+    stack.push_async_callback(objects.close)
     answers = AnswerRepository(
         database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
     )
     if answers.enabled:
         await answers.load_models()
-    reader = ImageReader(_build_egress(settings), workers, blobs, max_bytes=settings.max_upload)
+    reader = ImageReader(
+        _build_egress(settings), workers, blobs, objects, max_bytes=settings.max_upload
+    )
     intake = Intake(reader, workers, answers, providers, settings.quality)
     pictures, shards = await _build_work(settings, stack, database, serving=serving)
     classification = ClassificationService(
@@ -151,6 +159,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         in_flight=settings.batch.in_flight,
     )
     stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
+    reading = Reading(settings.batch, objects.allowed)
     parts = Parts(
         settings,
         health,
@@ -162,14 +171,15 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         board,
         results,
         batches,
-        TakingIn(batches, keys, blobs, domains, settings.batch),
+        objects,
+        TakingIn(batches, keys, blobs, domains, reading),
         Estimator(
             domains,
             intake,
             dispatcher,
             results,
             metrics,
-            settings.batch,
+            reading,
             default_provider=settings.provider_name,
         ),
         runner,

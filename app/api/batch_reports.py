@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.batches import BatchOptions
 from app.exports import Format
@@ -15,10 +15,33 @@ from app.traffic import Lane
 MAX_PAGE = 1_000
 
 
-class BatchJson(BatchOptions):
-    """A list of pictures by their URLs."""
+class BatchForm(BatchOptions):
+    """Options, and where the pictures are when they are not in the form."""
 
-    items: list[Any] = Field(min_length=1, description="Pictures, as in the rows of a manifest.")
+    source: str | None = Field(
+        None,
+        description="Instead of pictures, a storage URI below `BATCH_SOURCES`: of a folder, a "
+        "list, a ZIP or a picture.",
+        examples=["s3://bucket/folder/"],
+    )
+
+    @property
+    def options(self) -> BatchOptions:
+        return BatchOptions(**self.model_dump(include=set(BatchOptions.model_fields)))
+
+
+class BatchJson(BatchForm):
+    """A list of pictures by their URLs, or the storage URI where they are."""
+
+    items: list[Any] | None = Field(
+        None, min_length=1, description="Pictures, as in the rows of a manifest."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.items is None) == (self.source is None):
+            raise ValueError("either items or source is needed")
+        return self
 
 
 class ItemCounts(BaseModel):

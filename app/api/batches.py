@@ -1,14 +1,11 @@
 """`/batches`: bulk work."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from hashlib import sha256
-from itertools import chain
-from typing import Annotated, Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.datastructures import UploadFile
 
 from app.api.batch_reports import (
     After,
@@ -16,30 +13,23 @@ from app.api.batch_reports import (
     BadRowQuery,
     BadRowReport,
     BatchChange,
-    BatchJson,
     BatchPage,
     BatchQuery,
     BatchReport,
     ItemPage,
     ItemReport,
 )
+from app.api.batch_requests import read_batch, request_body
 from app.api.dependencies import Caller, IdempotencyKey, Joined
-from app.api.forms import parsed_json, read_form, texts, validated
-from app.batches import BatchEstimate, BatchOptions
-from app.batches.manifest import ManifestRow, read_row
-from app.batches.rows import Row, Unusable
-from app.batches.sources import Files
+from app.batches import BatchEstimate
 from app.errors import (
     BatchNotFound,
     BatchOver,
-    BatchTooLarge,
-    InvalidRequest,
-    UnsupportedContentType,
 )
 from app.exports import BAD_ROWS, ITEMS, MEDIA_TYPES, Format, Found, Layout, write
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
-from app.storage import BadRow, BatchRow, BatchStatus
+from app.storage import BadRow, BatchStatus
 from app.storage.batch_rows import UNFINISHED
 
 T = TypeVar("T")
@@ -66,34 +56,12 @@ AS_TEXT = {MEDIA_TYPES[form]: {"schema": {"type": "string"}} for form in ("jsonl
 BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
 
-def _request_body() -> dict[str, Any]:
-    form = BatchOptions.model_json_schema()
-    form["properties"] = {
-        "file": {
-            "type": "array",
-            "items": {"type": "string", "format": "binary"},
-            "description": "Pictures, ZIPs of pictures, JSON Lines (`.jsonl`) and CSV (`.csv`).",
-        },
-        **form["properties"],
-    }
-    form["required"] = ["file", "domain"]
-    listed = BatchJson.model_json_schema()
-    listed["properties"]["items"]["items"] = ManifestRow.model_json_schema()
-    return {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": form},
-            "application/json": {"schema": listed},
-        },
-    }
-
-
 @router.post(
     "",
     status_code=202,
     response_model=BatchReport,
     responses={200: {"model": BatchEstimate, "description": "With `dry_run`."}},
-    openapi_extra={"requestBody": _request_body()},
+    openapi_extra={"requestBody": request_body()},
 )
 async def create_batch(
     request: Request,
@@ -102,21 +70,28 @@ async def create_batch(
     caller: Caller,
     idempotency_key: IdempotencyKey = None,
 ) -> BatchReport | Response:
-    """Take in a batch: a list of URLs, or files. It begins at once; see `Location` for how far it
-    is. Rows that are no items are told under `errors`, and the rest runs. With `dry_run` it is only
-    estimated."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        made = await _take_form(request, parts, caller.name, idempotency_key)
-    elif kind == "application/json" or kind.endswith("+json"):
-        made = await _take_json(request, parts, caller.name, idempotency_key)
-    else:
-        raise UnsupportedContentType("Send multipart/form-data or application/json.")
-    if isinstance(made, BatchEstimate):
-        return JSONResponse(made.model_dump(mode="json", by_alias=True))
-    await parts.runner.go_on(made.id)
-    response.headers["Location"] = f"/batches/{made.id}"
-    return BatchReport.of(made)
+    """Take in a batch: a list of URLs, files, or what a storage URI names. It begins at once; see
+    `Location` for how far it is. Rows that are no items are told under `errors`, and the rest runs.
+    With `dry_run` it is only estimated."""
+    async with read_batch(request, parts) as sent:
+        options, rows, threads = sent.options, sent.rows, sent.threads
+        if options.dry_run:
+            estimate = await parts.estimator.estimate(options, rows, threads=threads)
+            return JSONResponse(estimate.model_dump(mode="json", by_alias=True))
+        if idempotency_key is None:
+            batch = await parts.taking_in.take(options, rows, caller=caller.name, threads=threads)
+        else:
+            batch = await parts.taking_in.take_once(
+                options,
+                rows,
+                caller=caller.name,
+                key=idempotency_key,
+                fingerprint=await asyncio.to_thread(sent.fingerprint),
+                threads=threads,
+            )
+    await parts.runner.go_on(batch.id)
+    response.headers["Location"] = f"/batches/{batch.id}"
+    return BatchReport.of(batch)
 
 
 @router.get("")
@@ -306,68 +281,3 @@ async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterato
             return
         await asyncio.sleep(LOOKED_AT_EVERY_S)
         silent_s += LOOKED_AT_EVERY_S
-
-
-async def _take_json(
-    request: Request, parts: Parts, caller: str, key: str | None
-) -> BatchRow | BatchEstimate:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_JSON:
-            raise BatchTooLarge("The list is too long for JSON: send it as a file.")
-    body = validated(BatchJson, await parsed_json(bytes(content), "body"))
-    options = BatchOptions(**body.model_dump(exclude={"items"}))
-    rows = (
-        read_row(f"item {number}", each, domain=options.domain)
-        for number, each in enumerate(body.items)
-    )
-    return await _take(parts, options, rows, caller, key, lambda: sha256(content).hexdigest())
-
-
-async def _take_form(
-    request: Request, parts: Parts, caller: str, key: str | None
-) -> BatchRow | BatchEstimate:
-    async with read_form(request, max_files=MAX_FILES) as form:
-        # As Swagger UI sends what was left empty.
-        given = {name: value for name, value in texts(form).items() if value != ""}
-        options = validated(BatchOptions, given)
-        files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
-        if not files:
-            raise InvalidRequest("file: is missing.")
-        labels = frozenset((await parts.domains.find(options.domain)).labels)
-        reader = Files(parts.settings, options, labels)
-        rows = chain.from_iterable(
-            reader.rows(each.filename or "file", each.file) for each in files
-        )
-        return await _take(parts, options, rows, caller, key, lambda: _fingerprint(options, files))
-
-
-async def _take(
-    parts: Parts,
-    options: BatchOptions,
-    rows: Iterable[Row | Unusable],
-    caller: str,
-    key: str | None,
-    fingerprint: Callable[[], str],
-) -> BatchRow | BatchEstimate:
-    """`fingerprint` reads all of the request: only where there is a key. A dry run makes nothing
-    that a key could stand for."""
-    if options.dry_run:
-        return await parts.estimator.estimate(options, rows)
-    if key is None:
-        return await parts.taking_in.take(options, rows, caller=caller)
-    return await parts.taking_in.take_once(
-        options, rows, caller=caller, key=key, fingerprint=await asyncio.to_thread(fingerprint)
-    )
-
-
-def _fingerprint(options: BatchOptions, files: list[UploadFile]) -> str:
-    """SHA-256 over all that makes a form the same."""
-    digest = sha256(options.model_dump_json(exclude={"dry_run"}).encode())
-    for each in files:
-        digest.update(f"\n{each.filename}\n".encode())
-        while chunk := each.file.read(MEBIBYTE):
-            digest.update(chunk)
-        each.file.seek(0)
-    return digest.hexdigest()

@@ -51,7 +51,7 @@ def read_archive(
             entries = [each for each in archive.infolist() if not each.is_dir()]
             _check(archive, entries, max_items=max_items, max_total=max_total)
             for entry in entries:
-                if not _is_litter(entry.filename):
+                if not is_litter(entry.filename):
                     yield _row(archive, entry, labels, max_bytes)
     except (
         zipfile.BadZipFile,
@@ -134,7 +134,8 @@ def _check_places(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> N
         raise ArchiveRefused("The archive's entries overlap its directory.")
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """What computers leave beside pictures."""
     return name.startswith(NO_PICTURES[0]) or name.rpartition("/")[2] in NO_PICTURES[1:]
 
 

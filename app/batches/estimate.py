@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from statistics import fmean
 from typing import Literal
 
@@ -11,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.batches.bill import Bill
 from app.batches.looking import Looked, Looking
 from app.batches.ranges import Range
+from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
 from app.batches.sample import Sample
-from app.batches.taking_in import BatchOptions, check_counts, in_groups, wrong
+from app.batches.taking_in import BatchOptions
 from app.classification import Intake
 from app.domains import Domain, DomainRegistry
 from app.providers.base import Provider
-from app.settings import BatchSettings
 from app.storage import ResultFilter, ResultRepository
 from app.storage.results import UsdAmount
 from app.telemetry.metrics import Metrics
@@ -118,7 +119,7 @@ class Estimator:
         dispatcher: Dispatcher,
         results: ResultRepository,
         metrics: Metrics,
-        settings: BatchSettings,
+        reading: Reading,
         *,
         default_provider: str,
     ) -> None:
@@ -127,18 +128,22 @@ class Estimator:
         self._dispatcher = dispatcher
         self._results = results
         self._metrics = metrics
-        self._settings = settings
+        self._reading = reading
         self._default_provider = default_provider
 
     async def estimate(
-        self, options: BatchOptions, rows: Iterable[Row | Unusable]
+        self,
+        options: BatchOptions,
+        rows: Iterable[Row | Unusable],
+        *,
+        threads: Executor | None = None,
     ) -> BatchEstimate:
-        """`rows` are read in threads, and up to 100 pictures looked at. The bill is that of the
+        """`rows` are read in `threads`, and up to 100 pictures looked at. The bill is that of the
         first of the provider's deployments that would be asked.
 
         Raises what TakingIn.take raises, ProviderUnknown, and Overloaded.
         """
-        domain = self._domains.get(options.domain)
+        domain = await self._domains.find(options.domain)
         name = options.provider or (domain.providers or (self._default_provider,))[0]
         # The one with the least priority is asked while it has room.
         deployments = sorted(
@@ -147,7 +152,7 @@ class Estimator:
         looking = Looking(
             self._intake, self._metrics, domain, [each.provider for each in deployments]
         )
-        sample, bad = await self._read(rows, domain, looking)
+        sample, bad = await self._read(rows, domain, looking, threads)
         looked = [looking.found[rank] for rank in sample.drawn]
         pictures = await asyncio.to_thread(sample.pictures)
         bill = await self._bill(deployments[0].provider, domain)
@@ -179,25 +184,21 @@ class Estimator:
         )
 
     async def _read(
-        self, rows: Iterable[Row | Unusable], domain: Domain, looking: Looking
+        self,
+        rows: Iterable[Row | Unusable],
+        domain: Domain,
+        looking: Looking,
+        threads: Executor | None,
     ) -> tuple[Sample, list[Unusable]]:
         """Uploads are looked at while they are at hand, URLs when it is known which are drawn."""
         sample, bad, labels = Sample(LOOKED_AT), [], frozenset(domain.labels)
-        async for group in in_groups(iter(rows)):
-            items = []
-            for row in group:
-                unusable = row if isinstance(row, Unusable) else wrong(row, labels)
-                if unusable is not None:
-                    bad.append(unusable)
-                elif isinstance(row, Row):
-                    items.append(row.picture)
-            await asyncio.to_thread(_add, sample, items)
-            check_counts(sample.items, len(bad), self._settings)
+        async for good, unusable in self._reading.groups(rows, labels, threads):
+            bad += unusable
+            await asyncio.to_thread(_add, sample, [each.picture for each in good])
             uploads = {key: each for key, each in sample.drawn.items() if isinstance(each, bytes)}
             await looking.at(uploads)
             for key in uploads:
                 sample.let_go(key)
-        check_counts(sample.items, len(bad), self._settings, complete=True)
         await looking.at({key: each for key, each in sample.drawn.items() if isinstance(each, str)})
         return sample, bad
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from app.batches.reading import source_of
 from app.batches.runner import IN_FLIGHT_HERE
 from app.classification import Intake, Question
 from app.classification.stopwatch import Stopwatch
@@ -21,7 +22,7 @@ from app.errors import (
     UrlTooLarge,
     UrlUnreachable,
 )
-from app.images import PreparedImage, Upload, Url
+from app.images import PreparedImage, Upload
 from app.providers.base import Provider, Quoting
 from app.providers.image_tokens import ImageTokens
 from app.storage import KeptAnswer
@@ -97,7 +98,7 @@ class Looking:
             self.found[rank] = await self._look(picture)
 
     async def _look(self, picture: str | bytes) -> Looked:
-        source = Url(picture) if isinstance(picture, str) else Upload(picture)
+        source = source_of(picture) if isinstance(picture, str) else Upload(picture)
         question = Question(source, self._domain.name, caller="")
         try:
             taken = await self._intake.take(

@@ -9,7 +9,7 @@ class Row:
     """
     Attributes:
         place: where it was found, for people: a line, a file's name.
-        picture: a URL, or the bytes of an upload.
+        picture: a URL, a storage URI, or the bytes of an upload.
         item_id: None: it is called by its number.
     """
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from app.batches.reading import source_of
 from app.classification import Answered, ClassificationService, Question
 from app.errors import (
     DomainNotFound,
@@ -14,9 +15,8 @@ from app.errors import (
     ProviderUnavailable,
     StorageUnavailable,
 )
-from app.images import Stored, Url
 from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository
-from app.storage.batch_rows import DIGEST, UNFINISHED
+from app.storage.batch_rows import UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 
@@ -163,9 +163,9 @@ class Shard:
         return group
 
     async def _classify(self, item: BatchItem) -> Answered:
-        batch, source = self._batch, item.source
+        batch = self._batch
         question = Question(
-            Stored(source.removeprefix(DIGEST)) if source.startswith(DIGEST) else Url(source),
+            source_of(item.source),
             batch.domain,
             batch.caller,
             provider=batch.provider,

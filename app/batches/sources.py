@@ -12,6 +12,10 @@ from app.batches.taking_in import BatchOptions
 from app.errors import ArchiveRefused
 from app.settings import Settings
 
+JSON_LINES = (".jsonl", ".ndjson")
+CSV = ".csv"
+ZIP = ".zip"
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -30,15 +34,15 @@ class Files:
         InvalidRequest for a list that can't be read."""
         name = PurePath(name).name
         suffix = PurePath(name).suffix.lower()
-        if suffix in (".jsonl", ".ndjson"):
+        if suffix in JSON_LINES:
             return read_jsonl(file, domain=self.options.domain)
-        if suffix == ".csv":
+        if suffix == CSV:
             return read_csv(
                 file, domain=self.options.domain, expected_column=self.options.expected_column
             )
         begin = file.read(4)
         file.seek(0)
-        if suffix == ".zip" or begin == b"PK\x03\x04":
+        if suffix == ZIP or begin == b"PK\x03\x04":
             return read_archive(
                 file,
                 labels=self.labels,

@@ -1,14 +1,15 @@
 """From what a request brings to a batch that can begin."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
 from app.domains import DomainRegistry
 from app.errors import (
@@ -16,10 +17,8 @@ from app.errors import (
     BatchTooLarge,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
-    InvalidRequest,
 )
 from app.identifiers import BATCH, new_id
-from app.settings import BatchSettings
 from app.storage import (
     BadRow,
     BatchItem,
@@ -32,17 +31,8 @@ from app.storage import (
 from app.storage.batch_rows import DIGEST
 from app.traffic import Lane
 
-TAKEN_AT_ONCE = 500
-"""Rows that are read in a thread, and stored, together."""
-
-TAKEN_BYTES = 32_000_000
-"""Of pictures, that are held until they are stored."""
-
 RECEIVED_WITHIN_S = 3_600.0
 """From its first row to its last; what takes longer was left behind by a crash."""
-
-MAX_BAD_ROWS = 10_000
-"""Told one by one; more are a mistake about the whole."""
 
 
 class BatchOptions(BaseModel):
@@ -51,10 +41,18 @@ class BatchOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
     domain: str = Field(description="Name of the domain.", examples=["flowers"])
     name: str | None = Field(
-        None, max_length=200, description="For people.", examples=["March returns"]
+        None,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="For people.",
+        examples=["March returns"],
     )
     provider: str | None = Field(
-        None, description="Who shall answer instead of the domain's providers.", examples=["local"]
+        None,
+        max_length=64,
+        pattern=r"^[^\x00]*$",
+        description="Who shall answer instead of the domain's providers.",
+        examples=["local"],
     )
     lane: Lane = Field(
         "batch", description="`interactive`: as urgent as requests.", examples=["batch"]
@@ -94,13 +92,14 @@ class TakingIn:
         keys: IdempotencyRepository,
         blobs: BlobStore,
         domains: DomainRegistry,
-        settings: BatchSettings,
+        reading: Reading,
     ) -> None:
         self._batches = batches
         self._keys = keys
         self._blobs = blobs
         self._domains = domains
-        self._settings = settings
+        self._reading = reading
+        self._settings = reading.settings
 
     async def take_once(
         self,
@@ -110,6 +109,7 @@ class TakingIn:
         caller: str,
         key: str,
         fingerprint: str,
+        threads: Executor | None = None,
     ) -> BatchRow:
         """As `take`; the same `key` and `fingerprint`, of all that makes a request the same, give
         the same batch. Raises IdempotencyKeyReused and IdempotencyKeyInUse, too."""
@@ -125,7 +125,9 @@ class TakingIn:
                     "The first request with this Idempotency-Key is still being received."
                 ) from None
         try:
-            return await self.take(options, rows, caller=caller, batch_id=mine.result_id)
+            return await self.take(
+                options, rows, caller=caller, batch_id=mine.result_id, threads=threads
+            )
         except BaseException:
             await self._keys.release(caller, key, mine)
             raise
@@ -137,10 +139,10 @@ class TakingIn:
         *,
         caller: str,
         batch_id: str | None = None,
+        threads: Executor | None = None,
     ) -> BatchRow:
-        """`rows` are read in threads. Raises DomainNotFound, BatchTooLarge, InvalidRequest when
-        there is no item, StorageUnavailable, and what reading the rows raises; then nothing is left
-        of it."""
+        """`rows` are read in `threads`; None: the event loop's own. Raises DomainNotFound,
+        StorageUnavailable, BatchTooLarge, and what Reading raises; then nothing is left of it."""
         domain = await self._domains.find(options.domain)
         batch = BatchRow(
             id=batch_id or new_id(BATCH),
@@ -159,7 +161,7 @@ class TakingIn:
         await self._batches.create(batch)
         try:
             async with asyncio.timeout(RECEIVED_WITHIN_S):
-                await self._store(batch.id, rows, frozenset(domain.labels))
+                await self._store(batch.id, rows, frozenset(domain.labels), threads)
             await self._batches.received(batch.id)
         except TimeoutError:
             await self._batches.forget(batch.id)
@@ -170,77 +172,22 @@ class TakingIn:
         return await self._batches.get(batch.id)
 
     async def _store(
-        self, batch_id: str, rows: Iterable[Row | Unusable], labels: frozenset[str]
+        self,
+        batch_id: str,
+        rows: Iterable[Row | Unusable],
+        labels: frozenset[str],
+        threads: Executor | None,
     ) -> None:
-        count = errors = 0
-        async for group in in_groups(iter(rows)):
-            items: list[BatchItem] = []
-            bad_rows: list[BadRow] = []
-            for row in group:
-                unusable = row if isinstance(row, Unusable) else wrong(row, labels)
-                if unusable is not None:
-                    bad_rows.append(BadRow(errors, unusable.place, unusable.reason))
-                    errors += 1
-                elif isinstance(row, Row):
-                    items.append(await self._item(count, row))
-                    count += 1
-            check_counts(count, errors, self._settings)
-            await self._batches.add(batch_id, items, bad_rows)
-        check_counts(count, errors, self._settings, complete=True)
+        items, errors = count(), count()
+        async for good, bad in self._reading.groups(rows, labels, threads):
+            await self._batches.add(
+                batch_id,
+                [await self._item(next(items), each) for each in good],
+                [BadRow(next(errors), each.place, each.reason) for each in bad],
+            )
 
     async def _item(self, number: int, row: Row) -> BatchItem:
         source = row.picture
         if isinstance(source, bytes):
             source = DIGEST + await self._blobs.put(source)
         return BatchItem(number, row.item_id or str(number), source, row.expected, row.metadata)
-
-
-def check_counts(
-    items: int, bad_rows: int, settings: BatchSettings, *, complete: bool = False
-) -> None:
-    """Raises BatchTooLarge, and InvalidRequest for too many bad rows, or no item when it is
-    `complete`."""
-    if items > settings.max_items:
-        raise BatchTooLarge(f"A batch has at most {settings.max_items:,} items.")
-    if bad_rows > MAX_BAD_ROWS:
-        raise InvalidRequest(f"More than {MAX_BAD_ROWS:,} rows are no items.")
-    if complete and not items:
-        raise InvalidRequest("There is no item in it.")
-
-
-def wrong(row: Row, labels: frozenset[str]) -> Unusable | None:
-    """Why it is no item of a domain with these classes, if it is none."""
-    if row.expected is not None and row.expected not in labels:
-        return Unusable(row.place, f"expected: {row.expected[:100]!r} is no class of the domain")
-    if isinstance(row.picture, str) and not _is_web(row.picture):
-        return Unusable(row.place, "image_url: is no http or https URL")
-    if isinstance(row.picture, bytes) and not row.picture:
-        return Unusable(row.place, "is empty")
-    return None
-
-
-def _is_web(url: str) -> bool:
-    if any(ord(sign) <= 32 for sign in url):
-        return False
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-async def in_groups(rows: Iterator[Row | Unusable]) -> AsyncIterator[list[Row | Unusable]]:
-    """Read in threads, and never more than is held at a time."""
-    while group := await asyncio.to_thread(_group, rows):
-        yield group
-
-
-def _group(rows: Iterator[Row | Unusable]) -> list[Row | Unusable]:
-    group: list[Row | Unusable] = []
-    held = 0
-    for row in islice(rows, TAKEN_AT_ONCE):
-        group.append(row)
-        held += len(row.picture) if isinstance(row, Row) else 0
-        if held > TAKEN_BYTES:
-            break
-    return group

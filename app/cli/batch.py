@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.batches import BatchEstimate, BatchOptions
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
+from app.batches.storage import rows_at
 from app.cli.estimate import show
 from app.cli.start import start
 from app.errors import ConfigurationError
@@ -27,8 +28,10 @@ SHOWN = 20
 
 def batch(
     source: Annotated[
-        Path,
-        typer.Argument(exists=True, help="A folder of pictures, a list (.csv, .jsonl) or a .zip."),
+        str,
+        typer.Argument(
+            help="A folder of pictures, a list (.csv, .jsonl) or a .zip; or a storage URI of these."
+        ),
     ],
     domain: Annotated[str, typer.Option(help="Name of the domain.")],
     provider: Annotated[str | None, typer.Option(help="Who shall answer.")] = None,
@@ -40,11 +43,11 @@ def batch(
     ] = False,
 ) -> None:
     """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on."""
+    if not (_is_uri(source) or Path(source).exists()):
+        raise typer.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
+    place = source if _is_uri(source) else str(Path(source).resolve())
     options = BatchOptions(
-        domain=domain,
-        provider=provider,
-        name=(name or str(source.resolve()))[-200:],
-        dry_run=dry_run,
+        domain=domain, provider=provider, name=(name or place)[-200:], dry_run=dry_run
     )
     if dry_run:
         show(asyncio.run(_estimate(start(log_level="warning"), source, options)))
@@ -72,7 +75,7 @@ def _run(work: Coroutine[Any, Any, BatchRow]) -> None:
         raise typer.Exit(1)
 
 
-async def _batch(settings: Settings, source: Path, options: BatchOptions) -> BatchRow:
+async def _batch(settings: Settings, source: str, options: BatchOptions) -> BatchRow:
     try:
         async with build_parts(settings, serving=True) as parts:
             found = await _begun(parts, settings, source, options)
@@ -86,22 +89,19 @@ async def _batch(settings: Settings, source: Path, options: BatchOptions) -> Bat
         return await _shown(parts, await _begun(parts, settings, source, options))
 
 
-async def _estimate(settings: Settings, source: Path, options: BatchOptions) -> BatchEstimate:
+async def _estimate(settings: Settings, source: str, options: BatchOptions) -> BatchEstimate:
     async with build_parts(settings) as parts:
-        labels = frozenset(parts.domains.get(options.domain).labels)
-        return await parts.estimator.estimate(
-            options, _rows(Files(settings, options, labels), source)
-        )
+        rows = await _rows(parts, source, options)
+        return await parts.estimator.estimate(options, rows)
 
 
-async def _begun(parts: Parts, settings: Settings, source: Path, options: BatchOptions) -> BatchRow:
+async def _begun(parts: Parts, settings: Settings, source: str, options: BatchOptions) -> BatchRow:
     """The batch of this name that is not over, else a new one."""
     for each in await parts.batches.page(caller=CALLER, before=None, limit=100):
         if (each.name, each.domain) == (options.name, options.domain) and not each.is_over:
             return each
-    labels = frozenset(parts.domains.get(options.domain).labels)
-    files = Files(settings, options, labels)
-    batch = await parts.taking_in.take(options, _rows(files, source), caller=CALLER)
+    rows = await _rows(parts, source, options)
+    batch = await parts.taking_in.take(options, rows, caller=CALLER)
     console = Console(stderr=True, soft_wrap=True)
     for bad in await parts.batches.bad_rows(batch.id, after=-1, limit=SHOWN):
         console.print(f"{bad.place}: {bad.reason}", style="red", markup=False, highlight=False)
@@ -110,12 +110,24 @@ async def _begun(parts: Parts, settings: Settings, source: Path, options: BatchO
     return batch
 
 
-def _rows(files: Files, source: Path) -> Iterable[Row | Unusable]:
-    if source.is_dir():
-        yield from files.folder(source)
+def _is_uri(source: str) -> bool:
+    return "://" in source
+
+
+async def _rows(parts: Parts, source: str, options: BatchOptions) -> Iterable[Row | Unusable]:
+    labels = frozenset((await parts.domains.find(options.domain)).labels)
+    files = Files(parts.settings, options, labels)
+    if _is_uri(source):
+        return rows_at(source, parts.objects, files)
+    return _local(files, Path(source))
+
+
+def _local(files: Files, place: Path) -> Iterable[Row | Unusable]:
+    if place.is_dir():
+        yield from files.folder(place)
         return
-    with source.open("rb") as file:
-        yield from files.rows(source.name, file)
+    with place.open("rb") as file:
+        yield from files.rows(place.name, file)
 
 
 async def _watch(settings: Settings, batch_id: str) -> BatchRow:

@@ -2,7 +2,15 @@
 
 from app.images.decode import HeavyPicture, prepare
 from app.images.prepared import PreparedImage
-from app.images.sources import Base64Text, ImageReader, ImageSource, Stored, Upload, Url
+from app.images.sources import (
+    Base64Text,
+    ImageReader,
+    ImageSource,
+    InStorage,
+    Stored,
+    Upload,
+    Url,
+)
 from app.images.square import square
 from app.images.workers import ImageWorkers
 
@@ -12,6 +20,7 @@ __all__ = [
     "ImageReader",
     "ImageSource",
     "ImageWorkers",
+    "InStorage",
     "PreparedImage",
     "Stored",
     "Upload",

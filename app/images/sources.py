@@ -1,4 +1,4 @@
-"""Where a picture comes from: an upload, base64 text, a URL."""
+"""Where a picture comes from: an upload, base64 text, a URL, a storage URI."""
 
 import base64
 import binascii
@@ -10,6 +10,7 @@ from app.egress import EgressClient
 from app.errors import InvalidRequest, UploadTooLarge, UrlTooLarge
 from app.images.workers import ImageWorkers
 from app.storage.blobs import BlobStore
+from app.storage.objects import ObjectStore
 
 T = TypeVar("T", bytes, str)
 
@@ -52,17 +53,31 @@ class Stored:
     name: str
 
 
-ImageSource = Upload | Base64Text | Url | Stored
+@dataclass(frozen=True, slots=True)
+class InStorage:
+    """What lies in an object store or a folder, and stays there."""
+
+    uri: str
+
+
+ImageSource = Upload | Base64Text | Url | Stored | InStorage
 
 
 class ImageReader:
     """Brings the bytes, at most `max_bytes` of them."""
 
     def __init__(
-        self, egress: EgressClient, workers: ImageWorkers, blobs: BlobStore, *, max_bytes: int
+        self,
+        egress: EgressClient,
+        workers: ImageWorkers,
+        blobs: BlobStore,
+        objects: ObjectStore,
+        *,
+        max_bytes: int,
     ) -> None:
         self._egress = egress
         self._blobs = blobs
+        self._objects = objects
         self._workers = workers
         self._max_bytes = max_bytes
 
@@ -78,6 +93,8 @@ class ImageReader:
                 return await self._fetch(url)
             case Stored(name):
                 return self._bounded(await self._blobs.get(name))
+            case InStorage(uri):
+                return await self._objects.get(uri, max_bytes=self._max_bytes)
 
     def _bounded(self, data: bytes) -> bytes:
         if len(data) > self._max_bytes:

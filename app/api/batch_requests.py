@@ -1,0 +1,140 @@
+"""What a request brings that is to become a batch: a list, files, or where they are."""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+
+from app.api.batch_reports import BatchForm, BatchJson
+from app.api.forms import parsed_json, read_form, texts, validated
+from app.batches import BatchOptions
+from app.batches.manifest import ManifestRow, read_row
+from app.batches.rows import Row, Unusable
+from app.batches.sources import Files
+from app.batches.storage import rows_at
+from app.errors import BatchTooLarge, InvalidRequest, UnsupportedContentType
+from app.parts import Parts
+
+MAX_JSON = 32_000_000
+"""Bytes of a list of items as JSON; longer ones come as files."""
+MAX_FILES = 10_000
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    Attributes:
+        fingerprint: SHA-256 over all that makes a request the same; it reads all of it, in a
+            thread.
+        threads: in which the rows are to be read; None: the event loop's own.
+    """
+
+    options: BatchOptions
+    rows: Iterable[Row | Unusable]
+    fingerprint: Callable[[], str]
+    threads: Executor | None = None
+
+
+def request_body() -> dict[str, Any]:
+    form = BatchForm.model_json_schema()
+    form["properties"] = {
+        "file": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "Pictures, ZIPs of pictures, JSON Lines (`.jsonl`) and CSV (`.csv`).",
+        },
+        **form["properties"],
+    }
+    listed = BatchJson.model_json_schema()
+    listed["properties"]["items"]["anyOf"][0]["items"] = ManifestRow.model_json_schema()
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": listed},
+        },
+    }
+
+
+@asynccontextmanager
+async def read_batch(request: Request, parts: Parts) -> AsyncIterator[Sent]:
+    """The rows can be read within. Raises InvalidRequest, BatchTooLarge, UnsupportedContentType,
+    DomainNotFound."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with read_form(request, max_files=MAX_FILES) as form:
+            # As Swagger UI sends what was left empty.
+            given = {name: value for name, value in texts(form).items() if value != ""}
+            files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
+            yield await _of_form(validated(BatchForm, given), files, parts)
+    elif kind == "application/json" or kind.endswith("+json"):
+        yield await _of_json(await _content(request), parts)
+    else:
+        raise UnsupportedContentType("Send multipart/form-data or application/json.")
+
+
+async def _content(request: Request) -> bytes:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_JSON:
+            raise BatchTooLarge("The list is too long for JSON: send it as a file.")
+    return bytes(content)
+
+
+async def _of_json(content: bytes, parts: Parts) -> Sent:
+    body = validated(BatchJson, await parsed_json(content, "body"))
+    options = body.options
+
+    def fingerprint() -> str:
+        return sha256(content).hexdigest()
+
+    if body.source is not None:
+        return await _of_source(body.source, options, fingerprint, parts)
+    rows = (
+        read_row(f"item {number}", each, domain=options.domain)
+        for number, each in enumerate(body.items or ())
+    )
+    return Sent(options, rows, fingerprint)
+
+
+async def _of_form(body: BatchForm, files: Sequence[UploadFile], parts: Parts) -> Sent:
+    fingerprint = functools.partial(_fingerprint, body, files)
+    if bool(files) == (body.source is not None):
+        raise InvalidRequest("Either file or source is needed.")
+    if body.source is not None:
+        return await _of_source(body.source, body.options, fingerprint, parts)
+    reader = await _reader(body.options, parts)
+    rows = chain.from_iterable(reader.rows(each.filename or "file", each.file) for each in files)
+    return Sent(body.options, rows, fingerprint)
+
+
+async def _of_source(
+    uri: str, options: BatchOptions, fingerprint: Callable[[], str], parts: Parts
+) -> Sent:
+    rows = rows_at(uri, parts.objects, await _reader(options, parts))
+    return Sent(options, rows, fingerprint, parts.objects.threads)
+
+
+async def _reader(options: BatchOptions, parts: Parts) -> Files:
+    labels = frozenset((await parts.domains.find(options.domain)).labels)
+    return Files(parts.settings, options, labels)
+
+
+def _fingerprint(body: BatchForm, files: Sequence[UploadFile]) -> str:
+    digest = sha256(body.model_dump_json(exclude={"dry_run"}).encode())
+    for each in files:
+        digest.update(f"\n{each.filename}\n".encode())
+        while chunk := each.file.read(MEBIBYTE):
+            digest.update(chunk)
+        each.file.seek(0)
+    return digest.hexdigest()

@@ -1,0 +1,68 @@
+"""What a storage URI names: a folder of pictures, a list, an archive, or one picture."""
+
+from collections.abc import Iterator
+from mimetypes import MimeTypes
+from pathlib import PurePosixPath
+from tempfile import TemporaryFile
+
+from app.batches.archive import ARCHIVES, is_litter
+from app.batches.rows import Row, Unusable
+from app.batches.sources import CSV, JSON_LINES, ZIP, Files
+from app.errors import ArchiveRefused, UrlRefused
+from app.storage import ObjectStore
+from app.storage.listings import Found
+
+KINDS = MimeTypes()
+"""Python's own table, not the machine's."""
+
+
+def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unusable]:
+    """Pictures stay where they are, and their rows hold their URIs; a list or an archive is copied
+    and read as if it had been sent. It blocks.
+
+    Raises UrlRefused, UrlUnreachable when nothing is there, UrlTooLarge, ArchiveRefused,
+    InvalidRequest for a list that can't be read, StorageUnavailable.
+    """
+    objects.allowed.judge(uri)
+    path = PurePosixPath(uri)
+    suffix = path.suffix.lower()
+    if uri.endswith("/") or (suffix not in (*JSON_LINES, CSV, ZIP) and objects.is_folder(uri)):
+        for found in objects.below(uri):
+            if not _is_hidden(found.name):
+                yield _row(found, objects, files)
+    elif suffix in (*JSON_LINES, CSV, ZIP):
+        with TemporaryFile() as copy:
+            objects.copy(uri, copy, max_bytes=files.settings.batch.max_upload)
+            copy.seek(0)
+            yield from files.rows(path.name, copy)
+    elif suffix in ARCHIVES:
+        raise ArchiveRefused("Of archives only ZIP is taken.")
+    else:
+        yield Row(path.name, uri, path.name[:255], _label(path, files))
+
+
+def _row(found: Found, objects: ObjectStore, files: Files) -> Row | Unusable:
+    """What it holds is judged when it is read: here, only what can be seen from outside."""
+    name = found.name.encode("utf-8", "replace").decode()  # it may be in no character set
+    if found.size is None:
+        return Unusable(name, "is no file, or a link that leads out of what is allowed")
+    if found.size == 0:
+        return Unusable(name, "is empty")
+    if found.size > files.settings.max_upload:
+        return Unusable(name, f"is larger than {files.settings.max_upload:,} bytes")
+    if not (KINDS.guess_type(found.name)[0] or "image/").startswith("image/"):
+        return Unusable(name, "is no picture, by its name")
+    try:
+        objects.allowed.judge(found.uri)
+    except UrlRefused as error:
+        return Unusable(name, str(error))
+    return Row(name, found.uri, name[:255], _label(PurePosixPath(found.uri), files))
+
+
+def _label(path: PurePosixPath, files: Files) -> str | None:
+    """The folder may name the true class."""
+    return path.parent.name if path.parent.name in files.labels else None
+
+
+def _is_hidden(name: str) -> bool:
+    return is_litter(name) or any(part.startswith(".") for part in name.split("/"))
