@@ -34,8 +34,8 @@ def open_filesystem(scheme: str) -> Any:
     from fsspec import filesystem
 
     try:
-        # What was listed once must not be remembered: neither its size, nor a million names.
-        return filesystem(scheme, use_listings_cache=False)
+        # Nothing is remembered: neither sizes and a million names, nor who asked for it before.
+        return filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
     except (ImportError, ValueError) as error:
         raise ConfigurationError(f"{scheme}:// can't be opened: {error}") from error
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from app.storage.uris import Location, lies_under
 
+AZURE_PAGE = 1_000
+"""Blobs held at a time; S3 has as many by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -27,6 +30,8 @@ def entries_below(files: Any, path: str, place: Location) -> Iterator[Found]:
         entries = _local(path, os.path.realpath(place.root))
     elif hasattr(files, "call_s3"):
         entries = _s3(files, path)
+    elif hasattr(files, "service_client"):
+        entries = _azure(files, path)
     else:
         entries = _folder_by_folder(files, path)
     for each, size in entries:
@@ -59,6 +64,34 @@ def _s3(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
         if not page.get("IsTruncated"):
             return
         query["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _azure(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
+    """A page at a time, too."""
+    from azure.core.exceptions import ResourceNotFoundError
+    from fsspec.asyn import sync  # type: ignore[import-untyped]
+
+    container, _, folder = path.partition("/")
+    blobs = files.service_client.get_container_client(container).list_blobs(
+        name_starts_with=f"{folder}/" if folder else None,
+        include=["metadata"],
+        results_per_page=AZURE_PAGE,
+    )
+    pages = blobs.by_page()
+
+    async def next_page() -> list[Any] | None:
+        try:
+            return [each async for each in await anext(pages)]
+        except StopAsyncIteration:
+            return None
+        except ResourceNotFoundError:
+            raise FileNotFoundError(container) from None
+
+    while (page := sync(files.loop, next_page)) is not None:
+        for each in page:
+            stands_for_folder = (each.metadata or {}).get("hdi_isfolder") == "true"
+            if not (stands_for_folder or each.name.endswith("/")):
+                yield f"{container}/{each.name}", each.size
 
 
 def _folder_by_folder(files: Any, path: str) -> Iterator[tuple[str, int | None]]:

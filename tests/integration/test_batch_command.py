@@ -19,11 +19,12 @@ from tests.pictures import encoded, photograph
 def begin(tmp_path):
     """Start a command in an empty folder."""
 
-    def command(*arguments) -> subprocess.Popen:
+    def command(*arguments, **variables) -> subprocess.Popen:
         environment = os.environ | {
             "CONFIG_DIR": str(ROOT / "config"),
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": f"sqlite:///{tmp_path}/app.db",
+            **variables,
         }
         return subprocess.Popen(
             [sys.executable, "-m", "app", *map(str, arguments)],
@@ -90,6 +91,25 @@ def test_a_dry_run_only_tells(begin, pictures, tmp_path):
     assert re.search(r"items +3\b", told)
     assert re.search(r"costs +nothing", told)
     assert (results, batches) == (0, 0)
+
+
+def test_a_storage_uri_is_classified(begin, pictures, tmp_path):
+    """Where it is allowed; what it names is not copied."""
+    uri = f"file://{pictures}/"
+    refused = ended(begin("batch", uri, "--domain", "flowers"))
+    status, told = ended(begin("batch", uri, "--domain", "flowers", BATCH_SOURCES=uri))
+
+    assert refused[0] == 1
+    assert "BATCH_SOURCES" in refused[1]
+    assert status == 0
+    assert "completed, 3 of 3 done, 0 failed" in told
+    rows = asked(tmp_path, "SELECT item_id, source, expected FROM batch_items ORDER BY item_id")
+    assert rows == [
+        ("c.jpg", f"{uri}c.jpg", None),
+        ("rose/a.jpg", f"{uri}rose/a.jpg", "rose"),
+        ("rose/b.jpg", f"{uri}rose/b.jpg", "rose"),
+    ]
+    assert not (tmp_path / "blobs").exists()
 
 
 def test_watch_shows_one_that_is_over(begin, pictures, tmp_path):

@@ -139,7 +139,7 @@ class TestPictures:
 
     async def test_a_refused_batch_leaves_none(self, client, parts, monkeypatch):
         """Nothing needs them: they go when they are an hour old."""
-        monkeypatch.setattr("app.batches.taking_in.TAKEN_AT_ONCE", 1)
+        monkeypatch.setattr("app.batches.reading.TAKEN_AT_ONCE", 1)
         files = [("file", ("a.jpg", picture(1))), ("file", ("b.csv", b"no header"))]
         refused = await client.post("/batches", data={"domain": "flowers"}, files=files)
         early = await parts.retention.sweep(now=after(minutes=59))
