@@ -17,7 +17,7 @@ from app.providers.profiles import UNKNOWN_FAMILY, Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.settings_sources import config_dir
-from app.storage import AllowedUris, describe, parse_url
+from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
 
 T = TypeVar("T")
 
@@ -49,7 +49,8 @@ def check() -> None:
     storage: str | None = None
     if settings:
         attempt(lambda: Allowance.parse(settings.egress_allow))
-        attempt(lambda: AllowedUris.parse(settings.batch.sources))
+        attempt(lambda: ObjectStore(AllowedUris.parse(settings.batch.sources)))
+        attempt(lambda: BlobStore(settings.blobs_place))
         storage = attempt(lambda: describe(parse_url(settings.database_url)))
     complaints += _unknown_providers(domains or {})
     if settings and models:

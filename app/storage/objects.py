@@ -16,8 +16,8 @@ __all__ = ["Found", "ObjectStore"]
 
 THREADS = 16
 
-PATIENCE_S = 120.0
-"""For one picture. The clients' own timeouts are shorter, but they try again."""
+PATIENCE_S = 30.0
+"""For one picture. The stores' clients try again for minutes, and keep others from reading."""
 
 COPIED_AT_ONCE = 8_000_000
 """Bytes of a list or an archive."""
