@@ -173,3 +173,16 @@ def s3(objects: Objects | None = None):
 
 def azure(objects: Objects | None = None):
     return serving(_Azure, objects or Objects())
+
+
+def environment(url: str) -> dict[str, str]:
+    """What leads s3fs and adlfs there."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AZURE_STORAGE_CONNECTION_STRING": "DefaultEndpointsProtocol=http;AccountName=account;"
+        f"AccountKey=c2VjcmV0;BlobEndpoint={url}/account;",
+    }

@@ -9,7 +9,7 @@ from app.storage import AllowedUris, ObjectStore
 from tests.integration.calls import is_problem
 from tests.integration.test_batches import archive, ended, items, picture
 from tests.integration.test_storage_batches import send, taken
-from tests.object_stores import azure, s3
+from tests.object_stores import azure, environment, s3
 
 
 @pytest.fixture(params=["s3", "abfs", "az"])
@@ -22,15 +22,7 @@ def store(place, monkeypatch):
     """The place is served on this machine; credentials come from the environment."""
     pytest.importorskip("s3fs" if place.startswith("s3") else "adlfs")
     with s3() if place.startswith("s3") else azure() as served:
-        for name, value in {
-            "AWS_ENDPOINT_URL": served.url,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_MAX_ATTEMPTS": "1",
-            "AZURE_STORAGE_CONNECTION_STRING": "DefaultEndpointsProtocol=http;AccountName=account;"
-            f"AccountKey=c2VjcmV0;BlobEndpoint={served.url}/account;",
-        }.items():
+        for name, value in environment(served.url).items():
             monkeypatch.setenv(name, value)
         yield served
 
