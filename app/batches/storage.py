@@ -26,15 +26,15 @@ def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unus
     objects.allowed.judge(uri)
     path = PurePosixPath(uri)
     suffix = path.suffix.lower()
-    if uri.endswith("/") or (suffix not in (*JSON_LINES, CSV, ZIP) and objects.is_folder(uri)):
-        for found in objects.below(uri):
-            if not _is_hidden(found.name):
-                yield _row(found, objects, files)
-    elif suffix in (*JSON_LINES, CSV, ZIP):
+    if suffix in (*JSON_LINES, CSV, ZIP) and not uri.endswith("/"):
         with TemporaryFile() as copy:
             objects.copy(uri, copy, max_bytes=files.settings.batch.max_upload)
             copy.seek(0)
             yield from files.rows(path.name, copy)
+    elif uri.endswith("/") or objects.is_folder(uri):
+        for found in objects.below(uri):
+            if not _is_hidden(found.name):
+                yield _row(found, objects, files)
     elif suffix in ARCHIVES:
         raise ArchiveRefused("Of archives only ZIP is taken.")
     else:

@@ -34,7 +34,7 @@ class BlobStore:
     def __init__(self, url: str) -> None:
         """`file:///data/blobs`, `memory://blobs`, `s3://bucket/path`. Raises ConfigurationError
         when the library for it is missing."""
-        scheme, found, _ = url.partition("://")
+        scheme, found, _ = url.rpartition("::")[2].partition("://")
         check_scheme(scheme if found else "file", "BLOBS_URL")
         self._url = url.rstrip("/")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")

@@ -12,8 +12,6 @@ from app.storage.filesystems import GONE, check_scheme, mapped, open_filesystem
 from app.storage.listings import Found, entries_below
 from app.storage.uris import AllowedUris, Location, lies_under
 
-__all__ = ["Found", "ObjectStore"]
-
 THREADS = 16
 
 PATIENCE_S = 30.0
