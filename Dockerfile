@@ -7,12 +7,12 @@ ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS builder
 
-COPY requirements.txt /build/
+COPY requirements.txt requirements-postgres.txt /build/
 # The environment holds the dependencies and nothing else, not even pip.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install \
         --require-hashes --only-binary :all: --no-compile --no-cache-dir --disable-pip-version-check \
-        -r /build/requirements.txt
+        -r /build/requirements.txt -r /build/requirements-postgres.txt
 COPY app /app/app
 # Never compared with the sources' times again: nobody changes these.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app/app

@@ -30,6 +30,9 @@ lock: .venv/development       ## resolve the dependencies anew, hashed, for ever
 	$(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-header \
 		--python-version 3.11 -c requirements.txt --group dev pyproject.toml \
 		-o requirements-dev.txt
+	$(BIN)/python -c "import tomllib as t; print(*t.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['postgres'], sep='\n')" \
+		| $(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-header \
+		--python-version 3.11 -c requirements.txt - -o requirements-postgres.txt
 
 benchmark: .venv/development  ## the whole service beside a bare route; IMAGES=FOLDER of photographs
 	$(BIN)/python -m benchmarks.classify --photographs $(IMAGES)
@@ -65,8 +68,9 @@ test-security: .venv/development  ## a corpus of hostile URLs and pictures; CASE
 fuzz: .venv/development       ## 10,000 damaged pictures against a real server
 	$(BIN)/python -m tests.security.fuzz
 
-crash-test: .venv/development ## a batch of 2,000 while the service is killed 20 times
+crash-test: .venv/development  ## batches of 2,000 while what works on them is killed 20 times
 	$(BIN)/python -m tests.crash
+	$(BIN)/python -m tests.crash --several
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

@@ -1,5 +1,6 @@
 """The one place where parts are built and joined."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -138,7 +139,6 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         default_provider=settings.provider_name,
         shared=settings.shared,
     )
-    stack.push_async_callback(classification.drain, seconds=settings.drain_timeout)
     keeper = Keeper(AcceptedRepository(database), blobs, results, domains)
     accepting = Accepting(
         classification,
@@ -158,7 +158,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         metrics,
         in_flight=settings.batch.in_flight,
     )
-    stack.push_async_callback(runner.stop, seconds=settings.drain_timeout)
+    stack.push_async_callback(_drain, classification, runner, settings.drain_timeout)
     reading = Reading(settings.batch, objects.allowed)
     parts = Parts(
         settings,
@@ -193,6 +193,13 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
             work.start()
         await _begin(parts, keys, stack)
     return parts
+
+
+async def _drain(
+    classification: ClassificationService, runner: BatchRunner, seconds: float
+) -> None:
+    """Both at the same time: whoever stops the process waits this long only."""
+    await asyncio.gather(classification.drain(seconds=seconds), runner.stop(seconds=seconds))
 
 
 async def _open_database(

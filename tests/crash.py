@@ -1,8 +1,9 @@
-"""A batch against a simulator that fails one call in twenty, and a service that is killed again and
-again: `python -m tests.crash [--items 2000] [--kills 20]`.
+"""A batch against a simulator that fails one call in twenty, while what works on it is killed again
+and again: `python -m tests.crash [--several] [--items 2000] [--kills 20]`.
 
-In the end every item has one result, and no more was paid than for the items and for what was in
-flight when it died.
+One process on SQLite, or, with `--several`, two that serve and two workers on PostgreSQL and Redis,
+where any of them is killed, or Redis with all that it knew. In the end every item has one result,
+and no more was paid than for the items and for what was in flight when something died.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import signal
 import sys
 import tempfile
 import zipfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import httpx2
 from benchmarks.quota import Case, Simulator
 from benchmarks.quota_clients import DEPLOYMENT
 from tests.pictures import encoded, photograph
+from tests.postgres_server import PostgresServer
+from tests.redis_server import RedisServer
 from tests.service import RunningService
 
 IN_FLIGHT = 64
@@ -45,92 +49,168 @@ def archive(count: int) -> bytes:
     return held.getvalue()
 
 
-async def run(items: int, kills: int, seed: int, folder: Path) -> dict[str, Any]:
+class One:
+    """Serves and works."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self._service = RunningService(folder, **variables)
+        self.lost = 0
+        """Calls that were in flight, or not committed, at most."""
+
+    @property
+    def url(self) -> str:
+        return self._service.url
+
+    def kill(self, moments: random.Random) -> None:
+        self._service.stop(signal.SIGKILL)
+        self.lost += IN_FLIGHT + UNCOMMITTED
+        self._service.start()
+
+    def stop(self) -> None:
+        if self._service.process.poll() is None:
+            self._service.stop()
+
+
+class Several:
+    """Two that serve, one of which only that, and two workers."""
+
+    COMMANDS = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on"))
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        (folder / "postgres").mkdir()
+        (folder / "redis").mkdir()
+        self._postgres = PostgresServer(folder / "postgres")
+        self._redis = RedisServer(folder / "redis")
+        shared = {
+            "DATABASE_URL": self._postgres.url(self._postgres.new_database()),
+            "REDIS_URL": self._redis.url,
+            "BLOBS_URL": f"file://{folder}/blobs",
+        }
+        self._services = []
+        for number, (command, work) in enumerate(self.COMMANDS):
+            own = folder / f"{number}-{command}"
+            own.mkdir()
+            self._services.append(RunningService(own, command, **shared, **variables, WORK=work))
+        self.lost = 0
+
+    @property
+    def url(self) -> str:
+        """Of one that lives."""
+        return next(each.url for each in self._services if each.command == "serve")
+
+    def kill(self, moments: random.Random) -> None:
+        number = moments.randrange(len(self._services) + 1)
+        if number == len(self._services):
+            self._redis.kill()
+            self._redis.start()
+            # Whoever works is not known any more, and its shards are given to others.
+            self.lost += len(self._services) * (IN_FLIGHT + UNCOMMITTED)
+            return
+        service = self._services[number]
+        service.stop(signal.SIGKILL)
+        self.lost += IN_FLIGHT + UNCOMMITTED
+        service.start()
+
+    def stop(self) -> None:
+        for each in self._services:
+            if each.process.poll() is None:
+                each.stop(signal.SIGKILL)
+        self._redis.kill()
+        self._postgres.stop()
+
+
+async def run(
+    items: int, kills: int, seed: int, folder: Path, *, several: bool = False
+) -> dict[str, Any]:
     """What was found; `complaints` is empty when all is well."""
     moments = random.Random(seed)
-    simulator = await asyncio.to_thread(Simulator, Case(rpm=RPM, behaviour=BEHAVIOUR))
-    service = RunningService(
-        folder,
-        AZURE_OPENAI_ENDPOINT=simulator.url,
-        AZURE_OPENAI_API_KEY="any",
-        AZURE_OPENAI_DEPLOYMENT=DEPLOYMENT,
-        RATE_LIMIT_RPM=str(RPM),
-    )
-    try:
-        place = await _create(service, items)
-        done, killed = 0, 0
-        complaints: list[str] = []
-        while killed < kills:
-            await asyncio.sleep(moments.uniform(0.2, 2.5))
-            before = await _report(service, place)
-            if before["status"] == "completed":
-                break
-            await asyncio.to_thread(service.stop, signal.SIGKILL)
-            killed += 1
-            await asyncio.to_thread(service.start)
-            after = await _report(service, place)
-            if not done <= before["done"] <= after["done"]:
-                complaints.append(f"done went from {before['done']} to {after['done']}")
-            done = after["done"]
-        last = await _completed(service, place)
-        rows = await _rows(service, place)
+    async with AsyncExitStack() as stack:
+        simulator = await asyncio.to_thread(Simulator, Case(rpm=RPM, behaviour=BEHAVIOUR))
+        stack.callback(simulator.stop)
+        killed = await asyncio.to_thread(
+            Several if several else One,
+            folder,
+            AZURE_OPENAI_ENDPOINT=simulator.url,
+            AZURE_OPENAI_API_KEY="any",
+            AZURE_OPENAI_DEPLOYMENT=DEPLOYMENT,
+            RATE_LIMIT_RPM=str(RPM),
+        )
+        stack.callback(killed.stop)
+        place = await _create(killed.url, items)
+        count, complaints = await _kill(killed, place, kills, moments)
+        last = await _completed(killed, place)
+        rows = await _rows(killed, place)
         counts = simulator.counts()
-    finally:
-        if service.process.poll() is None:
-            service.stop()
-        simulator.stop()
     return {
         "items": items,
-        "kills": killed,
+        "kills": count,
         "failed": last["counts"]["failed"],
         "answered": counts["answered"],
         "paid_twice": counts["answered"] - items,
-        "complaints": complaints + list(_wrong(items, killed, last, rows, counts)),
+        "could_be": killed.lost,
+        "complaints": complaints + list(_wrong(items, killed.lost, last, rows, counts)),
     }
 
 
-async def _completed(service: RunningService, place: str) -> dict[str, Any]:
+async def _kill(
+    what: One | Several, place: str, kills: int, moments: random.Random
+) -> tuple[int, list[str]]:
+    """How often, and what was wrong with the progress meanwhile."""
+    done, complaints = 0, []
+    for count in range(kills):
+        await asyncio.sleep(moments.uniform(0.2, 2.5))
+        before = await _report(what, place)
+        if before["status"] == "completed":
+            return count, complaints
+        await asyncio.to_thread(what.kill, moments)
+        after = await _report(what, place)
+        if not done <= before["done"] <= after["done"]:
+            complaints.append(f"done went from {before['done']} to {after['done']}")
+        done = after["done"]
+    return kills, complaints
+
+
+async def _completed(what: One | Several, place: str) -> dict[str, Any]:
     async with asyncio.timeout(600):
         while True:
-            report = await _report(service, place)
+            report = await _report(what, place)
             if report["status"] == "completed":
                 return report
             await asyncio.sleep(0.5)
 
 
-def _wrong(items: int, kills: int, last: dict, rows: list[dict], counts: dict):
+def _wrong(items: int, lost: int, last: dict, rows: list[dict], counts: dict):
     ids = [each["result"]["id"] for each in rows if each["result"]]
     if len(rows) != items or len(set(ids)) != items:
         yield f"{len(rows)} items and {len(set(ids))} results instead of {items}"
     if last["done"] != items or last["counts"]["failed"]:
         yield f"{last['done']} are done, {last['counts']['failed']} of them failed"
-    most = items + kills * (IN_FLIGHT + UNCOMMITTED)
-    if counts["answered"] > most:
-        yield f"{counts['answered']} calls were answered, and {most} could be"
+    if counts["answered"] > items + lost:
+        yield f"{counts['answered']} calls were answered, and {items + lost} could be"
 
 
-async def _create(service: RunningService, items: int) -> str:
+async def _create(url: str, items: int) -> str:
     async with httpx2.AsyncClient(timeout=120) as http:
         created = await http.post(
-            f"{service.url}/batches",
+            f"{url}/batches",
             data={"domain": "flowers"},
             files={"file": ("a.zip", archive(items))},
         )
         return created.headers["location"]
 
 
-async def _report(service: RunningService, place: str) -> dict[str, Any]:
+async def _report(what: One | Several, place: str) -> dict[str, Any]:
     async with httpx2.AsyncClient(timeout=30) as http:
-        return (await http.get(f"{service.url}{place}")).json()
+        return (await http.get(f"{what.url}{place}")).json()
 
 
-async def _rows(service: RunningService, place: str) -> list[dict[str, Any]]:
+async def _rows(what: One | Several, place: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     async with httpx2.AsyncClient(timeout=60) as http:
         after: int | None = -1
         while after is not None:
             query = {"after": after, "limit": 1000}
-            page = (await http.get(f"{service.url}{place}/items", params=query)).json()
+            page = (await http.get(f"{what.url}{place}/items", params=query)).json()
             rows, after = rows + page["items"], page["next_after"]
     return rows
 
@@ -140,9 +220,18 @@ def main() -> int:
     arguments.add_argument("--items", type=int, default=2_000)
     arguments.add_argument("--kills", type=int, default=20)
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--several", action="store_true", help="on PostgreSQL and Redis")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(run(options.items, options.kills, options.seed, Path(folder)))
+        found = asyncio.run(
+            run(
+                options.items,
+                options.kills,
+                options.seed,
+                Path(folder),
+                several=options.several,
+            )
+        )
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     return 1 if found["complaints"] else 0
 

@@ -12,10 +12,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class RunningService:
-    """`python -m app serve` on a free port of this machine."""
+    """`python -m app serve`, or `worker`, on a free port of this machine."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, command: str = "serve", **variables: str) -> None:
         self.folder = folder
+        self.command = command
         self.variables = variables
         self.log = folder / "log.txt"
         self.start()
@@ -33,7 +34,7 @@ class RunningService:
         with self.log.open("ab") as log:
             begin = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
+                [sys.executable, "-m", "app", self.command],
                 cwd=self.folder,
                 env=environment,
                 stderr=log,

@@ -109,15 +109,39 @@ def test_compose_mounts_what_exists():
     mounts = [
         mount.split(":")[0]
         for service in compose()["services"].values()
-        for mount in service["volumes"]
+        for mount in service.get("volumes", [])
     ]
 
     assert "./config" in mounts
     for source in mounts:
         if source.startswith("."):
-            assert (ROOT / source).is_dir()
+            assert (ROOT / source).exists()
         else:
             assert source in compose()["volumes"]
+
+
+@pytest.mark.parametrize(("name", "works", "replicas"), [("serve", False, 2), ("worker", True, 3)])
+def test_the_profile_scale_shares_all_work(monkeypatch, name, works, replicas):
+    """It is not started without being named."""
+    service = compose()["services"][name]
+    for variable, value in service["environment"].items():
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(\w+)\}", r"\1", str(value)))
+    settings = Settings()
+
+    assert settings.shared
+    assert (settings.work, service["deploy"]["replicas"]) == (works, replicas)
+    assert settings.blobs_place.startswith("file://" + of_kind("VOLUME")[-1])
+    assert settings.traffic.processes == 5
+    assert service["profiles"] == ["scale"]
+    assert service.get("command", [name])[-1] == name
+
+
+def test_the_proxy_lets_batches_through():
+    config = (ROOT / "config/proxy/nginx.conf").read_text()
+
+    assert "client_max_body_size 2g;" in config
+    assert Settings().batch.max_upload <= 2 << 30
+    assert f"serve:{variables()['PORT']}" in config
 
 
 def test_compose_lets_the_service_write_nothing_but_its_data():
@@ -141,7 +165,10 @@ def test_prometheus_scrapes_the_service_where_it_listens():
     (job,) = config["scrape_configs"]
 
     assert mount in compose()["services"]["prometheus"]["volumes"]
-    assert job["static_configs"] == [{"targets": [f"{SERVICE}:{variables()['PORT']}"]}]
+    port = variables()["PORT"]
+    assert job["static_configs"] == [{"targets": [f"{SERVICE}:{port}"]}]
+    (of_scale,) = job["dns_sd_configs"]
+    assert (of_scale["names"], of_scale["port"]) == (["serve", "worker"], int(port))
 
 
 async def test_prometheus_scrapes_what_the_service_answers(client):
