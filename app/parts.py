@@ -56,7 +56,8 @@ RETENTION_AFTER_S, RETENTION_EVERY_S = 60.0, 3_600.0
 """A start has other things to do."""
 
 DOMAINS_EVERY_S = 2.0
-"""Until what one process changed holds in all."""
+FOLLOWED_EVERY_S = 0.5
+"""Until what one process changed, of domains or of a batch, holds in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,7 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         left_behind = partial(_settle, parts, keys, RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
+        recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
     else:
         await _settle(parts, keys, 0)
         if count := await parts.accepting.resume():

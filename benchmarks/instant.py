@@ -4,11 +4,15 @@ Plugged in like any other, through an entry point: `install` writes the few line
 a package of its own would bring.
 """
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from app.domains import Domain
 from app.images import PreparedImage
 from app.providers.base import Capabilities, ProviderAnswer, ProviderContext
+
+DELAY_S = 0.05
 
 
 class InstantProvider:
@@ -31,8 +35,25 @@ class InstantProvider:
         return
 
 
+class DelayedProvider(InstantProvider):
+    """Answers after 50 ms, and counts against a quota."""
+
+    name = "delayed"
+
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), metered=True)
+
+    async def classify(self, image: PreparedImage, domain: Domain, **_: object) -> ProviderAnswer:
+        await asyncio.sleep(DELAY_S)
+        return await super().classify(image, domain)
+
+
 def create(context: ProviderContext) -> InstantProvider:
     return InstantProvider()
+
+
+def create_delayed(context: ProviderContext) -> InstantProvider:
+    return DelayedProvider()
 
 
 def install(folder: Path) -> None:
@@ -41,5 +62,7 @@ def install(folder: Path) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: instant\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text(
-        "[classifier.providers]\ninstant = benchmarks.instant:create\n"
+        "[classifier.providers]\n"
+        "instant = benchmarks.instant:create\n"
+        "delayed = benchmarks.instant:create_delayed\n"
     )

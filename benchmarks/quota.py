@@ -25,6 +25,8 @@ from benchmarks.quota_clients import CLIENTS, DEPLOYMENT, Plan, command
 from benchmarks.report import parser, report
 from tests.redis_server import RedisServer
 
+ROOT = Path(__file__).resolve().parents[1]
+
 RPM, PLENTY = 600, 100_000_000
 CALL_TOKENS, IMAGE_TOKENS = 186, 85
 """That the simulator counts for one of these calls, and for the picture in it."""
@@ -111,6 +113,7 @@ class Simulator:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            cwd=ROOT,
         )
         line = self._process.stdout.readline() if self._process.stdout else ""
         self.url = line.split()[-1]

@@ -153,10 +153,10 @@ def start_service(tmp_path) -> Iterator:
     """Start services with the given variables; all are stopped in the end."""
     started: list[RunningService] = []
 
-    def start(**variables: str) -> RunningService:
+    def start(command: str = "serve", **variables: str) -> RunningService:
         folder = tmp_path / f"service-{len(started)}"
         folder.mkdir()
-        started.append(RunningService(folder, **variables))
+        started.append(RunningService(folder, command, **variables))
         return started[-1]
 
     yield start

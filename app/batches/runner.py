@@ -71,25 +71,39 @@ class BatchRunner:
     async def change_status(
         self, batch_id: str, status: BatchStatus, *, of: Iterable[BatchStatus]
     ) -> bool:
-        """Whether it was in one of `of`. Other processes notice with their next commit."""
+        """Whether it was in one of `of`. Other processes notice when they `follow`."""
         if not await self._batches.change_status(batch_id, status, of=of):
             return False
-        for shard in self._shards:
-            if shard.batch_id == batch_id:
-                shard.status = status
+        for shard in self._of(batch_id):
+            shard.status = status
         return True
 
     async def change_lane(self, batch_id: str, lane: Lane) -> None:
-        """For what is not asked yet; elsewhere from the next shard on."""
+        """For what is not asked yet."""
         await self._batches.change_lane(batch_id, lane)
-        for shard in self._shards:
-            if shard.batch_id == batch_id:
-                shard.lane = lane
+        for shard in self._of(batch_id):
+            shard.lane = lane
+
+    async def follow(self) -> None:
+        """Notice what other processes changed of batches that this one works on."""
+        for batch_id in {each.batch_id for each in self._shards}:
+            batch = await self._batch(batch_id)
+            for shard in self._of(batch_id):
+                if shard.status is not None:  # None: it is another process's now
+                    shard.status = "cancelled" if batch is None else batch.status
+                    shard.lane = shard.lane if batch is None else batch.lane
+
+    def _of(self, batch_id: str) -> list[Shard]:
+        return [each for each in self._shards if each.batch_id == batch_id]
 
     async def look(self) -> None:
         """Go on with all that is unfinished: some of it may have lost its tasks."""
         for batch_id in await self._batches.unfinished():
             await self.go_on(batch_id)
+
+    async def workers(self) -> int:
+        """How many processes work on batches."""
+        return await self._work.workers()
 
     async def go_on(self, batch_id: str) -> None:
         """Kick what was given out and is not done, and as much again as may be. What can't be

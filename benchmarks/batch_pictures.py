@@ -1,0 +1,105 @@
+"""A batch of real pictures beside preparing them alone, in one process, in turns:
+`python -m benchmarks.batch_pictures [--pictures 2000] [--rounds 3]`.
+
+JPEGs of 640 px, each another one, wait in the blob store as uploads do; the provider answers at
+once.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from app.batches import BatchOptions
+from app.batches.rows import Row
+from app.cli.serve import settle_interpreter
+from app.images import ImageWorkers, prepare
+from app.parts import Parts, build_parts
+from app.settings import Settings
+from app.telemetry.logging import LoggingConfig, configure_logging
+from benchmarks import instant
+from benchmarks.report import parser, report
+from tests.pictures import encoded, photograph
+
+DIFFERENT = 50
+AT_ONCE = 8
+COMMENT = b"\xff\xfe"
+
+
+def pictures(count: int, salt: int) -> Iterator[bytes]:
+    """No two alike, and none known from an earlier round."""
+    drawn = [encoded(photograph(640, 480 - each), "JPEG", quality=90) for each in range(DIFFERENT)]
+    for number in range(count):
+        text = f"{salt}-{number}".encode()
+        picture = drawn[number % DIFFERENT]
+        yield picture[:2] + COMMENT + (len(text) + 2).to_bytes(2, "big") + text + picture[2:]
+
+
+async def alone(data: list[bytes], threads: int) -> float:
+    """Pictures a second."""
+    workers = ImageWorkers(threads)
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: bytes) -> None:
+        async with room:
+            await workers.take(prepare, each, longest=512, encode=True)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(one, data))
+    took_s = time.perf_counter() - began
+    workers.close()
+    return len(data) / took_s
+
+
+async def batch(parts: Parts, data: list[bytes]) -> float:
+    """Pictures a second, from its first to its last result."""
+    rows = (Row(str(number), each, str(number)) for number, each in enumerate(data))
+    made = await parts.taking_in.take(BatchOptions(domain="flowers"), rows, caller="benchmark")
+    began = time.perf_counter()
+    await parts.runner.go_on(made.id)
+    found = made
+    while not found.is_over:
+        await asyncio.sleep(0.05)
+        found = await parts.batches.get(made.id)
+    took_s = time.perf_counter() - began
+    if found.failed:
+        raise RuntimeError(f"{found.failed} pictures failed")
+    return len(data) / took_s
+
+
+async def measure(count: int, rounds: int, folder: Path) -> dict[str, Any]:
+    settings = Settings(
+        database_url=f"sqlite:///{folder}/app.db", provider="instant", image_workers=3
+    )
+    both: list[tuple[float, float]] = []
+    async with build_parts(settings, serving=True) as parts:
+        for number in range(rounds + 1):
+            data = list(pictures(count, number))
+            both.append((await alone(data, settings.image_workers), await batch(parts, data)))
+    measured = both[1:]  # the first warms up
+    return {
+        "alone_per_s": statistics.median(each for each, _ in measured),
+        "batch_per_s": statistics.median(each for _, each in measured),
+        "ratio": statistics.median(whole / alone for alone, whole in measured),
+        "ratios": [whole / alone for alone, whole in measured],
+    }
+
+
+def main() -> None:
+    arguments = parser(__doc__, rounds=3)
+    arguments.add_argument("--pictures", type=int, default=2_000)
+    options = arguments.parse_args()
+    configure_logging(LoggingConfig(level="warning"))
+    settle_interpreter()
+    with tempfile.TemporaryDirectory() as name:
+        instant.install(Path(name))
+        sys.path.insert(0, name)
+        report(asyncio.run(measure(options.pictures, options.rounds, Path(name))), options.json)
+
+
+if __name__ == "__main__":
+    main()
