@@ -72,7 +72,9 @@ class BatchReport(BaseModel):
     bad_rows: int = Field(description="What is no item: see `errors`.", examples=[0])
     counts: ItemCounts
     done: int = Field(description="Items with a result.", examples=[60])
-    per_second: float | None = Field(description="Items, since it began.", examples=[9.8])
+    per_second: float | None = Field(
+        description="Items, since it began, or was last resumed or retried.", examples=[9.8]
+    )
     eta_s: float | None = Field(description="Seconds until it is done, about.", examples=[4.1])
     prompt_tokens: int = Field(examples=[12_840])
     completion_tokens: int = Field(examples=[300])
@@ -90,8 +92,8 @@ class BatchReport(BaseModel):
 
     @classmethod
     def of(cls, batch: BatchRow) -> Self:
-        seconds = _seconds(batch)
-        per_second = batch.done / seconds if seconds and batch.done else None
+        seconds, counted = _seconds(batch), batch.done - batch.paced_done
+        per_second = counted / seconds if seconds and counted else None
         left = batch.total - batch.done
         return cls(
             **{name: getattr(batch, name) for name in _SAME},
@@ -191,7 +193,7 @@ class BatchQuery(BaseModel):
 
 
 def _seconds(batch: BatchRow) -> float:
-    """That it has been worked on."""
-    if batch.started_at is None:
+    """That it has been worked on without a pause."""
+    if batch.paced_from is None:
         return 0.0
-    return ((batch.completed_at or datetime.now(UTC)) - batch.started_at).total_seconds()
+    return ((batch.completed_at or datetime.now(UTC)) - batch.paced_from).total_seconds()

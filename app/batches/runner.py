@@ -12,7 +12,7 @@ from app.batches.shard import Shard
 from app.classification import ClassificationService
 from app.errors import BatchNotFound, DomainNotFound, ProviderUnknown, StorageUnavailable
 from app.storage import BatchRepository, BatchRow, BatchStatus, ShardRepository
-from app.storage.batch_rows import OVER, UNFINISHED
+from app.storage.batch_rows import OVER, OVERDUE, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 from app.work import Work
@@ -98,6 +98,7 @@ class BatchRunner:
 
     async def look(self) -> None:
         """Go on with all that is unfinished: some of it may have lost its tasks."""
+        await self._batches.end_overdue()
         for batch_id in await self._batches.unfinished():
             await self.go_on(batch_id)
 
@@ -129,7 +130,7 @@ class BatchRunner:
         if batch is None or batch.status not in UNFINISHED:
             return None
         if batch.deadline is not None and batch.deadline <= datetime.now(UTC):
-            await self._fail(batch_id, "The deadline is over.")
+            await self._fail(batch_id, OVERDUE)
             return None
         try:
             metered = await self._classification.is_metered(batch.domain, batch.provider)

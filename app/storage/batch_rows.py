@@ -17,6 +17,8 @@ BatchStatus = Literal[
 ItemState = Literal["waiting", "done"]
 
 UNFINISHED: tuple[BatchStatus, ...] = ("queued", "running")
+OVERDUE = "The deadline is over."
+
 OVER: tuple[BatchStatus, ...] = ("completed", "failed", "cancelled")
 DELETED: BatchStatus = "deleted"
 """Its rows are going."""
@@ -33,6 +35,8 @@ class BatchRow:
     Attributes:
         total: items, duplicates included; bad rows are none.
         next_shard: the first that was not given out yet.
+        paced_from, paced_done: since when it has been worked on without a pause, and how many items
+            were done then.
         expected, correct: done items whose true class is known, and those that it was said of.
     """
 
@@ -63,6 +67,8 @@ class BatchRow:
     cost_usd: Decimal = Decimal(0)
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    paced_from: datetime | None = None
+    paced_done: int = 0
 
     @property
     def done(self) -> int:

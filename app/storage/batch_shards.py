@@ -51,15 +51,16 @@ class ShardRepository:
 
     async def give_out(self, batch_id: str) -> int | None:
         """The next shard that has work; None: there is none any more."""
-        column = batches.c
+        column, now = batches.c, sa.literal(datetime.now(UTC), UtcTime)
+        done = column.accepted + column.needs_review + column.failed
         runs = (
             sa.update(batches)
             .where(column.id == batch_id, column.status.in_(UNFINISHED))
             .values(
                 status="running",
-                started_at=sa.func.coalesce(
-                    column.started_at, sa.literal(datetime.now(UTC), UtcTime)
-                ),
+                started_at=sa.func.coalesce(column.started_at, now),
+                paced_from=sa.func.coalesce(column.paced_from, now),
+                paced_done=sa.case((column.paced_from.is_(None), done), else_=column.paced_done),
             )
             .returning(column.next_shard)
         )

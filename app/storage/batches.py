@@ -11,6 +11,7 @@ from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import (
     HIDDEN,
     OVER,
+    OVERDUE,
     UNFINISHED,
     BadRow,
     BatchItem,
@@ -140,6 +141,8 @@ class BatchRepository:
     ) -> bool:
         """Whether it was in one of `of`."""
         values: dict[str, Any] = {"status": status}
+        if status == "paused":
+            values["paced_from"] = None
         if reason:
             values["reason"] = reason
         if status in OVER:
@@ -164,7 +167,12 @@ class BatchRepository:
                 sa.update(batches)
                 .where(batches.c.id == batch_id, batches.c.status.in_(OVER))
                 .values(
-                    status="queued", reason=None, deadline=None, completed_at=None, next_shard=0
+                    status="queued",
+                    reason=None,
+                    deadline=None,
+                    completed_at=None,
+                    paced_from=None,
+                    next_shard=0,
                 )
                 .returning(batches.c.shard_size)
             )
@@ -178,6 +186,18 @@ class BatchRepository:
             return count
 
         return await self._database.write(unit)
+
+    async def end_overdue(self) -> None:
+        """Paused ones, too."""
+        change = (
+            sa.update(batches)
+            .where(
+                batches.c.deadline <= datetime.now(UTC),
+                batches.c.status.in_([*UNFINISHED, "paused"]),
+            )
+            .values(status="failed", reason=OVERDUE, completed_at=datetime.now(UTC))
+        )
+        await self._database.write(lambda each: _run(each, change))
 
     async def unfinished(self) -> list[str]:
         """Batches on which there is work to do."""

@@ -112,6 +112,8 @@ batches = sa.Table(
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("started_at", UtcTime),
     sa.Column("completed_at", UtcTime),
+    sa.Column("paced_from", UtcTime),
+    sa.Column("paced_done", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index(None, "caller", "id"),
     sa.Index(None, "status", "id"),
 )

@@ -20,7 +20,7 @@ from app.parts import build_parts
 from app.providers import registry
 from app.settings import ApiSettings
 from app.usage import TokenUsage
-from tests.fakes import ENTRY_POINTS, answer, spent_with
+from tests.fakes import ENTRY_POINTS, after, answer, spent_with
 from tests.integration.calls import api_keys, is_problem, until
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
@@ -357,6 +357,31 @@ class TestControl:
 
         assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
         assert over["done"] == fake.calls == IN_FLIGHT_HERE
+
+    async def test_a_deadline_ends_what_is_paused(self, client, parts, fake):
+        fake.hold.clear()
+        soon = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
+        created = await create(client, ("a.zip", pictures(30)), deadline=soon)
+        await client.post(f"/batches/{created['id']}/pause")
+        fake.hold.set()
+        await asyncio.sleep(0.4)
+        await parts.runner.look()
+        over = await report(client, created["id"])
+
+        assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
+
+    async def test_a_pause_does_not_count_as_work(self, client, fake):
+        """Neither for the rate nor for what is left."""
+        fake.script.extend([answer()] * IN_FLIGHT_HERE + [after(0.05, answer())] * 100)
+        created = await create(client, ("a.zip", pictures(100)))
+        await until(lambda: asyncio.sleep(0, fake.calls > IN_FLIGHT_HERE))
+        await client.post(f"/batches/{created['id']}/pause")
+        await asyncio.sleep(2)
+        await client.post(f"/batches/{created['id']}/resume")
+        over = await ended(client, created["id"])
+
+        assert over["done"] == 100
+        assert over["per_second"] > 50
 
     async def test_the_lane_is_changed_while_it_runs(self, client, fake):
         fake.hold.clear()

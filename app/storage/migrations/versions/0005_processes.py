@@ -1,4 +1,5 @@
-"""What several processes have in common, and how often an accepted picture was taken."""
+"""What several processes have in common, how often an accepted picture was taken, and from when on
+a batch's pace is counted."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,8 +16,14 @@ def upgrade() -> None:
         sa.Column("value", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_installation"),
     )
+    op.add_column("batches", sa.Column("paced_from", sa.BigInteger))
+    op.add_column(
+        "batches", sa.Column("paced_done", sa.BigInteger, nullable=False, server_default="0")
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("batches", "paced_done")
+    op.drop_column("batches", "paced_from")
     op.drop_table("installation")
     op.drop_column("accepted", "attempts")
