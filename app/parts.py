@@ -258,7 +258,6 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         left_behind = partial(_settle, parts, keys, RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
-        recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
     else:
         await _settle(parts, keys, 0)
         if count := await parts.accepting.resume():
@@ -266,6 +265,7 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
+    recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
     recurring.every(
         RETENTION_EVERY_S,
         "retention",

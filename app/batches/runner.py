@@ -85,7 +85,8 @@ class BatchRunner:
             shard.lane = lane
 
     async def follow(self) -> None:
-        """Notice what other processes changed of batches that this one works on."""
+        """Notice what was changed of batches that this process works on: by others, or just while a
+        shard was begun."""
         for batch_id in {each.batch_id for each in self._shards}:
             batch = await self._batch(batch_id)
             for shard in self._of(batch_id):

@@ -16,7 +16,7 @@ from app.batches import BatchOptions
 from app.batches.rows import Row
 from app.batches.runner import IN_FLIGHT_HERE
 from app.errors import ProviderRejected, ProviderUnavailable, StorageUnavailable
-from app.parts import build_parts
+from app.parts import FOLLOWED_EVERY_S, build_parts
 from app.providers import registry
 from app.settings import ApiSettings
 from app.usage import TokenUsage
@@ -363,8 +363,8 @@ class TestControl:
         soon = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
         created = await create(client, ("a.zip", pictures(30)), deadline=soon)
         await client.post(f"/batches/{created['id']}/pause")
+        await asyncio.sleep(2 * FOLLOWED_EVERY_S)
         fake.hold.set()
-        await asyncio.sleep(0.4)
         await parts.runner.look()
         over = await report(client, created["id"])
 
