@@ -138,12 +138,12 @@ class TestPictures:
         assert done["counts"]["accepted"] == 2
 
     async def test_a_refused_batch_leaves_none(self, client, parts, monkeypatch):
-        """Nothing needs them: they go when they are an hour old."""
+        """Nothing needs them: they go when they are two hours old."""
         monkeypatch.setattr("app.batches.reading.TAKEN_AT_ONCE", 1)
         files = [("file", ("a.jpg", picture(1))), ("file", ("b.csv", b"no header"))]
         refused = await client.post("/batches", data={"domain": "flowers"}, files=files)
-        early = await parts.retention.sweep(now=after(minutes=59))
-        late = await parts.retention.sweep(now=after(minutes=61))
+        early = await parts.retention.sweep(now=after(minutes=119))
+        late = await parts.retention.sweep(now=after(minutes=121))
 
         assert refused.status_code == 422
         assert not early
