@@ -32,7 +32,9 @@ IN_FLIGHT = 64
 UNCOMMITTED = 4 * 10
 """Answers of four shards that wait to be committed, ten each."""
 
-RPM = 6_000
+RPM, RPM_OF_SEVERAL = 6_000, 1_200
+"""Several work on while one is killed: slowly enough that there is something left to do."""
+
 BEHAVIOUR = {
     "latency": {"mean_s": 0.3, "p95_s": 0.6, "floor_s": 0.1},
     "faults": [{"kind": "error_500", "share": 0.03}, {"kind": "reset", "share": 0.02}],
@@ -124,8 +126,9 @@ async def run(
 ) -> dict[str, Any]:
     """What was found; `complaints` is empty when all is well."""
     moments = random.Random(seed)
+    rpm = RPM_OF_SEVERAL if several else RPM
     async with AsyncExitStack() as stack:
-        simulator = await asyncio.to_thread(Simulator, Case(rpm=RPM, behaviour=BEHAVIOUR))
+        simulator = await asyncio.to_thread(Simulator, Case(rpm=rpm, behaviour=BEHAVIOUR))
         stack.callback(simulator.stop)
         killed = await asyncio.to_thread(
             Several if several else One,
@@ -133,7 +136,7 @@ async def run(
             AZURE_OPENAI_ENDPOINT=simulator.url,
             AZURE_OPENAI_API_KEY="any",
             AZURE_OPENAI_DEPLOYMENT=DEPLOYMENT,
-            RATE_LIMIT_RPM=str(RPM),
+            RATE_LIMIT_RPM=str(rpm),
         )
         stack.callback(killed.stop)
         place = await _create(killed.url, items)
