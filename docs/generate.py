@@ -12,6 +12,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app.api.problems import PROBLEMS
+from app.batches.shard import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    MOST_ATTEMPTS,
+    WORTH_ANOTHER_TRY,
+)
 from app.domains import DomainClass, DomainSpec
 from app.main import create_schema_app
 from app.settings import AzureOpenAISettings, Settings
@@ -127,6 +133,9 @@ them. `LOG_LEVEL` and `LOG_RENDERER` win over the first two.
 
 
 def errors() -> str:
+    again = ", ".join(
+        sorted(f"`{kind.slug()}`" for kind in PROBLEMS if issubclass(kind, WORTH_ANOTHER_TRY))
+    )
     rows = "\n".join(
         f"| `/problems/{kind.slug()}` | {problem.status} | {problem.title} "
         f"| {_cell((kind.__doc__ or '').split('Attributes:')[0])} |"
@@ -145,6 +154,19 @@ An accepted picture that fails keeps `type` and `detail` in its result's `error`
 | type | status | title | meaning |
 | --- | --- | --- | --- |
 {rows}
+
+## In a batch
+
+- The request itself, an archive, or a list that can't be read: the whole batch is refused with a
+  problem, and nothing of it is kept.
+- A row or a file that is no item is told by line or name under `GET /batches/{{id}}/errors`; the
+  rest runs.
+- {again}: the item is tried again, {MOST_ATTEMPTS} times, with pauses of {FIRST_PAUSE_S:.0f} to
+  {LONGEST_PAUSE_S:.0f} seconds.
+- Then, and with anything else about one picture, the item fails: its result has `status: failed`,
+  and `type` and `detail` in `error`. `POST /batches/{{id}}/retry` tries it again.
+- An item that failed where `on_error` is `stop`, a domain or provider that is gone, and a deadline
+  that is over end the batch: `reason` says why, and what was answered stays.
 """
 
 

@@ -34,6 +34,10 @@ class PostgresServer:
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
+    def tool(self, name: str) -> str:
+        """The path of a program that comes with it."""
+        return str(self._server.bin_path / name)
+
     def restart(self) -> None:
         """All connections are lost, and what was not committed."""
         self._control("restart", "-m", "immediate")

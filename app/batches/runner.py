@@ -118,7 +118,7 @@ class BatchRunner:
     async def _kick(self, batch_id: str) -> None:
         given_out = await self._progress.given_out(batch_id)
         for number in given_out:
-            await self._work.kick(SHARD, batch_id, number)
+            await self._work.kick_again(SHARD, batch_id, number)
         for _ in range(SHARDS_AT_ONCE * await self._work.workers() - len(given_out)):
             if not await self._next(batch_id):
                 break

@@ -100,7 +100,7 @@ class Accepting:
         """Of what several processes share, whatever lost its task."""
         if self._work is not None and self._keeper is not None:
             for result_id in await self._keeper.all(older_than_s=REDISCOVERED_AFTER_S):
-                await self._work.kick(ACCEPTED, result_id)
+                await self._work.kick_again(ACCEPTED, result_id)
 
     async def picture(self, result_id: str, *, wait: bool = True) -> float | None:
         """Answer one; after how many seconds to try again, None: never."""
