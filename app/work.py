@@ -28,6 +28,10 @@ REDELIVERED_AFTER_S = 10.0
 LOOKED_FOR_EVERY_S = 0.05
 """How long a task waits at most until a free process finds it: they are long."""
 
+SCHEDULED_EVERY_S = 0.5
+"""How late one is run that asked to be run again. In memory each look takes milliseconds, in which
+nothing else runs."""
+
 AFTER_A_MISTAKE_S = 30.0
 """Before a task is run again that met an unexpected error."""
 
@@ -150,15 +154,14 @@ class Work:
     def _worker(self, docket: "Docket") -> "Worker":
         from docket import Worker
 
-        resolution = timedelta(seconds=LOOKED_FOR_EVERY_S)
         return Worker(
             docket,
             name=new_id("wrk"),
             concurrency=self._at_once,
             redelivery_timeout=timedelta(seconds=REDELIVERED_AFTER_S),
             reconnection_delay=timedelta(seconds=RECONNECTED_EVERY_S),
-            minimum_check_interval=resolution,
-            scheduling_resolution=resolution,
+            minimum_check_interval=timedelta(seconds=LOOKED_FOR_EVERY_S),
+            scheduling_resolution=timedelta(seconds=SCHEDULED_EVERY_S),
         )
 
 

@@ -26,7 +26,7 @@ from app.storage import ImageFacts
 from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks import instant
 from benchmarks.load import percentile
-from benchmarks.report import parser, report
+from benchmarks.report import parser, report, run
 from tests.pictures import encoded, photograph
 
 POLLED_EVERY_S = 0.1
@@ -131,7 +131,7 @@ def main() -> None:
         sys.path.insert(0, name)
         found: dict[str, Any] = {}
         for count in map(int, options.items.split(",")):
-            figures = asyncio.run(measure(count, folder))
+            figures = run(measure(count, folder))
             figures["floor_rows_per_s"] = floor(folder / f"{count}.db", folder / f"{count}-copy.db")
             found[str(count)] = figures
     report(found, options.json)

@@ -24,7 +24,7 @@ from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks import instant
 from benchmarks.batch import Prepared, rows
 from benchmarks.instant import DELAY_S
-from benchmarks.report import parser, report
+from benchmarks.report import parser, report, run
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 
@@ -91,7 +91,7 @@ def main() -> None:
     arguments.add_argument("--work", action="store_true", help="be one of the workers")
     options = arguments.parse_args()
     if options.work:
-        asyncio.run(work())
+        run(work())
         return
     configure_logging(LoggingConfig(level="warning"))
     with tempfile.TemporaryDirectory() as name:

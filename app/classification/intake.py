@@ -9,7 +9,15 @@ from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import ImageRejected
-from app.images import HeavyPicture, ImageReader, ImageSource, ImageWorkers, PreparedImage, prepare
+from app.images import (
+    HeavyPicture,
+    ImageReader,
+    ImageSource,
+    ImageWorkers,
+    PreparedImage,
+    Stored,
+    prepare,
+)
 from app.images.decode import PREPARATION_VERSION
 from app.images.fingerprint import sha256
 from app.images.quality import Finding, findings
@@ -73,7 +81,7 @@ class Intake:
         with stopwatch.time("fetch"):
             data = await self._reader.read(question.source)
         capabilities = await self._providers.capabilities(provider)
-        digest = await self._sha256(data)
+        digest = await self._sha256(data, question.source)
         key = _key(digest, domain, provider, capabilities)
         looked_at = None
         if self._answers.enabled and not question.fresh:
@@ -111,7 +119,7 @@ class Intake:
 
     async def let_go(self, picture: Picture) -> None:
         """Before it waits: hold the small pixels only."""
-        if isinstance(picture.basis, PreparedImage):
+        if isinstance(picture.basis, PreparedImage) and not picture.basis.is_small:
             await self._workers.run(picture.basis.let_go)
 
     async def _prepare(self, data: bytes, **how: Any) -> PreparedImage:
@@ -120,7 +128,9 @@ class Intake:
         except HeavyPicture:
             return await self._workers.take_heavy(prepare, data, **how)
 
-    async def _sha256(self, data: bytes) -> str:
+    async def _sha256(self, data: bytes, source: ImageSource) -> str:
+        if isinstance(source, Stored) and source.is_digest:
+            return source.name
         if len(data) <= HASHED_AT_ONCE:
             return sha256(data)
         return await self._workers.run(sha256, data)

@@ -43,7 +43,7 @@ def serve(
 def run(settings: Settings, *, serving: bool) -> None:
     """Until SIGTERM or Ctrl-C. Not `serving`: over HTTP there are health and metrics only."""
     _settle_allocator()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, serving=serving))
 
 
@@ -146,7 +146,7 @@ def _reload_on_sighup(domains: DomainRegistry) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:  # Windows

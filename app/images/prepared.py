@@ -6,6 +6,7 @@ from functools import cached_property
 from PIL import Image
 
 from app.image_quality import Quality
+from app.images.jpeg import encoded
 from app.images.square import square
 
 JPEG_QUALITY = 85
@@ -73,9 +74,7 @@ class PreparedImage:
     @cached_property
     def jpeg(self) -> bytes:
         """`pixels` as a baseline JPEG of quality 85, without metadata."""
-        buffer = io.BytesIO()
-        self.pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
-        return buffer.getvalue()
+        return encoded(self.pixels, JPEG_QUALITY)
 
     @property
     def is_encoded(self) -> bool:
@@ -87,6 +86,11 @@ class PreparedImage:
         _ = self.jpeg
         self._decoded = None
         self.__dict__.pop("pixels", None)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there is nothing to let go of."""
+        return self._decoded is None
 
     def let_go(self) -> None:
         """Hold no more than `pixels`: for those that wait by the thousand."""

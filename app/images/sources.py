@@ -52,6 +52,11 @@ class Stored:
 
     name: str
 
+    @property
+    def is_digest(self) -> bool:
+        """SHA-256 in hex."""
+        return len(self.name) == 64
+
 
 @dataclass(frozen=True, slots=True)
 class InStorage:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from app.parts import build_parts
-from app.storage import Database
+from app.storage import describe, parse_url
 from app.storage.migrate import HEAD
 from tests.integration.calls import store
 from tests.service import ROOT
@@ -50,7 +50,7 @@ def empty_url(request, postgres, tmp_path):
 
 
 @pytest.mark.parametrize("empty_url", ["sqlite", "postgres"], indirect=True)
-async def test_the_command_upgrades(empty_url, monkeypatch):
+def test_the_command_upgrades(empty_url, monkeypatch):
     """From nothing, and again, when there is nothing to do; it says what it did."""
     monkeypatch.setenv("DATABASE_URL", empty_url)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -58,8 +58,6 @@ async def test_the_command_upgrades(empty_url, monkeypatch):
     told = [
         subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
     ]
-    database = Database(empty_url)
-    place = database.description
-    await database.close()
+    place = describe(parse_url(empty_url))
 
     assert told == [f"{place}: empty -> {HEAD}\n", f"{place}: {HEAD}\n"]
