@@ -25,12 +25,9 @@ time, when the process that ran it is taken for dead."""
 REDELIVERED_AFTER_S = 10.0
 """What a process held that was killed is run by another one after it."""
 
-LOOKED_FOR_EVERY_S = 0.05
-"""How long a task waits at most until a free process finds it: they are long."""
-
-SCHEDULED_EVERY_S = 0.5
-"""How late one is run that asked to be run again. In memory each look takes milliseconds, in which
-nothing else runs."""
+LOOKED_EVERY_S = 0.5
+"""For tasks that asked to be run again, and, when all hands are full, for others. One that is
+kicked is run within milliseconds. In memory each look takes as long, in which nothing else runs."""
 
 AFTER_A_MISTAKE_S = 30.0
 """Before a task is run again that met an unexpected error."""
@@ -160,8 +157,8 @@ class Work:
             concurrency=self._at_once,
             redelivery_timeout=timedelta(seconds=REDELIVERED_AFTER_S),
             reconnection_delay=timedelta(seconds=RECONNECTED_EVERY_S),
-            minimum_check_interval=timedelta(seconds=LOOKED_FOR_EVERY_S),
-            scheduling_resolution=timedelta(seconds=SCHEDULED_EVERY_S),
+            minimum_check_interval=timedelta(seconds=LOOKED_EVERY_S),
+            scheduling_resolution=timedelta(seconds=LOOKED_EVERY_S),
         )
 
 

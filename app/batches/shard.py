@@ -13,10 +13,11 @@ from app.errors import (
     Overloaded,
     ProviderRateLimited,
     ProviderUnavailable,
+    ProviderUnknown,
     StorageUnavailable,
 )
-from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository
-from app.storage.batch_rows import UNFINISHED
+from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
+from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
 
@@ -87,10 +88,19 @@ class Shard:
                         answered = await self._classify(item)
             answers.put_nowait((item, answered))
 
+        # Without it each is looked for when it is its turn, and then what is wrong shows.
+        with suppress(StorageUnavailable, DomainNotFound, ProviderUnknown):
+            await self._look_ahead(items)
         async with asyncio.TaskGroup() as group:
             for item in items:
                 group.create_task(one(item))
             return await self._gather(answers, len(items))
+
+    async def _look_ahead(self, items: Sequence[BatchItem]) -> None:
+        digests = [
+            each.source.removeprefix(DIGEST) for each in items if each.source.startswith(DIGEST)
+        ]
+        await self._classification.look_ahead(digests, self._batch.domain, self._batch.provider)
 
     def _goes_on(self) -> bool:
         deadline = self._batch.deadline
@@ -116,7 +126,8 @@ class Shard:
                 continue
             outcomes = [self._outcome(item, answered) for item, answered in taken]
             put_off += [each.item for each in outcomes if each.again]
-            self.status = await self._commit(outcomes)
+            beside = self._classification.keeping([answered for _, answered in taken])
+            self.status = await self._commit(outcomes, beside)
             if self.status is None:
                 return None
             for outcome, (_, answered) in zip(outcomes, taken, strict=True):
@@ -130,13 +141,15 @@ class Shard:
             return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**attempts)
         return 0.0 if untaken else None
 
-    async def _commit(self, outcomes: Sequence[Outcome]) -> BatchStatus | None:
+    async def _commit(
+        self, outcomes: Sequence[Outcome], beside: Unit[None] | None
+    ) -> BatchStatus | None:
         """Though the database is locked or full for a while: answers may have cost something."""
         wait_s = FIRST_WAIT_S
         while True:
             try:
                 status = await self._shards.commit(
-                    self._batch, self._number, self._attempt, outcomes
+                    self._batch, self._number, self._attempt, outcomes, beside
                 )
             except StorageUnavailable:
                 if self._stopping.is_set():
@@ -177,4 +190,4 @@ class Shard:
 
     def _outcome(self, item: BatchItem, answered: Answered) -> Outcome:
         again = isinstance(answered.error, WORTH_ANOTHER_TRY) and item.attempts + 1 < MOST_ATTEMPTS
-        return Outcome(item, answered.result, answered.beside, again=again)
+        return Outcome(item, answered.result, again=again)

@@ -146,7 +146,7 @@ class Accepting:
         stopwatch: Stopwatch,
     ) -> Result:
         answered = await self._service.outcome(pending, question, domain, picture, stopwatch)
-        beside = answered.beside
+        beside = self._service.keeping([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):
                 return pending  # whoever goes on asks again

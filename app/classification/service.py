@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -44,13 +44,13 @@ class Answered:
 
     Attributes:
         error: why there is no answer.
-        beside: what is to be stored in the same transaction.
+        kept: the answer by its key, where it is a new one.
     """
 
     result: Result
     error: ClassifierError | None
     asked: Asked | None
-    beside: Unit[None] | None = None
+    kept: Mapping[str, KeptAnswer] = field(default_factory=dict)
 
     def stored(self) -> None:
         """Whoever looks for a kept answer from now on finds it."""
@@ -104,6 +104,21 @@ class ClassificationService:
         domain = await self._domains.find(question.domain)
         pending = record.pending(new_id(RESULT), question, domain)
         return await self.outcome(pending, question, domain, None, Stopwatch(self._metrics))
+
+    def keeping(self, answered: Iterable[Answered]) -> Unit[None] | None:
+        """What keeps new answers for the next who ask, to be stored beside the rows that they were
+        paid for."""
+        kept: dict[str, KeptAnswer] = {}
+        for each in answered:
+            kept |= each.kept
+        return self._answers.keeping(kept)
+
+    async def look_ahead(self, digests: Sequence[str], domain: str, provider: str | None) -> None:
+        """Learn at once which of these pictures, by their SHA-256, have no answer yet: questions
+        about them are then answered without a look for each. Raises DomainNotFound,
+        ProviderUnknown, StorageUnavailable."""
+        known = await self._domains.find(domain)
+        await self._intake.look_ahead(digests, known, self._chain(provider, known)[0])
 
     async def is_metered(self, domain: str, provider: str | None) -> bool:
         """Whether answers wait for a quota, and not for this machine. Raises DomainNotFound,
@@ -172,7 +187,7 @@ class ClassificationService:
             result,
             stopwatch,
             asked=asked,
-            beside=self._keeping(picture, asked),
+            beside=self._answers.keeping(_kept(picture, asked)),
             waits_s=STORE_WAITS_S,
         )
         if isinstance(asked.outcome, ClassifierError):
@@ -198,7 +213,7 @@ class ClassificationService:
             asked = await self._ask(question, domain, picture, stopwatch)
             result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
             error = asked.outcome if isinstance(asked.outcome, ClassifierError) else None
-            return Answered(result, error, asked, self._keeping(picture, asked))
+            return Answered(result, error, asked, _kept(picture, asked))
         except asyncio.CancelledError:
             failure = Interrupted()
         except ClassifierError as error:
@@ -244,11 +259,6 @@ class ClassificationService:
         self._metrics.answer("shared" if asked.again else "asked")
         return asked
 
-    def _keeping(self, picture: Picture, asked: Asked) -> Unit[None] | None:
-        """What keeps a new answer for the next who asks, beside the row that it was paid for."""
-        kept = record.to_keep(picture, asked)
-        return self._answers.keeping(picture.key, kept) if kept and self._answers.enabled else None
-
     async def store(
         self,
         write: Callable[[Result, Unit[None] | None], Awaitable[Result]],
@@ -281,3 +291,9 @@ class ClassificationService:
         if provider:
             return (provider,)
         return domain.providers or (self._default_provider,)
+
+
+def _kept(picture: Picture, asked: Asked) -> dict[str, KeptAnswer]:
+    """A new answer by its key, if it is one."""
+    kept = record.to_keep(picture, asked)
+    return {} if kept is None else {picture.key: kept}

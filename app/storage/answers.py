@@ -1,5 +1,7 @@
 """What providers answered, kept to be given again. All SQL about it is here."""
 
+import time
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -14,6 +16,9 @@ from app.storage.tables import answers
 
 NEWEST = 200
 """Answers that are looked at for models that were replaced."""
+
+AHEAD_S = 60.0
+"""How long an answer that was not there counts as not there."""
 
 EVICT_EVERY = 500
 """Answers between two looks for those that are too old or too many."""
@@ -39,6 +44,7 @@ class AnswerRepository:
         self._ttl = timedelta(seconds=ttl_s)
         self._max_entries = max_entries
         self._kept = 0
+        self._absent: dict[str, float] = {}
         self._models: dict[tuple[str, str | None], str] = {}
 
     @property
@@ -57,9 +63,24 @@ class AnswerRepository:
                 kept = KeptAnswer.model_validate_json(text)
                 self._models.setdefault((kept.provider, kept.deployment), kept.model)
 
+    async def look_ahead(self, keys: Collection[str]) -> None:
+        """One look for many: those that are not there are not looked for the next time, within a
+        minute."""
+        query = sa.select(answers.c.key).where(answers.c.key.in_(keys))
+
+        def unit(connection: sa.Connection) -> set[str]:
+            return set(connection.execute(query).scalars())
+
+        found = await self._database.read(unit)
+        until = time.monotonic() + AHEAD_S
+        self._absent = {key: at for key, at in self._absent.items() if at > until - AHEAD_S}
+        self._absent |= dict.fromkeys(set(keys) - found, until)
+
     async def get(self, key: str) -> KeptAnswer | None:
         """None for one that is too old, was kept in another form by another version, or is of a
         model that has been replaced since behind its deployment."""
+        if self._absent.pop(key, 0.0) > time.monotonic():
+            return None
         wanted = {"wanted": key, "oldest": datetime.now(UTC) - self._ttl}
 
         def unit(connection: sa.Connection) -> str | None:
@@ -76,15 +97,26 @@ class AnswerRepository:
         newest = self._models.get((kept.provider, kept.deployment), kept.model)
         return kept if kept.model == newest else None
 
-    def keeping(self, key: str, answer: KeptAnswer) -> Unit[None]:
-        """To be written together with the result that it was paid for."""
-        row = {"key": key, "answer": answer.model_dump_json(), "created_at": datetime.now(UTC)}
-        self._models[answer.provider, answer.deployment] = answer.model
-        evicts = self._kept % EVICT_EVERY == 0
-        self._kept += 1
+    def keeping(self, answers: Mapping[str, KeptAnswer]) -> Unit[None] | None:
+        """Answers by their keys, to be written together with the results that they were paid for;
+        None when there is nothing to write."""
+        if not (answers and self.enabled):
+            return None
+        now = datetime.now(UTC)
+        rows = [
+            {"key": key, "answer": each.model_dump_json(), "created_at": now}
+            for key, each in answers.items()
+        ]
+        for key, each in answers.items():
+            self._models[each.provider, each.deployment] = each.model
+            self._absent.pop(key, None)
+        self._kept += len(rows)
+        evicts = self._kept >= EVICT_EVERY
+        if evicts:
+            self._kept = 0
 
         def unit(connection: sa.Connection) -> None:
-            connection.execute(_KEEP, row)
+            connection.execute(_KEEP, rows)
             if evicts:
                 self._evict(connection)
 

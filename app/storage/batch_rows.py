@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from app.storage.database import Unit
 from app.storage.results import Result
 from app.storage.tables import batches
 
@@ -114,7 +113,6 @@ class Outcome:
 
     item: BatchItem
     result: Result
-    beside: Unit[None] | None = None
     again: bool = False
 
 

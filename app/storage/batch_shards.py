@@ -20,7 +20,7 @@ from app.storage.batch_rows import (
     complete,
     item_of,
 )
-from app.storage.database import Database
+from app.storage.database import Database, Unit
 from app.storage.results import Result, Usage, link_similar, row_of
 from app.storage.tables import UtcTime, batch_items, batch_shards, batches, results
 
@@ -119,10 +119,15 @@ class ShardRepository:
         return await self._database.read(unit)
 
     async def commit(
-        self, batch: BatchRow, shard: int, attempt: int, outcomes: Sequence[Outcome]
+        self,
+        batch: BatchRow,
+        shard: int,
+        attempt: int,
+        outcomes: Sequence[Outcome],
+        beside: Unit[None] | None = None,
     ) -> BatchStatus | None:
-        """Results and progress, together. Returns the batch's status after it; None: somebody else
-        has the shard now, and nothing was stored."""
+        """Results, progress and what is `beside`, together. Returns the batch's status after it;
+        None: somebody else has the shard now, and nothing was stored."""
 
         def unit(connection: sa.Connection) -> BatchStatus | None:
             done = [each for each in outcomes if not each.again]
@@ -141,6 +146,8 @@ class ShardRepository:
                 return connection.execute(
                     sa.select(batches.c.status).where(batches.c.id == batch.id, _stored(done))
                 ).scalar()
+            if beside is not None:
+                beside(connection)
             stored = _store(connection, batch.id, done)
             again = [each.item.number for each in outcomes if each.again]
             if again:
@@ -164,9 +171,6 @@ def _store(
 ) -> list[tuple[BatchItem, Result]]:
     """Results of items, and of those that are about the same pictures."""
     stored = [(each.item, each.result) for each in outcomes]
-    for each in outcomes:
-        if each.beside is not None:
-            each.beside(connection)
     originals = {item.number: result for item, result in stored}
     twins = sa.select(batch_items).where(
         batch_items.c.batch_id == batch_id, batch_items.c.same_as.in_(list(originals))

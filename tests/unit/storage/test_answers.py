@@ -31,7 +31,7 @@ async def keep(database: Database, **new: KeptAnswer) -> None:
     """By a process that ends then."""
     repository = AnswerRepository(database, ttl_s=60, max_entries=100)
     for key, answer in new.items():
-        await database.write(repository.keeping(key, answer))
+        await database.write(repository.keeping({key: answer}))
 
 
 async def found(database: Database, *keys: str) -> list[str | None]:
