@@ -155,6 +155,7 @@ class Work:
             docket,
             name=new_id("wrk"),
             concurrency=self._at_once,
+            message_batch=1,  # or whoever is first takes all, and the others have nothing to do
             redelivery_timeout=timedelta(seconds=REDELIVERED_AFTER_S),
             reconnection_delay=timedelta(seconds=RECONNECTED_EVERY_S),
             minimum_check_interval=timedelta(seconds=LOOKED_EVERY_S),

@@ -57,6 +57,9 @@ class Prepared(Intake):
     async def let_go(self, picture: Picture) -> None:
         return
 
+    async def look_ahead(self, digests: Any, domain: Any, provider: str) -> None:
+        return
+
 
 def rows(count: int) -> Iterator[Row]:
     for number in range(count):

@@ -86,7 +86,7 @@ async def measure(items: int, workers: int, shared: dict[str, str], folder: Path
 
 def main() -> None:
     arguments = parser(__doc__, rounds=1)
-    arguments.add_argument("--items", type=int, default=1_500, help="for each worker")
+    arguments.add_argument("--items", type=int, default=4_000, help="for each worker")
     arguments.add_argument("--workers", default="1,2,4")
     arguments.add_argument("--work", action="store_true", help="be one of the workers")
     options = arguments.parse_args()
