@@ -31,6 +31,7 @@ from app.storage import (
     AnswerRepository,
     BatchRepository,
     BlobStore,
+    Committed,
     Database,
     DomainRepository,
     Failure,
@@ -150,10 +151,11 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         metrics,
         pictures if settings.shared else None,
     )
-    batches = BatchRepository(database)
+    committed = None if settings.shared else Committed()
+    batches = BatchRepository(database, committed)
     runner = BatchRunner(
         batches,
-        ShardRepository(database),
+        ShardRepository(database, committed),
         classification,
         shards,
         metrics,

@@ -127,9 +127,11 @@ class Shard:
             outcomes = [self._outcome(item, answered) for item, answered in taken]
             put_off += [each.item for each in outcomes if each.again]
             beside = self._classification.keeping([answered for _, answered in taken])
-            self.status = await self._commit(outcomes, beside)
-            if self.status is None:
+            after = await self._commit(outcomes, beside)
+            if after is None:
+                self.status = None
                 return None
+            self.status, self.lane = after.status, after.lane
             for outcome, (_, answered) in zip(outcomes, taken, strict=True):
                 answered.stored()
                 if not outcome.again:
@@ -143,12 +145,12 @@ class Shard:
 
     async def _commit(
         self, outcomes: Sequence[Outcome], beside: Unit[None] | None
-    ) -> BatchStatus | None:
+    ) -> BatchRow | None:
         """Though the database is locked or full for a while: answers may have cost something."""
         wait_s = FIRST_WAIT_S
         while True:
             try:
-                status = await self._shards.commit(
+                after = await self._shards.commit(
                     self._batch, self._number, self._attempt, outcomes, beside
                 )
             except StorageUnavailable:
@@ -156,7 +158,7 @@ class Shard:
                     raise
             else:
                 self._held_up = False
-                return status
+                return after
             self._held_up = True  # nothing more is bought that can't be stored
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -2,7 +2,7 @@
 
 from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.answers import AnswerRepository, KeptAnswer
-from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Outcome
+from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Committed, Outcome
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
@@ -37,6 +37,7 @@ __all__ = [
     "BatchStatus",
     "BlobStore",
     "Claim",
+    "Committed",
     "Database",
     "DomainRepository",
     "Failure",

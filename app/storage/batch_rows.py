@@ -1,5 +1,7 @@
 """What is known of a batch, of its items, and of what was none."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,6 +27,9 @@ HIDDEN: tuple[BatchStatus, ...] = ("receiving", DELETED)
 
 DIGEST = "sha256:"
 """Before the digest of an upload, where an item has its source."""
+
+
+COMMITTED_FOR_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,33 @@ class Outcome:
     item: BatchItem
     result: Result
     again: bool = False
+
+
+class Committed:
+    """Batches at work as the last commit left them, for a second: who asks how far one is need not
+    wait for a database that is busy with it. Of no use where other processes commit, too."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rows: dict[str, tuple[float, BatchRow]] = {}
+
+    def get(self, batch_id: str) -> BatchRow | None:
+        until, row = self._rows.get(batch_id, (0.0, None))
+        return row if until > self._clock() else None
+
+    def put(self, row: BatchRow) -> None:
+        """To be called in the order of the commits."""
+        if row.status in UNFINISHED:
+            self._rows[row.id] = self._clock() + COMMITTED_FOR_S, row
+        else:
+            self.drop(row.id)
+
+    def drop(self, batch_id: str) -> None:
+        """When something else was changed."""
+        self._rows.pop(batch_id, None)
+
+    def clear(self) -> None:
+        self._rows.clear()
 
 
 def item_of(row: sa.RowMapping) -> BatchItem:

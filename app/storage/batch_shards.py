@@ -2,6 +2,7 @@
 about that is here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from app.storage.batch_rows import (
     BatchItem,
     BatchRow,
     BatchStatus,
+    Committed,
     Outcome,
     complete,
     item_of,
@@ -28,8 +30,9 @@ from app.storage.tables import UtcTime, batch_items, batch_shards, batches, resu
 class ShardRepository:
     """What is done is here, whoever did it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, committed: Committed | None = None) -> None:
         self._database = database
+        self._committed = committed
 
     async def given_out(self, batch_id: str) -> list[int]:
         """Shards that were begun and are not done."""
@@ -125,11 +128,11 @@ class ShardRepository:
         attempt: int,
         outcomes: Sequence[Outcome],
         beside: Unit[None] | None = None,
-    ) -> BatchStatus | None:
-        """Results, progress and what is `beside`, together. Returns the batch's status after it;
-        None: somebody else has the shard now, and nothing was stored."""
+    ) -> BatchRow | None:
+        """Results, progress and what is `beside`, together. Returns the batch after it; None:
+        somebody else has the shard now, and nothing was stored."""
 
-        def unit(connection: sa.Connection) -> BatchStatus | None:
+        def unit(connection: sa.Connection) -> BatchRow | None:
             done = [each for each in outcomes if not each.again]
             mine = (
                 sa.update(batch_shards)
@@ -143,9 +146,9 @@ class ShardRepository:
             )
             if not connection.execute(mine).rowcount:
                 # Committed, and the connection was lost before it was said? Then it is still mine.
-                return connection.execute(
-                    sa.select(batches.c.status).where(batches.c.id == batch.id, _stored(done))
-                ).scalar()
+                query = sa.select(batches).where(batches.c.id == batch.id, _stored(done))
+                row = connection.execute(query).mappings().first()
+                return None if row is None else BatchRow(**row)
             if beside is not None:
                 beside(connection)
             stored = _store(connection, batch.id, done)
@@ -158,7 +161,10 @@ class ShardRepository:
                 )
             return _advance(connection, batch, stored, [each.result for each in outcomes])
 
-        return await self._database.write(unit)
+        after = await self._database.write(unit)
+        if self._committed is not None and after is not None:
+            self._committed.put(after)
+        return after
 
 
 def _stored(outcomes: Sequence[Outcome]) -> sa.ColumnElement[bool]:
@@ -218,7 +224,7 @@ def _advance(
     batch: BatchRow,
     stored: Sequence[tuple[BatchItem, Result]],
     paid: Sequence[Result],
-) -> BatchStatus:
+) -> BatchRow:
     """Count what was stored and what was paid; who stores the last one ends the batch."""
     column, outcomes = batches.c, [result for _, result in stored]
     known = [each for each in outcomes if each.expected is not None and each.status != "failed"]
@@ -237,18 +243,18 @@ def _advance(
         sa.update(batches)
         .where(column.id == batch.id)
         .values({name: column[name] + amount for name, amount in added.items()})
-        .returning(column.status, column.total, column.accepted, column.needs_review, column.failed)
+        .returning(batches)
     )
-    status, total, accepted, needs_review, failed = connection.execute(change).one()
+    after = BatchRow(**connection.execute(change).mappings().one())
     ended: BatchStatus | None = None
-    if batch.on_error == "stop" and failed and status in UNFINISHED:
+    if batch.on_error == "stop" and after.failed and after.status in UNFINISHED:
         ended = "failed"
-    elif accepted + needs_review + failed == total and status not in (*OVER, DELETED):
+    elif after.done == after.total and after.status not in (*OVER, DELETED):
         ended = "completed"
-    if ended is not None:
-        reason = "An item failed." if ended == "failed" else None
-        end = sa.update(batches).where(column.id == batch.id)
-        now = datetime.now(UTC)
-        connection.execute(end.values(status=ended, reason=reason, completed_at=now))
-    current: BatchStatus = ended or status
-    return current
+    if ended is None:
+        return after
+    reason = "An item failed." if ended == "failed" else None
+    now = datetime.now(UTC)
+    end = sa.update(batches).where(column.id == batch.id)
+    connection.execute(end.values(status=ended, reason=reason, completed_at=now))
+    return replace(after, status=ended, reason=reason, completed_at=now)

@@ -17,6 +17,7 @@ from app.storage.batch_rows import (
     BatchItem,
     BatchRow,
     BatchStatus,
+    Committed,
     complete,
     item_of,
 )
@@ -35,8 +36,9 @@ Others get the kept answer."""
 class BatchRepository:
     """`caller` None means an operator, who sees all batches; to others, others' don't exist."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, committed: Committed | None = None) -> None:
         self._database = database
+        self._committed = committed or Committed()
 
     async def create(self, batch: BatchRow) -> None:
         values = {name: getattr(batch, name) for name in BatchRow.__dataclass_fields__}
@@ -76,6 +78,9 @@ class BatchRepository:
 
     async def get(self, batch_id: str, *, caller: str | None = None) -> BatchRow:
         """Raises BatchNotFound."""
+        known = self._committed.get(batch_id)
+        if known is not None and caller in (None, known.caller):
+            return known
         query = sa.select(batches).where(batches.c.id == batch_id)
         if caller is not None:
             query = query.where(batches.c.caller == caller)
@@ -152,11 +157,14 @@ class BatchRepository:
             .where(batches.c.id == batch_id, batches.c.status.in_(list(of)))
             .values(values)
         )
-        return await self._database.write(lambda each: bool(_run(each, change)))
+        changed = await self._database.write(lambda each: bool(_run(each, change)))
+        self._committed.drop(batch_id)
+        return changed
 
     async def change_lane(self, batch_id: str, lane: str) -> None:
         change = sa.update(batches).where(batches.c.id == batch_id).values(lane=lane)
         await self._database.write(lambda each: _run(each, change))
+        self._committed.drop(batch_id)
 
     async def retry_failed(self, batch_id: str) -> int:
         """Forget the results of items that failed, so that they are classified again; returns how
@@ -198,6 +206,7 @@ class BatchRepository:
             .values(status="failed", reason=OVERDUE, completed_at=datetime.now(UTC))
         )
         await self._database.write(lambda each: _run(each, change))
+        self._committed.clear()
 
     async def unfinished(self) -> list[str]:
         """Batches on which there is work to do."""

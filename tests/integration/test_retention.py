@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -325,7 +326,8 @@ class TestDeletingABatch:
         write, writes = parts.database.write, []
 
         async def dies(unit):
-            writes.append(unit)
+            if isinstance(unit, partial):  # deletes rows
+                writes.append(unit)
             if len(writes) == 5:
                 raise StorageUnavailable("The database can't be written.")
             return await write(unit)
