@@ -328,8 +328,8 @@ class TestDeletingABatch:
         async def dies(unit):
             if isinstance(unit, partial):  # deletes rows
                 writes.append(unit)
-            if len(writes) == 5:
-                raise StorageUnavailable("The database can't be written.")
+                if len(writes) == 5:
+                    raise StorageUnavailable("The database can't be written.")
             return await write(unit)
 
         monkeypatch.setattr(parts.database, "write", dies)
