@@ -122,7 +122,10 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     objects = ObjectStore(AllowedUris.parse(settings.batch.sources))
     stack.push_async_callback(objects.close)
     answers = AnswerRepository(
-        database, ttl_s=settings.cache.ttl, max_entries=settings.cache.max_entries
+        database,
+        ttl_s=settings.cache.ttl,
+        max_entries=settings.cache.max_entries,
+        shared=settings.shared,
     )
     if answers.enabled:
         await answers.load_models()

@@ -128,6 +128,8 @@ def _wrong_text(row: ManifestRow) -> str | None:
         return "holds half a character"
     except ValueError:
         return "metadata: holds a number that is not finite"
+    if "\0" in f"{row.id}{row.image_url}":
+        return "holds a NUL"
     return f"metadata: is longer than {MAX_METADATA:,} bytes" if len(text) > MAX_METADATA else None
 
 

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+
+import structlog
 
 from app.batches.reading import source_of
 from app.classification import Answered, ClassificationService, Question
 from app.errors import (
     DomainNotFound,
+    InternalError,
     Interrupted,
     Overloaded,
     ProviderRateLimited,
@@ -16,10 +20,21 @@ from app.errors import (
     ProviderUnknown,
     StorageUnavailable,
 )
-from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
+from app.storage import (
+    BatchItem,
+    BatchRow,
+    BatchStatus,
+    Failure,
+    Outcome,
+    Result,
+    ShardRepository,
+    Unit,
+)
 from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
+
+log = structlog.stdlib.get_logger(__name__)
 
 LASTS_S = 60.0
 """Then others have their turn."""
@@ -127,7 +142,7 @@ class Shard:
             outcomes = [self._outcome(item, answered) for item, answered in taken]
             put_off += [each.item for each in outcomes if each.again]
             beside = self._classification.keeping([answered for _, answered in taken])
-            after = await self._commit(outcomes, beside)
+            after = await self._store(outcomes, beside)
             if after is None:
                 self.status = None
                 return None
@@ -142,6 +157,28 @@ class Shard:
             attempts = max(each.attempts for each in put_off)
             return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**attempts)
         return 0.0 if untaken else None
+
+    async def _store(
+        self, outcomes: Sequence[Outcome], beside: Unit[None] | None
+    ) -> BatchRow | None:
+        """What can't be stored, and never will, fails; it does not take the others with it."""
+        try:
+            return await self._commit(outcomes, beside)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("answers can't be stored", batch_id=self.batch_id, count=len(outcomes))
+        after = None
+        for each in outcomes:
+            try:
+                after = await self._commit([each], None)
+            except StorageUnavailable:
+                raise
+            except Exception:
+                after = await self._commit([replace(each, result=_unstorable(each.result))], None)
+            if after is None:
+                return None
+        return after
 
     async def _commit(
         self, outcomes: Sequence[Outcome], beside: Unit[None] | None
@@ -193,3 +230,16 @@ class Shard:
     def _outcome(self, item: BatchItem, answered: Answered) -> Outcome:
         again = isinstance(answered.error, WORTH_ANOTHER_TRY) and item.attempts + 1 < MOST_ATTEMPTS
         return Outcome(item, answered.result, again=again)
+
+
+def _unstorable(result: Result) -> Result:
+    """What is left of one whose answer no database takes: that it failed, and what it cost."""
+    answer = ("predicted_class", "confidence", "probabilities", "model", "deployment", "image")
+    return result.model_copy(
+        update={
+            **dict.fromkeys((*answer, "provider_request_id")),
+            "review_reasons": [],
+            "status": "failed",
+            "error": Failure.of(InternalError("The answer can't be stored.")),
+        }
+    )

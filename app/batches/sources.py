@@ -69,6 +69,7 @@ class Files:
     def _picture(
         self, name: str, file: BinaryIO, *, expected: str | None = None
     ) -> Iterator[Row | Unusable]:
+        name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")
         data = file.read(self.settings.max_upload + 1)
         if len(data) > self.settings.max_upload:
             yield Unusable(name, f"is larger than {self.settings.max_upload:,} bytes")

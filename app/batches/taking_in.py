@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
@@ -81,6 +81,14 @@ class BatchOptions(BaseModel):
         description="Only say what it would cost: nothing is stored, no provider is asked.",
         examples=[False],
     )
+
+    @field_validator("deadline")
+    @classmethod
+    def _is_a_moment(cls, value: datetime | None) -> datetime | None:
+        try:
+            return None if value is None else value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("is before or after all time") from None
 
 
 class TakingIn:

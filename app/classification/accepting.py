@@ -33,6 +33,9 @@ ACCEPTED = "accepted-picture"
 REDISCOVERED_AFTER_S = 60.0
 """Of waiting: by then a task is lost, or there are just many."""
 
+TWIN_S = 10.0
+"""Until a task looks again whether a picture is answered that is worked on already."""
+
 STOPPING_S = 1.0
 """Until somebody else may go on with what this process, which is about to end, was given."""
 
@@ -106,6 +109,8 @@ class Accepting:
         """Answer one; after how many seconds to try again, None: never."""
         if self._service.draining:
             return STOPPING_S
+        if self._service.works_on(result_id):
+            return TWIN_S  # its task was given out again, for Redis was gone: one is enough
         question = await self._keeper.taken(result_id) if self._keeper else None
         if question is None:
             return None
@@ -149,6 +154,7 @@ class Accepting:
         beside = self._service.keeping([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):
+                await self._keeper.put_back(pending.id)
                 return pending  # whoever goes on asks again
             beside = self._keeper.forgetting(pending.id, beside)
         result = await self._service.store(

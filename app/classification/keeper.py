@@ -1,5 +1,6 @@
 """What it takes to ask again about an accepted picture, kept until it is answered."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -75,6 +76,11 @@ class Keeper:
             await self._accepted.forget(result_id)
             await self.let_go(result_id)
         return question
+
+    async def put_back(self, result_id: str) -> None:
+        """It was not answered, and that was not its fault."""
+        with suppress(StorageUnavailable):
+            await self._accepted.put_back(result_id)
 
     async def _question(self, kept: Accepted) -> Question | None:
         try:

@@ -126,6 +126,9 @@ class ClassificationService:
         first = self._chain(provider, await self._domains.find(domain))[0]
         return await self._intake.is_metered(first)
 
+    def works_on(self, result_id: str) -> bool:
+        return result_id in self._running
+
     @property
     def running(self) -> int:
         """Pictures under way."""

@@ -19,7 +19,9 @@ MAX_CLASSES = 500
 
 Label = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\n\r]*$"),
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00\n\r]*$"
+    ),
 ]
 
 

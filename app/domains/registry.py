@@ -70,8 +70,10 @@ class DomainRegistry:
         async with self._changing:
             await self._load()
             if domain.name in self._of_file or domain.name in self._stored:
-                raise DomainExists(f"There is a domain {domain.name!r} already. PUT replaces it.")
-            await self._keep(domain)
+                raise _exists(domain)
+            if not await self._repository.add(domain.name, domain.model_dump_json()):
+                raise _exists(domain)  # another process was first
+            self._stored[domain.name] = domain
 
     async def replace(self, domain: Domain) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
@@ -106,3 +108,7 @@ class DomainRegistry:
             raise DomainReadOnly(
                 f"The domain {name!r} comes from {self._path.name}; change it there and reload."
             )
+
+
+def _exists(domain: Domain) -> DomainExists:
+    return DomainExists(f"There is a domain {domain.name!r} already. PUT replaces it.")

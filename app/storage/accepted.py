@@ -74,6 +74,15 @@ class AcceptedRepository:
 
         return await self._database.write(unit)
 
+    async def put_back(self, result_id: str) -> None:
+        """As if it had not been taken the last time."""
+        change = (
+            sa.update(accepted)
+            .where(accepted.c.result_id == result_id)
+            .values(attempts=accepted.c.attempts - 1)
+        )
+        await self._database.write(lambda connection: connection.execute(change).rowcount)
+
     async def all(self, *, until: datetime) -> list[str]:
         """Ids of results that were accepted before, the oldest first."""
         query = (

@@ -17,8 +17,9 @@ from app.storage.tables import answers
 NEWEST = 200
 """Answers that are looked at for models that were replaced."""
 
-AHEAD_S = 60.0
-"""How long an answer that was not there counts as not there."""
+AHEAD_S, AHEAD_SHARED_S = 60.0, 3.0
+"""How long an answer that was not there counts as not there, unless it is kept here; where others
+may have kept it, not long."""
 
 EVICT_EVERY = 500
 """Answers between two looks for those that are too old or too many."""
@@ -39,11 +40,15 @@ class KeptAnswer(BaseModel):
 class AnswerRepository:
     """Bounded by age and number; the oldest go first."""
 
-    def __init__(self, database: Database, *, ttl_s: float, max_entries: int) -> None:
+    def __init__(
+        self, database: Database, *, ttl_s: float, max_entries: int, shared: bool = False
+    ) -> None:
+        """`shared`: other processes keep answers, too."""
         self._database = database
         self._ttl = timedelta(seconds=ttl_s)
         self._max_entries = max_entries
         self._kept = 0
+        self._ahead_s = AHEAD_SHARED_S if shared else AHEAD_S
         self._absent: dict[str, float] = {}
         self._models: dict[tuple[str, str | None], str] = {}
 
@@ -64,17 +69,17 @@ class AnswerRepository:
                 self._models.setdefault((kept.provider, kept.deployment), kept.model)
 
     async def look_ahead(self, keys: Collection[str]) -> None:
-        """One look for many: those that are not there are not looked for the next time, within a
-        minute."""
+        """One look for many: those that are not there are not looked for the next time, for a
+        while."""
         query = sa.select(answers.c.key).where(answers.c.key.in_(keys))
 
         def unit(connection: sa.Connection) -> set[str]:
             return set(connection.execute(query).scalars())
 
         found = await self._database.read(unit)
-        until = time.monotonic() + AHEAD_S
-        self._absent = {key: at for key, at in self._absent.items() if at > until - AHEAD_S}
-        self._absent |= dict.fromkeys(set(keys) - found, until)
+        now = time.monotonic()
+        self._absent = {key: at for key, at in self._absent.items() if at > now}
+        self._absent |= dict.fromkeys(set(keys) - found, now + self._ahead_s)
 
     async def get(self, key: str) -> KeptAnswer | None:
         """None for one that is too old, was kept in another form by another version, or is of a

@@ -59,9 +59,13 @@ def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> i
         mine = sa.select(column).where(table.c.batch_id == batch_id)
         return mine.order_by(table.c.number).limit(ROWS_AT_ONCE)
 
-    if table is batch_items:
-        connection.execute(sa.delete(results).where(results.c.id.in_(first(table.c.result_id))))
     some = sa.delete(table).where(
         table.c.batch_id == batch_id, table.c.number.in_(first(table.c.number))
     )
-    return connection.execute(some).rowcount
+    if table is not batch_items:
+        return connection.execute(some).rowcount
+    # Results of those that went by this very statement: another process may delete others.
+    gone = connection.execute(some.returning(table.c.result_id)).scalars().all()
+    ids = [each for each in gone if each is not None]
+    connection.execute(sa.delete(results).where(results.c.id.in_(ids)))
+    return len(gone)

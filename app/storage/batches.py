@@ -47,7 +47,8 @@ class BatchRepository:
     async def add(
         self, batch_id: str, items: Sequence[BatchItem], bad_rows: Sequence[BadRow]
     ) -> None:
-        """More of what belongs to it, while it is received."""
+        """More of what belongs to it, while it is received. Raises BatchNotFound when it was taken
+        for left behind."""
         rows = [_item_row(batch_id, each) for each in items]
         errors = [
             {
@@ -60,6 +61,7 @@ class BatchRepository:
         ]
 
         def unit(connection: sa.Connection) -> None:
+            _check_receiving(connection, batch_id)
             if rows:
                 connection.execute(sa.insert(batch_items), rows)
             if errors:
@@ -68,9 +70,11 @@ class BatchRepository:
         await self._database.write(unit)
 
     async def received(self, batch_id: str) -> None:
-        """All of it is there: duplicates are found, shards are cut, and it can begin."""
+        """All of it is there: duplicates are found, shards are cut, and it can begin. Raises as
+        `add`."""
 
         def unit(connection: sa.Connection) -> None:
+            _check_receiving(connection, batch_id)
             _find_duplicates(connection, batch_id)
             _cut_shards(connection, batch_id)
 
@@ -242,6 +246,14 @@ class BatchRepository:
 
 def _run(connection: sa.Connection, statement: Any) -> int:
     return int(connection.execute(statement).rowcount)
+
+
+def _check_receiving(connection: sa.Connection, batch_id: str) -> None:
+    """It stays so until the end of the transaction."""
+    same = {"status": "receiving"}
+    receiving = sa.update(batches).where(batches.c.id == batch_id).filter_by(**same).values(same)
+    if not connection.execute(receiving).rowcount:
+        raise BatchNotFound(f"The batch {batch_id} was given up while it was received.")
 
 
 def _item_row(batch_id: str, item: BatchItem) -> dict[str, Any]:

@@ -19,8 +19,8 @@ THREADS = 4
 FRESH_FOR = timedelta(minutes=30)
 """What was put longer ago is put anew when it comes again: it may be about to be removed."""
 
-REMOVED_AT_ONCE = 500
-"""By one thread, of which there are few."""
+REMOVED_AT_ONCE = 50
+"""By one thread, of which there are few, and which a stopping process waits for."""
 
 FOLDER_LETTERS = 2
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import structlog
 from filelock import FileLock, Timeout
 
-from app.errors import ConfigurationError, StorageUnavailable
+from app.errors import ConfigurationError, InvalidRequest, StorageUnavailable
 from app.storage.engine import create_engine, describe, is_postgres, parse_url
 
 log = structlog.stdlib.get_logger(__name__)
@@ -30,6 +30,9 @@ OWNER = 0x636C6173
 
 UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError)
 """Locked, full, gone, or for reading only."""
+
+UNSUITABLE = (sa.exc.DataError, OverflowError)
+"""A NUL in a text, a number that is too large."""
 
 DEADLOCKS = ("40P01", "40001")
 """PostgreSQL's codes for a deadlock and for a transaction that can't be put in order."""
@@ -196,7 +199,7 @@ class Database:
                 return [(None, _ours(error, "written"))] * len(units)
         except Exception as error:
             if len(units) == 1:
-                return [(None, error)]
+                return [(None, _told(error))]
         # One unit failed, and took the others' transaction with it: each on its own.
         return [outcome for unit in units for outcome in self._outcomes([unit])]
 
@@ -217,11 +220,20 @@ class Database:
                 return unit(connection)
         except UNAVAILABLE as error:
             raise _ours(error, "read") from error
+        except UNSUITABLE as error:
+            raise _told(error) from None
 
 
 def _is_deadlock(error: sa.exc.DBAPIError) -> bool:
     """Whether PostgreSQL ended it for the sake of another transaction: it may be tried again."""
     return getattr(error.orig, "sqlstate", None) in DEADLOCKS
+
+
+def _told(error: Exception) -> Exception:
+    """What no column holds came from a request: it is no mistake of ours."""
+    if isinstance(error, UNSUITABLE):
+        return InvalidRequest("It holds a text or a number that can't be stored.")
+    return error
 
 
 def _words(error: sa.exc.DBAPIError) -> str:

@@ -23,6 +23,16 @@ class DomainRepository:
 
         return await self._database.read(unit)
 
+    async def add(self, name: str, definition: str) -> bool:
+        """Whether there was none of this name."""
+        row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
+
+        def unit(connection: sa.Connection) -> bool:
+            new = _NEW.on_conflict_do_nothing().returning(domains.c.name)
+            return connection.execute(new, row).first() is not None
+
+        return await self._database.write(unit)
+
     async def put(self, name: str, definition: str) -> None:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 

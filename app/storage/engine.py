@@ -13,7 +13,19 @@ POSTGRES = ("postgres", "postgresql")
 """As a URL names it; what stands behind a `+` is ours to choose."""
 
 BUSY_TIMEOUT_S = 10
-CONNECT_TIMEOUT_S = 5
+
+PATIENCE = {
+    "connect_timeout": 5,  # seconds
+    # A server that is gone without a word is noticed within ten seconds, on either side.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+    # Nor does a process that was frozen or cut off in the middle of a transaction hold up others.
+    "options": "-c idle_in_transaction_session_timeout=10s -c lock_timeout=30s "
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
+}
+"""Of libpq and PostgreSQL."""
 
 MAX_LOG_PAGES = 16_000
 """Writes that never pause keep SQLite's write-ahead log from starting anew; at this length it is
@@ -58,7 +70,7 @@ def create_engine(url: sa.URL) -> sa.Engine:
             url,
             hide_parameters=True,
             pool_pre_ping=True,  # a server that was started anew costs no request
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+            connect_args=PATIENCE,
         )
     return _sqlite(url)
 

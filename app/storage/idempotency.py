@@ -54,14 +54,17 @@ class IdempotencyRepository:
 
     async def release_unanswered(self, *, older_than_s: float) -> None:
         """Free the keys of requests that a process did not finish, and nobody will."""
-        answered = sa.select(results.c.id).where(results.c.status.in_(["accepted", "needs_review"]))
         claimed = idempotency_keys.c.result_id
+        # By their primary keys, for each claim: results may be millions.
+        answered = sa.exists().where(
+            results.c.id == claimed, results.c.status.in_(["accepted", "needs_review"])
+        )
         until = datetime.now(UTC) - timedelta(seconds=older_than_s)
         change = sa.delete(idempotency_keys).where(
             idempotency_keys.c.created_at <= until,
-            claimed.not_in(answered),
-            claimed.not_in(sa.select(accepted.c.result_id)),
-            claimed.not_in(sa.select(batches.c.id)),
+            ~answered,
+            ~sa.exists().where(accepted.c.result_id == claimed),
+            ~sa.exists().where(batches.c.id == claimed),
         )
 
         def unit(connection: sa.Connection) -> None:

@@ -49,6 +49,7 @@ def _upgrade(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # whoever is at it takes its time
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
     if _revision(connection) == HEAD:
         return

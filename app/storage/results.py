@@ -216,7 +216,12 @@ class ResultRepository:
         row = row_of(result)
         # What is known from elsewhere meanwhile must not be overwritten by the outcome.
         del row["expected"]
-        change = sa.update(results).where(results.c.id == result.id).values(row)
+        # And of two who answered it, because one was taken for dead, the first holds.
+        change = (
+            sa.update(results)
+            .where(results.c.id == result.id, results.c.status == "pending")
+            .values(row)
+        )
         return await self._put(result, row, lambda each: each.execute(change), beside)
 
     async def _put(

@@ -15,7 +15,7 @@ import pytest
 from app.batches import BatchOptions
 from app.batches.rows import Row
 from app.batches.runner import IN_FLIGHT_HERE
-from app.errors import ProviderRejected, ProviderUnavailable, StorageUnavailable
+from app.errors import InvalidRequest, ProviderRejected, ProviderUnavailable, StorageUnavailable
 from app.parts import FOLLOWED_EVERY_S, build_parts
 from app.providers import registry
 from app.settings import ApiSettings
@@ -113,6 +113,76 @@ class TestTakingIn:
         assert [each["number"] for each in found] == [*range(120)]
         assert [each["item_id"] for each in found] == [f"{number}.jpg" for number in range(120)]
         assert fake.calls == len({each["result"]["id"] for each in found}) == 120
+
+    async def test_text_that_no_database_holds(self, client, web):
+        """A NUL in an item's name is told under errors, in a file's name it is replaced."""
+        listed = [{"id": "a\0b", "image_url": web.url("/0.jpg")}, {"image_url": web.url("/1.jpg")}]
+        body = {"domain": "flowers", "provider": "fake", "items": listed}
+        of_list = (await client.post("/batches", json=body)).json()
+        parts = [
+            (b'name="domain"', b"flowers"),
+            (b'name="file"; filename="a\0b.jpg"', picture(1)),
+            (b'name="file"; filename="c\0d.txt"', b"no picture"),
+        ]
+        form = b"".join(
+            b"--x\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % each for each in parts
+        )
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        sent = await client.post("/batches", content=form + b"--x--\r\n", headers=kind)
+        of_files = sent.json()
+        await ended(client, of_files["id"])
+        named = await client.post("/batches", json={**body, "name": "a\0b"})
+        late = {**body, "deadline": "9999-12-31T23:59:59-14:00"}
+
+        assert await errors(client, of_list["id"]) == [("item 0", "holds a NUL")]
+        assert [each["item_id"] for each in await items(client, of_files["id"])] == ["a\ufffdb.jpg"]
+        assert await errors(client, of_files["id"]) == [("c\ufffdd.txt", "is no picture")]
+        assert is_problem(named, 422, "invalid-request")
+        assert is_problem(await client.post("/batches", json=late), 422, "invalid-request")
+
+    async def test_a_number_that_no_database_holds(self, client):
+        created = await create(client, ("a.zip", pictures(1)))
+        place = f"/batches/{created['id']}/items"
+        refused = await client.get(place, params={"after": 2**70})
+
+        assert is_problem(refused, 422, "invalid-request")
+
+    async def test_an_answer_that_can_not_be_stored_takes_no_other_with_it(
+        self, client, parts, monkeypatch
+    ):
+        """That item fails; the rest is stored, and nothing is asked again and again."""
+        (fake,) = await parts.providers.get("fake")
+        commit = parts.runner._progress.commit
+
+        async def picky(batch, shard, attempt, outcomes, beside=None):
+            if any(each.item.number == 3 and each.result.predicted_class for each in outcomes):
+                raise InvalidRequest("It holds a text that can't be stored.")
+            return await commit(batch, shard, attempt, outcomes, beside)
+
+        monkeypatch.setattr(parts.runner._progress, "commit", picky)
+        created = await create(client, ("a.zip", pictures(12)))
+        over = await ended(client, created["id"])
+        failed = (await items(client, created["id"]))[3]["result"]
+
+        assert over["counts"] == {"waiting": 0, "accepted": 11, "needs_review": 0, "failed": 1}
+        assert failed["error"]["type"] == "/problems/internal-error"
+        assert fake.calls == 12
+
+    async def test_one_that_was_taken_for_left_behind_ends(self, client, parts, monkeypatch):
+        """While it is received, its rows go: it is refused, and nothing of it is left."""
+        add = parts.batches.add
+
+        async def late(batch_id, some, bad):
+            await parts.batches.forget_unreceived(older_than_s=0)
+            await add(batch_id, some, bad)
+
+        monkeypatch.setattr(parts.batches, "add", late)
+        refused = await client.post(
+            "/batches", data={"domain": "flowers"}, files={"file": ("a.zip", pictures(2))}
+        )
+
+        assert is_problem(refused, 404, "batch-not-found")
+        assert (await client.get("/batches")).json()["batches"] == []
 
     async def test_a_list_of_urls(self, client, web):
         body = {

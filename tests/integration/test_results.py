@@ -19,6 +19,25 @@ from tests.pictures import jpeg
 pytestmark = pytest.mark.each_database
 
 
+async def test_of_two_outcomes_the_first_holds(parts):
+    """The second is that of a process that was taken for dead, or took another for it."""
+    result_id = await store(parts, status="pending", predicted_class=None, confidence=None)
+    pending = await parts.results.get(result_id, caller=None)
+    done = {"status": "accepted", "predicted_class": "rose", "confidence": 0.9}
+    await parts.results.complete(pending.model_copy(update=done))
+    await parts.results.complete(pending.model_copy(update={"status": "failed"}))
+    found = await parts.results.get(result_id, caller=None)
+
+    assert (found.status, found.predicted_class) == ("accepted", "rose")
+
+
+@pytest.mark.parametrize("name", ["domain", "class", "provider", "caller"])
+async def test_a_nul_finds_nothing_or_is_refused(client, name):
+    answered = await client.get("/results", params={name: "a\0b"})
+
+    assert answered.status_code in (200, 422)
+
+
 class TestList:
     async def test_nothing_is_there_at_first(self, client):
         found = await client.get("/results")

@@ -24,6 +24,8 @@ from tests.conftest import ROOT
 from tests.integration.calls import NOON, api_keys, is_problem, listed, store, until, upload
 from tests.integration.test_batches import create, ended, items, picture, report
 
+pytestmark = pytest.mark.each_database
+
 FLOWERS = BatchOptions(domain="flowers", provider="fake")
 
 

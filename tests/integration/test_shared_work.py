@@ -146,6 +146,28 @@ async def test_a_domain_of_one_is_known_to_all(begin):
     assert again.status_code == 409
 
 
+async def test_of_two_that_make_one_domain_one_is_told(begin):
+    processes = [await begin(), await begin()]
+    made = await asyncio.gather(*(each.client.post("/domains", json=BIRDS) for each in processes))
+
+    assert sorted(each.status_code for each in made) == [201, 409]
+
+
+async def test_a_task_that_comes_twice_asks_once(begin):
+    """Redis forgot that it is worked on: it is kicked again, in the same process."""
+    process = await begin()
+    process.fake.hold.clear()
+    accepted = await process.client.post("/classify", files=upload(), headers=LATER)
+    await process.fake.asked.wait()
+    again_after_s = await process.parts.accepting.picture(accepted.json()["id"])
+    process.fake.hold.set()
+    answered = await process.client.get(accepted.headers["location"], params={"wait": 10})
+
+    assert again_after_s
+    assert process.fake.calls == 1
+    assert answered.json()["status"] == "accepted"
+
+
 async def test_a_key_holds_in_all(begin):
     """Also while the first request still runs elsewhere: then it is waited for."""
     first, second = await begin(), await begin()

@@ -209,6 +209,18 @@ async def test_a_file_has_one_serving_process(tmp_path):
         await memory.close()
 
 
+async def test_postgres_waits_for_nobody_who_is_frozen(postgres_url):
+    """Whoever stops in the middle of a transaction, and whoever waits for a lock, is cut off."""
+    database = Database(postgres_url)
+
+    def told(connection) -> list[str]:
+        names = ("idle_in_transaction_session_timeout", "lock_timeout")
+        return [connection.execute(sa.text(f"SHOW {name}")).scalar() for name in names]
+
+    assert await database.read(told) == ["10s", "30s"]
+    await database.close()
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite://"])
 async def test_memory_has_three_names(url):
     database = Database(url)
