@@ -37,6 +37,7 @@ from app.storage import (
     Failure,
     IdempotencyRepository,
     ObjectStore,
+    ReceivingRepository,
     ResultRepository,
     RetentionRepository,
     ShardRepository,
@@ -75,6 +76,7 @@ class Parts:
     board: Board
     results: ResultRepository
     batches: BatchRepository
+    receiving: ReceivingRepository
     objects: ObjectStore
     taking_in: TakingIn
     estimator: Estimator
@@ -101,34 +103,22 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     health = Health()
     metrics = Metrics(enabled=settings.monitoring.enable_metrics)
     database = await _open_database(settings, stack, health, lock=serving and not settings.shared)
-    results = ResultRepository(database)
     keys = IdempotencyRepository(database)
     domains = DomainRegistry(config_dir() / "domains.yaml", DomainRepository(database), metrics)
     await domains.load_stored()
-
     workers = ImageWorkers(settings.image_workers, queue=settings.image_queue)
     stack.callback(workers.close)
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
-    link = await _build_link(settings, stack, metrics, health)
-    dispatcher = await _build_dispatcher(settings, stack, providers, metrics, health, link)
-    board = Board(dispatcher.states, link)
-    board.start()
-    stack.push_async_callback(board.aclose)
+    dispatcher, board = await _build_traffic(settings, stack, providers, metrics, health)
 
     blobs = BlobStore(settings.blobs_place)
     stack.push_async_callback(blobs.close)
     objects = ObjectStore(AllowedUris.parse(settings.batch.sources))
     stack.push_async_callback(objects.close)
-    answers = AnswerRepository(
-        database,
-        ttl_s=settings.cache.ttl,
-        max_entries=settings.cache.max_entries,
-        shared=settings.shared,
-    )
-    if answers.enabled:
-        await answers.load_models()
+    results = ResultRepository(database)
+    answers = await _load_answers(settings, database)
     reader = ImageReader(
         _build_egress(settings), workers, blobs, objects, max_bytes=settings.max_upload
     )
@@ -145,17 +135,9 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         shared=settings.shared,
     )
     keeper = Keeper(AcceptedRepository(database), blobs, results, domains)
-    accepting = Accepting(
-        classification,
-        domains,
-        intake,
-        results,
-        keeper if database.lasts else None,
-        metrics,
-        pictures if settings.shared else None,
-    )
     committed = None if settings.shared else Committed()
     batches = BatchRepository(database, committed)
+    receiving = ReceivingRepository(database)
     runner = BatchRunner(
         batches,
         ShardRepository(database, committed),
@@ -167,19 +149,20 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(_drain, classification, runner, settings.drain_timeout)
     reading = Reading(settings.batch, objects.allowed)
     parts = Parts(
-        settings,
-        health,
-        metrics,
-        database,
-        domains,
-        providers,
-        dispatcher,
-        board,
-        results,
-        batches,
-        objects,
-        TakingIn(batches, keys, blobs, domains, reading),
-        Estimator(
+        settings=settings,
+        health=health,
+        metrics=metrics,
+        database=database,
+        domains=domains,
+        providers=providers,
+        dispatcher=dispatcher,
+        board=board,
+        results=results,
+        batches=batches,
+        receiving=receiving,
+        objects=objects,
+        taking_in=TakingIn(receiving, batches, keys, blobs, domains, reading),
+        estimator=Estimator(
             domains,
             intake,
             dispatcher,
@@ -188,11 +171,19 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
             reading,
             default_provider=settings.provider_name,
         ),
-        runner,
-        classification,
-        accepting,
-        Once(keys, results, classification, patience_s=settings.api.timeout),
-        Retention(RetentionRepository(database), blobs, settings.retention),
+        runner=runner,
+        classification=classification,
+        accepting=Accepting(
+            classification,
+            domains,
+            intake,
+            results,
+            keeper if database.lasts else None,
+            metrics,
+            pictures if settings.shared else None,
+        ),
+        once=Once(keys, results, classification, patience_s=settings.api.timeout),
+        retention=Retention(RetentionRepository(database), blobs, settings.retention),
     )
     if serving:
         for work in (pictures, shards):
@@ -206,6 +197,18 @@ async def _drain(
 ) -> None:
     """Both at the same time: whoever stops the process waits this long only."""
     await asyncio.gather(classification.drain(seconds=seconds), runner.stop(seconds=seconds))
+
+
+async def _load_answers(settings: Settings, database: Database) -> AnswerRepository:
+    answers = AnswerRepository(
+        database,
+        ttl_s=settings.cache.ttl,
+        max_entries=settings.cache.max_entries,
+        shared=settings.shared,
+    )
+    if answers.enabled:
+        await answers.load_models()
+    return answers
 
 
 async def _open_database(
@@ -281,8 +284,28 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
 
 async def _settle(parts: Parts, keys: IdempotencyRepository, older_than_s: float) -> None:
     """What a process left that nobody can go on with."""
-    await parts.batches.forget_unreceived(older_than_s=older_than_s)
+    await parts.receiving.forget_unreceived(older_than_s=older_than_s)
     await keys.release_unanswered(older_than_s=older_than_s)
+
+
+async def _build_traffic(
+    settings: Settings,
+    stack: AsyncExitStack,
+    providers: ProviderRegistry,
+    metrics: Metrics,
+    health: Health,
+) -> tuple[Dispatcher, Board]:
+    link = await _build_link(settings, stack, metrics, health)
+    dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
+    stack.push_async_callback(dispatcher.aclose)
+    try:
+        await dispatcher.open(settings.provider_name)
+    except ProviderUnknown as error:
+        raise ConfigurationError(f"PROVIDER: {error}") from error
+    board = Board(dispatcher.states, link)
+    board.start()
+    stack.push_async_callback(board.aclose)
+    return dispatcher, board
 
 
 async def _build_link(
@@ -296,20 +319,3 @@ async def _build_link(
     health.register("quota", link.ping, essential=False)
     metrics.watch_sharing(lambda: link.connected)
     return link
-
-
-async def _build_dispatcher(
-    settings: Settings,
-    stack: AsyncExitStack,
-    providers: ProviderRegistry,
-    metrics: Metrics,
-    health: Health,
-    link: RedisLink | None,
-) -> Dispatcher:
-    dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
-    stack.push_async_callback(dispatcher.aclose)
-    try:
-        await dispatcher.open(settings.provider_name)
-    except ProviderUnknown as error:
-        raise ConfigurationError(f"PROVIDER: {error}") from error
-    return dispatcher

@@ -16,7 +16,6 @@ from app.errors import (
     BatchNotFound,
     BatchTooLarge,
     IdempotencyKeyInUse,
-    IdempotencyKeyReused,
 )
 from app.identifiers import BATCH, new_id
 from app.storage import (
@@ -27,6 +26,7 @@ from app.storage import (
     BlobStore,
     Claim,
     IdempotencyRepository,
+    ReceivingRepository,
 )
 from app.storage.batch_rows import DIGEST
 from app.traffic import Lane
@@ -96,12 +96,14 @@ class TakingIn:
 
     def __init__(
         self,
+        receiving: ReceivingRepository,
         batches: BatchRepository,
         keys: IdempotencyRepository,
         blobs: BlobStore,
         domains: DomainRegistry,
         reading: Reading,
     ) -> None:
+        self._receiving = receiving
         self._batches = batches
         self._keys = keys
         self._blobs = blobs
@@ -123,8 +125,6 @@ class TakingIn:
         the same batch. Raises IdempotencyKeyReused and IdempotencyKeyInUse, too."""
         mine = Claim(fingerprint, new_id(BATCH))
         claim = await self._keys.claim(caller, key, mine)
-        if claim.fingerprint != mine.fingerprint:
-            raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
         if claim.result_id != mine.result_id:
             try:
                 return await self._batches.get(claim.result_id)
@@ -166,16 +166,16 @@ class TakingIn:
             status="receiving",
             created_at=datetime.now(UTC),
         )
-        await self._batches.create(batch)
+        await self._receiving.create(batch)
         try:
             async with asyncio.timeout(RECEIVED_WITHIN_S):
                 await self._store(batch.id, rows, frozenset(domain.labels), threads)
-            await self._batches.received(batch.id)
+            await self._receiving.received(batch.id)
         except TimeoutError:
-            await self._batches.forget(batch.id)
+            await self._receiving.forget(batch.id)
             raise BatchTooLarge("Taking in the batch took too long.") from None
         except BaseException:
-            await self._batches.forget(batch.id)
+            await self._receiving.forget(batch.id)
             raise
         return await self._batches.get(batch.id)
 
@@ -188,7 +188,7 @@ class TakingIn:
     ) -> None:
         items, errors = count(), count()
         async for good, bad in self._reading.groups(rows, labels, threads):
-            await self._batches.add(
+            await self._receiving.add(
                 batch_id,
                 [await self._item(next(items), each) for each in good],
                 [BadRow(next(errors), each.place, each.reason) for each in bad],

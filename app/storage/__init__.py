@@ -2,6 +2,7 @@
 
 from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.answers import AnswerRepository, KeptAnswer
+from app.storage.batch_receiving import ReceivingRepository
 from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Committed, Outcome
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
@@ -46,6 +47,7 @@ __all__ = [
     "KeptAnswer",
     "ObjectStore",
     "Outcome",
+    "ReceivingRepository",
     "Result",
     "ResultFilter",
     "ResultRepository",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
+from app.errors import IdempotencyKeyReused
 from app.storage.database import Database
 from app.storage.tables import accepted, batches, idempotency_keys, results
 
@@ -25,7 +26,8 @@ class IdempotencyRepository:
         self._database = database
 
     async def claim(self, caller: str, key: str, claim: Claim) -> Claim:
-        """Take the key for a request, or return the claim that has it already."""
+        """Take the key for a request, or return the claim that has it already. Raises
+        IdempotencyKeyReused when that is another request's."""
         column = idempotency_keys.c
         mine = {"caller": caller, "key": key}
         now = datetime.now(UTC)
@@ -41,7 +43,10 @@ class IdempotencyRepository:
             }
             return Claim(*connection.execute(_TAKE, row).one())
 
-        return await self._database.write(unit)
+        found = await self._database.write(unit)
+        if found.fingerprint != claim.fingerprint:
+            raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
+        return found
 
     async def release(self, caller: str, key: str, claim: Claim) -> None:
         """End a claim: its request has no answer that could be given again."""

@@ -170,13 +170,13 @@ class TestTakingIn:
 
     async def test_one_that_was_taken_for_left_behind_ends(self, client, parts, monkeypatch):
         """While it is received, its rows go: it is refused, and nothing of it is left."""
-        add = parts.batches.add
+        add = parts.receiving.add
 
         async def late(batch_id, some, bad):
-            await parts.batches.forget_unreceived(older_than_s=0)
+            await parts.receiving.forget_unreceived(older_than_s=0)
             await add(batch_id, some, bad)
 
-        monkeypatch.setattr(parts.batches, "add", late)
+        monkeypatch.setattr(parts.receiving, "add", late)
         refused = await client.post(
             "/batches", data={"domain": "flowers"}, files={"file": ("a.zip", pictures(2))}
         )

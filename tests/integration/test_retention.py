@@ -123,14 +123,14 @@ class TestPictures:
         """Nor what was kept for long by an earlier batch, while nothing is known of its items."""
         await client.delete(f"/batches/{await over(client, 1)}")
         _age_all(settings.blobs_url)
-        add, put, go_on = parts.batches.add, asyncio.Event(), asyncio.Event()
+        add, put, go_on = parts.receiving.add, asyncio.Event(), asyncio.Event()
 
         async def later(*arguments):
             put.set()
             await go_on.wait()
             await add(*arguments)
 
-        monkeypatch.setattr(parts.batches, "add", later)
+        monkeypatch.setattr(parts.receiving, "add", later)
         sending = asyncio.create_task(create(client, ("1.jpg", picture(1)), ("2.jpg", picture(2))))
         await put.wait()
         swept = await parts.retention.sweep()

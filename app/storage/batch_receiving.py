@@ -1,0 +1,154 @@
+"""Batches while they come in: nobody sees them before all is there. All SQL about that is here."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.errors import BatchNotFound
+from app.storage.batch_deletion import delete_rows, hiding
+from app.storage.batch_rows import BadRow, BatchItem, BatchRow
+from app.storage.database import Database
+from app.storage.tables import batch_errors, batch_items, batch_shards, batches
+
+TWINS_WITHIN = 1_000
+"""Items among which one with the same picture is taken for a duplicate: they are stored together.
+Others get the kept answer."""
+
+
+class ReceivingRepository:
+    """Rows come in, a group at a time; then duplicates are found and shards are cut."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, batch: BatchRow) -> None:
+        values = {name: getattr(batch, name) for name in BatchRow.__dataclass_fields__}
+        await self._database.write(lambda each: each.execute(sa.insert(batches), values).rowcount)
+
+    async def add(
+        self, batch_id: str, items: Sequence[BatchItem], bad_rows: Sequence[BadRow]
+    ) -> None:
+        """More of what belongs to it, while it is received. Raises BatchNotFound when it was taken
+        for left behind."""
+        rows = [_item_row(batch_id, each) for each in items]
+        errors = [
+            {
+                "batch_id": batch_id,
+                "number": each.number,
+                "place": each.place[:255],
+                "reason": each.reason[:500],
+            }
+            for each in bad_rows
+        ]
+
+        def unit(connection: sa.Connection) -> None:
+            _check_receiving(connection, batch_id)
+            if rows:
+                connection.execute(sa.insert(batch_items), rows)
+            if errors:
+                connection.execute(sa.insert(batch_errors), errors)
+
+        await self._database.write(unit)
+
+    async def received(self, batch_id: str) -> None:
+        """All of it is there: duplicates are found, shards are cut, and it can begin. Raises as
+        `add`."""
+
+        def unit(connection: sa.Connection) -> None:
+            _check_receiving(connection, batch_id)
+            _find_duplicates(connection, batch_id)
+            _cut_shards(connection, batch_id)
+
+        await self._database.write(unit)
+
+    async def forget(self, batch_id: str) -> None:
+        """As if it had never been."""
+        await self._database.write(hiding(batch_id))
+        await delete_rows(self._database, batch_id)
+
+    async def forget_unreceived(self, *, older_than_s: float) -> int:
+        """What a crash cut off while it was received; nobody was told of it."""
+        until = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        cut_off = sa.select(batches.c.id).where(
+            batches.c.status == "receiving", batches.c.created_at <= until
+        )
+
+        def unit(connection: sa.Connection) -> list[str]:
+            return list(connection.execute(cut_off).scalars())
+
+        found = await self._database.read(unit)
+        for batch_id in found:
+            await self.forget(batch_id)
+        return len(found)
+
+
+def _check_receiving(connection: sa.Connection, batch_id: str) -> None:
+    """It stays so until the end of the transaction."""
+    same = {"status": "receiving"}
+    receiving = sa.update(batches).where(batches.c.id == batch_id).filter_by(**same).values(same)
+    if not connection.execute(receiving).rowcount:
+        raise BatchNotFound(f"The batch {batch_id} was given up while it was received.")
+
+
+def _item_row(batch_id: str, item: BatchItem) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id,
+        "number": item.number,
+        "item_id": item.item_id,
+        "source": item.source,
+        "expected": item.expected,
+        "metadata": item.metadata,
+        "state": item.state,
+    }
+
+
+def _find_duplicates(connection: sa.Connection, batch_id: str) -> None:
+    column = batch_items.c
+    first = sa.func.min(column.number).over(
+        partition_by=(column.source, column.number // TWINS_WITHIN)
+    )
+    of_source = (
+        sa.select(column.number, first.label("first")).where(column.batch_id == batch_id).subquery()
+    )
+    change = (
+        sa.update(batch_items)
+        .where(
+            column.batch_id == batch_id,
+            column.number == of_source.c.number,
+            of_source.c.first < of_source.c.number,
+        )
+        .values(same_as=of_source.c.first)
+    )
+    connection.execute(change)
+
+
+def _cut_shards(connection: sa.Connection, batch_id: str) -> None:
+    of_batch = batch_items.c.batch_id == batch_id
+    size = connection.execute(
+        sa.select(batches.c.shard_size).where(batches.c.id == batch_id)
+    ).scalar_one()
+    twin = sa.case((batch_items.c.same_as.is_(None), 0), else_=1)
+    shard = (batch_items.c.number // size).label("shard")
+    shards = (
+        sa.select(sa.literal(batch_id), shard, sa.literal(0), sa.func.sum(1 - twin))
+        .where(of_batch)
+        .group_by(shard)
+    )
+    connection.execute(
+        sa.insert(batch_shards).from_select(["batch_id", "number", "attempt", "left"], shards)
+    )
+    counted = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(twin), 0)).where(of_batch)
+    total, duplicates = connection.execute(counted).one()
+    errors = sa.select(sa.func.count()).where(batch_errors.c.batch_id == batch_id)
+    connection.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch_id)
+        .values(
+            total=total,
+            duplicates=duplicates,
+            bad_rows=connection.execute(errors).scalar_one(),
+            status="queued",
+        )
+    )
