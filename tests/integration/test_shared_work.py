@@ -192,7 +192,8 @@ async def test_what_redis_forgets_is_found_in_the_database(begin, redis, monkeyp
     batch_id = await made(serves, 20)
     accepted = await serves.client.post("/classify", files=upload(), headers=LATER)
     redis.kill()
-    without = await serves.client.post("/classify", files=upload(), headers=LATER)
+    other = [*upload()[:-1], ("file", ("other.jpg", picture(500)))]
+    without = await serves.client.post("/classify", files=other, headers=LATER)
     redis.start()
     works = await begin()
     await until(ended(serves, batch_id), seconds=30)

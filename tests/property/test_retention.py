@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,10 +16,10 @@ from app.retention import Retention
 from app.settings import RetentionSettings
 from app.storage import (
     BatchItem,
-    BatchRepository,
     BatchRow,
     BlobStore,
     Database,
+    ReceivingRepository,
     RetentionRepository,
     tables,
 )
@@ -79,14 +80,17 @@ async def _swept(held: list[Batch], policy: RetentionSettings):
         blobs = BlobStore(f"memory://{place}")
         try:
             await database.write(tables.metadata.create_all)
-            repository = BatchRepository(database)
+            repository = ReceivingRepository(database)
             for number, batch in enumerate(held):
-                await repository.create(_row(number, batch))
+                row = _row(number, batch)
+                await repository.create(replace(row, status="receiving"))
                 items = [
                     BatchItem(place, f"{place}", DIGEST + _digest(picture))
                     for place, picture in enumerate(batch.pictures)
                 ]
-                await repository.add(f"{number}", items, [])
+                await repository.add(row.id, items, [])
+                became = sa.update(tables.batches).where(tables.batches.c.id == row.id)
+                await database.write(partial(_execute, became.values(status=row.status)))
             for picture in PICTURES:
                 await blobs.put(picture)
             retention = Retention(RetentionRepository(database), blobs, policy)
@@ -120,6 +124,10 @@ def _row(number: int, batch: Batch) -> BatchRow:
         created_at=ended,
         completed_at=ended if batch.status in (*OVER, DELETED) else None,
     )
+
+
+def _execute(statement: sa.Update, connection: sa.Connection) -> None:
+    connection.execute(statement)
 
 
 def _ids(connection: sa.Connection) -> set[str]:
