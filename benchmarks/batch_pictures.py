@@ -55,10 +55,12 @@ async def alone(data: list[bytes], threads: int) -> float:
     return len(data) / took_s
 
 
-async def batch(parts: Parts, data: list[bytes]) -> float:
+async def batch(parts: Parts, data: list[bytes], size: int) -> float:
     """Pictures a second, from its first to its last result."""
     rows = (Row(str(number), each, str(number)) for number, each in enumerate(data))
-    made = await parts.taking_in.take(BatchOptions(domain="flowers"), rows, caller="benchmark")
+    made = await parts.taking_in.take(
+        BatchOptions(domain="flowers", batch_size=size), rows, caller="benchmark"
+    )
     await parts.runner.go_on(made.id)
     found = made
     while not found.is_over:
@@ -69,7 +71,7 @@ async def batch(parts: Parts, data: list[bytes]) -> float:
     return len(data) / (found.completed_at - found.started_at).total_seconds()
 
 
-async def measure(count: int, rounds: int, folder: Path) -> dict[str, Any]:
+async def measure(count: int, rounds: int, size: int, folder: Path) -> dict[str, Any]:
     settings = Settings(
         database_url=f"sqlite:///{folder}/app.db", provider="instant", image_workers=3
     )
@@ -77,7 +79,7 @@ async def measure(count: int, rounds: int, folder: Path) -> dict[str, Any]:
     async with build_parts(settings, serving=True) as parts:
         for number in range(rounds + 1):
             data = list(pictures(count, number))
-            both.append((await alone(data, settings.image_workers), await batch(parts, data)))
+            both.append((await alone(data, settings.image_workers), await batch(parts, data, size)))
     measured = both[1:]  # the first warms up
     return {
         "alone_per_s": statistics.median(each for each, _ in measured),
@@ -90,13 +92,17 @@ async def measure(count: int, rounds: int, folder: Path) -> dict[str, Any]:
 def main() -> None:
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--pictures", type=int, default=2_000)
+    arguments.add_argument("--batch-size", type=int, default=10)
     options = arguments.parse_args()
     configure_logging(LoggingConfig(level="warning"))
     settle_interpreter()
     with tempfile.TemporaryDirectory() as name:
         instant.install(Path(name))
         sys.path.insert(0, name)
-        report(run(measure(options.pictures, options.rounds, Path(name))), options.json)
+        report(
+            run(measure(options.pictures, options.rounds, options.batch_size, Path(name))),
+            options.json,
+        )
 
 
 if __name__ == "__main__":
