@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
-import structlog
-
 from app.classification import record
 from app.classification.intake import Intake, Picture
 from app.classification.keeper import Keeper
@@ -19,8 +17,6 @@ from app.images import Upload, Url
 from app.storage import Result, ResultRepository
 from app.telemetry.metrics import Metrics
 from app.work import Work
-
-log = structlog.stdlib.get_logger(__name__)
 
 MAX_PENDING = 1_000
 """Accepted pictures that may wait in this process's memory at once."""
@@ -87,7 +83,9 @@ class Accepting:
             if self._work is not None:
                 await self._work.kick(ACCEPTED, result_id)
             else:
-                self._start(pending, question, domain, picture, stopwatch)
+                self._service.start(
+                    result_id, self._finish(pending, question, domain, picture, stopwatch)
+                )
         finally:
             self._accepting -= 1
         return pending
@@ -102,7 +100,7 @@ class Accepting:
     async def kick_waiting(self) -> None:
         """Of what several processes share, whatever lost its task."""
         if self._work is not None and self._keeper is not None:
-            for result_id in await self._keeper.all(older_than_s=REDISCOVERED_AFTER_S):
+            for result_id in await self._keeper.waiting(seconds=REDISCOVERED_AFTER_S):
                 await self._work.kick_again(ACCEPTED, result_id)
 
     async def picture(self, result_id: str, *, wait: bool = True) -> float | None:
@@ -116,7 +114,10 @@ class Accepting:
             return None
         domain = await self._domains.find(question.domain)
         pending = record.pending(result_id, question, domain)
-        task = self._start(pending, question, domain, None, Stopwatch(self._metrics))
+        stopwatch = Stopwatch(self._metrics)
+        task = self._service.start(
+            result_id, self._finish(pending, question, domain, None, stopwatch)
+        )
         if wait and (await asyncio.shield(task)).is_pending:
             return STOPPING_S
         return None
@@ -129,18 +130,6 @@ class Accepting:
             waiting, most = self._service.running + self._accepting, MAX_PENDING
         if waiting >= most:
             raise Overloaded("Too many accepted pictures wait for their answer.")
-
-    def _start(
-        self,
-        pending: Result,
-        question: Question,
-        domain: Domain,
-        picture: Picture | None,
-        stopwatch: Stopwatch,
-    ) -> "asyncio.Task[Result]":
-        return self._service.start(
-            pending.id, self._finish(pending, question, domain, picture, stopwatch)
-        )
 
     async def _finish(
         self,

@@ -60,9 +60,13 @@ class Keeper:
         except StorageUnavailable:
             return  # it costs room, and no answer
 
-    async def all(self, *, older_than_s: float = 0) -> list[str]:
+    async def all(self) -> list[str]:
         """Ids of pending results, the oldest first."""
-        return await self._accepted.all(until=datetime.now(UTC) - timedelta(seconds=older_than_s))
+        return await self._accepted.all()
+
+    async def waiting(self, *, seconds: float) -> list[str]:
+        """Of those that have waited so long."""
+        return await self._accepted.all(until=datetime.now(UTC) - timedelta(seconds=seconds))
 
     async def count(self) -> int:
         return await self._accepted.count()

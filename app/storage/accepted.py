@@ -83,13 +83,11 @@ class AcceptedRepository:
         )
         await self._database.write(lambda connection: connection.execute(change).rowcount)
 
-    async def all(self, *, until: datetime) -> list[str]:
-        """Ids of results that were accepted before, the oldest first."""
-        query = (
-            sa.select(accepted.c.result_id)
-            .where(accepted.c.result_id < lowest_id(RESULT, until))
-            .order_by(accepted.c.result_id)
-        )
+    async def all(self, *, until: datetime | None = None) -> list[str]:
+        """Ids of results, the oldest first; of those that were accepted before `until`."""
+        query = sa.select(accepted.c.result_id).order_by(accepted.c.result_id)
+        if until is not None:
+            query = query.where(accepted.c.result_id < lowest_id(RESULT, until))
 
         def unit(connection: sa.Connection) -> list[str]:
             return list(connection.execute(query).scalars())

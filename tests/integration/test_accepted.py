@@ -3,16 +3,20 @@
 import asyncio
 import gc
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PIL import Image
 
-from app.classification import Question
+from app.classification import Question, record
 from app.errors import ProviderRejected
+from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
+from app.parts import build_parts
+from app.providers import registry
 from app.usage import TokenUsage
 from tests.conftest import PHOTOGRAPHS
-from tests.fakes import spent_with
+from tests.fakes import ENTRY_POINTS, spent_with
 from tests.integration.calls import PICTURE, UNKNOWN, listed, until, upload
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
@@ -219,3 +223,20 @@ async def test_the_local_model_says_the_same_as_at_once(client, kind):
     assert [later[name] for name in same] == [now[name] for name in same]
     assert later["probabilities"] == pytest.approx(now["probabilities"], abs=0.03)
     assert later["image"] == now["image"]
+
+
+async def test_a_clock_that_was_set_back_hides_no_picture(lasting_url, settings, monkeypatch):
+    """What was accepted by a clock that went ahead is gone on with at the next start, too."""
+    monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
+    own = settings.model_copy(update={"database_url": lasting_url})
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    question = Question(Upload(PICTURE), "flowers", "test", provider="fake", asked_at=ahead)
+    async with build_parts(own) as parts:
+        pending = record.pending(new_id(RESULT, ahead), question, parts.domains.get("flowers"))
+        keep = await parts.accepting._keeper.keep(pending.id, question, PICTURE)
+        await parts.results.insert(pending, keep)
+    async with build_parts(own, serving=True) as parts:
+        await parts.classification.wait_for(pending.id, seconds=10)
+        found = await parts.results.get(pending.id, caller=None)
+
+    assert found.status == "accepted"
