@@ -9,7 +9,7 @@ from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
 from app.storage.database import Database, Unit
 from app.storage.domains import DomainRepository
-from app.storage.engine import describe, is_postgres, parse_url
+from app.storage.engine import describe, parse_url
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen
 from app.storage.migrate import migrate
@@ -58,7 +58,6 @@ __all__ = [
     "Usage",
     "chosen",
     "describe",
-    "is_postgres",
     "migrate",
     "parse_url",
 ]
