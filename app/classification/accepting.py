@@ -139,7 +139,7 @@ class Accepting:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Result:
-        answered = await self._service.outcome(pending, question, domain, picture, stopwatch)
+        answered = await self._service.outcome(pending.id, question, domain, picture, stopwatch)
         beside = self._service.keeping([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):

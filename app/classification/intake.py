@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
@@ -15,6 +15,7 @@ from app.images import (
     ImageReader,
     ImageSource,
     ImageWorkers,
+    Load,
     PreparedImage,
     Stored,
     prepare,
@@ -26,6 +27,8 @@ from app.providers.base import Capabilities
 from app.providers.registry import ProviderRegistry
 from app.settings import QualitySettings
 from app.storage import AnswerRepository, ImageFacts, KeptAnswer
+
+T = TypeVar("T")
 
 HASHED_AT_ONCE = 262_144
 """Bytes that are hashed in less time than a change of thread takes."""
@@ -51,7 +54,8 @@ class Picture:
 
 
 class Intake:
-    """Reads, recognises and prepares. A picture with an answer costs no preparation."""
+    """Reads, recognises and prepares. A picture with an answer costs no preparation, and one that
+    is known by its digest is not even read then."""
 
     def __init__(
         self,
@@ -79,10 +83,14 @@ class Intake:
         Raises what reading and preparing raise, ProviderUnknown, and ImageRejected when the domain
         wants only good pictures.
         """
-        with stopwatch.time("fetch"):
-            data = await self._reader.read(question.source)
         capabilities = await self._providers.capabilities(provider)
-        digest = await self._sha256(data, question.source)
+        source = question.source
+        load: Load | None = None
+        if isinstance(source, Stored) and source.is_digest:
+            digest = source.name
+        else:
+            data = await self._fetch(self._reader.read(source), stopwatch)
+            digest, load = await self._sha256(data), lambda: data
         key = _key(digest, domain, provider, capabilities)
         looked_at = None
         if self._answers.enabled and not question.fresh:
@@ -91,9 +99,11 @@ class Intake:
                 kept = await self._answers.get(key)
             if kept is not None:
                 return self._picture(kept.image, key, provider, kept, domain)
+        if load is None:
+            load = await self._fetch(self._reader.loader(source), stopwatch)
         with stopwatch.time("prepare"):
             prepared = await self._prepare(
-                data,
+                load,
                 longest=domain.image_size,
                 sha256=digest,
                 encode=capabilities.sees == "jpeg",
@@ -130,18 +140,24 @@ class Intake:
         if isinstance(picture.basis, PreparedImage) and not picture.basis.is_small:
             await self._workers.run(picture.basis.let_go)
 
-    async def _prepare(self, data: bytes, **how: Any) -> PreparedImage:
-        try:
-            return await self._workers.take(prepare, data, light=True, **how)
-        except HeavyPicture:
-            return await self._workers.take_heavy(prepare, data, **how)
+    async def _fetch(self, reading: Awaitable[T], stopwatch: Stopwatch) -> T:
+        with stopwatch.time("fetch"):
+            return await reading
 
-    async def _sha256(self, data: bytes, source: ImageSource) -> str:
-        if isinstance(source, Stored) and source.is_digest:
-            return source.name
+    async def _prepare(self, load: Load, **how: Any) -> PreparedImage:
+        try:
+            return await self._workers.take(_load_and_prepare, load, light=True, **how)
+        except HeavyPicture:
+            return await self._workers.take_heavy(_load_and_prepare, load, **how)
+
+    async def _sha256(self, data: bytes) -> str:
         if len(data) <= HASHED_AT_ONCE:
             return sha256(data)
         return await self._workers.run(sha256, data)
+
+
+def _load_and_prepare(load: Load, **how: Any) -> PreparedImage:
+    return prepare(load(), **how)
 
 
 def _key(digest: str, domain: Domain, provider: str, capabilities: Capabilities) -> str:

@@ -89,16 +89,12 @@ class Keeper:
     async def _question(self, kept: Accepted) -> Question | None:
         try:
             pending = await self._results.get(kept.result_id, caller=None)
-            await self._domains.find(pending.domain)
+            domain = await self._domains.find(pending.domain)
         except (ResultNotFound, DomainNotFound):
             return None
         if not pending.is_pending:
             return None
-        if kept.attempts > MOST_ATTEMPTS:
-            log.error("an accepted picture is given up", result_id=pending.id)
-            await self._results.complete(record.failed(pending, Interrupted()))
-            return None
-        return Question(
+        question = Question(
             Url(kept.url) if kept.url else Stored(kept.result_id),
             pending.domain,
             pending.caller,
@@ -108,3 +104,9 @@ class Keeper:
             fresh=kept.fresh,
             asked_at=pending.created_at,
         )
+        if kept.attempts > MOST_ATTEMPTS:
+            log.error("an accepted picture is given up", result_id=pending.id)
+            failed = record.failed(pending.id, question, domain, Interrupted())
+            await self._results.complete(failed)
+            return None
+        return question

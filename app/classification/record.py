@@ -19,10 +19,13 @@ def pending(result_id: str, question: Question, domain: Domain) -> Result:
     return Result(**_known(result_id, question, domain), status="pending")
 
 
-def failed(accepted: Result, error: ClassifierError) -> Result:
-    """An accepted one that never got to a provider."""
-    return accepted.model_copy(
-        update={"status": "failed", "error": Failure.of(error), "completed_at": datetime.now(UTC)}
+def failed(result_id: str, question: Question, domain: Domain, error: ClassifierError) -> Result:
+    """One that never got to a provider."""
+    return Result(
+        **_known(result_id, question, domain),
+        status="failed",
+        error=Failure.of(error),
+        completed_at=datetime.now(UTC),
     )
 
 

@@ -102,8 +102,8 @@ class ClassificationService:
     async def answer(self, question: Question) -> Answered:
         """What comes of it, whatever goes wrong. Nothing is stored: that is for who asked."""
         domain = await self._domains.find(question.domain)
-        pending = record.pending(new_id(RESULT), question, domain)
-        return await self.outcome(pending, question, domain, None, Stopwatch(self._metrics))
+        stopwatch = Stopwatch(self._metrics)
+        return await self.outcome(new_id(RESULT), question, domain, None, stopwatch)
 
     def keeping(self, answered: Iterable[Answered]) -> Unit[None] | None:
         """What keeps new answers for the next who ask, to be stored beside the rows that they were
@@ -200,13 +200,13 @@ class ClassificationService:
 
     async def outcome(
         self,
-        pending: Result,
+        result_id: str,
         question: Question,
         domain: Domain,
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Answered:
-        """The outcome of a pending result, whatever goes wrong."""
+        """The result of this id, whatever goes wrong."""
         asked: Asked | None = None
         failure: ClassifierError
         try:
@@ -214,7 +214,7 @@ class ClassificationService:
                 async with self._fetching:
                     picture = await self.take_small(question, domain, stopwatch)
             asked = await self._ask(question, domain, picture, stopwatch)
-            result = record.completed(pending.id, question, domain, picture, asked, stopwatch)
+            result = record.completed(result_id, question, domain, picture, asked, stopwatch)
             error = asked.outcome if isinstance(asked.outcome, ClassifierError) else None
             return Answered(result, error, asked, _kept(picture, asked))
         except asyncio.CancelledError:
@@ -222,9 +222,9 @@ class ClassificationService:
         except ClassifierError as error:
             failure = error
         except Exception:
-            log.exception("an accepted picture met an unexpected error", result_id=pending.id)
+            log.exception("an accepted picture met an unexpected error", result_id=result_id)
             failure = InternalError("The service made a mistake.")
-        return Answered(record.failed(pending, failure), failure, asked)
+        return Answered(record.failed(result_id, question, domain, failure), failure, asked)
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         first = self._chain(question.provider, domain)[0]

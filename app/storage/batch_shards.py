@@ -132,33 +132,26 @@ class ShardRepository:
         """Results, progress and what is `beside`, together. Returns the batch after it; None:
         somebody else has the shard now, and nothing was stored."""
 
+        done = [each for each in outcomes if not each.again]
+        again = [each.item.number for each in outcomes if each.again]
+        mine = {
+            "batch": batch.id,
+            "shard": shard,
+            "mine": attempt,
+            "done": len(done),
+            "stored": done[0].result.id if done else None,
+        }
+
         def unit(connection: sa.Connection) -> BatchRow | None:
-            done = [each for each in outcomes if not each.again]
-            mine = (
-                sa.update(batch_shards)
-                .where(
-                    batch_shards.c.batch_id == batch.id,
-                    batch_shards.c.number == shard,
-                    batch_shards.c.attempt == attempt,
-                    ~_stored(done),
-                )
-                .values(left=batch_shards.c.left - len(done))
-            )
-            if not connection.execute(mine).rowcount:
+            if not connection.execute(_TAKE, mine).rowcount:
                 # Committed, and the connection was lost before it was said? Then it is still mine.
-                query = sa.select(batches).where(batches.c.id == batch.id, _stored(done))
-                row = connection.execute(query).mappings().first()
+                row = connection.execute(_AFTER, mine).mappings().first()
                 return None if row is None else BatchRow(**row)
             if beside is not None:
                 beside(connection)
-            stored = _store(connection, batch.id, done)
-            again = [each.item.number for each in outcomes if each.again]
+            stored = _store(connection, batch, done)
             if again:
-                connection.execute(
-                    sa.update(batch_items)
-                    .where(batch_items.c.batch_id == batch.id, batch_items.c.number.in_(again))
-                    .values(attempts=batch_items.c.attempts + 1)
-                )
+                connection.execute(_AGAIN, {"batch": batch.id, "numbers": again})
             return _advance(connection, batch, stored, [each.result for each in outcomes])
 
         after = await self._database.write(unit)
@@ -167,42 +160,73 @@ class ShardRepository:
         return after
 
 
-def _stored(outcomes: Sequence[Outcome]) -> sa.ColumnElement[bool]:
-    ids = [each.result.id for each in outcomes[:1]]
-    return sa.exists().where(results.c.id.in_(ids))
-
-
-def _store(
-    connection: sa.Connection, batch_id: str, outcomes: Sequence[Outcome]
-) -> list[tuple[BatchItem, Result]]:
-    """Results of items, and of those that are about the same pictures."""
-    stored = [(each.item, each.result) for each in outcomes]
-    originals = {item.number: result for item, result in stored}
-    twins = sa.select(batch_items).where(
-        batch_items.c.batch_id == batch_id, batch_items.c.same_as.in_(list(originals))
+# Of a commit, made once: SQLAlchemy takes longer to build and to recognise them than to run them.
+_STORED = sa.exists().where(results.c.id == sa.bindparam("stored"))
+_TAKE = (
+    sa.update(batch_shards)
+    .where(
+        batch_shards.c.batch_id == sa.bindparam("batch"),
+        batch_shards.c.number == sa.bindparam("shard"),
+        batch_shards.c.attempt == sa.bindparam("mine"),
+        ~_STORED,
     )
-    for twin in connection.execute(twins).mappings():
-        item = item_of(twin)
-        stored.append((item, _twin_of(originals[item.same_as or 0], item)))
-    if stored:
-        rows = [row_of(result) for _, result in stored]
-        connection.execute(sa.insert(results), rows)
-        for values in rows:
-            link_similar(connection, values)
-        connection.execute(
-            _DONE,
-            [{"of": batch_id, "this": item.number, "result": result.id} for item, result in stored],
-        )
-    return stored
-
-
+    .values(left=batch_shards.c.left - sa.bindparam("done"))
+)
+_AFTER = sa.select(batches).where(batches.c.id == sa.bindparam("batch"), _STORED)
+_TWINS = sa.select(batch_items).where(
+    batch_items.c.batch_id == sa.bindparam("batch"),
+    batch_items.c.same_as.in_(sa.bindparam("numbers", expanding=True)),
+)
 _DONE = (
     sa.update(batch_items)
     .where(
-        batch_items.c.batch_id == sa.bindparam("of"), batch_items.c.number == sa.bindparam("this")
+        batch_items.c.batch_id == sa.bindparam("batch"),
+        batch_items.c.number == sa.bindparam("this"),
     )
     .values(state="done", result_id=sa.bindparam("result"))
 )
+_AGAIN = (
+    sa.update(batch_items)
+    .where(
+        batch_items.c.batch_id == sa.bindparam("batch"),
+        batch_items.c.number.in_(sa.bindparam("numbers", expanding=True)),
+    )
+    .values(attempts=batch_items.c.attempts + 1)
+)
+_COUNTED = (
+    *("accepted", "needs_review", "failed", "expected", "correct"),
+    *("prompt_tokens", "completion_tokens", "cost_usd"),
+)
+_ADVANCE = (
+    sa.update(batches)
+    .where(batches.c.id == sa.bindparam("batch"))
+    .values({name: batches.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTED})
+    .returning(batches)
+)
+
+
+def _store(
+    connection: sa.Connection, batch: BatchRow, outcomes: Sequence[Outcome]
+) -> list[tuple[BatchItem, Result]]:
+    """Results of items, and of those that are about the same pictures."""
+    stored = [(each.item, each.result) for each in outcomes]
+    if not stored:
+        return []
+    if batch.duplicates:
+        originals = {item.number: result for item, result in stored}
+        wanted = {"batch": batch.id, "numbers": list(originals)}
+        for row in connection.execute(_TWINS, wanted).mappings():
+            twin = item_of(row)
+            stored.append((twin, _twin_of(originals[twin.same_as or 0], twin)))
+    rows = [row_of(result) for _, result in stored]
+    connection.execute(sa.insert(results), rows)
+    for values in rows:
+        link_similar(connection, values)
+    connection.execute(
+        _DONE,
+        [{"batch": batch.id, "this": item.number, "result": result.id} for item, result in stored],
+    )
+    return stored
 
 
 def _twin_of(result: Result, item: BatchItem) -> Result:
@@ -226,10 +250,10 @@ def _advance(
     paid: Sequence[Result],
 ) -> BatchRow:
     """Count what was stored and what was paid; who stores the last one ends the batch."""
-    column, outcomes = batches.c, [result for _, result in stored]
+    outcomes = [result for _, result in stored]
     known = [each for each in outcomes if each.expected is not None and each.status != "failed"]
     used = [each.usage for each in paid if each.usage is not None]
-    added: dict[str, Any] = {
+    counted: dict[str, Any] = {
         "accepted": sum(each.status == "accepted" for each in outcomes),
         "needs_review": sum(each.status == "needs_review" for each in outcomes),
         "failed": sum(each.status == "failed" for each in outcomes),
@@ -239,13 +263,8 @@ def _advance(
         "completion_tokens": sum(each.completion_tokens for each in used),
         "cost_usd": sum((each.cost_usd or Decimal(0) for each in used), Decimal(0)),
     }
-    change = (
-        sa.update(batches)
-        .where(column.id == batch.id)
-        .values({name: column[name] + amount for name, amount in added.items()})
-        .returning(batches)
-    )
-    after = BatchRow(**connection.execute(change).mappings().one())
+    change = {"batch": batch.id} | {f"more_{name}": counted[name] for name in _COUNTED}
+    after = BatchRow(**connection.execute(_ADVANCE, change).mappings().one())
     ended: BatchStatus | None = None
     if batch.on_error == "stop" and after.failed and after.status in UNFINISHED:
         ended = "failed"
@@ -255,6 +274,6 @@ def _advance(
         return after
     reason = "An item failed." if ended == "failed" else None
     now = datetime.now(UTC)
-    end = sa.update(batches).where(column.id == batch.id)
+    end = sa.update(batches).where(batches.c.id == batch.id)
     connection.execute(end.values(status=ended, reason=reason, completed_at=now))
     return replace(after, status=ended, reason=reason, completed_at=now)

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from threading import Lock
@@ -35,7 +35,9 @@ class BlobStore:
         """`file:///data/blobs`, `memory://blobs`, `s3://bucket/path`. Raises ConfigurationError
         when the library for it is missing."""
         scheme, found, _ = url.rpartition("::")[2].partition("://")
-        check_scheme(scheme if found else "file", "BLOBS_URL")
+        scheme = scheme if found else "file"
+        check_scheme(scheme, "BLOBS_URL")
+        self.on_disk = scheme == "file"
         self._url = url.rstrip("/")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         self._opened: tuple[Any, str] | None = None
@@ -55,6 +57,11 @@ class BlobStore:
         """By digest or name. Raises BlobNotFound, StorageUnavailable."""
         data: bytes = await self._run(self._get, name)
         return data
+
+    def get_here(self, name: str) -> bytes:
+        """`get` in the caller's thread, which may wait for the store."""
+        with _told():
+            return self._get(name)
 
     async def delete(self, name: str) -> None:
         """Nothing happens when it is not there. Raises StorageUnavailable."""
@@ -79,7 +86,7 @@ class BlobStore:
         await asyncio.to_thread(self._threads.shutdown)
 
     async def _run(self, work: Any, *arguments: Any) -> Any:
-        with mapped("Pictures can't be kept"):
+        with _told():
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _put(self, data: bytes) -> str:
@@ -161,6 +168,10 @@ class BlobStore:
             except (ImportError, ValueError) as error:
                 raise ConfigurationError(f"BLOBS_URL: {error}") from error
         return self._opened
+
+
+def _told() -> AbstractContextManager[None]:
+    return mapped("Pictures can't be kept")
 
 
 def _path(folder: str, name: str) -> str:

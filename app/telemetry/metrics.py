@@ -90,6 +90,7 @@ class Metrics:
             "Time of one classification by stage: fetch, lookup, prepare, wait, provider, store.",
             ["stage"],
         )
+        self._stages: dict[str, Any] = {}  # to look one up takes as long as to observe
         self._results = self._counter("results", "Results by outcome.", ["domain", "status"])
         self._answers = self._counter(
             "answers", "Answers: asked for, shared with a request at the same time, kept.", ["how"]
@@ -140,7 +141,9 @@ class Metrics:
         self._request_seconds.labels(route).observe(seconds)
 
     def stage(self, stage: str, seconds: float) -> None:
-        self._stage_seconds.labels(stage).observe(seconds)
+        if stage not in self._stages:
+            self._stages[stage] = self._stage_seconds.labels(stage)
+        self._stages[stage].observe(seconds)
 
     def classification_started(self) -> None:
         self._classifications_in_flight.inc()

@@ -443,15 +443,17 @@ class TestControl:
     async def test_a_pause_does_not_count_as_work(self, client, fake):
         """Neither for the rate nor for what is left."""
         fake.script.extend([answer()] * IN_FLIGHT_HERE + [after(0.05, answer())] * 100)
+        began = time.monotonic()
         created = await create(client, ("a.zip", pictures(100)))
         await until(lambda: asyncio.sleep(0, fake.calls > IN_FLIGHT_HERE))
         await client.post(f"/batches/{created['id']}/pause")
         await asyncio.sleep(2)
         await client.post(f"/batches/{created['id']}/resume")
         over = await ended(client, created["id"])
+        took_s = time.monotonic() - began
 
         assert over["done"] == 100
-        assert over["per_second"] > 50
+        assert over["done"] / over["per_second"] < took_s - 2
 
     async def test_the_lane_is_changed_while_it_runs(self, client, fake):
         fake.hold.clear()
