@@ -11,7 +11,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from app.storage import BadRow, BatchItem, Failure, ImageFacts, Result, Timings, Usage
+from app.result import Failure, ImageFacts, Result, Timings, Usage
+from app.storage import BadRow, BatchItem
 
 Format = Literal["json", "jsonl", "csv"]
 MEDIA_TYPES: dict[Format, str] = {

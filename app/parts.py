@@ -22,6 +22,7 @@ from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
 from app.providers.registry import ProviderRegistry
 from app.recurring import Recurring
+from app.result import Failure
 from app.retention import Retention
 from app.settings import Settings
 from app.settings_sources import config_dir
@@ -34,7 +35,6 @@ from app.storage import (
     Committed,
     Database,
     DomainRepository,
-    Failure,
     IdempotencyRepository,
     ObjectStore,
     ReceivingRepository,

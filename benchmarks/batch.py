@@ -21,8 +21,8 @@ from app.classification.intake import Intake, Picture
 from app.cli.serve import settle_interpreter
 from app.images import prepare
 from app.parts import Parts, build_parts
+from app.result import ImageFacts
 from app.settings import Settings
-from app.storage import ImageFacts
 from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks import instant
 from benchmarks.load import percentile

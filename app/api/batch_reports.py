@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.batches import BatchOptions
 from app.exports import Format
 from app.identifiers import BATCH_PATTERN
-from app.storage import BatchItem, BatchRow, BatchStatus, Result
-from app.storage.results import UsdAmount
+from app.result import Result, UsdAmount
+from app.storage import BatchItem, BatchRow, BatchStatus
 from app.traffic import Lane
 
 MAX_PAGE = 1_000

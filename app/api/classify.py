@@ -22,7 +22,7 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.images import Base64Text, ImageSource, Upload, Url
-from app.storage import Result
+from app.result import Result
 
 router = APIRouter(tags=["classify"])
 

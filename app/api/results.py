@@ -8,8 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app.api.dependencies import Caller, Joined
 from app.classification import check_label
 from app.identifiers import RESULT_PATTERN
-from app.storage import Result, ResultFilter
-from app.storage.results import Status
+from app.result import Result, Status
+from app.storage import ResultFilter
 
 router = APIRouter(prefix="/results", tags=["results"])
 

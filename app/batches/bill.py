@@ -10,7 +10,7 @@ from app.batches.looking import Looked
 from app.batches.ranges import Range, mean_of_next, total
 from app.domains import Domain
 from app.providers.base import Capabilities, Provider, Quote, Quoting
-from app.storage import Result
+from app.result import Result
 from app.usage import TokenUsage
 
 LEAST_HISTORY = 10

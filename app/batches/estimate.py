@@ -19,8 +19,8 @@ from app.batches.taking_in import BatchOptions
 from app.classification import Intake
 from app.domains import Domain, DomainRegistry
 from app.providers.base import Provider
+from app.result import UsdAmount
 from app.storage import ResultFilter, ResultRepository
-from app.storage.results import UsdAmount
 from app.telemetry.metrics import Metrics
 from app.traffic import Deployment, Dispatcher
 

@@ -20,16 +20,8 @@ from app.errors import (
     ProviderUnknown,
     StorageUnavailable,
 )
-from app.storage import (
-    BatchItem,
-    BatchRow,
-    BatchStatus,
-    Failure,
-    Outcome,
-    Result,
-    ShardRepository,
-    Unit,
-)
+from app.result import Failure, Result
+from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
 from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane

@@ -14,7 +14,8 @@ from app.domains import Domain, DomainRegistry
 from app.errors import Interrupted, Overloaded
 from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
-from app.storage import Result, ResultRepository
+from app.result import Result
+from app.storage import ResultRepository
 from app.telemetry.metrics import Metrics
 from app.work import Work
 

@@ -25,8 +25,9 @@ from app.images.fingerprint import sha256
 from app.images.quality import Finding, findings
 from app.providers.base import Capabilities
 from app.providers.registry import ProviderRegistry
+from app.result import ImageFacts
 from app.settings import QualitySettings
-from app.storage import AnswerRepository, ImageFacts, KeptAnswer
+from app.storage import AnswerRepository, KeptAnswer
 
 T = TypeVar("T")
 

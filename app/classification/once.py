@@ -9,7 +9,8 @@ from app.classification.service import ClassificationService
 from app.errors import IdempotencyKeyInUse, ResultNotFound
 from app.identifiers import RESULT, new_id
 from app.images import Base64Text, Upload, Url
-from app.storage import Claim, IdempotencyRepository, Result, ResultRepository
+from app.result import Result
+from app.storage import Claim, IdempotencyRepository, ResultRepository
 
 Answer = Callable[[str], Awaitable[Result]]
 """From the id that the result shall have to the result."""

@@ -11,7 +11,8 @@ from app.classification.verdict import verdict
 from app.domains import Domain
 from app.errors import ClassifierError
 from app.providers.base import ProviderAnswer
-from app.storage import Failure, ImageFacts, KeptAnswer, Result, Usage
+from app.result import Failure, ImageFacts, Result, Usage
+from app.storage import KeptAnswer
 
 
 def pending(result_id: str, question: Question, domain: Domain) -> Result:

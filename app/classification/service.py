@@ -23,7 +23,8 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.identifiers import RESULT, new_id
-from app.storage import AnswerRepository, KeptAnswer, Result, ResultRepository, Unit
+from app.result import Result
+from app.storage import AnswerRepository, KeptAnswer, ResultRepository, Unit
 from app.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger(__name__)

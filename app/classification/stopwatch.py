@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from app.storage import Timings
+from app.result import Timings
 from app.telemetry.metrics import Metrics
 
 

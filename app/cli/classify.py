@@ -12,8 +12,8 @@ from app.cli.start import start
 from app.errors import ClassifierError
 from app.images import ImageSource, Upload, Url
 from app.parts import build_parts
+from app.result import Result
 from app.settings import Settings
-from app.storage import Result
 
 CALLER = "command-line"
 

@@ -14,15 +14,7 @@ from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
-from app.storage.results import (
-    Failure,
-    ImageFacts,
-    Result,
-    ResultFilter,
-    ResultRepository,
-    Timings,
-    Usage,
-)
+from app.storage.results import ResultFilter, ResultRepository
 from app.storage.retention import RetentionRepository
 from app.storage.uris import AllowedUris
 
@@ -41,21 +33,16 @@ __all__ = [
     "Committed",
     "Database",
     "DomainRepository",
-    "Failure",
     "IdempotencyRepository",
-    "ImageFacts",
     "KeptAnswer",
     "ObjectStore",
     "Outcome",
     "ReceivingRepository",
-    "Result",
     "ResultFilter",
     "ResultRepository",
     "RetentionRepository",
     "ShardRepository",
-    "Timings",
     "Unit",
-    "Usage",
     "chosen",
     "describe",
     "migrate",

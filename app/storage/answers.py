@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
+from app.result import ImageFacts
 from app.storage.database import Database, Unit
-from app.storage.results import ImageFacts
 from app.storage.tables import answers
 
 NEWEST = 200

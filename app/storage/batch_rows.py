@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from app.storage.results import Result
+from app.result import Result
 from app.storage.tables import batches
 
 BatchStatus = Literal[

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.identifiers import RESULT, new_id
+from app.result import Result, Usage
 from app.storage.batch_rows import (
     DELETED,
     OVER,
@@ -23,7 +24,7 @@ from app.storage.batch_rows import (
     item_of,
 )
 from app.storage.database import Database, Unit
-from app.storage.results import Result, Usage, link_similar, row_of
+from app.storage.results import link_similar, row_of
 from app.storage.tables import UtcTime, batch_items, batch_shards, batches, results
 
 

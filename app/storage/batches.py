@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.errors import BatchNotFound
+from app.result import Result
 from app.storage.batch_rows import (
     HIDDEN,
     OVER,
@@ -21,7 +22,7 @@ from app.storage.batch_rows import (
     item_of,
 )
 from app.storage.database import Database
-from app.storage.results import Result, result_of
+from app.storage.results import result_of
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 
 AT_ONCE = 500

@@ -3,156 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
-from app.errors import ClassifierError, ResultNotFound
+from app.errors import ResultNotFound
 from app.identifiers import RESULT, lowest_id
-from app.image_quality import Quality
+from app.result import Failure, Result, Status, Usage
 from app.storage import similar
 from app.storage.database import Database, Unit
 from app.storage.tables import accepted, results
-
-Status = Literal["pending", "accepted", "needs_review", "failed"]
-UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
-
-
-class ImageFacts(BaseModel):
-    """The picture as it arrived."""
-
-    sha256: str = Field(
-        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
-    )
-    format: str = Field(examples=["JPEG"])
-    width: int = Field(description="Pixels, upright.", examples=[640])
-    height: int = Field(description="Pixels, upright.", examples=[427])
-    bytes: int = Field(examples=[91_234])
-    phash: str | None = Field(
-        None,
-        description="Perceptual hash, 64 bits in hex; null for a picture of nearly one colour.",
-        examples=["c3d1f0e0b4a49686"],
-    )
-    prepared_width: int | None = Field(None, description="As a provider gets it.", examples=[512])
-    prepared_height: int | None = Field(None, description="As a provider gets it.", examples=[342])
-    tokens: int | None = Field(
-        None,
-        description="Tokens that it took of the prompt; null where none are counted, 0 when the "
-        "answer was `cached`.",
-        examples=[85],
-    )
-    tokens_estimated: bool = Field(
-        default=False, description="The model's formula is not published: `tokens` is learned."
-    )
-    quality: Quality | None = None
-    warnings: list[str] = Field(
-        examples=[[]], description="What was odd about it, and in what it is no good picture."
-    )
-
-
-class Usage(BaseModel):
-    """What the answer cost, all attempts together."""
-
-    prompt_tokens: int = Field(examples=[214])
-    completion_tokens: int = Field(examples=[5])
-    cost_usd: UsdAmount | None = Field(
-        description="US dollars; null when the price is not known.", examples=[0.000585]
-    )
-
-
-class Timings(BaseModel):
-    """Milliseconds spent."""
-
-    fetch: float = Field(0, description="Downloading the URL.", examples=[0.0])
-    prepare: float = Field(0, description="Decoding, turning, resizing.", examples=[4.1])
-    wait: float = Field(0, description="For the limiter, and between attempts.", examples=[0.0])
-    provider: float = Field(0, description="In calls to the provider.", examples=[5.2])
-    total: float = Field(0, examples=[10.6])
-
-
-class Failure(BaseModel):
-    """Why there is no answer; the same words as in the problem that the caller got."""
-
-    type: str = Field(examples=["/problems/provider-timeout"])
-    detail: str = Field(examples=["No answer within 30 s."])
-
-    @classmethod
-    def of(cls, error: ClassifierError) -> Self:
-        return cls(type=f"/problems/{error.slug()}", detail=str(error))
-
-
-class Result(BaseModel):
-    """One classified picture."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str = Field(examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
-    domain: str = Field(examples=["flowers"])
-    predicted_class: str | None = Field(
-        None,
-        description='Null while pending, when failed, and for "none of these".',
-        examples=["rose"],
-    )
-    confidence: float | None = Field(
-        None, description="Probability of the predicted class, 0 to 1.", examples=[0.97]
-    )
-    probabilities: dict[str, float] | None = Field(
-        None, examples=[{"dandelion": 0.01, "rose": 0.97, "sunflower": 0.01, "daisy": 0.01}]
-    )
-    status: Status = Field(examples=["accepted"])
-    review_reasons: list[str] = Field(
-        default=[],
-        description="Why a person should look: `below_threshold`, `none_of_the_classes`, "
-        "`image_quality`.",
-        examples=[[]],
-    )
-    confidence_source: str | None = Field(
-        None,
-        description="`logprobs`, `votes`, `stated` or `local`.",
-        examples=["local"],
-    )
-    provider: str | None = Field(None, examples=["local"])
-    model: str | None = Field(None, examples=["efficientnet-lite0-int8"])
-    deployment: str | None = Field(None, examples=[None])
-    cached: bool = Field(
-        default=False,
-        description="The answer to an earlier request, or to one at the same time, about the same "
-        "picture; nothing was paid for it.",
-    )
-    degraded: bool = Field(
-        default=False,
-        description="The answer of a provider further down the domain's list: those before it were "
-        "down.",
-    )
-    image: ImageFacts | None = None
-    similar_to: str | None = Field(
-        None,
-        description="An earlier result of the same caller whose picture looks nearly the same.",
-        examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
-    )
-    usage: Usage | None = None
-    timings_ms: Timings | None = None
-    error: Failure | None = Field(None, description="Set when `status` is failed.")
-    expected: str | None = Field(None, description="The true class, as told.", examples=["rose"])
-    metadata: dict[str, Any] | None = Field(
-        None, description="What the request carried.", examples=[{"order": "A-17"}]
-    )
-    caller: str = Field(description="Name of the API key.", examples=["anonymous"])
-    domain_version: str = Field(
-        description="Changes when the domain's classes or prompt change.", examples=["0f3b1c2d4e5f"]
-    )
-    provider_request_id: str | None = Field(
-        None, description="The provider's own id of the call, for its support.", examples=[None]
-    )
-    created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
-    completed_at: datetime | None = Field(None, examples=["2026-01-02T03:04:05.689Z"])
-
-    @property
-    def is_pending(self) -> bool:
-        return self.status == "pending"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from app.providers.base import ProviderAnswer
-from app.storage import Usage
+from app.result import Usage
 from app.usage import TokenUsage
 from tests.fakes import answer
 from tests.integration.calls import NOON, PICTURE, UNKNOWN, listed, store, upload

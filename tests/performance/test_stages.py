@@ -15,8 +15,8 @@ from app.identifiers import new_id
 from app.images import prepare
 from app.providers.codes import Token, codes, read_distribution
 from app.providers.local.model import CROP, SIDE, EfficientNetLite
+from app.result import Result
 from app.storage import Database, ResultFilter, ResultRepository, migrate
-from app.storage.results import Result
 from app.traffic.retry import RetryPolicy, decide_retry
 from tests.conftest import PHOTOGRAPHS
 

@@ -11,7 +11,7 @@ from app.batches.ranges import Range
 from app.domains import Domain
 from app.providers.base import Prompt, Quote
 from app.providers.image_tokens import ImageTokens
-from app.storage import ImageFacts, Result, Usage
+from app.result import ImageFacts, Result, Usage
 from app.traffic import Deployment
 from tests.fakes import FakeProvider
 from tests.integration.calls import NOON

@@ -3,7 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from app.storage import AnswerRepository, Database, ImageFacts, KeptAnswer, migrate
+from app.result import ImageFacts
+from app.storage import AnswerRepository, Database, KeptAnswer, migrate
 from app.storage.tables import answers
 
 
