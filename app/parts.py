@@ -35,6 +35,7 @@ from app.storage import (
     Committed,
     Database,
     DomainRepository,
+    ExportRepository,
     IdempotencyRepository,
     ObjectStore,
     ReceivingRepository,
@@ -75,6 +76,7 @@ class Parts:
     dispatcher: Dispatcher
     board: Board
     results: ResultRepository
+    exports: ExportRepository
     batches: BatchRepository
     receiving: ReceivingRepository
     objects: ObjectStore
@@ -158,6 +160,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         dispatcher=dispatcher,
         board=board,
         results=results,
+        exports=ExportRepository(database, results),
         batches=batches,
         receiving=receiving,
         objects=objects,

@@ -145,3 +145,7 @@ class Result(BaseModel):
     @property
     def is_pending(self) -> bool:
         return self.status == "pending"
+
+
+FIELDS = ("item_id", *Result.model_fields)
+"""Of a row of results: in a batch an item has a name of its own."""

@@ -19,6 +19,7 @@ from app.batches.shard import (
     WORTH_ANOTHER_TRY,
 )
 from app.domains import DomainClass, DomainSpec
+from app.exports.xsd import schema
 from app.main import create_schema_app
 from app.settings import AzureOpenAISettings, Settings
 from app.settings_sources import leaves, variable
@@ -36,6 +37,7 @@ def generated() -> dict[str, str]:
         "openapi.json": json.dumps(app.openapi(), indent=1) + "\n",
         "docs/configuration.md": configuration(),
         "docs/errors.md": errors(),
+        "docs/export.xsd": schema(),
         "docs/api_reference.md": api_reference(app),
     }
 

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.api.exports import FileQuery
 from app.batches import BatchOptions
-from app.exports import Format
 from app.identifiers import BATCH_PATTERN
 from app.result import Result, UsdAmount
 from app.storage import BatchItem, BatchRow, BatchStatus
@@ -171,10 +171,8 @@ class After(BaseModel):
     limit: int = Field(100, ge=1, le=MAX_PAGE)
 
 
-class BadRowQuery(After):
-    """Where a page begins; JSON Lines and CSV have all of them."""
-
-    form: Format = Field("json", alias="format", description="Of the rows; `json` comes in pages.")
+class BadRowQuery(After, FileQuery):
+    """Where a page begins; all formats but `json` have all of them."""
 
 
 class BatchChange(BaseModel):

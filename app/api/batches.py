@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, TypeVar
+from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -21,18 +22,17 @@ from app.api.batch_reports import (
 )
 from app.api.batch_requests import read_batch, request_body
 from app.api.dependencies import Caller, IdempotencyKey, Joined
+from app.api.exports import AS_FILE, AS_TEXT, ExportQuery
 from app.batches import BatchEstimate
 from app.errors import (
     BatchNotFound,
     BatchOver,
 )
-from app.exports import BAD_ROWS, ITEMS, MEDIA_TYPES, Format, Found, Layout, write
+from app.exports import BAD_ROWS, fields, reading
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
-from app.storage import BadRow, BatchStatus
+from app.storage import BatchStatus
 from app.storage.batch_rows import UNFINISHED
-
-T = TypeVar("T")
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 
@@ -42,16 +42,11 @@ MAX_FILES = 10_000
 
 MEBIBYTE = 1 << 20
 
-EXPORTED_AT_ONCE = 500
-"""Items held at a time."""
-
 LOOKED_AT_EVERY_S = 0.5
 """Between two looks at a batch that somebody follows."""
 
 KEPT_ALIVE_S = 15.0
 """Of silence at most to whoever follows a batch."""
-
-AS_TEXT = {MEDIA_TYPES[form]: {"schema": {"type": "string"}} for form in ("jsonl", "csv")}
 
 BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
@@ -139,13 +134,17 @@ async def delete_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> None
     responses={200: {"content": AS_TEXT}},
 )
 async def list_errors(
-    batch_id: BatchId, query: Annotated[BadRowQuery, Query()], parts: Joined, caller: Caller
+    request: Request,
+    batch_id: BatchId,
+    query: Annotated[BadRowQuery, Query()],
+    parts: Joined,
+    caller: Caller,
 ) -> BadRowPage | StreamingResponse:
     """Rows and files that are no items, and why."""
     await parts.batches.get(batch_id, caller=caller.sees)
     if query.form != "json":
-        name = f"{batch_id}-errors"
-        return _download(name, _bad_rows(parts, batch_id), query.form, BAD_ROWS)
+        rows = parts.exports.bad_rows(batch_id)
+        return await query.download(request, f"{batch_id}-errors", BAD_ROWS, rows, row=tuple)
     found = await parts.batches.bad_rows(batch_id, after=query.after, limit=query.limit)
     errors = [
         BadRowReport(number=each.number, place=each.place, reason=each.reason) for each in found
@@ -155,16 +154,23 @@ async def list_errors(
     )
 
 
-@router.get("/{batch_id}/export", response_class=StreamingResponse)
+@router.get(
+    "/{batch_id}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": AS_TEXT | AS_FILE}},
+)
 async def export_batch(
+    request: Request,
     batch_id: BatchId,
+    query: Annotated[ExportQuery, Query()],
     parts: Joined,
     caller: Caller,
-    form: Annotated[Format, Query(alias="format", description="Of the rows.")] = "json",
 ) -> StreamingResponse:
     """All items with their results so far, one row each."""
     await parts.batches.get(batch_id, caller=caller.sees)
-    return _download(batch_id, _items(parts, batch_id), form, ITEMS)
+    columns = await query.chosen(partial(parts.exports.keys_of_batch, batch_id))
+    pages = parts.exports.items(batch_id, fields(columns))
+    return await query.download(request, batch_id, columns, pages, row=reading(columns))
 
 
 @router.get("/{batch_id}/events", response_class=StreamingResponse)
@@ -236,30 +242,6 @@ async def _changed(
     if not await parts.runner.change_status(batch_id, status, of=of):
         raise BatchOver(f"The batch is {batch.status}, not {' or '.join(of)}.")
     return BatchReport.of(await parts.batches.get(batch_id))
-
-
-def _download(
-    name: str, pages: AsyncIterator[list[T]], form: Format, layout: Layout[T]
-) -> StreamingResponse:
-    return StreamingResponse(
-        write(pages, form, layout),
-        media_type=MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
-    )
-
-
-async def _items(parts: Parts, batch_id: str) -> AsyncIterator[list[Found]]:
-    after = -1
-    while page := await parts.batches.items(batch_id, after=after, limit=EXPORTED_AT_ONCE):
-        yield page
-        after = page[-1][0].number
-
-
-async def _bad_rows(parts: Parts, batch_id: str) -> AsyncIterator[list[BadRow]]:
-    after = -1
-    while page := await parts.batches.bad_rows(batch_id, after=after, limit=EXPORTED_AT_ONCE):
-        yield page
-        after = page[-1].number
 
 
 async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterator[bytes]:

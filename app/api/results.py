@@ -1,12 +1,17 @@
 """`/results`: what was answered."""
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.api import security
 from app.api.dependencies import Caller, Joined
+from app.api.exports import AS_FILE, AS_TEXT, ExportQuery
 from app.classification import check_label
+from app.exports import fields, reading
 from app.identifiers import RESULT_PATTERN
 from app.result import Result, Status
 from app.storage import ResultFilter
@@ -36,7 +41,7 @@ class Expected(BaseModel):
     label: str = Field(description="One of the domain's classes.", examples=["rose"])
 
 
-class ResultQuery(BaseModel):
+class ResultConditions(BaseModel):
     """Which results; what is not given is not asked."""
 
     model_config = ConfigDict(extra="forbid")
@@ -54,8 +59,31 @@ class ResultQuery(BaseModel):
         pattern=RESULT_PATTERN,
         description="A result: those whose picture looks nearly like its own.",
     )
+
+    def wanted(self, caller: security.Caller) -> ResultFilter:
+        return ResultFilter(
+            domain=self.domain,
+            predicted_class=self.class_,
+            status=self.status,
+            provider=self.provider,
+            caller=self.caller if caller.admin else caller.name,
+            min_confidence=self.min_confidence,
+            max_confidence=self.max_confidence,
+            since=self.since,
+            until=self.until,
+            similar_to=self.similar_to,
+        )
+
+
+class ResultQuery(ResultConditions):
+    """Which results, and where a page begins."""
+
     cursor: str | None = Field(None, pattern=RESULT_PATTERN, description="`next_cursor`.")
     limit: int = Field(100, ge=1, le=MAX_PAGE)
+
+
+class ResultExport(ResultConditions, ExportQuery):
+    """Which results, and as what file."""
 
 
 @router.get("")
@@ -63,21 +91,28 @@ async def list_results(
     query: Annotated[ResultQuery, Query()], parts: Joined, caller: Caller
 ) -> ResultPage:
     """Results, the newest first, page by page."""
-    wanted = ResultFilter(
-        domain=query.domain,
-        predicted_class=query.class_,
-        status=query.status,
-        provider=query.provider,
-        caller=query.caller if caller.admin else caller.name,
-        min_confidence=query.min_confidence,
-        max_confidence=query.max_confidence,
-        since=query.since,
-        until=query.until,
-        similar_to=query.similar_to,
-    )
+    wanted = query.wanted(caller)
     found = await parts.results.page(wanted, before=query.cursor, limit=query.limit + 1)
     page = found[: query.limit]
     return ResultPage(results=page, next_cursor=page[-1].id if len(found) > query.limit else None)
+
+
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": AS_TEXT | AS_FILE}},
+)
+async def export_results(
+    request: Request,
+    query: Annotated[ResultExport, Query()],
+    parts: Joined,
+    caller: Caller,
+) -> StreamingResponse:
+    """All of them, the newest first, as a file."""
+    wanted = query.wanted(caller)
+    columns = await query.chosen(partial(parts.exports.keys_of_results, wanted))
+    pages = parts.exports.results(wanted, fields(columns))
+    return await query.download(request, "results", columns, pages, row=reading(columns))
 
 
 @router.get("/{result_id}")

@@ -10,6 +10,7 @@ from app.storage.blobs import BlobStore
 from app.storage.database import Database, Unit
 from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
+from app.storage.exporting import ExportRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen
 from app.storage.migrate import migrate
@@ -33,6 +34,7 @@ __all__ = [
     "Committed",
     "Database",
     "DomainRepository",
+    "ExportRepository",
     "IdempotencyRepository",
     "KeptAnswer",
     "ObjectStore",

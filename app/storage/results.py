@@ -108,13 +108,19 @@ class ResultRepository:
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
         """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
         there is none that they shall be similar to."""
-        query = sa.select(results).where(*wanted.conditions()).order_by(results.c.id.desc())
+        conditions = await self.conditions(wanted)
+        query = sa.select(results).where(*conditions).order_by(results.c.id.desc())
         if before is not None:
             query = query.where(results.c.id < before)
+        return [result_of(row) for row in await self._rows(query.limit(limit))]
+
+    async def conditions(self, wanted: ResultFilter) -> list[sa.ColumnElement[bool]]:
+        """For queries of the repositories. Raises ResultNotFound as `page` does."""
+        conditions = wanted.conditions()
         if wanted.similar_to is not None:
             near = await self._similar(wanted.similar_to, caller=wanted.caller)
-            query = query.where(results.c.id.in_(near))
-        return [result_of(row) for row in await self._rows(query.limit(limit))]
+            conditions.append(results.c.id.in_(near))
+        return conditions
 
     async def _similar(self, result_id: str, *, caller: str | None) -> list[str]:
         query = _of(caller, sa.select(results).where(results.c.id == result_id))

@@ -1,6 +1,6 @@
 """The schema, as it is after the newest migration."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -15,6 +15,9 @@ metadata = sa.MetaData(
 )
 
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
 class UtcTime(TypeDecorator[datetime]):
     """A moment, kept as whole microseconds since 1970: exact, sortable, the same everywhere."""
 
@@ -24,14 +27,15 @@ class UtcTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
         if value is None:
             return None
-        since = value - datetime.fromtimestamp(0, UTC)
+        since = value - EPOCH
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        seconds, microseconds = divmod(value, 1_000_000)
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+        return None if value is None else self.moment(value)
+
+    @staticmethod
+    def moment(stored: int) -> datetime:
+        return EPOCH + timedelta(microseconds=stored)
 
 
 class Usd(TypeDecorator[Decimal]):
@@ -45,6 +49,11 @@ class Usd(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> Decimal | None:
         return None if value is None else Decimal(value).scaleb(-12)
+
+    @staticmethod
+    def number(stored: int) -> float:
+        """As JSON tells it."""
+        return stored / 10**12
 
 
 results = sa.Table(

@@ -212,7 +212,7 @@ class TestResults:
 
         assert (paused.results, swept.results) == (0, 30)
         assert (await report(client, batch_id))["counts"]["accepted"] == 30
-        assert told[0] == {"item_id": "0.jpg", "status": "deleted"}
+        assert (told[0]["item_id"], told[0]["status"]) == ("0.jpg", "deleted")
 
 
 class TestBatches:

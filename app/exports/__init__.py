@@ -1,0 +1,34 @@
+"""Results as files: one kind of row, a writer for each format."""
+
+from app.exports.columns import (
+    COLUMNS,
+    Column,
+    Row,
+    Values,
+    choose,
+    fields,
+    keyed,
+    reading,
+    values_of,
+)
+from app.exports.export import BAD_ROWS, write
+from app.exports.format import Format, Layout, Writer, find_format, format_names
+
+__all__ = [
+    "BAD_ROWS",
+    "COLUMNS",
+    "Column",
+    "Format",
+    "Layout",
+    "Row",
+    "Values",
+    "Writer",
+    "choose",
+    "fields",
+    "find_format",
+    "format_names",
+    "keyed",
+    "reading",
+    "values_of",
+    "write",
+]

@@ -1,0 +1,110 @@
+"""Parquet, with the types that the values have; what JSON holds is its text."""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+try:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+except ImportError:
+    raise ImportError("extra `parquet`") from None
+
+from app.exports.as_jsonl import as_json
+from app.exports.columns import Kind, Row
+from app.exports.format import Format, Layout
+
+ROWS_IN_A_GROUP = 20_000
+"""What is held before it is written."""
+
+TYPES: dict[Kind, Any] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "time": pa.timestamp("us", tz="UTC"),
+    "texts": pa.list_(pa.string()),
+    "numbers": pa.map_(pa.string(), pa.float64()),
+    "json": pa.string(),
+}
+
+
+class Parquet:
+    def __init__(self, layout: Layout) -> None:
+        self._schema = pa.schema([(each.name, TYPES[each.kind]) for each in layout.columns])
+        self._values = [_VALUES.get(each.kind) for each in layout.columns]
+        self._sent = _Sent()
+        self._file = parquet.ParquetWriter(self._sent, self._schema, compression="zstd")
+        self._group: list[Any] = []
+
+    def begin(self) -> bytes:
+        return b""
+
+    def rows(self, rows: Sequence[Row]) -> bytes:
+        if rows:
+            arrays = map(self._array, self._schema, self._values, zip(*rows, strict=True))
+            self._group.append(pa.record_batch(list(arrays), schema=self._schema))
+        if sum(each.num_rows for each in self._group) >= ROWS_IN_A_GROUP:
+            self._write_group()
+        return self._sent.take()
+
+    def end(self) -> Iterable[bytes]:
+        self._write_group()
+        self._file.close()
+        return (self._sent.take(),)
+
+    def close(self) -> None:
+        if self._file.is_open:
+            self._file.close()
+
+    def _write_group(self) -> None:
+        if self._group:
+            self._file.write_table(pa.Table.from_batches(self._group))
+            self._group = []
+
+    def _array(self, field: Any, value: Callable[[Any], Any] | None, column: Sequence[Any]) -> Any:
+        if value is not None:
+            column = [None if each is None else value(each) for each in column]
+        return pa.array(column, type=field.type)
+
+
+class _Sent(io.RawIOBase):
+    """What Parquet writes, to be taken bit by bit: it never goes back."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._written
+
+    def write(self, chunk: Any) -> int:
+        self._chunks.append(bytes(chunk))
+        self._written += len(chunk)
+        return len(chunk)
+
+    def take(self) -> bytes:
+        taken, self._chunks = b"".join(self._chunks), []
+        return taken
+
+
+def _text(text: str) -> str:
+    """Half a surrogate, which JSON can hold, has no place in UTF-8."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _json(value: Any) -> str:
+    return _text(value) if isinstance(value, str) else as_json(value).decode()
+
+
+_VALUES: dict[Kind, Callable[[Any], Any]] = {
+    "text": _text,
+    "texts": lambda texts: [_text(each) for each in texts],
+    "numbers": lambda numbers: [(_text(key), each) for key, each in numbers.items()],
+    "json": _json,
+}
+
+FORMAT = Format("parquet", "application/vnd.apache.parquet", Parquet, compresses=False)

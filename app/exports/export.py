@@ -1,0 +1,54 @@
+"""Rows on their way into a file: a page at a time, so that all of it is never held."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+from app.exports.columns import Column, Row
+from app.exports.format import Format, Layout
+
+T = TypeVar("T")
+
+GZIP = 16 + zlib.MAX_WBITS
+"""zlib's way to ask for gzip's header."""
+GZIP_LEVEL = 4
+
+BAD_ROWS = (
+    Column("number", ("number",), "integer"),
+    Column("place", ("place",), "text"),
+    Column("reason", ("reason",), "text"),
+)
+"""Of what is no item of a batch."""
+
+
+async def write(
+    pages: AsyncIterator[Sequence[T]],
+    form: Format,
+    layout: Layout,
+    *,
+    row: Callable[[T], Row],
+    gzip: bool = False,
+) -> AsyncIterator[bytes]:
+    """The file, a page at a time: never all of it is held. `row` makes a row of what `pages` are
+    made of. Raises what reading them raises, and ConfigurationError when a library is missing."""
+    writer = form.write(layout)
+    packed = zlib.compressobj(GZIP_LEVEL, wbits=GZIP) if gzip else None
+
+    def pack(chunk: bytes) -> bytes:
+        return chunk if packed is None else packed.compress(chunk)
+
+    def some(page: Sequence[T]) -> bytes:
+        return pack(writer.rows([row(each) for each in page]))
+
+    try:
+        yield await asyncio.to_thread(lambda: pack(writer.begin()))
+        async for page in pages:
+            yield await asyncio.to_thread(some, page)
+        left = iter(writer.end())
+        while (chunk := await asyncio.to_thread(next, left, None)) is not None:
+            yield await asyncio.to_thread(pack, chunk)
+        if packed is not None:
+            yield packed.flush()
+    finally:
+        await asyncio.to_thread(writer.close)
