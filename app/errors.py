@@ -134,8 +134,8 @@ class ImageRejected(ClassifierError):
 
 
 class UrlRefused(ClassifierError):
-    """The URL is against the policy for strangers' URLs, or a storage URI outside of BATCH_SOURCES;
-    nothing was fetched from it."""
+    """The URL is against the policy for strangers' URLs, or a storage URI outside of those that are
+    allowed; nothing was fetched from it."""
 
 
 class UrlUnreachable(ClassifierError):

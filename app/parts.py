@@ -80,6 +80,7 @@ class Parts:
     batches: BatchRepository
     receiving: ReceivingRepository
     objects: ObjectStore
+    targets: ObjectStore
     taking_in: TakingIn
     estimator: Estimator
     runner: BatchRunner
@@ -119,6 +120,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(blobs.close)
     objects = ObjectStore(AllowedUris.parse(settings.batch.sources))
     stack.push_async_callback(objects.close)
+    targets = ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS"))
+    stack.push_async_callback(targets.close)
     results = ResultRepository(database)
     answers = await _load_answers(settings, database)
     reader = ImageReader(
@@ -164,6 +167,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         batches=batches,
         receiving=receiving,
         objects=objects,
+        targets=targets,
         taking_in=TakingIn(receiving, batches, keys, blobs, domains, reading),
         estimator=Estimator(
             domains,

@@ -234,6 +234,17 @@ class BatchSettings(Group):
     )
 
 
+class ExportSettings(Group):
+    """Results as files."""
+
+    targets: Annotated[tuple[str, ...], CommaSeparated] = Field(
+        (),
+        description="Storage URIs below which callers may have exports put, comma-separated. None: "
+        "exports are only downloaded.",
+        examples=["s3://bucket/exports/,file:///data/exports/"],
+    )
+
+
 class RetentionSettings(Group):
     """How long it is kept what nobody deletes. Days may be fractions."""
 
@@ -415,6 +426,7 @@ class Settings(BaseSettings):
     openai: OpenAISettings = OpenAISettings()
     api: ApiSettings = ApiSettings()
     batch: BatchSettings = BatchSettings()
+    export: ExportSettings = ExportSettings()
     retention: RetentionSettings = RetentionSettings()
     quality: QualitySettings = QualitySettings()
     cache: CacheSettings = CacheSettings()

@@ -59,6 +59,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
+    def do_PUT(self) -> None:
+        """All of an object at once."""
+        key = self._key(unquote(urlsplit(self.path).path))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.objects.asked.append((self.command, self.path, None))
+        if (status := self._down(key or "")) is not None:
+            self._answer(status, self._problem("AccessDenied"))
+        elif not key:
+            self._answer(404, self._problem(self.no_such_bucket))
+        else:
+            self.objects.held[key] = body
+            self._answer(self.created, b"")
+
     def _down(self, key: str) -> int | None:
         end, times = self.objects.down_for
         if times and key.endswith(end):
@@ -101,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _S3(_Handler):
     """`/bucket/key`: HeadObject, GetObject, ListObjectsV2 with its names as in URLs."""
 
-    no_such_bucket = "NoSuchBucket"
+    no_such_bucket, created = "NoSuchBucket", 200
 
     def _key(self, path: str) -> str | None:
         bucket, _, key = path[1:].partition("/")
@@ -128,7 +141,7 @@ class _S3(_Handler):
 class _Azure(_Handler):
     """`/account/container/blob`: Get Blob Properties, Get Blob, List Blobs."""
 
-    no_such_bucket = "ContainerNotFound"
+    no_such_bucket, created = "ContainerNotFound", 201
 
     def _key(self, path: str) -> str | None:
         _, container, key = (*path[1:].split("/", 2), "")[:3]

@@ -22,7 +22,7 @@ from app.api.batch_reports import (
 )
 from app.api.batch_requests import read_batch, request_body
 from app.api.dependencies import Caller, IdempotencyKey, Joined
-from app.api.exports import AS_FILE, AS_TEXT, ExportQuery
+from app.api.exports import AS_FILE, AS_TEXT, Exported, ExportOrder, ExportQuery
 from app.batches import BatchEstimate
 from app.errors import (
     BatchNotFound,
@@ -171,6 +171,17 @@ async def export_batch(
     columns = await query.chosen(partial(parts.exports.keys_of_batch, batch_id))
     pages = parts.exports.items(batch_id, fields(columns))
     return await query.download(request, batch_id, columns, pages, row=reading(columns))
+
+
+@router.post("/{batch_id}/export", status_code=201)
+async def put_batch_export(
+    batch_id: BatchId, order: ExportOrder, parts: Joined, caller: Caller
+) -> Exported:
+    """The same file, put into a store. Answers when it is there."""
+    await parts.batches.get(batch_id, caller=caller.sees)
+    columns = await order.chosen(partial(parts.exports.keys_of_batch, batch_id))
+    pages = parts.exports.items(batch_id, fields(columns))
+    return await order.put(parts.targets, columns, pages, row=reading(columns))
 
 
 @router.get("/{batch_id}/events", response_class=StreamingResponse)

@@ -1,13 +1,27 @@
 """What exports over HTTP have in common: what is asked, and how the file is sent."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.exports import Column, Layout, Row, choose, find_format, keyed, write
+from app.exports import (
+    Column,
+    Layout,
+    Row,
+    choose,
+    find_format,
+    format_of,
+    keyed,
+    save,
+    write,
+)
+from app.storage import ObjectStore
 
 T = TypeVar("T")
 
@@ -21,6 +35,10 @@ AS_FILE: dict[str, Any] = {
     for media_type in ("application/vnd.apache.parquet", SPREADSHEET)
 }
 """What a response may hold, for OpenAPI."""
+
+
+Keys = Callable[[str], Awaitable[Sequence[str]]]
+"""Finds those of the mappings under a field."""
 
 
 class FileQuery(BaseModel):
@@ -52,10 +70,11 @@ class FileQuery(BaseModel):
         first = [await anext(chunks), await anext(chunks, b"")]
 
         async def all_of_it() -> AsyncIterator[bytes]:
-            for each in first:
-                yield each
-            async for each in chunks:
-                yield each
+            async with aclosing(chunks):
+                for each in first:
+                    yield each
+                async for each in chunks:
+                    yield each
 
         headers = {
             "Content-Disposition": f'attachment; filename="{name}.{form.name}"',
@@ -66,19 +85,60 @@ class FileQuery(BaseModel):
         return StreamingResponse(all_of_it(), media_type=form.media_type, headers=headers)
 
 
-class ExportQuery(FileQuery):
-    """What the file is to look like, and what is in it."""
+class Chosen(BaseModel):
+    """What is in it."""
 
     columns: list[str] = Field(
         [],
         description="Which ones, in which order: `item_id,confidence`, `image` for all that are "
         "below it, `metadata.order` for one key, `metadata.*` for each; unset: all.",
+        examples=[["item_id,predicted_class,confidence"]],
     )
 
-    async def chosen(self, keys: Callable[[str], Awaitable[Sequence[str]]]) -> tuple[Column, ...]:
-        """`keys` finds those of a field. Raises InvalidRequest."""
+    async def chosen(self, keys: Keys) -> tuple[Column, ...]:
+        """Raises InvalidRequest."""
         names = [name.strip() for each in self.columns for name in each.split(",") if name.strip()]
         return choose(names, {field: await keys(field) for field in keyed(names)})
+
+
+class ExportQuery(FileQuery, Chosen):
+    """What the file is to look like, and what is in it."""
+
+
+class ExportOrder(Chosen):
+    """Where the file is to be put, and what is in it."""
+
+    model_config = ConfigDict(extra="forbid")
+    to: str = Field(
+        description="A storage URI below `EXPORT_TARGETS`; its end says the format, and `.gz` that "
+        "it is packed. What is there is replaced.",
+        examples=["s3://bucket/exports/march.parquet"],
+    )
+    safe: bool = Field(True, description="As for downloads.")
+
+    async def put(
+        self,
+        targets: ObjectStore,
+        columns: Sequence[Column],
+        pages: AsyncIterator[Sequence[T]],
+        row: Callable[[T], Row],
+    ) -> "Exported":
+        """Raises InvalidRequest, UrlRefused, StorageUnavailable, and what reading raises."""
+        targets.allowed.judge(self.to)
+        form, gzip = format_of(self.to)
+        chunks = write(pages, form, Layout(columns, safe=self.safe), row=row, gzip=gzip)
+        with TemporaryDirectory(prefix="export-") as folder:
+            file = Path(folder) / "file"
+            size = await save(chunks, file)
+            await targets.put(self.to, file)
+        return Exported(uri=self.to, bytes=size)
+
+
+class Exported(BaseModel):
+    """A file that was put into a store."""
+
+    uri: str = Field(examples=["s3://bucket/exports/march.parquet"])
+    bytes: int = Field(examples=[7_340_032])
 
 
 def _takes_gzip(request: Request) -> bool:

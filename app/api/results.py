@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api import security
 from app.api.dependencies import Caller, Joined
-from app.api.exports import AS_FILE, AS_TEXT, ExportQuery
+from app.api.exports import AS_FILE, AS_TEXT, Exported, ExportOrder, ExportQuery
 from app.classification import check_label
 from app.exports import fields, reading
 from app.identifiers import RESULT_PATTERN
@@ -113,6 +113,20 @@ async def export_results(
     columns = await query.chosen(partial(parts.exports.keys_of_results, wanted))
     pages = parts.exports.results(wanted, fields(columns))
     return await query.download(request, "results", columns, pages, row=reading(columns))
+
+
+@router.post("/export", status_code=201)
+async def put_export(
+    query: Annotated[ResultConditions, Query()],
+    order: ExportOrder,
+    parts: Joined,
+    caller: Caller,
+) -> Exported:
+    """The same file, put into a store. Answers when it is there."""
+    wanted = query.wanted(caller)
+    columns = await order.chosen(partial(parts.exports.keys_of_results, wanted))
+    pages = parts.exports.results(wanted, fields(columns))
+    return await order.put(parts.targets, columns, pages, row=reading(columns))
 
 
 @router.get("/{result_id}")

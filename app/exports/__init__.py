@@ -11,8 +11,8 @@ from app.exports.columns import (
     reading,
     values_of,
 )
-from app.exports.export import BAD_ROWS, write
-from app.exports.format import Format, Layout, Writer, find_format, format_names
+from app.exports.export import BAD_ROWS, save, write
+from app.exports.format import Format, Layout, Writer, find_format, format_names, format_of
 
 __all__ = [
     "BAD_ROWS",
@@ -27,8 +27,10 @@ __all__ = [
     "fields",
     "find_format",
     "format_names",
+    "format_of",
     "keyed",
     "reading",
+    "save",
     "values_of",
     "write",
 ]

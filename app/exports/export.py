@@ -2,11 +2,13 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from app.exports.columns import Column, Row
 from app.exports.format import Format, Layout
+from app.identifiers import new_id
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ async def write(
     *,
     row: Callable[[T], Row],
     gzip: bool = False,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The file, a page at a time: never all of it is held. `row` makes a row of what `pages` are
     made of. Raises what reading them raises, and ConfigurationError when a library is missing."""
     writer = form.write(layout)
@@ -52,3 +54,20 @@ async def write(
             yield packed.flush()
     finally:
         await asyncio.to_thread(writer.close)
+
+
+async def save(chunks: AsyncIterator[bytes], path: Path) -> int:
+    """Write a file, whole or not at all; returns its bytes. Raises OSError."""
+    unfinished = path.with_name(f"{path.name}.{new_id('tmp')}")
+    size = 0
+    try:
+        file = await asyncio.to_thread(unfinished.open, "wb")
+        try:
+            async for chunk in chunks:
+                size += await asyncio.to_thread(file.write, chunk)
+        finally:
+            await asyncio.to_thread(file.close)
+        await asyncio.to_thread(unfinished.replace, path)
+    finally:
+        await asyncio.to_thread(unfinished.unlink, missing_ok=True)
+    return size

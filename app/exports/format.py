@@ -80,5 +80,12 @@ def find_format(name: str) -> Format:
     return form
 
 
+def format_of(name: str) -> tuple[Format, bool]:
+    """Of a file by its name, and whether it is packed: `results.csv.gz`. Raises InvalidRequest."""
+    plain = name.removesuffix(".gz")
+    form = find_format(plain.rpartition(".")[2].lower())
+    return form, plain != name
+
+
 def _found() -> dict[str, EntryPoint]:
     return {each.name: each for each in (*OWN, *entry_points(group=GROUP))}

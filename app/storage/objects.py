@@ -1,13 +1,15 @@
-"""Pictures, lists and archives where they lie already: an object store, or a folder."""
+"""Object stores and folders: pictures, lists and archives lie there, and exports are put there."""
 
 import asyncio
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.errors import UrlRefused, UrlTooLarge, UrlUnreachable
+from app.identifiers import new_id
 from app.storage.filesystems import GONE, check_scheme, mapped, open_filesystem
 from app.storage.listings import Found, entries_below
 from app.storage.uris import AllowedUris, Location, lies_under
@@ -31,7 +33,7 @@ class _Opened:
 
 
 class ObjectStore:
-    """Reads under the allowed URIs, by whatever fsspec reaches. It never writes.
+    """Reads and writes under the allowed URIs, by whatever fsspec reaches.
 
     Attributes:
         threads: where what blocks is to be called: all but `get` and `close`.
@@ -40,7 +42,7 @@ class ObjectStore:
     def __init__(self, allowed: AllowedUris) -> None:
         """Raises ConfigurationError when a library is missing."""
         for scheme in sorted(allowed.schemes):
-            check_scheme(scheme, "BATCH_SOURCES")
+            check_scheme(scheme, allowed.setting)
         self.allowed = allowed
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
         self._filesystems: dict[str, Any] = {}
@@ -52,6 +54,12 @@ class ObjectStore:
         with mapped(UNREADABLE):
             async with asyncio.timeout(PATIENCE_S):
                 return await loop.run_in_executor(self.threads, self._get, uri, max_bytes)
+
+    async def put(self, uri: str, file: Path) -> None:
+        """Copy a file there, whole or not at all; what is there is replaced. Raises UrlRefused,
+        StorageUnavailable, ConfigurationError."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.threads, self._put, uri, file)
 
     async def close(self) -> None:
         """Without those that still wait for a store."""
@@ -104,6 +112,21 @@ class ObjectStore:
             raise _too_large(max_bytes)
         return data
 
+    def _put(self, uri: str, file: Path) -> None:
+        place = self.allowed.judge(uri)
+        with mapped("The store can't be written"):
+            files, path = self._resolve(place)
+            if place.scheme != "file":
+                files.put_file(str(file), path)  # which nobody sees before it is whole
+                return
+            unfinished = Path(f"{path}.{new_id('tmp')}")
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                files.put_file(str(file), str(unfinished))
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
     def _open(self, place: Location, max_bytes: int) -> _Opened:
         """The size is asked before anything is read."""
         files, path = self._resolve(place)
@@ -121,7 +144,7 @@ class ObjectStore:
         if place.scheme == "file":
             path = os.path.realpath(path)
             if not lies_under(path, os.path.realpath(place.root)):
-                raise UrlRefused("The URI leads out of those that BATCH_SOURCES names.")
+                raise UrlRefused(f"The URI leads out of those that {self.allowed.setting} names.")
         if place.scheme not in self._filesystems:
             # Not before there is something to read: the import takes its time.
             self._filesystems[place.scheme] = open_filesystem(place.scheme)

@@ -1,4 +1,4 @@
-"""Whether a storage URI may be read. Decides only: nothing is opened.
+"""Whether a storage URI may be read, or written. Decides only: nothing is opened.
 
 Nothing is trimmed, decoded or repaired: a URI that needs it is refused.
 """
@@ -41,23 +41,24 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class AllowedUris:
-    """What BATCH_SOURCES names, each as scheme and path."""
+    """What `setting` names, each as scheme and path."""
 
     prefixes: tuple[tuple[str, str], ...] = ()
+    setting: str = "BATCH_SOURCES"
 
     @classmethod
-    def parse(cls, entries: Iterable[str]) -> Self:
+    def parse(cls, entries: Iterable[str], setting: str = "BATCH_SOURCES") -> Self:
         """Raises ConfigurationError."""
         prefixes = []
         for entry in filter(None, entries):
             try:
                 scheme, path = _read(entry)
             except UrlRefused as error:
-                raise ConfigurationError(f"BATCH_SOURCES: {entry}: {error}") from None
+                raise ConfigurationError(f"{setting}: {entry}: {error}") from None
             if scheme in NO_STORES:
-                raise ConfigurationError(f"BATCH_SOURCES: {entry}: {scheme}:// is no store.")
+                raise ConfigurationError(f"{setting}: {entry}: {scheme}:// is no store.")
             prefixes.append((scheme, path))
-        return cls(tuple(prefixes))
+        return cls(tuple(prefixes), setting)
 
     @property
     def schemes(self) -> frozenset[str]:
@@ -66,12 +67,12 @@ class AllowedUris:
     def judge(self, uri: str) -> Location:
         """Raises UrlRefused, and nothing else, whatever the string."""
         if not self.prefixes:
-            raise UrlRefused("No storage URIs are taken here: BATCH_SOURCES names none.")
+            raise UrlRefused(f"No storage URIs are taken here: {self.setting} names none.")
         scheme, path = _read(uri)
         for allowed, root in self.prefixes:
             if scheme == allowed and lies_under(path, root):
                 return Location(scheme, path, root)
-        raise UrlRefused("The URI lies under none of those that BATCH_SOURCES names.")
+        raise UrlRefused(f"The URI lies under none of those that {self.setting} names.")
 
 
 def lies_under(path: str, root: str) -> bool:

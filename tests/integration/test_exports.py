@@ -8,8 +8,11 @@ import json
 import pytest
 
 from app.exports import COLUMNS, find_format
+from app.settings import ExportSettings
 from tests.exported import csv_as_rows, documents_as_rows, xml_as_rows
 from tests.integration.calls import NOON, UNKNOWN, api_keys, is_problem, store
+from tests.integration.test_batches import create, ended, pictures
+from tests.object_stores import azure, environment, s3
 
 PLACE = "/results/export"
 FORMULA = '=HYPERLINK("http://x.example","a")'
@@ -168,3 +171,116 @@ class TestGzip:
         assert packed.headers["content-encoding"] == "gzip"
         assert gzip.decompress(raw) == plain.content
         assert len(raw) < len(plain.content) / 2
+
+
+class TestPut:
+    """Into a store, below EXPORT_TARGETS."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        return tmp_path / "exports"
+
+    @pytest.fixture
+    def settings(self, settings, folder):
+        targets = ExportSettings(targets=(f"file://{folder}/", "s3://bucket/out/", "az://bucket/"))
+        return settings.model_copy(update={"export": targets})
+
+    async def put(self, client, to, status=201, **order):
+        answered = await client.post(PLACE, json={"to": to, **order}, params={"domain": "flowers"})
+        assert answered.status_code == status, answered.text
+        return answered
+
+    @pytest.mark.parametrize("name", ["a.csv", "deep/er/a.jsonl", "a.csv.gz", "a.xlsx"])
+    async def test_a_folder(self, client, parts, folder, name):
+        """Nothing unfinished is left; what is there is replaced."""
+        await store(parts)
+        await store(parts, domain="animals")
+        for _ in range(2):
+            told = (await self.put(client, f"file://{folder}/{name}")).json()
+        data = (folder / name).read_bytes()
+        form = name.removesuffix(".gz").rpartition(".")[2]
+        same = await exported(client, format=form, domain="flowers")
+
+        assert told == {"uri": f"file://{folder}/{name}", "bytes": len(data)}
+        assert [each for each in folder.rglob("*") if each.is_file()] == [folder / name]
+        if form != "xlsx":  # which says when it was written
+            assert (gzip.decompress(data) if name.endswith(".gz") else data) == same.content
+
+    @pytest.mark.parametrize("place", ["s3://bucket/out", "az://bucket/out"])
+    async def test_an_object_store(self, client, parts, monkeypatch, place):
+        await store(parts)
+        with s3() if place.startswith("s3") else azure() as served:
+            for name, value in environment(served.url).items():
+                monkeypatch.setenv(name, value)
+            await self.put(client, f"{place}/a.csv", columns=["domain"])
+            served.down = 403
+            refused = await self.put(client, f"{place}/b.csv", status=503)
+
+        assert served.held == {"out/a.csv": b"domain\r\nflowers\r\n"}
+        assert is_problem(refused, 503, "storage-unavailable")
+
+    @pytest.mark.parametrize(
+        ("to", "slug"),
+        [
+            ("file:///etc/a.csv", "url-refused"),
+            ("s3://bucket/a.csv", "url-refused"),
+            ("file://{folder}/../a.csv", "url-refused"),
+            ("file://{folder}/a.pdf", "invalid-request"),
+            ("file://{folder}/a", "invalid-request"),
+        ],
+    )
+    async def test_other_places_are_refused(self, client, folder, to, slug):
+        refused = await self.put(client, to.format(folder=folder), status=422)
+
+        assert is_problem(refused, 422, slug)
+
+    async def test_a_batch(self, client, fake, folder):
+        created = await create(client, ("a.zip", pictures(3)))
+        await ended(client, created["id"])
+        place = f"/batches/{created['id']}/export"
+        target = folder / "a.csv"
+        order = {"to": f"file://{target}", "columns": ["item_id,status"]}
+        answered = await client.post(place, json=order)
+        same = await client.get(place, params={"columns": "item_id,status", "format": "csv"})
+
+        assert answered.status_code == 201
+        assert target.read_bytes() == same.content
+        assert same.text.splitlines()[1] == "0.jpg,accepted"
+
+
+class TestPlugIn:
+    """A format of another package, found through its entry point."""
+
+    async def test_it_is_one_of_them(self, client, parts, tmp_path, monkeypatch):
+        (tmp_path / "shouting.py").write_text(PLUG_IN)
+        about = tmp_path / "shouting-1.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1\n")
+        (about / "entry_points.txt").write_text(
+            "[classifier.exporters]\nshouting = shouting:FORMAT"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        await store(parts)
+        file = await exported(client, format="shouting", columns="domain,predicted_class")
+
+        assert file.text == "(domain predicted_class)FLOWERS ROSE!"
+        assert file.headers["content-type"].startswith("text/plain")
+
+
+PLUG_IN = """
+from app.exports import Format
+
+class Shouting:
+    def __init__(self, layout):
+        self.names = [each.name for each in layout.columns]
+    def begin(self):
+        return f"({' '.join(self.names)})".encode()
+    def rows(self, rows):
+        return "".join(" ".join(row).upper() + "!" for row in rows).encode()
+    def end(self):
+        return ()
+    def close(self):
+        return
+
+FORMAT = Format("shouting", "text/plain", Shouting)
+"""
