@@ -129,6 +129,10 @@ class ImageTooLarge(ClassifierError):
     """The picture has more pixels than the service decodes."""
 
 
+class ImageHarmful(ClassifierError):
+    """Decoding the picture ended the service, more than once; for a day it is not tried again."""
+
+
 class ImageRejected(ClassifierError):
     """The picture is blurred, too dark, too small or the like, and the domain wants good ones."""
 

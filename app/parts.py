@@ -17,7 +17,7 @@ from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
 from app.errors import ConfigurationError, Interrupted, ProviderUnknown
 from app.identifiers import new_id
-from app.images import ImageReader, ImageWorkers
+from app.images import ImageReader, ImageWorkers, Journal
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
 from app.providers.registry import ProviderRegistry
@@ -110,6 +110,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     domains = DomainRegistry(config_dir() / "domains.yaml", DomainRepository(database), metrics)
     await domains.load_stored()
     workers = ImageWorkers(settings.image_workers, queue=settings.image_queue)
+    journal = Journal(settings.journal_folder, lines=workers.threads)
+    stack.callback(journal.close)
     stack.callback(workers.close)
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
@@ -127,7 +129,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     reader = ImageReader(
         _build_egress(settings), workers, blobs, objects, max_bytes=settings.max_upload
     )
-    intake = Intake(reader, workers, answers, providers, settings.quality)
+    intake = Intake(reader, workers, journal, answers, providers, settings.quality)
     pictures, shards = await _build_work(settings, stack, database, serving=serving)
     classification = ClassificationService(
         domains=domains,

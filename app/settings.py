@@ -544,12 +544,20 @@ class Settings(BaseSettings):
         """Where uploads of batches wait, for fsspec."""
         if self.blobs_url is not None:
             return self.blobs_url
+        return "memory://blobs" if self._own_folder is None else str(self._own_folder / "blobs")
+
+    @property
+    def journal_folder(self) -> Path | None:
+        """Where it is noted what is being decoded; None: nothing is to outlive the process."""
+        return None if self._own_folder is None else self._own_folder / "decoding"
+
+    @property
+    def _own_folder(self) -> Path | None:
+        """Beside the database, or `data` where that is elsewhere; None: nothing lasts."""
         if self.database_url.startswith("postgres"):
-            return "data/blobs"
+            return Path("data")
         path = self.database_url.removeprefix("sqlite:///")
-        if path in (self.database_url, "", ":memory:"):
-            return "memory://blobs"
-        return str(Path(path).parent / "blobs")
+        return None if path in (self.database_url, "", ":memory:") else Path(path).parent
 
     @property
     def provider_name(self) -> str:

@@ -42,6 +42,7 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.LabelNotInDomain: Problem(422, "The label is none of the domain's classes"),
     errors.ImageUnreadable: Problem(422, "The picture can't be read"),
     errors.ImageTooLarge: Problem(422, "The picture has too many pixels"),
+    errors.ImageHarmful: Problem(422, "The picture does harm"),
     errors.ImageRejected: Problem(422, "The picture is not good enough"),
     errors.UrlRefused: Problem(422, "The URL is refused"),
     errors.UrlUnreachable: Problem(422, "The URL can't be fetched"),

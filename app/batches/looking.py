@@ -13,6 +13,7 @@ from app.classification import Intake, Question
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import (
+    ImageHarmful,
     ImageRejected,
     ImageTooLarge,
     ImageUnreadable,
@@ -29,7 +30,7 @@ from app.storage import KeptAnswer
 from app.telemetry.metrics import Metrics
 
 UNUSABLE = (
-    *(ImageRejected, ImageTooLarge, ImageUnreadable, UploadTooLarge),
+    *(ImageHarmful, ImageRejected, ImageTooLarge, ImageUnreadable, UploadTooLarge),
     *(UrlRefused, UrlTooLarge, UrlUnreachable),
 )
 """What fails before anybody is asked, and costs nothing."""

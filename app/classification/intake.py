@@ -15,6 +15,7 @@ from app.images import (
     ImageReader,
     ImageSource,
     ImageWorkers,
+    Journal,
     Load,
     PreparedImage,
     Stored,
@@ -62,12 +63,14 @@ class Intake:
         self,
         reader: ImageReader,
         workers: ImageWorkers,
+        journal: Journal,
         answers: AnswerRepository,
         providers: ProviderRegistry,
         limits: QualitySettings,
     ) -> None:
         self._reader = reader
         self._workers = workers
+        self._journal = journal
         self._answers = answers
         self._providers = providers
         self._limits = limits
@@ -147,18 +150,19 @@ class Intake:
 
     async def _prepare(self, load: Load, **how: Any) -> PreparedImage:
         try:
-            return await self._workers.take(_load_and_prepare, load, light=True, **how)
+            return await self._workers.take(self._load_and_prepare, load, light=True, **how)
         except HeavyPicture:
-            return await self._workers.take_heavy(_load_and_prepare, load, **how)
+            return await self._workers.take_heavy(self._load_and_prepare, load, **how)
+
+    def _load_and_prepare(self, load: Load, *, sha256: str, **how: Any) -> PreparedImage:
+        data = load()
+        with self._journal.decoding(sha256):
+            return prepare(data, sha256=sha256, **how)
 
     async def _sha256(self, data: bytes) -> str:
         if len(data) <= HASHED_AT_ONCE:
             return sha256(data)
         return await self._workers.run(sha256, data)
-
-
-def _load_and_prepare(load: Load, **how: Any) -> PreparedImage:
-    return prepare(load(), **how)
 
 
 def _key(digest: str, domain: Domain, provider: str, capabilities: Capabilities) -> str:

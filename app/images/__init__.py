@@ -1,6 +1,7 @@
 """Pictures: where they come from, and how they become something a provider can look at."""
 
 from app.images.decode import HeavyPicture, prepare
+from app.images.journal import Journal
 from app.images.prepared import PreparedImage
 from app.images.sources import (
     Base64Text,
@@ -22,6 +23,7 @@ __all__ = [
     "ImageSource",
     "ImageWorkers",
     "InStorage",
+    "Journal",
     "Load",
     "PreparedImage",
     "Stored",

@@ -27,6 +27,11 @@ class ImageWorkers:
         self._ordinary = _Lane(threads, queue, "image")
         self._heavy = _Lane(1, HEAVY_QUEUE, "heavy-image")
 
+    @property
+    def threads(self) -> int:
+        """All of them."""
+        return self._ordinary.threads + self._heavy.threads
+
     async def take(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The first work for a picture. Raises Overloaded when too many wait already."""
         return await self._ordinary.take(partial(work, *args, **kwargs))
@@ -48,6 +53,7 @@ class _Lane:
     """Threads, and the room before them."""
 
     def __init__(self, threads: int, queue: int, name: str) -> None:
+        self.threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._room = threads + queue
 
