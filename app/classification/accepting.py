@@ -110,7 +110,7 @@ class Accepting:
             return STOPPING_S
         if self._service.works_on(result_id):
             return TWIN_S  # its task was given out again, for Redis was gone: one is enough
-        question = await self._keeper.taken(result_id) if self._keeper else None
+        question = await self._keeper.kept(result_id) if self._keeper else None
         if question is None:
             return None
         domain = await self._domains.find(question.domain)
@@ -144,7 +144,6 @@ class Accepting:
         beside = self._service.keeping([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):
-                await self._keeper.put_back(pending.id)
                 return pending  # whoever goes on asks again
             beside = self._keeper.forgetting(pending.id, beside)
         result = await self._service.store(

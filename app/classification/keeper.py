@@ -1,14 +1,10 @@
 """What it takes to ask again about an accepted picture, kept until it is answered."""
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
-from app.classification import record
 from app.classification.question import Question
 from app.domains import DomainRegistry
-from app.errors import DomainNotFound, Interrupted, ResultNotFound, StorageUnavailable
+from app.errors import DomainNotFound, ResultNotFound, StorageUnavailable
 from app.images import Stored, Url
 from app.storage import (
     Accepted,
@@ -17,11 +13,6 @@ from app.storage import (
     ResultRepository,
     Unit,
 )
-
-log = structlog.stdlib.get_logger(__name__)
-
-MOST_ATTEMPTS = 5
-"""At a picture whose process ended each time before there was an answer."""
 
 
 class Keeper:
@@ -71,30 +62,24 @@ class Keeper:
     async def count(self) -> int:
         return await self._accepted.count()
 
-    async def taken(self, result_id: str) -> Question | None:
-        """What was asked; None when it is answered, or nobody can ask about it any more. It is
-        noted that it was taken: a picture that ends the process each time may not for ever."""
-        kept = await self._accepted.take(result_id)
+    async def kept(self, result_id: str) -> Question | None:
+        """What was asked; None when it is answered, or nobody can ask about it any more."""
+        kept = await self._accepted.find(result_id)
         question = None if kept is None else await self._question(kept)
         if kept is not None and question is None:
             await self._accepted.forget(result_id)
             await self.let_go(result_id)
         return question
 
-    async def put_back(self, result_id: str) -> None:
-        """It was not answered, and that was not its fault."""
-        with suppress(StorageUnavailable):
-            await self._accepted.put_back(result_id)
-
     async def _question(self, kept: Accepted) -> Question | None:
         try:
             pending = await self._results.get(kept.result_id, caller=None)
-            domain = await self._domains.find(pending.domain)
+            await self._domains.find(pending.domain)
         except (ResultNotFound, DomainNotFound):
             return None
         if not pending.is_pending:
             return None
-        question = Question(
+        return Question(
             Url(kept.url) if kept.url else Stored(kept.result_id),
             pending.domain,
             pending.caller,
@@ -104,9 +89,3 @@ class Keeper:
             fresh=kept.fresh,
             asked_at=pending.created_at,
         )
-        if kept.attempts > MOST_ATTEMPTS:
-            log.error("an accepted picture is given up", result_id=pending.id)
-            failed = record.failed(pending.id, question, domain, Interrupted())
-            await self._results.complete(failed)
-            return None
-        return question

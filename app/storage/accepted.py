@@ -18,14 +18,12 @@ class Accepted:
     Attributes:
         url: None: the picture waits in the blob store, under the result's id.
         fresh: no answer that was given before will do.
-        attempts: how often it was taken to be answered.
     """
 
     result_id: str
     url: str | None
     provider: str | None
     fresh: bool
-    attempts: int = 0
 
 
 class AcceptedRepository:
@@ -59,29 +57,15 @@ class AcceptedRepository:
     async def forget(self, result_id: str) -> None:
         await self._database.write(self.forgetting(result_id))
 
-    async def take(self, result_id: str) -> Accepted | None:
-        """To answer it; counted as one more attempt. None: it is answered."""
-        change = (
-            sa.update(accepted)
-            .where(accepted.c.result_id == result_id)
-            .values(attempts=accepted.c.attempts + 1)
-            .returning(accepted)
-        )
+    async def find(self, result_id: str) -> Accepted | None:
+        """None: it is answered."""
+        query = sa.select(accepted).where(accepted.c.result_id == result_id)
 
         def unit(connection: sa.Connection) -> Accepted | None:
-            row = connection.execute(change).mappings().first()
+            row = connection.execute(query).mappings().first()
             return None if row is None else Accepted(**row)
 
-        return await self._database.write(unit)
-
-    async def put_back(self, result_id: str) -> None:
-        """As if it had not been taken the last time."""
-        change = (
-            sa.update(accepted)
-            .where(accepted.c.result_id == result_id)
-            .values(attempts=accepted.c.attempts - 1)
-        )
-        await self._database.write(lambda connection: connection.execute(change).rowcount)
+        return await self._database.read(unit)
 
     async def all(self, *, until: datetime | None = None) -> list[str]:
         """Ids of results, the oldest first; of those that were accepted before `until`."""

@@ -175,7 +175,6 @@ accepted = sa.Table(
     sa.Column("url", sa.Text),
     sa.Column("provider", sa.String(64)),
     sa.Column("fresh", sa.Boolean, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
 )
 
 installation = sa.Table(

@@ -1,6 +1,7 @@
 """A picture whose decoding ends the process: it does so a few times, and not for ever."""
 
 import asyncio
+import signal
 from contextlib import suppress
 
 import httpx2
@@ -8,7 +9,7 @@ import pytest
 
 from app.batches.runner import UNFINISHED
 from tests.conftest import ROOT
-from tests.integration.calls import PICTURE
+from tests.integration.calls import PICTURE, until
 from tests.integration.test_batches import picture, pictures
 from tests.loopback import loopback, reply
 from tests.pictures import jpeg
@@ -122,6 +123,23 @@ async def test_in_a_batch_and_among_accepted_ones(start_fragile, web):
     assert told == ["/problems/image-harmful"] * 2
     assert (again.status_code, again.json()["type"]) == (422, "/problems/image-harmful")
     assert service.process.poll() is None
+
+
+async def test_what_only_waits_is_never_given_up(start_fragile, web):
+    """However often the process is killed meanwhile."""
+    web.gate.clear()
+    service = start_fragile()
+    place = await accepted(service, web, "/0.jpg")
+    for _ in range(7):
+        asked = len(web.asked)
+        await asyncio.to_thread(service.stop, signal.SIGKILL)
+        await asyncio.to_thread(service.start)
+        await until(lambda: len(web.asked) > asked)  # noqa: B023 - it is awaited here
+    web.gate.set()
+    async with httpx2.AsyncClient(base_url=service.url, timeout=20) as http:
+        answered = (await http.get(place, params={"wait": 10})).json()
+
+    assert answered["status"] in ("accepted", "needs_review")
 
 
 async def test_whoever_sends_it_is_told(start_fragile):

@@ -206,18 +206,6 @@ async def test_what_redis_forgets_is_found_in_the_database(begin, redis, monkeyp
     assert works.fake.calls == 22
 
 
-async def test_a_picture_that_ends_the_process_is_given_up(begin):
-    """After so many attempts, counted in the database, it fails."""
-    serves = await begin(works=False)
-    accepted = (await serves.client.post("/classify", files=upload(), headers=LATER)).json()
-    keeper = serves.parts.accepting._keeper
-    taken = [await keeper.taken(accepted["id"]) for _ in range(6)]
-    result = (await serves.client.get(f"/results/{accepted['id']}")).json()
-
-    assert [each is None for each in taken] == [*[False] * 5, True]
-    assert result["error"]["type"] == "/problems/interrupted"
-
-
 async def test_the_database_comes_back(begin, postgres, monkeypatch):
     """PostgreSQL is restarted in the middle of a batch."""
     monkeypatch.setattr("app.parts.LOOKED_THROUGH_EVERY_S", 0.5)
