@@ -210,4 +210,5 @@ idempotency_keys = sa.Table(
     sa.Column("result_id", sa.String(40), nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Index(None, "created_at"),
+    sa.Index(None, "result_id"),
 )

@@ -1,0 +1,118 @@
+"""What is to go is found by an index, however much stays: or all who write would have to wait."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from app.storage import Claim, IdempotencyRepository, RetentionRepository
+from app.storage.tables import metadata
+from tests.integration.test_retention import cancelled, urls
+
+pytestmark = pytest.mark.each_database
+
+NOW = datetime.now(UTC)
+
+DISCOURAGED = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+"""What PostgreSQL does with tables as small as these, and does not with large ones."""
+
+
+@pytest.fixture
+def executed(parts):
+    """Statements that read, change or delete, and their parameters."""
+    statements = []
+
+    def note(connection, cursor, statement, parameters, context, many) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            statements.append((statement, parameters))
+
+    sa.event.listen(parts.database.engine, "before_cursor_execute", note)
+    yield statements
+    sa.event.remove(parts.database.engine, "before_cursor_execute", note)
+
+
+def scanned(connection: sa.Connection, statement: str, parameters) -> list[str]:
+    """Tables that it goes through, row by row."""
+    if connection.dialect.name == "sqlite":
+        steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        begun = [each.detail.split()[:2] for each in steps]
+        return [what for how, what in begun if how == "SCAN" and what in metadata.tables]
+    for each in DISCOURAGED:
+        connection.exec_driver_sql(f"SET LOCAL {each} = off")
+    explain = f"EXPLAIN (FORMAT JSON) {statement}"
+    (found,) = connection.exec_driver_sql(explain, parameters).scalar_one()
+    return [
+        each["Relation Name"]
+        for each in nodes(found["Plan"])
+        if each["Node Type"].endswith("Scan")
+        and "Relation Name" in each
+        and not {"Index Cond", "Recheck Cond"} & each.keys()
+    ]
+
+
+def nodes(plan: dict) -> Iterator[dict]:
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from nodes(each)
+
+
+async def test_a_scan_is_noticed(parts):
+    """Or the other test would prove nothing."""
+    with parts.database.engine.connect() as connection:
+        found = scanned(connection, "SELECT id FROM results WHERE confidence > 0.5", ())
+
+    assert len(found) == 1
+
+
+async def claim(parts) -> None:
+    await IdempotencyRepository(parts.database).claim("shop", "key", Claim("f", "cls_1"))
+
+
+async def release_unanswered(parts) -> None:
+    await IdempotencyRepository(parts.database).release_unanswered(older_than_s=0)
+
+
+async def delete_keys(parts) -> None:
+    retention = RetentionRepository(parts.database)
+    await retention.count_keys(NOW)
+    await retention.delete_keys(NOW)
+
+
+async def delete_results(parts) -> None:
+    retention = RetentionRepository(parts.database)
+    await retention.old_results(NOW, after="")
+    await retention.delete_results(["cls_1", "cls_2"], NOW)
+
+
+async def delete_a_batch(parts) -> None:
+    """Its idempotency key, too."""
+    batch_id = await cancelled(parts, urls(3))
+    retention = RetentionRepository(parts.database)
+    await retention.old_batches(NOW, after="")
+    assert await retention.delete_batch(batch_id)
+
+
+async def look_for_pictures(parts) -> None:
+    await RetentionRepository(parts.database).needed(["0" * 64, "cls_1"], NOW)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        claim,
+        release_unanswered,
+        delete_keys,
+        delete_results,
+        delete_a_batch,
+        look_for_pictures,
+    ],
+    ids=lambda work: work.__name__,
+)
+async def test_no_table_is_scanned(parts, executed, work):
+    await work(parts)
+    with parts.database.engine.connect() as connection:
+        found = {each: scanned(connection, each, values) for each, values in [*executed]}
+
+    assert found
+    assert {statement: tables for statement, tables in found.items() if tables} == {}
