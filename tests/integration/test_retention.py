@@ -9,17 +9,21 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
+import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from app.batches import BatchOptions
 from app.batches.rows import Row
 from app.batches.runner import IN_FLIGHT_HERE
 from app.errors import ProviderRejected, StorageUnavailable
+from app.main import create_app
 from app.parts import build_parts
 from app.retention import Swept
-from app.settings import RetentionSettings
+from app.settings import RetentionSettings, Settings
 from app.storage import Claim, IdempotencyRepository
+from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 from tests.conftest import ROOT
 from tests.integration.calls import NOON, api_keys, is_problem, listed, store, until, upload
 from tests.integration.test_batches import create, ended, items, picture, report
@@ -43,11 +47,10 @@ def policy() -> RetentionSettings:
 
 
 @pytest.fixture(params=["memory", "files"])
-def settings(request, settings, policy, tmp_path):
+def settings(request, settings, policy, lasting_url, tmp_path):
     place = {"blobs_url": f"memory://{tmp_path}"}
     if request.param == "files":
-        database = f"sqlite:///{tmp_path}/app.db"
-        place = {"database_url": database, "blobs_url": f"file://{tmp_path}/blobs"}
+        place = {"database_url": lasting_url, "blobs_url": f"file://{tmp_path}/blobs"}
     return settings.model_copy(update={"retention": policy, **place})
 
 
@@ -292,6 +295,24 @@ class TestDeletingABatch:
         assert known == [second["id"], other]
         assert len(await listed(client)) == 2
 
+    @IN_FILES
+    async def test_two_processes_may_do_it_at_once(self, client, parts, settings, monkeypatch):
+        """Neither fails, and nothing is left."""
+        monkeypatch.setattr("app.storage.batch_deletion.ROWS_AT_ONCE", 3)
+        files = [(f"{number}.jpg", picture(number)) for number in range(40)]
+        created = await create(client, *files, ("b.csv", b"image_url\nno URL\n"))
+        await ended(client, created["id"])
+        before = await _count_rows(parts)
+        async with build_parts(settings) as other:
+            transport = httpx2.ASGITransport(create_app(other), raise_app_exceptions=False)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://other") as second:
+                place = f"/batches/{created['id']}"
+                deleted = await asyncio.gather(client.delete(place), second.delete(place))
+
+        assert before == {"batches": 1, "items": 40, "shards": 1, "errors": 1, "results": 40}
+        assert {each.status_code for each in deleted} <= {204, 404}
+        assert set((await _count_rows(parts)).values()) == {0}
+
     async def test_one_that_is_not_over_has_to_be_cancelled_first(self, client, parts, fake):
         """What is under way then is stored nowhere."""
         batch_id = await under_way(client, fake, *range(12))
@@ -438,7 +459,7 @@ class TestByItself:
 
 class TestCommand:
     @IN_FILES
-    async def test_it_tells_what_went(self, client, parts, settings, tmp_path):
+    async def test_it_tells_what_went(self, client, parts, settings):
         """After it was told what would go; a service may run meanwhile."""
         batch_id = await cancelled(
             parts, [Row(f"{number}", picture(number)) for number in range(3)]
@@ -446,7 +467,7 @@ class TestCommand:
         await store(parts)
         _age_all(settings.blobs_url)
         told = [
-            await asyncio.to_thread(_run, tmp_path, *options) for options in (["--dry-run"], [])
+            await asyncio.to_thread(_run, settings, *options) for options in (["--dry-run"], [])
         ]
 
         assert (await client.get(f"/batches/{batch_id}")).status_code == 404
@@ -454,18 +475,38 @@ class TestCommand:
         assert told == [f"would delete {counts}", f"deleted {counts}"]
 
 
-def _run(folder: Path, *options: str) -> str:
+def _run(settings: Settings, *options: str) -> str:
     environment = os.environ | {
         "CONFIG_DIR": str(ROOT / "config"),
         "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": f"sqlite:///{folder}/app.db",
+        "DATABASE_URL": settings.database_url,
+        "BLOBS_URL": settings.blobs_url,
         "RETENTION_BATCHES": "0",
         "RETENTION_RESULTS": "0.5",
     }
     command = [sys.executable, "-m", "app", "retention", *options]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+async def _count_rows(parts) -> dict[str, int]:
+    counted = {
+        "batches": batches,
+        "items": batch_items,
+        "shards": batch_shards,
+        "errors": batch_errors,
+        "results": results,
+    }
+
+    def unit(connection: sa.Connection) -> dict[str, int]:
+        count = sa.select(sa.func.count())
+        return {
+            name: connection.execute(count.select_from(table)).scalar_one()
+            for name, table in counted.items()
+        }
+
+    return await parts.database.read(unit)
 
 
 def _age_all(blobs_url: str) -> None:
