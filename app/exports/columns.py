@@ -158,9 +158,10 @@ def _below(above: tuple[str, ...], columns: Sequence[Column]) -> Callable[[Value
 
 
 def _each(keys: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
-    """`itemgetter`, but also of a single key it makes a sequence."""
-    get = itemgetter(*keys)
-    return get if len(keys) > 1 else lambda found: (get(found),)
+    """`itemgetter`, but of one key or none it makes a sequence, too."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda found: tuple(found[key] for key in keys)
 
 
 Tree = dict[str, "Tree | int"]

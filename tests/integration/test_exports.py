@@ -109,6 +109,14 @@ class TestColumns:
         ]
         assert [row[1:] for row in rows] == [["", "", "0.1", "0.9"], [f"'{FORMULA}", "1", "", ""]]
 
+    @pytest.mark.parametrize("form", ["json", "csv", "xml", "xlsx", "parquet"])
+    async def test_there_may_be_none(self, client, parts, form):
+        """For there are no keys."""
+        await store(parts)
+        file = await exported(client, format=form, columns="metadata.*")
+
+        assert file.content
+
     @pytest.mark.parametrize("name", ["colour", "image.colour", "metadata.", "conf", "id.x"])
     async def test_what_is_none_is_refused(self, client, name):
         refused = await client.get(PLACE, params={"columns": name})
