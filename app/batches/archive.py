@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from app.batches.rows import Row, Unusable
 from app.errors import ArchiveRefused
+from app.picture_files import looks_like_picture
 
 MAX_RATIO = 200
 """Of what a picture unpacks to over what it takes in the archive. Pictures are packed already; one
@@ -23,18 +24,7 @@ SMALL = 1_000_000
 """Bytes of an entry that may have any ratio."""
 
 ARCHIVES = (".zip", ".jar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-BEGINNINGS = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM"),
-    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-)
-"""JPEG, PNG, GIF, BMP, TIFF."""
-
 NO_PICTURES = ("__MACOSX/", ".DS_Store", "Thumbs.db")
-
-
-def looks_like_picture(data: bytes) -> bool:
-    """By its first bytes. Whether it is one that can be read shows when it is decoded."""
-    return data.startswith(BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def read_archive(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from app.batches.archive import ARCHIVES, looks_like_picture, read_archive
+from app.batches.archive import ARCHIVES, read_archive
 from app.batches.manifest import read_csv, read_jsonl
 from app.batches.rows import Row, Unusable
 from app.batches.taking_in import BatchOptions
 from app.errors import ArchiveRefused
+from app.picture_files import files_below, looks_like_picture
 from app.settings import Settings
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -57,14 +58,19 @@ class Files:
     def folder(self, path: Path) -> Iterator[Row | Unusable]:
         """Its pictures and those of its folders, by their paths in it; hidden ones are passed
         over."""
-        for each in sorted(path.rglob("*")):
-            inside = each.relative_to(path)
-            if each.is_file() and not any(part.startswith(".") for part in inside.parts):
-                label = each.parent.name if each.parent.name in self.labels else None
-                with each.open("rb") as file:
-                    # Names may be in no character set.
-                    name = str(inside).encode("utf-8", "replace").decode()
-                    yield from self._picture(name, file, expected=label)
+        for each in files_below(path):
+            # Names may be in no character set.
+            name = str(each.relative_to(path)).encode("utf-8", "replace").decode()
+            yield from self.picture(name, each)
+
+    def picture(self, name: str, path: Path) -> Iterator[Row | Unusable]:
+        """One file that is to be a picture, called `name`; its folder may name the true class."""
+        label = path.parent.name if path.parent.name in self.labels else None
+        try:
+            with path.open("rb") as file:
+                yield from self._picture(name, file, expected=label)
+        except OSError as error:
+            yield Unusable(name, f"can't be read: {error.strerror}")
 
     def _picture(
         self, name: str, file: BinaryIO, *, expected: str | None = None

@@ -1,7 +1,6 @@
 """What a storage URI names: a folder of pictures, a list, an archive, or one picture."""
 
 from collections.abc import Iterator
-from mimetypes import MimeTypes
 from pathlib import PurePosixPath
 from tempfile import TemporaryFile
 
@@ -9,11 +8,9 @@ from app.batches.archive import ARCHIVES, is_litter
 from app.batches.rows import Row, Unusable
 from app.batches.sources import CSV, JSON_LINES, ZIP, Files
 from app.errors import ArchiveRefused, UrlRefused
+from app.picture_files import KINDS
 from app.storage import ObjectStore
 from app.storage.listings import Found
-
-KINDS = MimeTypes()
-"""Python's own table, not the machine's."""
 
 
 def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unusable]:

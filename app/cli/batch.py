@@ -15,13 +15,12 @@ from app.batches.sources import Files
 from app.batches.storage import rows_at
 from app.cli.estimate import show
 from app.cli.start import start
-from app.errors import ConfigurationError
+from app.client.at_work import AtWork, at_work, followed
 from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.storage import BatchRow
 
 CALLER = "command-line"
-LOOKED_AT_EVERY_S = 0.2
 SHOWN = 20
 """Of what is no item."""
 
@@ -76,17 +75,10 @@ def _run(work: Coroutine[Any, Any, BatchRow]) -> None:
 
 
 async def _batch(settings: Settings, source: str, options: BatchOptions) -> BatchRow:
-    try:
-        async with build_parts(settings, serving=True) as parts:
-            found = await _begun(parts, settings, source, options)
-            await parts.runner.go_on(found.id)
-            return await _shown(parts, found)
-    except ConfigurationError as error:
-        if "in use" not in str(error):
-            raise
-    # A service runs on this database: it does the work, within a minute.
-    async with build_parts(settings) as parts:
-        return await _shown(parts, await _begun(parts, settings, source, options))
+    async with at_work(settings, CALLER) as work:
+        found = await work.unfinished(options) or await _taken(work, source, options)
+        await work.begin(found)
+        return await _shown(work.parts, found)
 
 
 async def _estimate(settings: Settings, source: str, options: BatchOptions) -> BatchEstimate:
@@ -95,15 +87,11 @@ async def _estimate(settings: Settings, source: str, options: BatchOptions) -> B
         return await parts.estimator.estimate(options, rows)
 
 
-async def _begun(parts: Parts, settings: Settings, source: str, options: BatchOptions) -> BatchRow:
-    """The batch of this name that is not over, else a new one."""
-    for each in await parts.batches.page(caller=CALLER, before=None, limit=100):
-        if (each.name, each.domain) == (options.name, options.domain) and not each.is_over:
-            return each
-    rows = await _rows(parts, source, options)
-    batch = await parts.taking_in.take(options, rows, caller=CALLER)
+async def _taken(work: AtWork, source: str, options: BatchOptions) -> BatchRow:
+    """A new batch; what is no item is told."""
+    batch = await work.take(options, await _rows(work.parts, source, options))
     console = Console(stderr=True, soft_wrap=True)
-    for bad in await parts.batches.bad_rows(batch.id, after=-1, limit=SHOWN):
+    for bad in await work.parts.batches.bad_rows(batch.id, after=-1, limit=SHOWN):
         console.print(f"{bad.place}: {bad.reason}", style="red", markup=False, highlight=False)
     if batch.bad_rows > SHOWN:
         console.print(f"and {batch.bad_rows - SHOWN:,} more", style="red")
@@ -135,7 +123,7 @@ async def _watch(settings: Settings, batch_id: str) -> BatchRow:
         return await _shown(parts, await parts.batches.get(batch_id))
 
 
-async def _shown(parts: Parts, batch: BatchRow) -> BatchRow:
+async def _shown(parts: Parts, begun: BatchRow) -> BatchRow:
     """The batch when it is over, its progress shown until then."""
     columns = (
         TextColumn("{task.description}"),
@@ -145,11 +133,10 @@ async def _shown(parts: Parts, batch: BatchRow) -> BatchRow:
         TextColumn("{task.fields[told]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(batch.id, total=batch.total, told="")
-        while True:
-            batch = await parts.batches.get(batch.id)
+        task = progress.add_task(begun.id, total=begun.total, told="")
+        async for batch in followed(parts, begun.id):
             told = f"{batch.needs_review:,} to review, {batch.failed:,} failed"
             progress.update(task, completed=batch.done, total=batch.total, told=told)
-            if batch.is_over or batch.status == "paused":
-                return batch
-            await asyncio.sleep(LOOKED_AT_EVERY_S)
+            if batch.status == "paused":
+                break
+    return batch

@@ -1,0 +1,1 @@
+"""The service from Python: in this process, or over HTTP."""
