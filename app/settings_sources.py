@@ -23,12 +23,14 @@ class Group(BaseModel):
 
 
 def config_dir() -> Path:
-    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package."""
+    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package, which is
+    made when it is built: before that, what it is made from."""
     named = os.environ.get("CONFIG_DIR")
     if named:
         return Path(named)
-    here = Path("config")
-    return here if here.is_dir() else Path(__file__).parent / "default_config"
+    package = Path(__file__).parent
+    places = Path("config"), package / "default_config"
+    return next(filter(Path.is_dir, places), package.parent / "config")
 
 
 def variable(path: tuple[str, ...]) -> str:

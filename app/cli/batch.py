@@ -1,7 +1,8 @@
 """`batch` and `watch`: bulk work from the shell, with a progress bar."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from app.batches.sources import Files
 from app.batches.storage import rows_at
 from app.cli.estimate import show
 from app.cli.start import start
-from app.client.at_work import AtWork, at_work, followed
+from app.client.at_work import AtWork, followed, work_through
 from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.storage import BatchRow
@@ -75,10 +76,14 @@ def _run(work: Coroutine[Any, Any, BatchRow]) -> None:
 
 
 async def _batch(settings: Settings, source: str, options: BatchOptions) -> BatchRow:
-    async with at_work(settings, CALLER) as work:
-        found = await work.unfinished(options) or await _taken(work, source, options)
-        await work.begin(found)
-        return await _shown(work.parts, found)
+    async def begin(work: AtWork) -> BatchRow:
+        return await work.unfinished(options) or await _taken(work, source, options)
+
+    async def end(_: Parts, batch: BatchRow) -> BatchRow:
+        return batch
+
+    with _bar() as go_on:
+        return await work_through(settings, CALLER, begin, go_on=go_on, end=end)
 
 
 async def _estimate(settings: Settings, source: str, options: BatchOptions) -> BatchEstimate:
@@ -120,11 +125,16 @@ def _local(files: Files, place: Path) -> Iterable[Row | Unusable]:
 
 async def _watch(settings: Settings, batch_id: str) -> BatchRow:
     async with build_parts(settings) as parts:
-        return await _shown(parts, await parts.batches.get(batch_id))
+        with _bar() as go_on:
+            async for batch in followed(parts, batch_id):
+                if not go_on(batch):
+                    break
+    return batch
 
 
-async def _shown(parts: Parts, begun: BatchRow) -> BatchRow:
-    """The batch when it is over, its progress shown until then."""
+@contextmanager
+def _bar() -> Iterator[Callable[[BatchRow], bool]]:
+    """What shows how far a batch is, and says whether it goes on."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -133,10 +143,18 @@ async def _shown(parts: Parts, begun: BatchRow) -> BatchRow:
         TextColumn("{task.fields[told]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(begun.id, total=begun.total, told="")
-        async for batch in followed(parts, begun.id):
+        task = progress.add_task("", total=None, told="", visible=False)
+
+        def show(batch: BatchRow) -> bool:
             told = f"{batch.needs_review:,} to review, {batch.failed:,} failed"
-            progress.update(task, completed=batch.done, total=batch.total, told=told)
-            if batch.status == "paused":
-                break
-    return batch
+            progress.update(
+                task,
+                description=batch.id,
+                completed=batch.done,
+                total=batch.total,
+                told=told,
+                visible=True,
+            )
+            return batch.status != "paused"
+
+        yield show

@@ -72,6 +72,23 @@ def configure_logging(config: LoggingConfig) -> None:
             logger.propagate = False
 
 
+def log_as_a_library() -> None:
+    """Hand lines to the standard library's loggers, whose levels and handlers are the program's
+    own. What is configured already stays."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
 def _handler(renderer: Renderer, shared: list[Any]) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     on_console = renderer == "console" or (renderer == "auto" and sys.stderr.isatty())

@@ -1,0 +1,161 @@
+"""One picture at a time."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from app.client import html, notebook
+from app.client.backend import DOMAIN, TIMEOUT_S, Asked, open_backend
+from app.client.loop import Closing
+from app.client.pictures import Picture, taken
+from app.client.results import Classification
+from app.result import Result
+
+if TYPE_CHECKING:
+    from app.client.pictures import ImageLike
+
+ClassLike = str | Mapping[str, Any]
+"""A label, or `label` with `description` and `aliases`."""
+
+
+class AsyncImageClassifier:
+    """Says which class of a domain a picture shows. It belongs to one event loop.
+
+    Without `base_url` this process does the work, set up as the service is: by the environment,
+    `.env` and config/. With it a server does.
+    """
+
+    def __init__(
+        self,
+        domain: str = DOMAIN,
+        *,
+        provider: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = TIMEOUT_S,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            domain: what pictures are classified as where a call names no other.
+            provider: who answers; None: as the domain says.
+            timeout: seconds for one answer of a server.
+            settings: of this process, over those of the environment: `{"database_url": ...}`.
+
+        Raises ConfigurationError, InvalidRequest.
+        """
+        self._domain = domain
+        self._provider = provider
+        self._backend = open_backend(
+            base_url=base_url, api_key=api_key, timeout=timeout, settings=settings
+        )
+
+    async def classify_image(
+        self,
+        image: "ImageLike",
+        *,
+        domain: str | None = None,
+        expected: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Classification:
+        """See ImageClassifier."""
+        picture = await asyncio.to_thread(taken, image)
+        asked = Asked(domain or self._domain, self._provider, expected, metadata)
+        return _classified(await self._backend.classify(picture.content, asked), picture)
+
+    async def define_domain(self, name: str, classes: Sequence[ClassLike], **options: Any) -> None:
+        """See ImageClassifier."""
+        await self._backend.define_domain(name, {"classes": list(classes), **options})
+
+    async def aclose(self) -> None:
+        """Let what runs end."""
+        await self._backend.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class ImageClassifier(Closing):
+    """Says which class of a domain a picture shows. It works in a running event loop, too.
+
+    Without `base_url` this process does the work, set up as the service is: by the environment,
+    `.env` and config/. With it a server does.
+    """
+
+    def __init__(
+        self,
+        domain: str = DOMAIN,
+        *,
+        provider: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = TIMEOUT_S,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            domain: what pictures are classified as where a call names no other.
+            provider: who answers; None: as the domain says.
+            timeout: seconds for one answer of a server.
+            settings: of this process, over those of the environment: `{"database_url": ...}`.
+
+        Raises ConfigurationError, InvalidRequest.
+        """
+        self._domain = domain
+        self._provider = provider
+        self._backend = open_backend(
+            base_url=base_url, api_key=api_key, timeout=timeout, settings=settings
+        )
+        super().__init__(self._backend.aclose)
+
+    def classify_image(
+        self,
+        image: "ImageLike",
+        *,
+        domain: str | None = None,
+        expected: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Classification:
+        """Which class `image` shows: a path, a URL, bytes, an open binary file, a Pillow image, or
+        a numpy array (height x width [x 1, 3 or 4], uint8, or floats from 0 to 1).
+
+        `expected` is the true class where it is known, `metadata` is kept with the result. Raises
+        ClassifierError where there is no answer, OSError for a file, TypeError for what is no
+        picture.
+        """
+        picture = taken(image)
+        asked = Asked(domain or self._domain, self._provider, expected, metadata)
+        return _classified(
+            self._thread.call(self._backend.classify(picture.content, asked)), picture
+        )
+
+    def define_domain(self, name: str, classes: Sequence[ClassLike], **options: Any) -> None:
+        """Make a domain, or replace one that was made so. `options` are those of
+        config/domains.yaml. A server wants an operator's key. Raises InvalidRequest,
+        DomainReadOnly for one of the file."""
+        spec = {"classes": list(classes), **options}
+        self._thread.call(self._backend.define_domain(name, spec))
+
+
+def _classified(result: Result, picture: Picture) -> Classification:
+    return Classification.of(result, _to_show(picture))
+
+
+def _to_show(picture: Picture) -> Path | str | bytes | None:
+    """Files and URLs are there when they are looked at; bytes are only kept where a notebook may
+    show them, and made small."""
+    if picture.path is not None:
+        return picture.path
+    if isinstance(picture.content, str):
+        return picture.content
+    return html.small(picture.content) if notebook.is_there() else None

@@ -1,0 +1,140 @@
+"""Requests to a server: sent again where that is safe and may help."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from app import __version__
+from app.client.problems import ServiceUnreachable, UnexpectedAnswer, error_of, retry_after_s
+from app.errors import IdempotencyKeyInUse, InvalidRequest
+
+T = TypeVar("T", bound=BaseModel)
+
+CONNECT_TIMEOUT_S = 10.0
+
+BUSY_PATIENCE_S = 60.0
+"""With a server that says it is busy."""
+GONE_PATIENCE_S = 3.0
+"""With one that can't be reached."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
+
+
+def next_wait(
+    tried: int, waited_s: float, told_s: float | None, *, patience_s: float
+) -> float | None:
+    """Seconds before the next attempt, at least those that the server told; None: there is none."""
+    wait_s = max(min(FIRST_WAIT_S * 2 ** (tried - 1), LONGEST_WAIT_S), told_s or 0.0)
+    return wait_s if waited_s + wait_s <= patience_s else None
+
+
+class Http:
+    """One server, and how to be let in. Raises what the server's problems say, ServiceUnreachable,
+    and UnexpectedAnswer."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        *,
+        timeout_s: float,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Raises InvalidRequest for what is no URL of a server."""
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidRequest(f"base_url= is no http or https URL: {base_url!r}")
+        headers = {"user-agent": f"enhanced-image-classifier/{__version__}"}
+        if api_key is not None:
+            headers["authorization"] = f"Bearer {api_key}"
+        self._client = httpx2.AsyncClient(
+            base_url=base_url.rstrip("/"),
+            headers=headers,
+            timeout=httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            transport=transport,
+        )
+        self._timeout_s = timeout_s
+        self._sleep = sleep
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Callable[[], dict[str, Any]] = dict,
+        headers: dict[str, str] | None = None,
+        patience_s: float | None = None,
+        timeout_s: float | None = None,
+    ) -> httpx2.Response:
+        """A successful response, whole. `body` makes what httpx2 takes for it, for each attempt.
+
+        It must be safe to send twice. `patience_s`: with a server that is busy or not there; None:
+        as above.
+        """
+        began, tried = time.monotonic(), 0
+        while True:
+            tried += 1
+            told_s = None
+            try:
+                response = await self._client.request(
+                    method,
+                    path,
+                    headers=headers,
+                    timeout=httpx2.Timeout(timeout_s or self._timeout_s, connect=CONNECT_TIMEOUT_S),
+                    **body(),
+                )
+            except httpx2.TransportError as failed:
+                error: Exception = _unreachable(self._client.base_url, failed)
+                patience = GONE_PATIENCE_S
+            except (httpx2.InvalidURL, httpx2.DecodingError) as failed:
+                raise UnexpectedAnswer(f"The server's answer can't be read: {failed}") from failed
+            else:
+                if response.is_success:
+                    return response
+                error, told_s = error_of(response), retry_after_s(response)
+                if not _may_pass(response.status_code, error):
+                    raise error
+                patience = BUSY_PATIENCE_S
+            wait_s = next_wait(
+                tried,
+                time.monotonic() - began,
+                told_s,
+                patience_s=patience if patience_s is None else patience_s,
+            )
+            if wait_s is None:
+                raise error
+            await self._sleep(wait_s)
+
+    async def get(self, path: str, model: type[T], *, patience_s: float | None = None) -> T:
+        return parsed(await self.send("GET", path, patience_s=patience_s), model)
+
+
+def parsed(response: httpx2.Response, model: type[T]) -> T:
+    """Raises UnexpectedAnswer."""
+    try:
+        return TypeAdapter(model).validate_json(response.content)
+    except ValidationError:
+        raise UnexpectedAnswer(
+            f"{response.request.url.path} was not answered as the service answers."
+        ) from None
+
+
+def _may_pass(status: int, error: Exception) -> bool:
+    """Whether the same request may succeed later."""
+    return status in (429, 503) or isinstance(error, IdempotencyKeyInUse)
+
+
+def _unreachable(url: httpx2.URL, error: httpx2.TransportError) -> ServiceUnreachable:
+    reason = str(error) or type(error).__name__
+    unreachable = ServiceUnreachable(f"{url} can't be reached: {reason}")
+    unreachable.__cause__ = error
+    return unreachable

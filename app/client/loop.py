@@ -1,0 +1,127 @@
+"""An event loop in a thread of its own: for calls that wait, wherever they are made."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import wait
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+T = TypeVar("T")
+
+LOOKED_UP_EVERY_S = 0.1
+"""Of a call that lasts, for Ctrl-C and to show how far it is."""
+
+ENDED_WITHIN_S = 15.0
+"""What is interrupted or closed; then it is left to itself."""
+
+
+class LoopThread:
+    """It works also where a loop runs already, as in a notebook. The first call starts it."""
+
+    def __init__(self, name: str, at_end: Callable[[], Awaitable[None]]) -> None:
+        """`at_end` is awaited in the loop, last."""
+        self._name = name
+        self._at_end = at_end
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._end: asyncio.Event
+        self._calls: set[asyncio.Task[Any]] = set()
+
+    def call(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] = lambda: None) -> T:
+        """What `work` returns or raises. `meanwhile` is called now and then, in this thread. When
+        the wait is interrupted `work` is cancelled, and gets time to end."""
+        try:
+            self._start()
+        except BaseException:
+            work.close()
+            raise
+        ended = threading.Event()
+        future = asyncio.run_coroutine_threadsafe(self._followed(work, ended), self._loop)
+        try:
+            while not wait([future], LOOKED_UP_EVERY_S).done:
+                meanwhile()
+        except BaseException:
+            future.cancel()
+            ended.wait(ENDED_WITHIN_S)
+            raise
+        return future.result()
+
+    def end(self) -> None:
+        """Begin to close, without waiting for it."""
+        with self._lock:
+            self._closed = True
+            if self._thread is not None and self._thread.is_alive():
+                self._loop.call_soon_threadsafe(self._end.set)
+
+    def close(self) -> None:
+        """Cancel what runs, and end."""
+        self.end()
+        if self._thread is not None:
+            self._thread.join(ENDED_WITHIN_S)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError(f"This {self._name} is closed.")
+            if self._thread is None:
+                ready = threading.Event()
+                self._thread = threading.Thread(
+                    target=lambda: asyncio.run(self._serve(ready)), name=self._name, daemon=True
+                )
+                self._thread.start()
+                ready.wait()
+                # Not atexit: by then no thread may be started, and closing needs some.
+                threading._register_atexit(_close, weakref.ref(self))  # type: ignore[attr-defined]
+            elif not self._thread.is_alive():
+                raise RuntimeError(f"This {self._name} belongs to another process: make a new one.")
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        ready.set()
+        await self._end.wait()
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        await self._at_end()
+
+    async def _followed(self, work: Coroutine[Any, Any, T], ended: threading.Event) -> T:
+        call = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._calls.add(call)
+        try:
+            return await work
+        finally:
+            self._calls.discard(call)
+            ended.set()
+
+
+class Closing:
+    """What the facade's synchronous classes share: calls, and an end."""
+
+    def __init__(self, at_end: Callable[[], Awaitable[None]]) -> None:
+        self._thread = LoopThread(type(self).__name__, at_end)
+        # One that is forgotten ends too; at exit the thread itself is asked.
+        weakref.finalize(self, self._thread.end).atexit = False
+
+    def close(self) -> None:
+        """Let what runs end. It can't be used any more."""
+        self._thread.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _close(thread: "weakref.ref[LoopThread]") -> None:
+    if (known := thread()) is not None:
+        known.close()

@@ -1,0 +1,54 @@
+"""A server, over HTTP. Nothing of the service itself is imported."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from app.client.backend import Answers, Asked, Order, Tell
+from app.client.folder import Folder
+from app.client.http import Http, parsed
+from app.client.remote_batches import RemoteBatches
+from app.errors import DomainExists
+from app.result import Result
+
+
+class RemoteBackend:
+    def __init__(self, base_url: str, api_key: str | None, *, timeout_s: float) -> None:
+        """Raises InvalidRequest."""
+        self._http = Http(base_url, api_key, timeout_s=timeout_s)
+        self._batches = RemoteBatches(self._http)
+
+    async def classify(self, picture: bytes | str, asked: Asked) -> Result:
+        options: dict[str, Any] = {
+            "domain": asked.domain,
+            "provider": asked.provider,
+            "expected": asked.expected,
+            "metadata": asked.metadata,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+
+        def body() -> dict[str, Any]:
+            if isinstance(picture, str):
+                return {"json": {**options, "image_url": picture}}
+            texts = options | (
+                {"metadata": json.dumps(options["metadata"])} if "metadata" in options else {}
+            )
+            return {"data": texts, "files": {"file": ("picture", picture)}}
+
+        headers = {"idempotency-key": uuid4().hex}
+        return parsed(
+            await self._http.send("POST", "/classify", body=body, headers=headers), Result
+        )
+
+    async def define_domain(self, name: str, spec: Mapping[str, Any]) -> None:
+        try:
+            await self._http.send("POST", "/domains", body=lambda: {"json": {"name": name, **spec}})
+        except DomainExists:
+            await self._http.send("PUT", f"/domains/{name}", body=lambda: {"json": dict(spec)})
+
+    async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
+        return await self._batches.process(folder, order, tell)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()

@@ -1,0 +1,25 @@
+"""Which class of a domain a picture shows, how sure that is, and whether a person should look."""
+
+from app import errors
+from app.client import (
+    AsyncImageClassifier,
+    BatchProcessor,
+    BatchResults,
+    Classification,
+    ImageClassifier,
+    ServiceUnreachable,
+    UnexpectedAnswer,
+)
+from app.errors import ClassifierError
+
+__all__ = [
+    "AsyncImageClassifier",
+    "BatchProcessor",
+    "BatchResults",
+    "Classification",
+    "ClassifierError",
+    "ImageClassifier",
+    "ServiceUnreachable",
+    "UnexpectedAnswer",
+    "errors",
+]
