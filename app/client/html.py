@@ -46,7 +46,7 @@ def bar(done: int, total: int, told: str) -> str:
     share = 100 * done / total if total else 0
     return (
         '<div style="display:flex;gap:1em;align-items:center">'
-        f"{_stripe(share, '20em', BLUE)}<span>{done:,}/{total:,} {escape(told)}</span></div>"
+        f"{_stripe(share, '20em', BLUE)}<span>{done:,} of {total:,}, {escape(told)}</span></div>"
     )
 
 

@@ -31,7 +31,7 @@ def shown(title: str, *, wanted: bool) -> Iterator[Tell]:
 def _in_notebook() -> Tell:
     """Plain HTML: rich shows nothing there without ipywidgets."""
     shell: Any = import_module("IPython.display")
-    handle = shell.display(shell.HTML(html.bar(0, 0, "")), display_id=True)
+    handle = shell.display(shell.HTML(html.bar(0, 0, "beginning")), display_id=True)
     last: Progress | None = None
 
     def tell(progress: Progress) -> None:
