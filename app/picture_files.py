@@ -27,9 +27,18 @@ def is_named_like_picture(name: str) -> bool:
     return (KINDS.guess_type(PurePath(name).name, strict=False)[0] or "").startswith("image/")
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Those of its folders, too, in the order of their paths; hidden ones are passed over."""
+def files_below(folder: Path, but_for: Path | None = None) -> Iterator[Path]:
+    """Those of its folders, too, in the order of their paths; hidden ones are passed over, and what
+    is in the folder `but_for`."""
+    own = _inside(folder, but_for)
     for each in sorted(folder.rglob("*")):
         inside = each.relative_to(folder)
-        if each.is_file() and not any(part.startswith(".") for part in inside.parts):
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if each.is_file() and not hidden and not (own and inside.is_relative_to(own)):
             yield each
+
+
+def _inside(folder: Path, other: Path | None) -> Path | None:
+    if other is None or not other.resolve().is_relative_to(folder.resolve()):
+        return None
+    return other.resolve().relative_to(folder.resolve())

@@ -560,6 +560,12 @@ class Settings(BaseSettings):
         return None if path in (self.database_url, "", ":memory:") else Path(path).parent
 
     @property
+    def blobs_folder(self) -> Path | None:
+        """`blobs_place`, where that is a folder of this machine."""
+        place = self.blobs_place.removeprefix("file://")
+        return None if "://" in place else Path(place)
+
+    @property
     def provider_name(self) -> str:
         """The provider that answers where neither request nor domain names one."""
         return self.provider or ("azure_openai" if self.azure_configured else "local")

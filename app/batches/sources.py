@@ -56,9 +56,9 @@ class Files:
         return self._picture(name, file)
 
     def folder(self, path: Path) -> Iterator[Row | Unusable]:
-        """Its pictures and those of its folders, by their paths in it; hidden ones are passed
-        over."""
-        for each in files_below(path):
+        """Its pictures and those of its folders, by their paths in it; hidden ones are passed over,
+        and those that wait for a batch."""
+        for each in files_below(path, but_for=self.settings.blobs_folder):
             # Names may be in no character set.
             name = str(each.relative_to(path)).encode("utf-8", "replace").decode()
             yield from self.picture(name, each)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from app.client.folder import Folder
@@ -85,7 +86,13 @@ class Answers:
 
 
 class Backend(Protocol):
-    """All raise ClassifierError, of the same classes wherever the work is done."""
+    """All raise ClassifierError, of the same classes wherever the work is done.
+
+    Attributes:
+        copies: a folder of this machine with copies of pictures; None: there is none.
+    """
+
+    copies: Path | None
 
     async def classify(self, picture: bytes | str, asked: Asked) -> Result:
         """`picture`: a file's bytes, or a URL."""

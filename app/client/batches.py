@@ -68,7 +68,7 @@ class BatchProcessor(Closing):
         its end begins anew. Raises NotADirectoryError, and ClassifierError where nothing can be
         classified at all.
         """
-        folder = Folder.read(Path(directory))
+        folder = Folder.read(Path(directory), self._backend.copies)
         order = Order(domain or self._domain, self._provider, name, self._batch_size)
         answers = self._answers(folder, order) if folder.pictures else Answers()
         return collected(folder, answers, order.domain)

@@ -49,12 +49,13 @@ class Folder:
     skipped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> "Folder":
-        """Of each file the first bytes are read. Raises NotADirectoryError."""
+    def read(cls, path: Path, but_for: Path | None = None) -> "Folder":
+        """Of each file the first bytes are read, but of those in the folder `but_for`. Raises
+        NotADirectoryError."""
         if not path.is_dir():
             raise NotADirectoryError(f"{path} is no folder.")
         folder = cls(path)
-        for each in files_below(path):
+        for each in files_below(path, but_for):
             folder._add(each)
         return folder
 

@@ -34,6 +34,7 @@ class LocalBackend:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Raises ConfigurationError."""
         self._settings = load_settings(**settings)
+        self.copies = self._settings.blobs_folder
         self._stack = AsyncExitStack()
         self._building = asyncio.Lock()
         self._parts: Parts | None = None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from app.result import Result
 
 
 class RemoteBackend:
+    copies: Path | None = None
+
     def __init__(self, base_url: str, api_key: str | None, *, timeout_s: float) -> None:
         """Raises InvalidRequest."""
         self._http = Http(base_url, api_key, timeout_s=timeout_s)

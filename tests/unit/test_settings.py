@@ -267,12 +267,13 @@ def test_a_public_address_needs_keys_or_intent(folder, host, loopback):
 
 
 def test_config_dir_is_named_or_here_or_in_the_package(monkeypatch, tmp_path):
+    """Here nothing was built: it is what the package's is made from."""
     monkeypatch.delenv("CONFIG_DIR")
     packaged = config_dir()
     (tmp_path / "config").mkdir()
     here = config_dir()
     monkeypatch.setenv("CONFIG_DIR", "/etc/classifier")
 
-    assert packaged == ROOT / "app/default_config"
+    assert packaged == ROOT / "config"
     assert here == Path("config")
     assert config_dir() == Path("/etc/classifier")
