@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import wait
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -53,8 +53,8 @@ class LoopThread:
     def end(self) -> None:
         """Begin to close, without waiting for it."""
         with self._lock:
-            self._closed = True
-            if self._thread is not None and self._thread.is_alive():
+            ending, self._closed = self._closed, True
+            if not ending and self._thread is not None and self._thread.is_alive():
                 self._loop.call_soon_threadsafe(self._end.set)
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class LoopThread:
             if self._thread is None:
                 ready = threading.Event()
                 self._thread = threading.Thread(
-                    target=lambda: asyncio.run(self._serve(ready)), name=self._name, daemon=True
+                    target=self._run, args=(ready,), name=self._name, daemon=True
                 )
                 self._thread.start()
                 ready.wait()
@@ -79,14 +79,22 @@ class LoopThread:
             elif not self._thread.is_alive():
                 raise RuntimeError(f"This {self._name} belongs to another process: make a new one.")
 
+    def _run(self, ready: threading.Event) -> None:
+        # Not asyncio.run: it ends with a thread more, which Python 3.12 may refuse at exit.
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._serve(ready))
+        finally:
+            loop.close()
+
     async def _serve(self, ready: threading.Event) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         ready.set()
         await self._end.wait()
-        for call in self._calls:
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        await _cancelled(self._calls)
         await self._at_end()
+        await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
+        await self._loop.shutdown_asyncgens()
 
     async def _followed(self, work: Coroutine[Any, Any, T], ended: threading.Event) -> T:
         call = cast("asyncio.Task[Any]", asyncio.current_task())
@@ -120,6 +128,13 @@ class Closing:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
+    ended = [task for task in tasks if task is not None]
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)
 
 
 def _close(thread: "weakref.ref[LoopThread]") -> None:

@@ -138,7 +138,8 @@ class BatchResults(Sequence[Classification]):
         return dict(Counter(kinds).most_common())
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A flat mapping for each picture, as pandas and polars take them."""
+        """A flat mapping for each picture, for `pandas.DataFrame(...)`. `polars.DataFrame(...,
+        infer_schema_length=None)` looks at all of them: the first that failed may come late."""
         return [each.to_dict() for each in self]
 
     def summary(self) -> str:

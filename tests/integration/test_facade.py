@@ -5,6 +5,8 @@ import gc
 import io
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pandas
@@ -96,13 +99,13 @@ def processor(where):
 def script(tmp_path):
     """Start a program in an empty folder."""
 
-    def start(text: str, *arguments: str) -> subprocess.Popen:
+    def start(text: str, *arguments: str, stderr=subprocess.PIPE) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-c", text, *arguments],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
 
@@ -181,6 +184,18 @@ def test_the_promise_holds_against_a_server(server, script, tmp_path):
     check_promised(tmp_path, told)
     assert {"httpx2", "app.client.remote"} <= set(loaded.split())
     assert set(loaded.split()).isdisjoint(HEAVY)
+
+
+def test_the_readme_shows_what_is_printed(monkeypatch, capsys):
+    """From the project's root."""
+    blocks = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    ((number, code),) = [(n, text) for n, (kind, text) in enumerate(blocks) if kind == "python"]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DATABASE_URL", "sqlite://")
+
+    exec(code, {})
+
+    assert capsys.readouterr().out == blocks[number + 1][1]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +381,7 @@ def test_what_would_fail_every_picture_is_raised(processor, pictures):
 def test_rows_feed_data_frames(processor, pictures):
     rows = processor.process_directory(pictures).to_dicts()
 
-    by_pandas, by_polars = pandas.DataFrame(rows), polars.DataFrame(rows)
+    by_pandas, by_polars = pandas.DataFrame(rows), polars.DataFrame(rows, infer_schema_length=None)
 
     assert by_pandas.groupby("status").size().to_dict() == {"accepted": 2, "failed": 2}
     assert by_polars["image.width"].to_list() == [None, None, 320, 320]
@@ -394,6 +409,26 @@ def test_results_are_written(processor, pictures, form):
 def test_an_unknown_format_names_those_there_are():
     with pytest.raises(errors.InvalidRequest, match="json, jsonl, csv"):
         BatchProcessor.export_results([], format="xls")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_terminal_shows_how_far_it_is(script, wanted):
+    text = (
+        "from enhanced_classification import BatchProcessor\n"
+        f"BatchProcessor(progress={wanted}).process_directory({str(PHOTOGRAPHS)!r})"
+    )
+    ours, theirs = pty.openpty()
+    program = script(text, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # it is closed
+        while piece := os.read(ours, 65_536):
+            shown += piece
+    os.close(ours)
+    program.communicate(timeout=60)
+
+    assert (b"6/6" in shown, b"2 to review, 0 failed" in shown) == (wanted, wanted)
+    assert wanted or shown == b""
 
 
 INTERRUPTED = """

@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pandas
+import polars
 import pytest
 
 from app.client import html
 from app.client.backend import Answers, Kept
 from app.client.folder import Folder, PictureFile
-from app.client.results import BatchResults, Classification, collected
+from app.client.results import BatchResults, Classification, Row, collected
 from app.result import Failure, Result, Timings, Usage
 from tests.pictures import jpeg, png_that_claims
 
@@ -147,6 +149,20 @@ def test_results_are_told_in_a_line(results):
         "<BatchResults 5 pictures: 2 rose, 2 failed, 1 none of the classes; 1 to review; 2 skipped>"
     )
     assert results.counts() == {"rose": 2, "failed": 2, "none of the classes": 1}
+
+
+def test_rows_feed_data_frames_when_what_is_odd_comes_late():
+    rows = [Row(f"{n}.jpg", Kept.of(ROSE)) for n in range(200)]
+    odd = [DOUBTFUL, row_of_failure(), ROSE.model_copy(update={"metadata": {"order": 1}})]
+    results = BatchResults([*rows, *(Row("odd", Kept.of(each)) for each in odd)], Path("pictures"))
+
+    by_polars = polars.DataFrame(results.to_dicts(), infer_schema_length=None)
+    by_pandas = pandas.DataFrame(results.to_dicts())
+
+    assert by_polars.shape == by_pandas.shape == (203, len(results[0].to_dict()))
+    assert by_polars["review_reasons"].to_list()[-3] == ["below_threshold"]
+    assert by_polars["error.detail"].to_list()[-2] == "It is <broken>."
+    assert by_polars["usage.cost_usd"].sum() == by_pandas["usage.cost_usd"].sum() == 101.5
 
 
 def test_results_are_shown_as_a_table(results):
