@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 LOOKED_AT_EVERY_S = 0.2
 
-TRIED_AGAIN_EVERY_S = 5.0
+TRIED_AGAIN_EVERY_S = 10.0
 """To get the database from another process, which may end before it is done with our batch."""
 
 SEARCHED = 100

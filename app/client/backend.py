@@ -1,5 +1,6 @@
 """What stands behind the facade: the parts in this process, or a server."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from app.client.folder import Folder
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, MetadataTooLarge
 from app.result import Result
 
 DOMAIN = "flowers"
 """Where nobody names one."""
 
 TIMEOUT_S = 120.0
+
+MAX_METADATA = 16_384
+"""Bytes as JSON, as over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,26 @@ class Asked:
     domain: str
     provider: str | None = None
     expected: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        domain: str,
+        provider: str | None,
+        expected: str | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> "Asked":
+        """Raises InvalidRequest for metadata that are no JSON, MetadataTooLarge."""
+        if metadata is None:
+            return cls(domain, provider, expected)
+        try:
+            size = len(json.dumps(dict(metadata), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"metadata: can't be written as JSON: {error}") from None
+        if size > MAX_METADATA:
+            raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
+        return cls(domain, provider, expected, dict(metadata))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class AsyncImageClassifier:
     ) -> Classification:
         """See ImageClassifier."""
         picture = await asyncio.to_thread(taken, image)
-        asked = Asked(domain or self._domain, self._provider, expected, metadata)
+        asked = Asked.of(domain or self._domain, self._provider, expected, metadata)
         return _classified(await self._backend.classify(picture.content, asked), picture)
 
     async def define_domain(self, name: str, classes: Sequence[ClassLike], **options: Any) -> None:
@@ -134,7 +134,7 @@ class ImageClassifier(Closing):
         picture.
         """
         picture = taken(image)
-        asked = Asked(domain or self._domain, self._provider, expected, metadata)
+        asked = Asked.of(domain or self._domain, self._provider, expected, metadata)
         return _classified(
             self._thread.call(self._backend.classify(picture.content, asked)), picture
         )

@@ -49,7 +49,9 @@ class Http:
         """Raises InvalidRequest for what is no URL of a server."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidRequest(f"base_url= is no http or https URL: {base_url!r}")
+            raise InvalidRequest("base_url= is no http or https URL of a server.")
+        # Without a password, should there be one.
+        self._place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         headers = {"user-agent": f"enhanced-image-classifier/{__version__}"}
         if api_key is not None:
             headers["authorization"] = f"Bearer {api_key}"
@@ -93,7 +95,7 @@ class Http:
                     **body(),
                 )
             except httpx2.TransportError as failed:
-                error: Exception = _unreachable(self._client.base_url, failed)
+                error: Exception = _unreachable(self._place, failed)
                 patience = GONE_PATIENCE_S
             except (httpx2.InvalidURL, httpx2.DecodingError) as failed:
                 raise UnexpectedAnswer(f"The server's answer can't be read: {failed}") from failed
@@ -133,8 +135,8 @@ def _may_pass(status: int, error: Exception) -> bool:
     return status in (429, 503) or isinstance(error, IdempotencyKeyInUse)
 
 
-def _unreachable(url: httpx2.URL, error: httpx2.TransportError) -> ServiceUnreachable:
+def _unreachable(place: str, error: httpx2.TransportError) -> ServiceUnreachable:
     reason = str(error) or type(error).__name__
-    unreachable = ServiceUnreachable(f"{url} can't be reached: {reason}")
+    unreachable = ServiceUnreachable(f"{place} can't be reached: {reason}")
     unreachable.__cause__ = error
     return unreachable

@@ -49,7 +49,7 @@ class LocalBackend:
                 caller=CALLER,
                 provider=asked.provider,
                 expected=asked.expected,
-                metadata=dict(asked.metadata) if asked.metadata is not None else None,
+                metadata=asked.metadata,
             )
         )
 

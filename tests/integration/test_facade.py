@@ -249,6 +249,9 @@ def test_what_goes_with_a_picture_is_kept(classifier):
     [
         (ROSE, {"domain": "flours"}, errors.DomainNotFound),
         (ROSE, {"expected": "tulip"}, errors.LabelNotInDomain),
+        (ROSE, {"metadata": {"a": object()}}, errors.InvalidRequest),
+        (ROSE, {"metadata": {"a": float("nan")}}, errors.InvalidRequest),
+        (ROSE, {"metadata": {"a": "b" * 20_000}}, errors.MetadataTooLarge),
         (b"no picture", {}, errors.ImageUnreadable),
         ("http://10.0.0.1/", {}, errors.UrlRefused),
     ],

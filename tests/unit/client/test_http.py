@@ -99,6 +99,17 @@ async def test_no_server_is_asked_for_ever():
     assert waits == []
 
 
+async def test_a_password_is_not_told():
+    service = Http("http://user:secret@127.0.0.1:9", None, timeout_s=1)
+
+    with pytest.raises(ServiceUnreachable) as raised:
+        await service.send("GET", "/batches", patience_s=0)
+    await service.aclose()
+
+    assert "http://127.0.0.1:9 can't be reached" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
 async def test_what_is_wrong_is_not_asked_again():
     waits = []
     service = http(told(errors.DomainNotFound("no")), waits=waits)
