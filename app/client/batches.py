@@ -1,7 +1,7 @@
 """Many pictures."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,16 @@ class BatchProcessor(Closing):
         results: Iterable[Classification],
         format: str = "json",
         output: str | os.PathLike[str] | None = None,
+        *,
+        columns: Sequence[str] = (),
+        safe: bool = True,
     ) -> Path:
         """Write them to a file, `results.FORMAT` where `output` names none, and return its path.
-        Formats: `json`, `jsonl`, `csv`. Raises InvalidRequest for another one, OSError."""
+
+        Formats: `json`, `jsonl`, `csv`, `xml`, `parquet`, `xlsx`. `columns`: which ones, as for
+        the exports of a server; `safe`: no text of a CSV is run as a formula by a spreadsheet.
+        Raises InvalidRequest for what is not known, ConfigurationError, OSError.
+        """
         path = Path(f"results.{format}" if output is None else output)
-        write(results, format, path)
+        write(results, format, path, columns=columns, safe=safe)
         return path

@@ -1,42 +1,37 @@
 """Results in files."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
 
 from app.client.results import Classification
-from app.errors import InvalidRequest
-from app.exports import COLUMNS, Format, Layout
-from app.exports import write as written
+from app.exports import Layout, choose, find_format, reading, values_of
+from app.identifiers import new_id
 
-PAGE = 500
-FORMATS = get_args(Format)
+AT_ONCE = 500
 
 
-def write(results: Iterable[Classification], form: Any, path: Path) -> None:
-    """Raises InvalidRequest for a format that is not known, OSError."""
-    if form not in FORMATS:
-        raise InvalidRequest(f"There is no format {form!r}. Known: {', '.join(FORMATS)}.")
-    layout = Layout(_row, COLUMNS)
-
-    async def pages() -> AsyncIterator[list[Classification]]:
-        left = iter(results)
-        while page := list(islice(left, PAGE)):
-            yield page
-
-    async def all_of_it() -> None:
-        with path.open("wb") as file:
-            async for piece in written(pages(), form, layout):
-                file.write(piece)
-
-    # A thread has no event loop at work, unlike whoever calls from a notebook.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(all_of_it())).result()
-
-
-def _row(result: Classification) -> dict[str, Any]:
-    values = result.model_dump(mode="json")
-    return {"item_id": values.pop("item_id"), **values}
+def write(
+    results: Iterable[Classification],
+    form: str,
+    path: Path,
+    *,
+    columns: Sequence[str] = (),
+    safe: bool = True,
+) -> None:
+    """A file that is there whole or not at all. Raises InvalidRequest for a format or a column that
+    is not known, ConfigurationError when a format's library is missing, OSError."""
+    layout = Layout(choose(columns), safe=safe)
+    writer, row = find_format(form).write(layout), reading(layout.columns)
+    unfinished = path.with_name(f"{path.name}.{new_id('tmp')}")
+    left = iter(results)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(writer.begin())
+            while page := list(islice(left, AT_ONCE)):
+                file.write(writer.rows([row(values_of(each.item_id, each)) for each in page]))
+            file.writelines(writer.end())
+        unfinished.replace(path)
+    finally:
+        writer.close()
+        unfinished.unlink(missing_ok=True)

@@ -3,29 +3,22 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Self, overload
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from app.client import html
 from app.client.backend import Answers, Kept
 from app.client.folder import Folder, failure
 from app.errors import Interrupted, UploadTooLarge
-from app.image_quality import Quality
-from app.result import Failure, ImageFacts, Result, Timings, Usage
+from app.exports import COLUMNS, reading, values_of
+from app.result import Failure, Result
 
 NONE = "none of the classes"
 FAILED = "failed"
 
-NESTED: dict[str, type[BaseModel]] = {
-    "image": ImageFacts,
-    "image.quality": Quality,
-    "usage": Usage,
-    "timings_ms": Timings,
-    "error": Failure,
-}
+_row = reading(COLUMNS)
 
 
 class Classification(Result):
@@ -54,7 +47,8 @@ class Classification(Result):
     def to_dict(self) -> dict[str, Any]:
         """Flat: what is nested has its path (`image.width`), lists and mappings stay as they are.
         The keys are always the same."""
-        return {"item_id": self.item_id, **_flat(self.model_dump(exclude={"item_id"}), Result)}
+        values = _row(values_of(self.item_id, self))
+        return {column.name: value for column, value in zip(COLUMNS, values, strict=True)}
 
     def __repr__(self) -> str:
         name = "" if self.item_id is None else f"{self.item_id!r} "
@@ -214,16 +208,3 @@ def _kept(error: Failure, domain: str) -> Kept:
             created_at=datetime.now(UTC),
         )
     )
-
-
-def _flat(
-    values: Mapping[str, Any] | None, model: type[BaseModel], inside: str = ""
-) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name in model.model_fields:
-        path, value = inside + name, (values or {}).get(name)
-        if path in NESTED:
-            flat |= _flat(value, NESTED[path], f"{path}.")
-        else:
-            flat[path] = float(value) if isinstance(value, Decimal) else value
-    return flat

@@ -188,4 +188,4 @@ def values_of(item_id: str | None, result: Result) -> Values:
     usage = found["usage"]
     if usage is not None and usage["cost_usd"] is not None:
         usage["cost_usd"] = float(usage["cost_usd"])
-    return [item_id, *found.values()]
+    return [item_id, *(found[name] for name in Result.model_fields)]
