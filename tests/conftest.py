@@ -5,6 +5,8 @@ import functools
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
@@ -59,8 +61,12 @@ def _own_settings(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    return PostgresServer(tmp_path_factory.mktemp("postgres"))
+def postgres():
+    # In no folder of pytest's: another pytest takes the rights there from PostgreSQL's own user.
+    with TemporaryDirectory(prefix="postgres-") as folder:
+        server = PostgresServer(Path(folder) / "data")
+        yield server
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,10 @@ class PostgresServer:
     def start(self) -> None:
         self._control("start")
 
+    def close(self) -> None:
+        """Leave it to nobody."""
+        self._server.cleanup()
+
     def _control(self, *arguments: str) -> None:
         server = self._server
         pgexec(
