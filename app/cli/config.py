@@ -50,6 +50,7 @@ def check() -> None:
     if settings:
         attempt(lambda: Allowance.parse(settings.egress_allow))
         attempt(lambda: ObjectStore(AllowedUris.parse(settings.batch.sources)))
+        attempt(lambda: ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS")))
         attempt(lambda: BlobStore(settings.blobs_place))
         storage = attempt(lambda: describe(parse_url(settings.database_url)))
     complaints += _unknown_providers(domains or {})

@@ -94,6 +94,8 @@ def test_a_picture_that_fails_does_not_stop_the_others(run, tmp_path):
         (["config", "check"], {"PROVIDER": "openai_compatible"}, 2, "set OPENAI_MODEL"),
         (["config", "check"], {"DATABASE_URL": "mysql://db"}, 2, "is not supported"),
         (["config", "check"], {"BATCH_SOURCES": "s3://"}, 2, "BATCH_SOURCES: s3://: The URI"),
+        (["config", "check"], {"EXPORT_TARGETS": "s3://"}, 2, "EXPORT_TARGETS: s3://: The URI"),
+        (["config", "check"], {"EXPORT_TARGETS": "nofs://x"}, 2, "EXPORT_TARGETS: nofs://: "),
         (["config", "check"], {"BLOBS_URL": "nofs://x"}, 2, "BLOBS_URL: nofs://: "),
         (["serve"], {"BATCH_SOURCES": "nofs://x"}, 2, "BATCH_SOURCES: nofs://: "),
         (["classify"], {}, 2, "Missing argument"),
