@@ -1,6 +1,7 @@
 """Log lines: JSON where a machine reads them, coloured text on a terminal."""
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -96,7 +97,8 @@ def _handler(renderer: Renderer, shared: list[Any]) -> logging.Handler:
         # Not the renderer's own way with tracebacks: it shows local variables, so pictures too.
         [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+                exception_formatter=structlog.dev.plain_traceback,
             )
         ]
         if on_console
