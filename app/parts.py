@@ -25,7 +25,6 @@ from app.recurring import Recurring
 from app.result import Failure
 from app.retention import Retention
 from app.settings import Settings
-from app.settings_sources import config_dir
 from app.storage import (
     AcceptedRepository,
     AllowedUris,
@@ -49,6 +48,7 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Board, Dispatcher, RedisLink
 from app.work import Work
+from app.yaml_file import config_dir
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -28,8 +28,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import ConfigurationError
-from app.settings_sources import Group, VariableSource, YamlSource, complaint, config_dir, variables
-from app.yaml_file import YamlFile
+from app.settings_sources import Group, VariableSource, YamlSource, complaint, variables
+from app.yaml_file import YamlFile, config_dir
 
 
 def _split(value: object) -> object:

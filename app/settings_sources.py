@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
@@ -20,17 +19,6 @@ Variables = Mapping[str, str | None]
 
 class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def config_dir() -> Path:
-    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package, which is
-    made when it is built: before that, what it is made from."""
-    named = os.environ.get("CONFIG_DIR")
-    if named:
-        return Path(named)
-    package = Path(__file__).parent
-    places = Path("config"), package / "default_config"
-    return next(filter(Path.is_dir, places), package.parent / "config")
 
 
 def variable(path: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 """The YAML files of config/, read so that every complaint names file, line, key and reason."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -16,6 +17,17 @@ KeyPath = tuple[str | int, ...]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_DEPTH = 20
+
+
+def config_dir() -> Path:
+    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package, which is
+    made when it is built: before that, what it is made from."""
+    named = os.environ.get("CONFIG_DIR")
+    if named:
+        return Path(named)
+    package = Path(__file__).parent
+    places = Path("config"), package / "default_config"
+    return next(filter(Path.is_dir, places), package.parent / "config")
 
 
 class YamlFile:

@@ -16,8 +16,8 @@ from app.providers.base import ProviderContext
 from app.providers.profiles import UNKNOWN_FAMILY, Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
-from app.settings_sources import config_dir
 from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
+from app.yaml_file import config_dir
 
 T = TypeVar("T")
 

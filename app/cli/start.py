@@ -3,8 +3,8 @@
 from typing import Any
 
 from app.settings import Settings, load_settings
-from app.settings_sources import config_dir
 from app.telemetry.logging import configure_logging, read_logging_config
+from app.yaml_file import config_dir
 
 
 def start(*, log_level: str | None = None, **overrides: Any) -> Settings:

@@ -6,7 +6,8 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.settings import ApiKey, Settings, is_loopback, load_settings
-from app.settings_sources import config_dir, leaves, variable
+from app.settings_sources import leaves, variable
+from app.yaml_file import config_dir
 from tests.conftest import ROOT
 
 DIGEST = "ab" * 32

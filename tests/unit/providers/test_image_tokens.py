@@ -6,7 +6,7 @@ from PIL import Image
 from app.images import prepare
 from app.providers.image_tokens import FIRST_GUESS, ImageTokenCounter, ImageTokens
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
-from app.settings_sources import config_dir
+from app.yaml_file import config_dir
 from tests.pictures import encoded
 
 

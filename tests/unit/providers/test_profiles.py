@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
-from app.settings_sources import config_dir
 from app.usage import TokenUsage
+from app.yaml_file import config_dir
 
 
 @pytest.fixture
