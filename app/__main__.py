@@ -1,9 +1,18 @@
-import gc
+"""`python -m app`, and the command `enhanced-classifier`."""
 
-# What is made while modules load stays for good: collecting meanwhile finds nothing.
-gc.disable()
+import sys
 
-from app.cli import main  # noqa: E402
+from app.loading import INTERRUPTED, loading
 
-gc.enable()
-main()
+
+def main() -> None:
+    try:
+        with loading():
+            from app.cli import main as run
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

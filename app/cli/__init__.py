@@ -1,38 +1,97 @@
 """`python -m app ...`"""
 
+import gc
+import io
+import os
+import signal
 import sys
+from pathlib import Path
+from typing import NoReturn
 
-import typer
-
-from app.cli import config, db, keys
-from app.cli.batch import batch, watch
-from app.cli.classify import classify
-from app.cli.evaluate import evaluate
-from app.cli.retention import retention
-from app.cli.serve import serve
-from app.cli.simulate import simulate
-from app.cli.worker import worker
+from app.cli import pictures, service
+from app.cli.declaring import flowing, group, listing
 from app.errors import ClassifierError, ConfigurationError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (serve, worker, classify, batch, watch, evaluate, simulate, retention):
-    app.command()(command)
-app.add_typer(config.app, name="config")
-app.add_typer(db.app, name="db")
-app.add_typer(keys.app, name="keys")
+FAILED, WRONG, UNREAD = 1, 2, 141
+"""Exit codes; the last is that of a program which the end of a pipe kills."""
+
+app = group()
+for part in (pictures, service):
+    app.add_typer(part.app)
+
+ABOUT = """
+    Which class of a domain an image shows, how sure that is, and whether a person should look.
+
+    Data goes to stdout, all else to stderr; there are colours on a terminal only, and none with
+    NO_COLOR.
+"""
+EXIT_CODES = listing(
+    "Exit codes",
+    "0    done",
+    "1    it could not be done, or not all of it",
+    "2    wrong use or configuration",
+    "130  stopped by Ctrl-C",
+    "141  whoever read the output went away, as `head` does",
+)
 
 
-@app.callback()
+@app.callback(help=flowing(ABOUT), epilog=EXIT_CODES)
 def root() -> None:
-    """Which class of a domain an image shows, how sure that is, and whether a person should look.
-
-    Exit status: 0 done, 1 it could not be done, 2 wrong use or configuration.
-    """
+    """What all commands have in common: nothing."""
 
 
 def main() -> None:
+    """Run the command that is named, and exit."""
+    _settle_streams()
+    try:
+        _run()
+    except ClassifierError as error:
+        _fail(str(error), WRONG if isinstance(error, ConfigurationError) else FAILED)
+    except BrokenPipeError:
+        sys.exit(UNREAD)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", FAILED)
+    finally:
+        _let_interpreter_end()
+
+
+def _settle_streams() -> None:
+    """They take every text, and are there even when who started this closed them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
+
+
+def _run() -> None:
     try:
         app()
-    except ClassifierError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    except SystemExit as end:
+        # So typer and rich end when they can't write.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        sys.stdout.flush()
+        raise
+
+
+def _fail(why: str, code: int) -> NoReturn:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"error: {why}", style="red", markup=False)
+    sys.exit(code)
+
+
+def _let_interpreter_end() -> None:
+    """Without a word about a second Ctrl-C, or about what can't be written any more."""
+    # Or it looks through all that modules made once more: a fifth of a second.
+    gc.freeze()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import typer
 from rich.console import Console
 
+from app.cli.output import print_json
 from app.cli.start import start
 from app.domains import Domain, read_domains
 from app.egress import Allowance
@@ -28,12 +28,9 @@ SHAPES = (1, 3 / 4, 9 / 16, 3 / 8)
 DEAR = 1.5
 """Times the least that a picture of this side takes."""
 
-app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 
-
-@app.command()
-def check() -> None:
-    """Check config/ and the environment without starting anything. Exit status 2 when wrong."""
+def check(*, as_json: bool) -> None:
+    """Raises ConfigurationError, a line for each complaint."""
     complaints: list[str] = []
 
     def attempt(step: Callable[[], T]) -> T | None:
@@ -59,15 +56,31 @@ def check() -> None:
     if complaints or settings is None or models is None:
         raise ConfigurationError("\n".join(complaints))
 
+    domains = domains or {}
+    found = {
+        "warnings": [*_warnings(settings, models), *_dear(settings, models, domains)],
+        "config": str(config_dir()),
+        "provider": settings.provider_name,
+        "limits": [*_limits(settings)],
+        "storage": storage,
+        "domains": sorted(domains),
+    }
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    for warning in (*_warnings(settings, models), *_dear(settings, models, domains or {})):
+    for warning in found["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"{config_dir()}: right", markup=False)
-    console.print(f"provider: {settings.provider_name}", markup=False)
-    for line in _limits(settings):
+    console.print(f"{found['config']}: right", markup=False)
+    console.print(f"provider: {found['provider']}", markup=False)
+    for line in found["limits"]:
         console.print(f"limit: {line}", markup=False)
-    console.print(f"storage: {storage}", markup=False)
-    console.print(f"domains: {', '.join(sorted(domains or ()))}", markup=False)
+    console.print(f"storage: {found['storage']}", markup=False)
+    console.print(f"domains: {', '.join(found['domains'])}", markup=False)
 
 
 async def _build_provider(settings: Settings, models: ModelTable) -> None:

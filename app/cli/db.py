@@ -2,26 +2,20 @@
 
 import asyncio
 
-import typer
-
+from app.cli.output import print_json
 from app.cli.start import start
 from app.storage import Database, migrate
 
-app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 
-
-@app.callback()
-def group() -> None:
-    """Look after the database."""
-
-
-@app.command()
-def upgrade() -> None:
-    """Bring the schema to what this version needs, as every start does; before several processes
-    of a new version are started, or with rights that these do not have."""
+def upgrade(*, as_json: bool) -> None:
+    """Raises StorageUnavailable, ConfigurationError."""
     settings = start(log_level="warning")
     before, after, place = asyncio.run(_upgrade(settings.database_url))
-    print(f"{place}: {before or 'empty'} -> {after}" if before != after else f"{place}: {after}")  # noqa: T201
+    if as_json:
+        print_json({"database": place, "before": before, "after": after})
+    else:
+        change = f"{before or 'empty'} -> {after}" if before != after else after
+        print(f"{place}: {change}")  # noqa: T201
 
 
 async def _upgrade(url: str) -> tuple[str | None, str, str]:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,19 +19,11 @@ from app.settings import Settings
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help=f"FOLDER/CLASS/*; {NONE!r}: none of them.")],
-    domain: Annotated[str, typer.Option(help="Name of the domain.")],
-    provider: Annotated[str | None, typer.Option(help="Who shall answer.")] = None,
-    none: Annotated[
-        list[Path] | None, typer.Option(help="More folders of pictures of none of the classes.")
-    ] = None,
-    json_out: Annotated[
-        Path | None, typer.Option("--json", help="Write the report there too; - is stdout.")
-    ] = None,
+    folder: Path, domain: str, provider: str | None, none: list[Path], json_out: Path | None
 ) -> None:
-    """Classify labelled pictures, and report accuracy, confusion, and how far to trust it."""
+    """Raises ClassifierError, OSError."""
     settings = start(log_level="error")
-    found, judged = asyncio.run(_evaluate(settings, folder, none or [], domain, provider))
+    found, judged = asyncio.run(_evaluate(settings, folder, none, domain, provider))
     if json_out is None or str(json_out) != "-":
         _print(Console(highlight=False), found, judged)
     if json_out is not None:

@@ -8,10 +8,8 @@ import signal
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import Annotated
 
 import structlog
-import typer
 import uvicorn
 
 from app.cli.head_limit import BoundedHead
@@ -30,13 +28,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MEBIBYTE = 1 << 20
 
 
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-) -> None:
-    """Answer over HTTP until SIGTERM or Ctrl-C. SIGHUP reads config/domains.yaml again."""
-    # Until the server has its own handler: the first process of a container ignores it otherwise.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+def serve(*, host: str | None, port: int | None) -> None:
+    """Until SIGTERM or Ctrl-C. Raises ConfigurationError."""
     run(start(host=host, port=port), serving=True)
 
 

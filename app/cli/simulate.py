@@ -1,64 +1,40 @@
 """`simulate`: an Azure OpenAI on this machine."""
 
 import json
-import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import ValidationError
 
 from app.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from app.simulator import SimulatorConfig
+from app.simulator import Server, SimulatorConfig, create_simulator
 
 DEPLOYMENT_FIELDS = ("name", "model", "rpm", "tpm")
 
 
 def simulate(
-    deployment: Annotated[
-        list[str] | None,
-        typer.Option(help="Any number of them.", metavar="NAME[:MODEL[:RPM[:TPM]]]"),
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.")] = 8001,
-    key: Annotated[str | None, typer.Option(help="The only key that is taken; else any.")] = None,
-    window: Annotated[
-        int, typer.Option(help="Seconds, 1 or 10, over which requests are limited.")
-    ] = 10,
-    latency: Annotated[
-        str | None, typer.Option(help="Seconds; 0: answer at once.", metavar="MEAN:P95")
-    ] = None,
-    accuracy: Annotated[
-        float | None,
-        typer.Option(help="Share of right answers to the truth; else the local model looks."),
-    ] = None,
-    calibration: Annotated[
-        float, typer.Option(help="1: as sure as right; below 1 surer, above less sure.")
-    ] = 1,
-    truth: Annotated[
-        Path | None, typer.Option(help='JSON, {"SHA-256 of a picture as received": "class"}.')
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
+    deployments: list[str],
+    *,
+    host: str,
+    port: int,
+    key: str | None,
+    window: int,
+    latency: str | None,
+    accuracy: float | None,
+    calibration: float,
+    truth: Path | None,
+    seed: int,
 ) -> None:
-    """Simulate Azure OpenAI, for tests, benchmarks, and users without a key.
-
-    Prints `listening on URL`. Ends with SIGTERM or Ctrl-C.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Here, because no other command needs it.
-    from app.simulator import Server, create_simulator
-
+    """Until SIGTERM or Ctrl-C. Raises ConfigurationError."""
     shared = {
         "window_s": window,
         "accuracy": 1.0 if accuracy is None and truth else accuracy,
         "calibration": calibration,
         "latency": _latency(latency),
     }
-    config = _config(deployment or ["gpt-4o"], shared, key=key, seed=seed, truth=_truth(truth))
+    config = _config(deployments, shared, key=key, seed=seed, truth=_truth(truth))
     server = Server(
         create_simulator(config),
         host=host,
@@ -69,10 +45,8 @@ def simulate(
         server.run()
 
 
-def _config(deployments: list[str], shared: dict[str, Any], **others: Any) -> "SimulatorConfig":
+def _config(deployments: list[str], shared: dict[str, Any], **others: Any) -> SimulatorConfig:
     """Raises ConfigurationError."""
-    from app.simulator import SimulatorConfig
-
     told = [
         {**shared, **dict(zip(DEPLOYMENT_FIELDS, each.split(":"), strict=False))}
         for each in deployments

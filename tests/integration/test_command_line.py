@@ -88,7 +88,7 @@ def test_a_picture_that_fails_does_not_stop_the_others(run, tmp_path):
     [
         (["classify", "x.jpg", "--domain", "nope"], {}, 1, "animals, flowers, objects"),
         (["evaluate", "absent", "--domain", "flowers"], {}, 1, "not a folder"),
-        (["keys", "new", "two words"], {}, 1, "letters, digits"),
+        (["keys", "new", "two words"], {}, 2, "letters, digits"),
         (["config", "check"], {"PORT": "x"}, 2, "environment: PORT"),
         (["config", "check"], {"PROVIDER": "acme"}, 2, "There is no provider 'acme'"),
         (["config", "check"], {"PROVIDER": "openai_compatible"}, 2, "set OPENAI_MODEL"),

@@ -163,7 +163,7 @@ async def test_an_upload_that_was_accepted_is_kept_until_it_is_answered(start_se
 
 ZYGOTE = """
 import json, os, sys
-import app.cli
+import app.cli, app.cli.serve
 for line in sys.stdin:
     case = json.loads(line)
     if not (child := os.fork()):

@@ -1,0 +1,72 @@
+"""What commands print: tables where a person looks at a terminal, else lines with tabs, and JSON on
+demand. Data goes to stdout, all else to stderr."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.exports.as_jsonl import as_json, as_time
+
+# Others' texts may hold what a terminal obeys, and what would be a cell or a line of its own.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def print_json(value: Any) -> None:
+    """Of what pydantic can make JSON of, on one line."""
+    sys.stdout.write(as_json(value).decode() + "\n")
+
+
+def on_terminal() -> bool:
+    return Console().is_terminal
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    """For people. The first column, by which a row is named, is never cut."""
+    if not rows:
+        Console(stderr=True).print("none", style="dim")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for place, head in enumerate(heads):
+        table.add_column(head, no_wrap=place == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(each)) if isinstance(each, str) else each for each in row))
+    Console(highlight=False).print(table)
+
+
+def print_record(fields: Iterable[tuple[str, Any]]) -> None:
+    """One thing in full, a line a field; what is not there or empty is left out."""
+    found = [(name, as_text(value)) for name, value in fields if value not in (None, [], {}, "")]
+    if not on_terminal():
+        print_lines(found)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in found:
+        table.add_row(Text(name), Text("\n".join(map(plain, text.splitlines()))))
+    Console(highlight=False).print(table)
+
+
+def print_lines(rows: Iterable[Sequence[Any]]) -> None:
+    """For programs: no heads, nothing cut."""
+    for row in rows:
+        sys.stdout.write("\t".join(plain(as_text(each)) for each in row) + "\n")
+
+
+def as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return as_time(value) if isinstance(value, datetime) else as_json(value).decode()
+
+
+def plain(text: str) -> str:
+    """On one line, and nothing that a terminal would obey."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -1,0 +1,158 @@
+"""Commands that run and look after the service."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.declaring import command, group
+from app.cli.options import AsObject
+from app.loading import loading
+
+app = group()
+config = group("Look at the configuration.")
+db = group("Look after the database.")
+keys = group("API keys.")
+
+PANEL = "Run the service"
+
+
+@command(app, "serve", "serve --host 0.0.0.0 --port 8080", panel=PANEL)
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C.
+
+    SIGHUP reads config/domains.yaml again.
+    """
+    _end_at_sigterm()
+    with loading():
+        from app.cli.serve import serve as work
+    work(host=host, port=port)
+
+
+@command(app, "worker --port 8001", panel=PANEL)
+def worker(
+    host: Annotated[str | None, typer.Option(help="Address of health and metrics.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of health and metrics.")] = None,
+) -> None:
+    """Work on batches and accepted pictures that other processes took in, until SIGTERM.
+
+    Over HTTP it only answers /health and /metrics.
+    """
+    _end_at_sigterm()
+    with loading():
+        from app.cli.worker import worker as work
+    work(host=host, port=port)
+
+
+@command(app, "simulate", "simulate --deployment eyes:gpt-4.1:60 --latency 1:3", panel=PANEL)
+def simulate(
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(help="Any number of them.", metavar="NAME[:MODEL[:RPM[:TPM]]]"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.")] = 8001,
+    key: Annotated[str | None, typer.Option(help="The only key that is taken; else any.")] = None,
+    window: Annotated[
+        int, typer.Option(help="Seconds, 1 or 10, over which requests are limited.")
+    ] = 10,
+    latency: Annotated[
+        str | None, typer.Option(help="Seconds; 0: answer at once.", metavar="MEAN:P95")
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(help="Share of right answers to the truth; else the local model looks."),
+    ] = None,
+    calibration: Annotated[
+        float, typer.Option(help="1: as sure as right; below 1 surer, above less sure.")
+    ] = 1,
+    truth: Annotated[
+        Path | None, typer.Option(help='JSON, {"SHA-256 of a picture as received": "class"}.')
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
+) -> None:
+    """Simulate Azure OpenAI, for tests, benchmarks, and users without a key.
+
+    Prints `listening on URL`. Ends with SIGTERM or Ctrl-C.
+    """
+    _end_at_sigterm()
+    with loading():
+        from app.cli.simulate import simulate as work
+    work(
+        deployment or ["gpt-4o"],
+        host=host,
+        port=port,
+        key=key,
+        window=window,
+        latency=latency,
+        accuracy=accuracy,
+        calibration=calibration,
+        truth=truth,
+        seed=seed,
+    )
+
+
+@command(app, "retention --dry-run", panel=PANEL)
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count it.")] = False,
+    as_json: AsObject = False,
+) -> None:
+    """Delete what is kept no longer, by the settings `retention`.
+
+    A service may run meanwhile.
+    """
+    with loading():
+        from app.cli.retention import retention as work
+    work(dry_run=dry_run, as_json=as_json)
+
+
+@command(config, "config check")
+def check(as_json: AsObject = False) -> None:
+    """Check config/ and the environment without starting anything.
+
+    What is wrong is told on stderr, and the exit code is 2.
+    """
+    with loading():
+        from app.cli.config import check as work
+    work(as_json=as_json)
+
+
+@command(db, "db upgrade")
+def upgrade(as_json: AsObject = False) -> None:
+    """Bring the schema to what this version needs, as every start does.
+
+    For before several processes of a new version start, or with rights that these do not have.
+    """
+    with loading():
+        from app.cli.db import upgrade as work
+    work(as_json=as_json)
+
+
+@command(keys, "keys new shop", "keys new operator --admin --json")
+def new(
+    name: Annotated[str, typer.Argument(help="Whose key it is; becomes `caller` of results.")],
+    admin: Annotated[bool, typer.Option(help="Sees everybody's results, changes domains.")] = False,
+    as_json: AsObject = False,
+) -> None:
+    """Make a key.
+
+    It is shown once; the service only ever knows its SHA-256.
+    """
+    with loading():
+        from app.cli.keys import new as work
+    work(name, admin=admin, as_json=as_json)
+
+
+app.add_typer(config, name="config", rich_help_panel=PANEL)
+app.add_typer(db, name="db", rich_help_panel=PANEL)
+app.add_typer(keys, name="keys", rich_help_panel=PANEL)
+
+
+def _end_at_sigterm() -> None:
+    """Until a server has its own handler: the first process of a container ignores it otherwise."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
