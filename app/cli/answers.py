@@ -164,7 +164,7 @@ def export(
 def domains(
     name: Annotated[
         str | None,
-        typer.Argument(help="Only this one, in full.", autocompletion=domain_names),
+        typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=domain_names),
     ] = None,
     as_json: AsLines = False,
 ) -> None:

@@ -15,8 +15,11 @@ from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.batches.storage import rows_at
 from app.cli.estimate import show
+from app.cli.export import Order, write_file
+from app.cli.output import print_json
 from app.cli.start import start
 from app.client.at_work import AtWork, followed, work_through
+from app.errors import BatchNotFound
 from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.storage import BatchRow
@@ -41,28 +44,45 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would cost, and end.")
     ] = False,
+    *,
+    file: Order | None = None,
+    resume: bool | None = None,
+    as_json: bool = False,
 ) -> None:
-    """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on."""
+    """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on.
+
+    `file`: what the results are written to when it is over. `resume`: there has to be something to
+    go on with; False: nothing is gone on with.
+    """
     if not (_is_uri(source) or Path(source).exists()):
         raise typer.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
     place = source if _is_uri(source) else str(Path(source).resolve())
     options = BatchOptions(
         domain=domain, provider=provider, name=(name or place)[-200:], dry_run=dry_run
     )
+    settings = start(log_level="warning")
     if dry_run:
-        show(asyncio.run(_estimate(start(log_level="warning"), source, options)))
+        estimate = asyncio.run(_estimate(settings, source, options))
+        if as_json:
+            print_json(estimate.model_dump(mode="json", by_alias=True))
+        else:
+            show(estimate)
         return
-    _run(_batch(start(log_level="warning"), source, options))
+    if file is not None:
+        file.check(settings)
+    _run(_batch(settings, source, options, file=file, resume=resume), as_json=as_json)
 
 
 def watch(
     batch_id: Annotated[str, typer.Argument(help="The batch's id.", metavar="ID")],
+    *,
+    as_json: bool = False,
 ) -> None:
     """Show how far a batch is, until it is over."""
-    _run(_watch(start(log_level="warning"), batch_id))
+    _run(_watch(start(log_level="warning"), batch_id), as_json=as_json)
 
 
-def _run(work: Coroutine[Any, Any, BatchRow]) -> None:
+def _run(work: Coroutine[Any, Any, BatchRow], *, as_json: bool) -> None:
     console = Console(stderr=True)
     try:
         found = asyncio.run(work)
@@ -71,15 +91,32 @@ def _run(work: Coroutine[Any, Any, BatchRow]) -> None:
         raise typer.Exit(130) from None
     line = f"{found.id}: {found.status}, {found.done:,} of {found.total:,} done"
     console.print(f"{line}, {found.failed:,} failed", highlight=False)
+    if as_json:
+        from app.api.batch_reports import BatchReport  # with which a web framework comes
+
+        print_json(BatchReport.of(found).model_dump(mode="json"))
     if found.status != "completed" or found.failed:
         raise typer.Exit(1)
 
 
-async def _batch(settings: Settings, source: str, options: BatchOptions) -> BatchRow:
+async def _batch(
+    settings: Settings,
+    source: str,
+    options: BatchOptions,
+    *,
+    file: Order | None,
+    resume: bool | None,
+) -> BatchRow:
     async def begin(work: AtWork) -> BatchRow:
-        return await work.unfinished(options) or await _taken(work, source, options)
+        found = None if resume is False else await work.unfinished(options)
+        if resume and found is None:
+            raise BatchNotFound(f"There is no unfinished batch {options.name!r}.")
+        return found or await _taken(work, source, options)
 
-    async def end(_: Parts, batch: BatchRow) -> BatchRow:
+    async def end(parts: Parts, batch: BatchRow) -> BatchRow:
+        if file is not None:
+            written = await write_file(parts, file, batch.id)
+            written.tell()
         return batch
 
     with _bar() as go_on:

@@ -92,7 +92,9 @@ class Written:
     bytes: int
 
     def tell(self) -> None:
-        """On stderr, for people."""
+        """On stderr, for people, unless it is what they see."""
+        if self.output == STDOUT:
+            return
         line = f"{self.output}: {self.rows:,} rows, {self.bytes:,} bytes"
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(plain(line), markup=False)
@@ -133,7 +135,7 @@ def export(wanted: Order, source: Source, *, as_json: bool) -> None:
     written = asyncio.run(_export(settings, wanted, source))
     if as_json:
         print_json(asdict(written))
-    elif wanted.output != STDOUT:
+    else:
         written.tell()
 
 

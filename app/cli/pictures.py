@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.declaring import command, group
-from app.cli.options import AsLines, Domain, Provider
+from app.cli.options import AsLines, AsObject, Domain, Output, Provider
 from app.loading import loading
 
 app = group()
@@ -45,7 +45,8 @@ def batch(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder of pictures, a list (.csv, .jsonl) or a .zip; or a storage URI of these."
+            metavar="SOURCE",
+            help="A folder of pictures, a list (.csv, .jsonl), a .zip; or a storage URI of these.",
         ),
     ],
     domain: Domain,
@@ -56,24 +57,41 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would cost, and end.")
     ] = False,
+    output: Output = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            help="There must be an unfinished batch of this name to go on with; or begin a new one "
+            "all the same. Unset: go on where there is one."
+        ),
+    ] = None,
+    as_json: AsObject = False,
 ) -> None:
     """Classify many pictures.
 
-    Ctrl-C stops cleanly, and the same command goes on.
+    Ctrl-C stops cleanly, and the same command goes on. With --output all results are written when
+    the batch is over, and nothing before; the name of the file says the format, as for export.
     """
     with loading():
         from app.cli.batch import batch as work
-    work(source, domain, provider, name, dry_run)
+        from app.cli.export import STDOUT, order
+    if output is not None and dry_run:
+        raise typer.BadParameter("There is nothing to write.", param_hint="--dry-run")
+    if output == STDOUT and as_json:
+        raise typer.BadParameter("Both on stdout: name a file.", param_hint="--json")
+    file = None if output is None else order(output)
+    work(source, domain, provider, name, dry_run, file=file, resume=resume, as_json=as_json)
 
 
 @command(app, "watch bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9", panel=PANEL)
 def watch(
     batch_id: Annotated[str, typer.Argument(help="The batch's id.", metavar="ID")],
+    as_json: AsObject = False,
 ) -> None:
     """Show how far a batch is, until it is over."""
     with loading():
         from app.cli.batch import watch as work
-    work(batch_id)
+    work(batch_id, as_json=as_json)
 
 
 @command(
@@ -83,7 +101,9 @@ def watch(
     panel=PANEL,
 )
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="FOLDER/CLASS/*; 'none': none of them.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="FOLDER/CLASS/*; 'none': none of them.")
+    ],
     domain: Domain,
     provider: Provider = None,
     none: Annotated[

@@ -135,7 +135,9 @@ def upgrade(as_json: AsObject = False) -> None:
 
 @command(keys, "keys new shop", "keys new operator --admin --json")
 def new(
-    name: Annotated[str, typer.Argument(help="Whose key it is; becomes `caller` of results.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whose key it is; becomes `caller` of results.")
+    ],
     admin: Annotated[bool, typer.Option(help="Sees everybody's results, changes domains.")] = False,
     as_json: AsObject = False,
 ) -> None:
