@@ -63,8 +63,7 @@ class Order:
 
     @property
     def path(self) -> Path:
-        """Where a link leads: it shall stay one."""
-        return Path(self.output).resolve()
+        return Path(self.output)
 
     @property
     def is_device(self) -> bool:
@@ -190,7 +189,7 @@ async def _put(parts: Parts, wanted: Order, chunks: AsyncIterator[bytes]) -> int
     if wanted.is_device:
         with wanted.path.open("wb") as device:
             return await _stream(chunks, device)
-    return await save(chunks, wanted.path)
+    return await save(chunks, wanted.path.resolve())  # a link stays one
 
 
 async def _stream(chunks: AsyncIterator[bytes], file: BinaryIO) -> int:

@@ -1,5 +1,7 @@
 """`python -m app batch` and `watch`, as a person at a shell sees them."""
 
+import csv
+import json
 import os
 import re
 import shutil
@@ -122,23 +124,89 @@ def test_watch_shows_one_that_is_over(begin, pictures, tmp_path):
     assert f"{batch_id}: completed, 3 of 3 done" in told
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(begin, tmp_path):
+def test_the_results_are_written_when_it_is_over(begin, pictures, tmp_path):
+    """In the order of the items; what the batch came to is JSON on demand."""
+    process = begin("batch", pictures, "--domain=flowers", "--output=r.csv", "--json")
+    out, told = process.communicate(timeout=60)
+    watched, _ = begin("watch", json.loads(out)["id"], "--json").communicate(timeout=60)
+    rows = list(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
+
+    assert process.returncode == 0
+    assert "r.csv: 3 rows" in told
+    assert [row["item_id"] for row in rows] == ["c.jpg", "rose/a.jpg", "rose/b.jpg"]
+    assert (json.loads(out)["status"], json.loads(out)["done"]) == ("completed", 3)
+    assert watched == out
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        (["--output", "nowhere/r.csv"], 2, "There is no folder"),
+        (["--output", "r.pdf"], 2, "there is no 'pdf'"),
+        (["--output", "file:///r.csv"], 1, "EXPORT_TARGETS"),
+        (["--output", "-", "--json"], 2, "Both on stdout"),
+        (["--output", "r.csv", "--dry-run"], 2, "nothing to write"),
+        (["--resume"], 1, "There is no unfinished batch"),
+    ],
+)
+def test_what_can_t_be_is_told_before_it_begins(begin, pictures, tmp_path, options, status, words):
+    found = ended(begin("batch", pictures, "--domain=flowers", *options, COLUMNS="200"))
+    places = sorted(each.name for each in tmp_path.iterdir() if each.suffix != ".lock")
+
+    assert found[0] == status
+    assert words in found[1]
+    if "app.db" in places:
+        assert asked(tmp_path, "SELECT count(*) FROM batches") == [(0,)]
+
+
+def test_a_dry_run_as_json_is_that_of_the_api(begin, pictures):
+    process = begin("batch", pictures, "--domain", "flowers", "--dry-run", "--json")
+    told, _ = process.communicate(timeout=60)
+
+    assert json.loads(told)["items"] == 3
+
+
+@pytest.fixture
+def interrupted(begin, tmp_path):
+    """A batch of 400 pictures, stopped by Ctrl-C: its folder, and how it ended."""
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(400):
         (folder / f"{number}.png").write_bytes(encoded(photograph(200 + number, 200), "PNG"))
-    first = begin("batch", folder, "--domain", "flowers")
+    first = begin("batch", folder, "--domain", "flowers", "--output", "r.csv")
     while done(tmp_path) < 20:
         assert first.poll() is None
         time.sleep(0.02)
     first.send_signal(signal.SIGINT)
-    stopped = ended(first)
+    return folder, *ended(first)
+
+
+def test_beside_an_unfinished_one_a_new_one_begins_on_demand(
+    begin, interrupted, pictures, tmp_path
+):
+    folder, *_ = interrupted
+    shutil.rmtree(folder)
+    shutil.copytree(pictures, folder)
+    ended(begin("batch", folder, "--domain", "flowers", "--no-resume"))
+
+    batches = asked(tmp_path, "SELECT status, total FROM batches ORDER BY id")
+    assert [total for _, total in batches] == [400, 3]
+    assert batches[1][0] == "completed"
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]], ids=["by itself", "on demand"])
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(begin, interrupted, tmp_path, resume):
+    """What is asked for in a file is written when all of it is there, and not before."""
+    folder, *stopped = interrupted
+    early = (tmp_path / "r.csv").exists()
     before = done(tmp_path)
-    resumed = ended(begin("batch", folder, "--domain", "flowers"))
+    resumed = ended(begin("batch", folder, "--domain=flowers", "--output=r.csv", *resume))
     ((results, batches),) = asked(
         tmp_path, "SELECT (SELECT count(*) FROM results), (SELECT count(*) FROM batches)"
     )
 
+    assert not early
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 401
     assert stopped[0] == 130
     assert "the same command goes on" in stopped[1]
     assert 20 <= before < 400
