@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -30,29 +30,21 @@ SHOWN = 20
 
 
 def batch(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A folder of pictures, a list (.csv, .jsonl) or a .zip; or a storage URI of these."
-        ),
-    ],
-    domain: Annotated[str, typer.Option(help="Name of the domain.")],
-    provider: Annotated[str | None, typer.Option(help="Who shall answer.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="What it is called; unset: the source's path.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would cost, and end.")
-    ] = False,
+    source: str,
+    domain: str,
     *,
-    file: Order | None = None,
-    resume: bool | None = None,
-    as_json: bool = False,
+    provider: str | None,
+    name: str | None,
+    dry_run: bool,
+    file: Order | None,
+    resume: bool | None,
+    as_json: bool,
 ) -> None:
-    """Classify many pictures. Ctrl-C stops cleanly, and the same command goes on.
+    """Go on with the batch of this name that is not over, else begin one.
 
-    `file`: what the results are written to when it is over. `resume`: there has to be something to
-    go on with; False: nothing is gone on with.
+    `file`: what the results are written to when it is over. `resume`: there has to be one to go on
+    with; False: begin one in any case. Raises ClassifierError, BadParameter; Exit, when something
+    failed.
     """
     if not (_is_uri(source) or Path(source).exists()):
         raise typer.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
@@ -73,12 +65,8 @@ def batch(
     _run(_batch(settings, source, options, file=file, resume=resume), as_json=as_json)
 
 
-def watch(
-    batch_id: Annotated[str, typer.Argument(help="The batch's id.", metavar="ID")],
-    *,
-    as_json: bool = False,
-) -> None:
-    """Show how far a batch is, until it is over."""
+def watch(batch_id: str, *, as_json: bool) -> None:
+    """Until it is over. Raises ClassifierError; Exit, when something failed."""
     _run(_watch(start(log_level="warning"), batch_id), as_json=as_json)
 
 

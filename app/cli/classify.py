@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,13 +17,8 @@ from app.settings import Settings
 CALLER = "command-line"
 
 
-def classify(
-    pictures: Annotated[list[str], typer.Argument(help="Files or URLs.", metavar="FILE|URL...")],
-    domain: Annotated[str, typer.Option(help="Name of the domain.")],
-    provider: Annotated[str | None, typer.Option(help="Who shall answer.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Say which class each picture shows. Answers are stored like those of the service."""
+def classify(pictures: list[str], domain: str, *, provider: str | None, as_json: bool) -> None:
+    """Raises ClassifierError; Exit, when a picture got no answer."""
     settings = start(log_level="warning")
     failed = asyncio.run(_classify(settings, pictures, domain, provider, as_json=as_json))
     if failed:

@@ -32,7 +32,7 @@ def classify(
     """
     with loading():
         from app.cli.classify import classify as work
-    work(pictures, domain, provider, as_json)
+    work(pictures, domain, provider=provider, as_json=as_json)
 
 
 @command(
@@ -80,7 +80,16 @@ def batch(
     if output == STDOUT and as_json:
         raise typer.BadParameter("Both on stdout: name a file.", param_hint="--json")
     file = None if output is None else order(output)
-    work(source, domain, provider, name, dry_run, file=file, resume=resume, as_json=as_json)
+    work(
+        source,
+        domain,
+        provider=provider,
+        name=name,
+        dry_run=dry_run,
+        file=file,
+        resume=resume,
+        as_json=as_json,
+    )
 
 
 @command(app, "watch bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9", panel=PANEL)

@@ -181,9 +181,7 @@ def interrupted(begin, tmp_path):
     return folder, *ended(first)
 
 
-def test_beside_an_unfinished_one_a_new_one_begins_on_demand(
-    begin, interrupted, pictures, tmp_path
-):
+def test_beside_an_unfinished_one_a_new_one_begins_at_will(begin, interrupted, pictures, tmp_path):
     folder, *_ = interrupted
     shutil.rmtree(folder)
     shutil.copytree(pictures, folder)
