@@ -16,7 +16,7 @@ from app.batches.sources import Files
 from app.batches.storage import rows_at
 from app.cli.estimate import show
 from app.cli.export import Order, write_file
-from app.cli.output import print_json
+from app.cli.output import plain, print_json
 from app.cli.start import start
 from app.client.at_work import AtWork, followed, work_through
 from app.errors import BatchNotFound
@@ -122,7 +122,8 @@ async def _taken(work: AtWork, source: str, options: BatchOptions) -> BatchRow:
     batch = await work.take(options, await _rows(work.parts, source, options))
     console = Console(stderr=True, soft_wrap=True)
     for bad in await work.parts.batches.bad_rows(batch.id, after=-1, limit=SHOWN):
-        console.print(f"{bad.place}: {bad.reason}", style="red", markup=False, highlight=False)
+        line = plain(f"{bad.place}: {bad.reason}")
+        console.print(line, style="red", markup=False, highlight=False)
     if batch.bad_rows > SHOWN:
         console.print(f"and {batch.bad_rows - SHOWN:,} more", style="red")
     return batch

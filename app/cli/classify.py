@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from app.classification import Question
+from app.cli.output import plain
 from app.cli.start import start
 from app.errors import ClassifierError
 from app.images import ImageSource, Upload, Url
@@ -41,12 +42,12 @@ async def _classify(
             except (ClassifierError, OSError) as error:
                 failed += 1
                 reason = error.strerror if isinstance(error, OSError) else error
-                err.print(f"{picture}: {reason}", style="red", markup=False)
+                err.print(plain(f"{picture}: {reason}"), style="red", markup=False)
                 continue
             if as_json:
                 out.print(result.model_dump_json(), markup=False)
             else:
-                out.print(_line(picture, result), markup=False)
+                out.print(plain(_line(picture, result)), markup=False)
     return failed
 
 

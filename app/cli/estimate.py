@@ -7,6 +7,7 @@ from rich.table import Table
 
 from app.batches import BatchEstimate
 from app.batches.estimate import TokenRange
+from app.cli.output import plain
 
 BASES = {
     "measured": "text and answers as they were billed before",
@@ -18,7 +19,7 @@ def show(estimate: BatchEstimate) -> None:
     """Print it, for people."""
     console = Console(highlight=False)
     for bad in estimate.errors:
-        console.print(f"{bad.place}: {bad.reason}", style="red", markup=False)
+        console.print(plain(f"{bad.place}: {bad.reason}"), style="red", markup=False)
     if (more := estimate.bad_rows - len(estimate.errors)) > 0:
         console.print(f"and {more:,} more", style="red")
     console.print(_counts(estimate))

@@ -69,4 +69,4 @@ def as_text(value: Any) -> str:
 
 def plain(text: str) -> str:
     """On one line, and nothing that a terminal would obey."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda found: found[0].encode("unicode-escape").decode(), text)

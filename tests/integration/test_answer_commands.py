@@ -138,7 +138,7 @@ class TestResults:
                 "UPDATE results SET expected = ? WHERE id = ?",
                 ("a\x1b]0;b\x07\n\tc\x9b", shell.results[3]["id"]),
             )
-        shown = r"a\x1b]0;b\x07\x0a\x09c\x9b"
+        shown = r"a\x1b]0;b\x07\n\tc\x9b"
         lines = shell.run("results", shell.results[3]["id"]).stdout.splitlines()
         _, told = shell.look("results", shell.results[3]["id"])
         with sqlite3.connect(shell.folder / "app.db") as database:

@@ -95,6 +95,16 @@ def test_a_dry_run_only_tells(begin, pictures, tmp_path):
     assert (results, batches) == (0, 0)
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_terminal_obeys_no_name(begin, pictures, options):
+    (pictures / "a\x1b]0;b\x07.txt").touch()
+    process = begin("batch", pictures, "--domain", "flowers", *options)
+    told = "".join(process.communicate(timeout=60))
+
+    assert r"a\x1b]0;b\x07.txt: " in told
+    assert "\x1b" not in told
+
+
 def test_a_storage_uri_is_classified(begin, pictures, tmp_path):
     """Where it is allowed; what it names is not copied."""
     uri = f"file://{pictures}/"
