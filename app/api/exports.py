@@ -143,4 +143,6 @@ class Exported(BaseModel):
 
 def _takes_gzip(request: Request) -> bool:
     taken = request.headers.get("accept-encoding", "").lower().replace(" ", "")
-    return any(each in ("gzip", "*") for each in taken.replace(";q=1.0", "").split(","))
+    codings = dict(each.partition(";q=")[::2] for each in taken.split(","))
+    quality = codings.get("gzip", codings.get("*", "0"))
+    return quality.strip("0.") != "" or quality == ""

@@ -180,6 +180,24 @@ class TestGzip:
         assert gzip.decompress(raw) == plain.content
         assert len(raw) < len(plain.content) / 2
 
+    @pytest.mark.parametrize(
+        ("taken", "packed"),
+        [
+            ("gzip", True),
+            ("br, GZIP;q=0.8", True),
+            ("*", True),
+            ("gzip;q=0", False),
+            ("gzip; q=0.000, *", False),
+            ("identity", False),
+            ("", False),
+        ],
+    )
+    async def test_only_who_takes_it(self, client, taken, packed):
+        file = await client.get(PLACE, headers={"accept-encoding": taken})
+
+        assert (file.headers.get("content-encoding") == "gzip") == packed
+        assert file.headers["vary"] == "Accept-Encoding"
+
 
 class TestPut:
     """Into a store, below EXPORT_TARGETS."""
