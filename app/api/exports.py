@@ -1,5 +1,6 @@
 """What exports over HTTP have in common: what is asked, and how the file is sent."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -22,6 +23,7 @@ from app.exports import (
     write,
 )
 from app.storage import ObjectStore
+from app.storage.filesystems import mapped
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ class FileQuery(BaseModel):
         row: Callable[[T], Row],
     ) -> StreamingResponse:
         """What goes wrong before the first rows are there is an error as any other."""
-        form = find_format(self.form)
+        form = await asyncio.to_thread(find_format, self.form)
         gzip = form.compresses and _takes_gzip(request)
         chunks = write(pages, form, Layout(columns, safe=self.safe), row=row, gzip=gzip)
         first = [await anext(chunks), await anext(chunks, b"")]
@@ -125,12 +127,13 @@ class ExportOrder(Chosen):
     ) -> "Exported":
         """Raises InvalidRequest, UrlRefused, StorageUnavailable, and what reading raises."""
         targets.allowed.judge(self.to)
-        form, gzip = format_of(self.to)
+        form, gzip = await asyncio.to_thread(format_of, self.to)
         chunks = write(pages, form, Layout(columns, safe=self.safe), row=row, gzip=gzip)
-        with TemporaryDirectory(prefix="export-") as folder:
-            file = Path(folder) / "file"
-            size = await save(chunks, file)
-            await targets.put(self.to, file)
+        async with aclosing(chunks):
+            with mapped("The export can't be written"), TemporaryDirectory() as folder:
+                file = Path(folder) / "file"
+                size = await save(chunks, file)
+                await targets.put(self.to, file)
         return Exported(uri=self.to, bytes=size)
 
 

@@ -29,7 +29,7 @@ class JsonLines:
 
 
 def as_json(value: Any) -> bytes:
-    """In ASCII, so that no text breaks it; times as `2026-01-02T03:04:05.678Z`."""
+    """In ASCII, so that no text breaks it; times as `2026-01-02T03:04:05.678901Z`."""
     try:
         return to_json(value, inf_nan_mode="null", ensure_ascii=True)
     except PydanticSerializationError:  # half a surrogate, which Python's own encoder knows

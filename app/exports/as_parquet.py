@@ -14,8 +14,8 @@ from app.exports.as_jsonl import as_json
 from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
-ROWS_IN_A_GROUP = 20_000
-"""What is held before it is written."""
+GROUP_ROWS, GROUP_BYTES = 20_000, 32_000_000
+"""What is held before it is written, at most."""
 
 TYPES: dict[Kind, Any] = {
     "text": pa.string(),
@@ -31,7 +31,7 @@ TYPES: dict[Kind, Any] = {
 
 class Parquet:
     def __init__(self, layout: Layout) -> None:
-        self._schema = pa.schema([(each.name, TYPES[each.kind]) for each in layout.columns])
+        self._schema = pa.schema([(_text(each.name), TYPES[each.kind]) for each in layout.columns])
         self._values = [_VALUES.get(each.kind) for each in layout.columns]
         self._sent = _Sent()
         self._file = parquet.ParquetWriter(self._sent, self._schema, compression="zstd")
@@ -44,7 +44,8 @@ class Parquet:
         if rows:
             arrays = map(self._array, self._schema, self._values, zip(*rows, strict=True))
             self._group.append(pa.record_batch(list(arrays), schema=self._schema))
-        if sum(each.num_rows for each in self._group) >= ROWS_IN_A_GROUP:
+        rows_held = sum(each.num_rows for each in self._group)
+        if rows_held >= GROUP_ROWS or sum(each.nbytes for each in self._group) >= GROUP_BYTES:
             self._write_group()
         return self._sent.take()
 

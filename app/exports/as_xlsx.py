@@ -17,6 +17,9 @@ MOST_ROWS = 1_048_576
 MOST_CHARACTERS = 32_767
 """Of a cell, as Excel counts: UTF-16. What is longer is cut."""
 CUT = "..."
+FULL_BYTES = 1 << 30
+"""Of a sheet, as it lies in the file before that is packed; then comes the next one, too. What is
+larger than 2 GiB is not opened everywhere."""
 
 SENT_AT_ONCE = 1 << 20
 
@@ -30,7 +33,12 @@ class Xlsx:
         self._path = Path(self._folder.name) / "results.xlsx"
         # A row that is complete goes to a file: none but the last is held.
         self._book = xlsxwriter.Workbook(
-            str(self._path), {"constant_memory": True, "tmpdir": self._folder.name}
+            str(self._path),
+            {
+                "constant_memory": True,
+                "tmpdir": self._folder.name,
+                "nan_inf_to_errors": True,  # a cell has no such number
+            },
         )
         self._bold = self._book.add_format({"bold": True})
         self._time = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"})
@@ -40,6 +48,8 @@ class Xlsx:
         return b""
 
     def rows(self, rows: Sequence[Row]) -> bytes:
+        if Path(self._sheet.row_data_filename).stat().st_size > FULL_BYTES:
+            self._next_sheet()
         for row in rows:
             if self._at == MOST_ROWS:
                 self._next_sheet()
@@ -91,6 +101,8 @@ def _text(value: Any) -> str:
 
 
 def _fitting(text: str) -> str:
+    if text.startswith("<r>") and text.endswith("</r>"):
+        text += " "  # or XlsxWriter takes it for markup that it made itself
     text = text.encode(errors="backslashreplace").decode()
     if len(text) * 2 <= MOST_CHARACTERS:
         return text

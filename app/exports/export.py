@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from app.errors import StorageUnavailable
 from app.exports.columns import Column, Row
-from app.exports.format import Format, Layout
+from app.exports.format import Format, Layout, Writer
 from app.identifiers import new_id
 
 T = TypeVar("T")
@@ -33,8 +34,8 @@ async def write(
     gzip: bool = False,
 ) -> AsyncGenerator[bytes, None]:
     """The file, a page at a time: never all of it is held. `row` makes a row of what `pages` are
-    made of. Raises what reading them raises, and ConfigurationError when a library is missing."""
-    writer = form.write(layout)
+    made of. Raises what reading them raises, and StorageUnavailable."""
+    writer = await asyncio.to_thread(_opened, form, layout)
     packed = zlib.compressobj(GZIP_LEVEL, wbits=GZIP) if gzip else None
 
     def pack(chunk: bytes) -> bytes:
@@ -47,13 +48,27 @@ async def write(
         yield await asyncio.to_thread(lambda: pack(writer.begin()))
         async for page in pages:
             yield await asyncio.to_thread(some, page)
-        left = iter(writer.end())
+        left = await asyncio.to_thread(lambda: iter(writer.end()))
         while (chunk := await asyncio.to_thread(next, left, None)) is not None:
             yield await asyncio.to_thread(pack, chunk)
         if packed is not None:
             yield packed.flush()
+    except OSError as error:
+        raise _unwritable(error) from error
     finally:
         await asyncio.to_thread(writer.close)
+
+
+def _opened(form: Format, layout: Layout) -> Writer:
+    try:
+        return form.write(layout)
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> StorageUnavailable:
+    """A writer's own files, in the temporary folder."""
+    return StorageUnavailable(f"The export can't be written: {error.strerror or error}.")
 
 
 async def save(chunks: AsyncIterator[bytes], path: Path) -> int:

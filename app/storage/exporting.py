@@ -65,8 +65,8 @@ class ExportRepository:
                 found[STATUS] = "deleted" if state == "done" else "pending"
             return found
 
-        async for page in self._pages(query, after=-1):
-            yield [values(row) for row in page]
+        async for page in self._pages(query, values, after=-1):
+            yield page
 
     async def results(
         self, wanted: ResultFilter, fields: Collection[str]
@@ -86,39 +86,20 @@ class ExportRepository:
             .order_by(results.c.id.desc())
             .limit(AT_ONCE)
         )
-        async for page in self._pages(query, after=BEHIND_ALL):
-            yield [selected.values(row[1:]) for row in page]
+
+        def values(row: Sequence[Any]) -> Values:
+            return selected.values(row[1:])
+
+        async for page in self._pages(query, values, after=BEHIND_ALL):
+            yield page
 
     async def keys_of_batch(self, batch_id: str, field: str) -> list[str]:
         """Of the mappings under `field`, in all its results."""
-        of_batch = sa.select(batch_items.c.result_id).where(
-            batch_items.c.batch_id == batch_id, batch_items.c.result_id.is_not(None)
-        )
-        return await self._keys(field, [results.c.id.in_(of_batch)])
+        return await _keys(self.items(batch_id, [field]), field)
 
     async def keys_of_results(self, wanted: ResultFilter, field: str) -> list[str]:
         """Of the mappings under `field`, in all of them. Raises as `results`."""
-        return await self._keys(field, await self._known.conditions(wanted))
-
-    async def _keys(self, field: str, conditions: list[sa.ColumnElement[bool]]) -> list[str]:
-        # Where there is none, JSON's null is stored.
-        text: Any = sa.func.nullif(sa.cast(results.c[field], sa.Text), "null")
-        each = sa.func.json_each(
-            sa.cast(text, sa.JSON) if self._database.is_postgres else text
-        ).table_valued("key")
-        query = (
-            sa.select(each.c.key)
-            .select_from(results.join(each, sa.true()))
-            .where(*conditions)
-            .distinct()
-            .order_by(each.c.key)
-            .limit(MAX_KEYS)
-        )
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return await _keys(self.results(wanted, [field]), field)
 
     async def bad_rows(self, batch_id: str) -> AsyncIterator[list[Values]]:
         """What is no item of a batch: its number, place and reason."""
@@ -129,20 +110,34 @@ class ExportRepository:
             .order_by(column.number)
             .limit(AT_ONCE)
         )
-        async for page in self._pages(query, after=-1):
-            yield [list(row) for row in page]
+        async for page in self._pages(query, list, after=-1):
+            yield page
 
     async def _pages(
-        self, query: sa.Select[Any], *, after: Any
-    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        self, query: sa.Select[Any], values: Callable[[Sequence[Any]], Values], *, after: Any
+    ) -> AsyncIterator[list[Values]]:
         """Each from behind the last row's first column."""
 
-        def unit(connection: sa.Connection) -> Sequence[Sequence[Any]]:
-            return connection.execute(query, {"after": after}).all()
+        def unit(connection: sa.Connection) -> tuple[Any, list[Values]]:
+            rows = connection.execute(query, {"after": after}).all()
+            return (rows[-1][0] if rows else None), [values(row) for row in rows]
 
-        while page := await self._database.read(unit):
+        while True:
+            after, page = await self._database.read(unit)
+            if not page:
+                return
             yield page
-            after = page[-1][0]
+
+
+async def _keys(pages: AsyncIterator[list[Values]], field: str) -> list[str]:
+    # Not by SQL: to PostgreSQL a NUL in any of the texts is an error.
+    place, found = FIELDS.index(field), set[str]()
+    async for page in pages:
+        for values in page:
+            found.update(values[place] or ())
+        if len(found) >= MAX_KEYS:
+            break
+    return sorted(found)[:MAX_KEYS]
 
 
 class _Selected:

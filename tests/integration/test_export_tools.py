@@ -12,8 +12,28 @@ from app.exports import COLUMNS, choose, values_of
 from tests.exported import a_result, written
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "export.xsd"
-FORMULAS = ["=1+1", '=HYPERLINK("http://x.example","a")', "+2", "-3", "@SUM(A1)", "\t=4", "\r=5"]
-ODD = ["\x00\x0b", "\ud800", "_x0041_", " <&>\"' ", "a\r\nb", "\u2028", "日本語", "x" * 40_000]
+MARKUP = '<r><t>a</t></r></is></c><c r="C2"><f>1+41</f></c><c r="D2" t="inlineStr"><is><r></r>'
+FORMULAS = [
+    MARKUP,
+    "=1+1",
+    '=HYPERLINK("http://x.example","a")',
+    "+2",
+    "-3",
+    "@SUM(A1)",
+    "\t=4",
+    "\r=5",
+]
+ODD = [
+    "<r>&</r>",
+    "\x00\x0b",
+    "\ud800",
+    "_x0041_",
+    " <&>\"' ",
+    "a\r\nb",
+    "\u2028",
+    "日本語",
+    "x" * 40_000,
+]
 
 
 def needs(program: str):

@@ -109,6 +109,14 @@ class TestColumns:
         ]
         assert [row[1:] for row in rows] == [["", "", "0.1", "0.9"], [f"'{FORMULA}", "1", "", ""]]
 
+    async def test_keys_are_found_whatever_they_and_others_hold(self, client, parts):
+        await store(parts, metadata={"a\0b": 1, "c": "x\0y", "\ud800": 2, "<r>&</r>": 3})
+        told = (await exported(client, columns="metadata.*")).json()
+
+        assert told == [{"metadata": {"<r>&</r>": 3, "a\0b": 1, "c": "x\0y", "\ud800": 2}}]
+        for form in ("csv", "xml", "xlsx", "parquet"):
+            assert (await exported(client, format=form, columns="metadata.*")).content
+
     @pytest.mark.parametrize("form", ["json", "csv", "xml", "xlsx", "parquet"])
     async def test_there_may_be_none(self, client, parts, form):
         """For there are no keys."""

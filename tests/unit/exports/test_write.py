@@ -1,11 +1,13 @@
 """An export on its way."""
 
 import gzip
+import io
 import tempfile
+import zipfile
 
 import pytest
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, ResultNotFound, StorageUnavailable
 from app.exports import Layout, choose, find_format, format_of, reading, save, values_of, write
 from tests.exported import a_result
 
@@ -16,7 +18,7 @@ async def pages(*sizes, fails=False):
     for number, size in enumerate(sizes):
         yield [values_of(f"{number}-{each}", a_result()) for each in range(size)]
     if fails:
-        raise OSError("gone")
+        raise ResultNotFound("gone")
 
 
 def chunks(found, form="csv", **how):
@@ -46,6 +48,21 @@ async def test_what_is_broken_off_leaves_nothing(form, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_where_no_temporary_file_can_be_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageUnavailable):
+        await anext(chunks(pages(1), "xlsx"))
+
+
+async def test_a_full_sheet_is_followed_by_another(monkeypatch):
+    monkeypatch.setattr("app.exports.as_xlsx.FULL_BYTES", 10)
+    data = b"".join([each async for each in chunks(pages(100, 100, 100), "xlsx")])
+    with zipfile.ZipFile(io.BytesIO(data)) as book:
+        sheets = [name for name in book.namelist() if "worksheets/sheet" in name]
+
+    assert len(sheets) == 3
+
+
 class TestSave:
     async def test_it_is_whole(self, tmp_path):
         path = tmp_path / "a.csv"
@@ -57,7 +74,7 @@ class TestSave:
     async def test_or_what_was_there_stays(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text("before")
-        with pytest.raises(OSError, match="gone"):
+        with pytest.raises(ResultNotFound):
             await save(chunks(pages(3, fails=True)), path)
 
         assert path.read_text() == "before"
