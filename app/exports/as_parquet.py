@@ -14,7 +14,7 @@ from app.exports.as_jsonl import as_json
 from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
-GROUP_ROWS, GROUP_BYTES = 20_000, 32_000_000
+GROUP_ROWS, GROUP_BYTES = 10_000, 16_000_000
 """What is held before it is written, at most."""
 
 TYPES: dict[Kind, Any] = {
