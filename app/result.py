@@ -13,6 +13,10 @@ Status = Literal["pending", "accepted", "needs_review", "failed"]
 UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 
 
+MAX_METADATA = 16_384
+"""Bytes of a picture's metadata as JSON."""
+
+
 class ImageFacts(BaseModel):
     """The picture as it arrived."""
 

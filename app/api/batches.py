@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import astuple
 from functools import partial
 from typing import Annotated
 
@@ -143,8 +144,8 @@ async def list_errors(
     """Rows and files that are no items, and why."""
     await parts.batches.get(batch_id, caller=caller.sees)
     if query.form != "json":
-        rows = parts.exports.bad_rows(batch_id)
-        return await query.download(request, f"{batch_id}-errors", BAD_ROWS, rows, row=tuple)
+        rows = parts.batches.all_bad_rows(batch_id)
+        return await query.download(request, f"{batch_id}-errors", BAD_ROWS, rows, row=astuple)
     found = await parts.batches.bad_rows(batch_id, after=query.after, limit=query.limit)
     errors = [
         BadRowReport(number=each.number, place=each.place, reason=each.reason) for each in found

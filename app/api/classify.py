@@ -22,12 +22,9 @@ from app.errors import (
     UploadTooLarge,
 )
 from app.images import Base64Text, ImageSource, Upload, Url
-from app.result import Result
+from app.result import MAX_METADATA, Result
 
 router = APIRouter(tags=["classify"])
-
-MAX_METADATA = 16_384
-"""Bytes of the metadata as JSON."""
 
 
 class ClassifyOptions(BaseModel):

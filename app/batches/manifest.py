@@ -10,12 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from app.batches.rows import Row, Unusable
 from app.errors import InvalidRequest
+from app.result import MAX_METADATA
 
 MAX_LINE = 65_536
 """Characters of one row."""
-
-MAX_METADATA = 16_384
-"""Bytes of one row's metadata as JSON."""
 
 METADATA = "metadata."
 

@@ -9,15 +9,12 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from app.client.folder import Folder
 from app.errors import InvalidRequest, MetadataTooLarge
-from app.result import Result
+from app.result import MAX_METADATA, Result
 
 DOMAIN = "flowers"
 """Where nobody names one."""
 
 TIMEOUT_S = 120.0
-
-MAX_METADATA = 16_384
-"""Bytes as JSON, as over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)

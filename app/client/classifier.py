@@ -37,15 +37,7 @@ class AsyncImageClassifier:
         timeout: float = TIMEOUT_S,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """
-        Args:
-            domain: what pictures are classified as where a call names no other.
-            provider: who answers; None: as the domain says.
-            timeout: seconds for one answer of a server.
-            settings: of this process, over those of the environment: `{"database_url": ...}`.
-
-        Raises ConfigurationError, InvalidRequest.
-        """
+        """See ImageClassifier."""
         self._domain = domain
         self._provider = provider
         self._backend = open_backend(
@@ -111,12 +103,15 @@ class ImageClassifier(Closing):
 
         Raises ConfigurationError, InvalidRequest.
         """
-        self._domain = domain
-        self._provider = provider
-        self._backend = open_backend(
-            base_url=base_url, api_key=api_key, timeout=timeout, settings=settings
+        self._async = AsyncImageClassifier(
+            domain,
+            provider=provider,
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout,
+            settings=settings,
         )
-        super().__init__(self._backend.aclose)
+        super().__init__(self._async.aclose)
 
     def classify_image(
         self,
@@ -133,18 +128,15 @@ class ImageClassifier(Closing):
         ClassifierError where there is no answer, OSError for a file, TypeError for what is no
         picture.
         """
-        picture = taken(image)
-        asked = Asked.of(domain or self._domain, self._provider, expected, metadata)
-        return _classified(
-            self._thread.call(self._backend.classify(picture.content, asked)), picture
+        return self._thread.call(
+            self._async.classify_image(image, domain=domain, expected=expected, metadata=metadata)
         )
 
     def define_domain(self, name: str, classes: Sequence[ClassLike], **options: Any) -> None:
         """Make a domain, or replace one that was made so. `options` are those of
         config/domains.yaml. A server wants an operator's key. Raises InvalidRequest,
         DomainReadOnly for one of the file."""
-        spec = {"classes": list(classes), **options}
-        self._thread.call(self._backend.define_domain(name, spec))
+        self._thread.call(self._async.define_domain(name, classes, **options))
 
 
 def _classified(result: Result, picture: Picture) -> Classification:

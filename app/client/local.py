@@ -141,10 +141,8 @@ async def _answers(parts: Parts, batch: BatchRow) -> Answers:
         for item, result in page:
             answers.results[item.item_id] = None if result is None else Kept.of(result)
         after = page[-1][0].number
-    after = -1
-    while bad := await parts.batches.bad_rows(batch.id, after=after, limit=PAGE):
+    async for bad in parts.batches.all_bad_rows(batch.id):
         answers.refused |= {each.place: each.reason for each in bad}
-        after = bad[-1].number
     return answers
 
 

@@ -37,7 +37,6 @@ class Column:
     name: str
     path: tuple[str, ...]
     kind: Kind
-    about: str = ""
     missing: Any = None
 
 
@@ -48,7 +47,7 @@ def _columns(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterable[Co
             yield from _columns(kind, path)
             continue
         missing = None if field.default is PydanticUndefined or not above else field.default
-        yield Column(".".join(path), path, _kind(kind), field.description or "", missing)
+        yield Column(".".join(path), path, _kind(kind), missing)
 
 
 def _without_none(annotation: Any) -> Any:
@@ -72,7 +71,7 @@ def _kind(annotation: Any) -> Kind:
 
 
 COLUMNS = (
-    Column("item_id", ("item_id",), "text", "The name of a batch's item."),
+    Column("item_id", ("item_id",), "text"),
     *_columns(Result),
 )
 """All that there are, but those of single keys."""

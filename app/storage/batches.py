@@ -1,6 +1,6 @@
 """Batches in the database: taken in, read, controlled. All SQL about that is here."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from app.storage.results import result_of
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 
 AT_ONCE = 500
-"""Identifiers in one statement."""
+"""Identifiers, or rows, in one statement."""
 
 
 class BatchRepository:
@@ -100,6 +100,13 @@ class BatchRepository:
             return [BadRow(row["number"], row["place"], row["reason"]) for row in rows]
 
         return await self._database.read(unit)
+
+    async def all_bad_rows(self, batch_id: str) -> AsyncIterator[list[BadRow]]:
+        """The same, some at a time."""
+        after = -1
+        while page := await self.bad_rows(batch_id, after=after, limit=AT_ONCE):
+            yield page
+            after = page[-1].number
 
     async def change_status(
         self, batch_id: str, status: BatchStatus, *, of: Iterable[BatchStatus], reason: str = ""

@@ -14,7 +14,7 @@ from app.identifiers import RESULT
 from app.result import FIELDS, Usage
 from app.storage.database import Database
 from app.storage.results import ResultFilter, ResultRepository
-from app.storage.tables import Usd, UtcTime, batch_errors, batch_items, results
+from app.storage.tables import Usd, UtcTime, batch_items, results
 
 AT_ONCE = 1_000
 """Rows held at a time."""
@@ -100,18 +100,6 @@ class ExportRepository:
     async def keys_of_results(self, wanted: ResultFilter, field: str) -> list[str]:
         """Of the mappings under `field`, in all of them. Raises as `results`."""
         return await _keys(self.results(wanted, [field]), field)
-
-    async def bad_rows(self, batch_id: str) -> AsyncIterator[list[Values]]:
-        """What is no item of a batch: its number, place and reason."""
-        column = batch_errors.c
-        query = (
-            sa.select(column.number, column.place, column.reason)
-            .where(column.batch_id == batch_id, column.number > sa.bindparam("after"))
-            .order_by(column.number)
-            .limit(AT_ONCE)
-        )
-        async for page in self._pages(query, list, after=-1):
-            yield page
 
     async def _pages(
         self, query: sa.Select[Any], values: Callable[[Sequence[Any]], Values], *, after: Any

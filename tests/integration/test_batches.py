@@ -562,7 +562,7 @@ class TestReading:
 
     async def test_bad_rows_come_as_lines_and_cells(self, client, monkeypatch):
         """All of them, however many there are; what a spreadsheet would run is text."""
-        monkeypatch.setattr("app.storage.exporting.AT_ONCE", 100)
+        monkeypatch.setattr("app.storage.batches.AT_ONCE", 100)
         bad = b"\n".join([b"{}"] * 250)
         files = [("a.jsonl", bad), ("=1+1.png", b"no picture"), ("a.jpg", picture(0))]
         created = await create(client, *files)
