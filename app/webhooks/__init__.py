@@ -1,0 +1,1 @@
+"""Events told to other services: signed, retried for days, isolated from each other."""
