@@ -15,6 +15,7 @@ app = group()
 config = group("Look at the configuration.")
 db = group("Look after the database.")
 keys = group("API keys.")
+webhooks = group("Events told to other services.")
 
 PANEL = "Run the service"
 
@@ -150,9 +151,39 @@ def new(
     work(name, admin=admin, as_json=as_json)
 
 
+@command(webhooks, "webhooks listen --port 8900 --secret whsec_...")
+def listen(
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Any number: what the sender signs with, or its public key, whpk_.",
+            envvar="WEBHOOK_SECRET",
+            metavar="SECRET",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.")] = 8900,
+    answer: Annotated[int, typer.Option(help="Status of every answer.", min=200, max=599)] = 204,
+    count: Annotated[
+        int | None, typer.Option(help="End after as many.", min=1, metavar="N")
+    ] = None,
+) -> None:
+    """Receive webhooks and show them: what they say, and whether their signature is right.
+
+    Prints `listening on URL`. An id that came before is marked `again`. Without a secret nothing
+    is verified.
+    """
+    _end_at_sigterm()
+    with loading():
+        from app.cli.listen import listen as work
+    work(host=host, port=port, secrets=secret or [], answer=answer, count=count)
+
+
 app.add_typer(config, name="config", rich_help_panel=PANEL)
 app.add_typer(db, name="db", rich_help_panel=PANEL)
 app.add_typer(keys, name="keys", rich_help_panel=PANEL)
+app.add_typer(webhooks, name="webhooks", rich_help_panel=PANEL)
 
 
 def _end_at_sigterm() -> None:

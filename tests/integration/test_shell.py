@@ -314,6 +314,7 @@ class TestCtrlC:
             "batch labelled --domain flowers -o r.csv",
             "serve --port 0",
             "simulate --port 0",
+            "webhooks listen --port 0",
         ],
     )
     @pytest.mark.parametrize("after_s", [0.1, 0.4, 0.8])
