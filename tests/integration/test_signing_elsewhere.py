@@ -25,7 +25,9 @@ try {
 EVENT = {"type": "result.created", "data": {"predicted_class": "Gänseblümchen 🌼\u2028"}}
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("node") is None, reason="no node to ask"),
+    pytest.mark.skipif(
+        shutil.which("node") is None, reason="no node: install it, then make test-deps"
+    ),
     pytest.mark.skipif(
         not LIBRARY.is_dir(), reason="no standardwebhooks of npm: make test-deps installs it"
     ),
