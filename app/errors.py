@@ -55,10 +55,6 @@ class MetadataTooLarge(ClassifierError):
     """The metadata is larger than the service keeps."""
 
 
-class CallbackUnsupported(ClassifierError):
-    """`callback_url` was given, and this service delivers no webhooks."""
-
-
 class NotAuthenticated(ClassifierError):
     """No API key, or one that is not known."""
 
@@ -89,6 +85,26 @@ class BlobNotFound(ClassifierError):
 
 class BatchOver(ClassifierError):
     """What was asked of a batch is not possible in the state it is in."""
+
+
+class WebhookNotFound(ClassifierError):
+    """No webhook has this id, or it belongs to another caller."""
+
+
+class TooManyWebhooks(ClassifierError):
+    """The caller has as many webhooks as one may have."""
+
+
+class WebhookDisabled(ClassifierError):
+    """To a disabled webhook nothing is sent: enable it first."""
+
+
+class DeliveryNotFound(ClassifierError):
+    """No delivery has this id, or it belongs to another caller."""
+
+
+class EventForgotten(ClassifierError):
+    """What the event was about is deleted, and with it what there was to tell."""
 
 
 class IdempotencyKeyReused(ClassifierError):
@@ -144,7 +160,15 @@ class UrlRefused(ClassifierError):
 
 class UrlUnreachable(ClassifierError):
     """Nothing usable came from the URL: connection refused, TLS, error status, timeout; or nothing
-    is at the storage URI."""
+    is at the storage URI.
+
+    Attributes:
+        kind: a short word for logs, from a closed set.
+    """
+
+    def __init__(self, message: str, *, kind: str = "unusable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class UrlTooLarge(ClassifierError):

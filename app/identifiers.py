@@ -7,8 +7,13 @@ from ulid import ULID
 RESULT = "cls"
 REQUEST = "req"
 BATCH = "bat"
+WEBHOOK = "whk"
+EVENT = "evt"
+DELIVERY = "dlv"
 RESULT_PATTERN = r"^cls_[0-9A-HJKMNP-TV-Z]{26}$"
 BATCH_PATTERN = r"^bat_[0-9A-HJKMNP-TV-Z]{26}$"
+WEBHOOK_PATTERN = r"^whk_[0-9A-HJKMNP-TV-Z]{26}$"
+DELIVERY_PATTERN = r"^dlv_[0-9A-HJKMNP-TV-Z]{26}$"
 
 
 def new_id(prefix: str, moment: datetime | None = None) -> str:

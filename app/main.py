@@ -11,6 +11,7 @@ from app import __version__
 from app.api import (
     batches,
     classify,
+    deliveries,
     deployments,
     domains,
     openapi,
@@ -18,6 +19,7 @@ from app.api import (
     pages,
     problems,
     results,
+    webhooks,
 )
 from app.api.context import BodyLimit, RequestContext
 from app.parts import Parts
@@ -73,6 +75,9 @@ def create_schema_app(**options: Any) -> FastAPI:
     )
     problems.install(app)
     openapi.document(app)
-    for module in (classify, batches, results, domains, deployments, operations, pages):
+    for module in (
+        *(classify, batches, results, domains, webhooks, deliveries),
+        *(deployments, operations, pages),
+    ):
         app.include_router(module.router)
     return app

@@ -1,9 +1,11 @@
 """The one place where parts are built and joined."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -15,7 +17,7 @@ from app.classification import Accepting, Asking, ClassificationService, Intake,
 from app.classification.accepting import MAX_PENDING
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
-from app.errors import ConfigurationError, Interrupted, ProviderUnknown
+from app.errors import ConfigurationError, Interrupted, InvalidRequest, ProviderUnknown
 from app.identifiers import new_id
 from app.images import ImageReader, ImageWorkers, Journal
 from app.providers.base import ProviderContext
@@ -33,20 +35,25 @@ from app.storage import (
     BlobStore,
     Committed,
     Database,
+    DeliveryRepository,
     DomainRepository,
     ExportRepository,
     IdempotencyRepository,
     ObjectStore,
+    Outbox,
     ReceivingRepository,
     ResultRepository,
     RetentionRepository,
     ShardRepository,
+    WebhookRepository,
     chosen,
     migrate,
 )
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Board, Dispatcher, RedisLink
+from app.webhooks import AT_ONCE as WEBHOOKS_AT_ONCE
+from app.webhooks import Deliveries, Sender, Vault, Webhooks
 from app.work import Work
 from app.yaml_file import config_dir
 
@@ -60,7 +67,7 @@ RETENTION_AFTER_S, RETENTION_EVERY_S = 60.0, 3_600.0
 
 DOMAINS_EVERY_S = 2.0
 FOLLOWED_EVERY_S = 0.5
-"""Until what one process changed, of domains or of a batch, holds in all."""
+"""Until what one process changed, of domains and webhooks or of a batch, holds in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,10 @@ class Parts:
     accepting: Accepting
     once: Once
     retention: Retention
+    outbox: Outbox
+    webhooks: Webhooks
+    deliveries: Deliveries
+    sent: DeliveryRepository
 
 
 @asynccontextmanager
@@ -124,13 +135,15 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(objects.close)
     targets = ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS"))
     stack.push_async_callback(targets.close)
-    results = ResultRepository(database)
+    outbox = Outbox(database, settings.operators)
+    await outbox.load()
+    results = ResultRepository(database, outbox)
     answers = await _load_answers(settings, database)
     reader = ImageReader(
         _build_egress(settings), workers, blobs, objects, max_bytes=settings.max_upload
     )
     intake = Intake(reader, workers, journal, answers, providers, settings.quality)
-    pictures, shards = await _build_work(settings, stack, database, serving=serving)
+    pictures, shards, events = await _build_work(settings, stack, database, serving=serving)
     classification = ClassificationService(
         domains=domains,
         intake=intake,
@@ -143,17 +156,21 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     )
     keeper = Keeper(AcceptedRepository(database), blobs, results, domains)
     committed = None if settings.shared else Committed()
-    batches = BatchRepository(database, committed)
+    batches = BatchRepository(database, outbox, committed)
     receiving = ReceivingRepository(database)
     runner = BatchRunner(
         batches,
-        ShardRepository(database, committed),
+        ShardRepository(database, outbox, committed),
         classification,
         shards,
         metrics,
         in_flight=settings.batch.in_flight,
     )
-    stack.push_async_callback(_drain, classification, runner, settings.drain_timeout)
+    sent = DeliveryRepository(database, outbox)
+    webhooks, deliveries = _build_webhooks(
+        settings, database, outbox, sent, domains, events, metrics, serving=serving
+    )
+    stack.push_async_callback(_drain, classification, runner, deliveries, settings.drain_timeout)
     reading = Reading(settings.batch, objects.allowed)
     parts = Parts(
         settings=settings,
@@ -193,19 +210,77 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         ),
         once=Once(keys, results, classification, patience_s=settings.api.timeout),
         retention=Retention(RetentionRepository(database), blobs, settings.retention),
+        outbox=outbox,
+        webhooks=webhooks,
+        deliveries=deliveries,
+        sent=sent,
     )
     if serving:
-        for work in (pictures, shards):
+        for work in (pictures, shards, events):
             work.start()
         await _begin(parts, keys, stack)
     return parts
 
 
 async def _drain(
-    classification: ClassificationService, runner: BatchRunner, seconds: float
+    classification: ClassificationService,
+    runner: BatchRunner,
+    deliveries: Deliveries,
+    seconds: float,
 ) -> None:
-    """Both at the same time: whoever stops the process waits this long only."""
-    await asyncio.gather(classification.drain(seconds=seconds), runner.stop(seconds=seconds))
+    """All at the same time: whoever stops the process waits this long only."""
+    await asyncio.gather(
+        classification.drain(seconds=seconds),
+        runner.stop(seconds=seconds),
+        deliveries.stop(seconds=seconds),
+    )
+
+
+def _build_webhooks(
+    settings: Settings,
+    database: Database,
+    outbox: Outbox,
+    sent: DeliveryRepository,
+    domains: DomainRegistry,
+    work: Work,
+    metrics: Metrics,
+    *,
+    serving: bool,
+) -> tuple[Webhooks, Deliveries]:
+    rows = WebhookRepository(database, outbox)
+    keys = [each.get_secret_value() for each in settings.webhooks.encryption_keys]
+    secret, timeout_s = settings.webhook_secret, settings.webhooks.timeout
+    egress = _build_egress(settings, silence_s=timeout_s, within_s=timeout_s)
+    try:
+        webhooks = Webhooks(
+            database,
+            rows,
+            Vault(keys, settings.own_folder, shared=settings.shared),
+            domains,
+            Allowance.parse(settings.egress_allow),
+            callback_secret=secret.get_secret_value() if secret else None,
+            clock=now,
+        )
+    except InvalidRequest as error:
+        raise ConfigurationError(f"WEBHOOK_SECRET: {error}") from None
+    deliveries = Deliveries(
+        outbox,
+        sent,
+        rows,
+        webhooks,
+        Sender(egress, clock=now),
+        work,
+        metrics,
+        settings.webhooks,
+        kicks=serving or settings.shared,
+        clock=now,
+        monotonic=time.monotonic,
+    )
+    return webhooks, deliveries
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _load_answers(settings: Settings, database: Database) -> AnswerRepository:
@@ -232,8 +307,12 @@ async def _open_database(
     return database
 
 
-def _build_egress(settings: Settings) -> EgressClient:
+def _build_egress(
+    settings: Settings, *, silence_s: float = 10.0, within_s: float = 20.0
+) -> EgressClient:
     return EgressClient(
+        read_timeout_s=silence_s,
+        total_timeout_s=within_s,
         allow=Allowance.parse(settings.egress_allow),
         proxy=settings.egress_proxy.get_secret_value() if settings.egress_proxy else None,
     )
@@ -241,8 +320,8 @@ def _build_egress(settings: Settings) -> EgressClient:
 
 async def _build_work(
     settings: Settings, stack: AsyncExitStack, database: Database, *, serving: bool
-) -> tuple[Work, Work]:
-    """For accepted pictures, and for shards of batches: neither has to wait behind the others."""
+) -> tuple[Work, Work, Work]:
+    """For accepted pictures, shards of batches and webhooks: none has to wait behind the others."""
     redis_url, installation = None, ""
     if settings.shared and settings.redis_url is not None:
         redis_url = settings.redis_url.get_secret_value()
@@ -252,6 +331,7 @@ async def _build_work(
     for name, at_once in (
         ("pictures", MAX_PENDING),
         ("shards", settings.batch.shards_at_once),
+        ("webhooks", WEBHOOKS_AT_ONCE),
     ):
         work = Work(
             f"{installation}-{name}",
@@ -261,8 +341,8 @@ async def _build_work(
         )
         stack.push_async_callback(work.aclose)
         built.append(work)
-    pictures, shards = built
-    return pictures, shards
+    pictures, shards, events = built
+    return pictures, shards, events
 
 
 async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStack) -> None:
@@ -272,6 +352,7 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
     if parts.settings.shared:
         # Whoever is at it is alive: only what is too old was left behind.
         recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
+        recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
         left_behind = partial(_settle, parts, keys, RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
@@ -282,6 +363,7 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "deliveries", parts.deliveries.look)
     recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
     recurring.every(
         RETENTION_EVERY_S,

@@ -268,6 +268,46 @@ class RetentionSettings(Group):
         description="Days that uploads of a batch are kept after its end, for `retry`; `null` in "
         "settings.yaml: as long as the batch.",
     )
+    deliveries: float | None = Field(
+        30.0,
+        ge=0,
+        le=36_500,
+        description="Days that it is kept what was sent to webhooks, for looking and replaying; "
+        "what is to be sent still is kept.",
+    )
+
+
+class WebhookSettings(Group):
+    """Events told to other services."""
+
+    schedule: Annotated[tuple[Annotated[float, Field(ge=0, le=604_800)], ...], CommaSeparated] = (
+        Field(
+            (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
+            min_length=1,
+            description="Seconds before each attempt at a delivery, comma-separated; after the "
+            "last one that fails it is given up. Default: that of Standard Webhooks, 10 attempts "
+            "in 75.6 hours.",
+        )
+    )
+    jitter: float = Field(
+        0.2, ge=0, lt=1, description="By what share each of these is shorter or longer, at random."
+    )
+    max_retry_after: float = Field(
+        86_400, ge=0, description="Longest `Retry-After` of a receiver that is kept to, in seconds."
+    )
+    timeout: float = Field(15, gt=0, le=60, description="Seconds that a receiver has to answer.")
+    at_once: int = Field(
+        8, ge=1, le=256, description="Deliveries under way to one webhook at the same time."
+    )
+    disable_after: float = Field(
+        5, gt=0, description="Days of nothing but failures after which a webhook is disabled."
+    )
+    encryption_keys: Annotated[tuple[SecretStr, ...], CommaSeparated] = Field(
+        (),
+        description="Keys that encrypt the secrets of webhooks in the database, comma-separated: "
+        "the first encrypts, all read (`python -m app webhooks new-key` makes one). Unset: one is "
+        "made and kept beside the database; several processes need to be given it.",
+    )
 
 
 class AlertThresholds(Group):
@@ -368,9 +408,15 @@ class Settings(BaseSettings):
     )
     egress_allow: Annotated[tuple[str, ...], CommaSeparated] = Field(
         (),
-        description="Non-public places that image URLs may name: `host:port`, `host` or CIDR, "
+        description="Non-public places that URLs of images and webhooks may name, and where "
+        "webhooks may go without https: `host:port`, `host` or CIDR, "
         "comma-separated.",
         examples=["images.internal:8080,10.20.0.0/16"],
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="What signs deliveries to a `callback_url`: `whsec_...`. Unset: one is made "
+        "and kept in the database (`python -m app webhooks secret` tells it).",
     )
     egress_proxy: SecretStr | None = Field(
         None,
@@ -428,6 +474,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     export: ExportSettings = ExportSettings()
     retention: RetentionSettings = RetentionSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     quality: QualitySettings = QualitySettings()
     cache: CacheSettings = CacheSettings()
     traffic: TrafficSettings = TrafficSettings()
@@ -544,15 +591,22 @@ class Settings(BaseSettings):
         """Where uploads of batches wait, for fsspec."""
         if self.blobs_url is not None:
             return self.blobs_url
-        return "memory://blobs" if self._own_folder is None else str(self._own_folder / "blobs")
+        return "memory://blobs" if self.own_folder is None else str(self.own_folder / "blobs")
+
+    @property
+    def operators(self) -> tuple[str, ...] | None:
+        """Callers who may see everything; None: all may."""
+        if not self.api_keys:
+            return None
+        return tuple(each.name for each in self.api_keys if each.admin)
 
     @property
     def journal_folder(self) -> Path | None:
         """Where it is noted what is being decoded; None: nothing is to outlive the process."""
-        return None if self._own_folder is None else self._own_folder / "decoding"
+        return None if self.own_folder is None else self.own_folder / "decoding"
 
     @property
-    def _own_folder(self) -> Path | None:
+    def own_folder(self) -> Path | None:
         """Beside the database, or `data` where that is elsewhere; None: nothing lasts."""
         if self.database_url.startswith("postgres"):
             return Path("data")

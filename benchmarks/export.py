@@ -23,7 +23,14 @@ from app.exports import Layout, choose, fields, find_format, reading, write
 from app.identifiers import RESULT, new_id
 from app.image_quality import Quality
 from app.result import ImageFacts, Result, Timings, Usage
-from app.storage import Database, ExportRepository, ResultFilter, ResultRepository, migrate
+from app.storage import (
+    Database,
+    ExportRepository,
+    Outbox,
+    ResultFilter,
+    ResultRepository,
+    migrate,
+)
 from app.storage.results import row_of
 from app.storage.tables import results
 from benchmarks.report import parser, report, run
@@ -123,7 +130,7 @@ async def measure(count: int, names: list[str], rounds: int, folder: Path) -> di
     database = Database(f"sqlite:///{place}")
     await migrate(database)
     await fill(database, count)
-    exports = ExportRepository(database, ResultRepository(database))
+    exports = ExportRepository(database, ResultRepository(database, Outbox(database, None)))
     found: dict[str, Any] = {"rows": count}
     for name in names:
         measured = [

@@ -17,7 +17,6 @@ from app.api.batch_reports import (
     BatchChange,
     BatchPage,
     BatchQuery,
-    BatchReport,
     ItemPage,
     ItemReport,
 )
@@ -32,7 +31,7 @@ from app.errors import (
 from app.exports import BAD_ROWS, fields, reading
 from app.identifiers import BATCH_PATTERN
 from app.parts import Parts
-from app.storage import BatchStatus
+from app.storage import BatchReport, BatchStatus
 from app.storage.batch_rows import UNFINISHED
 
 router = APIRouter(prefix="/batches", tags=["batches"])
@@ -71,6 +70,8 @@ async def create_batch(
     With `dry_run` it is only estimated."""
     async with read_batch(request, parts) as sent:
         options, rows, threads = sent.options, sent.rows, sent.threads
+        if options.callback_url is not None:
+            parts.webhooks.check_url(options.callback_url)
         if options.dry_run:
             estimate = await parts.estimator.estimate(options, rows, threads=threads)
             return JSONResponse(estimate.model_dump(mode="json", by_alias=True))

@@ -15,7 +15,6 @@ from app.api.forms import MAX_FIELDS, parse_json, parsed_json, read_form, texts,
 from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
 from app.errors import (
-    CallbackUnsupported,
     InvalidRequest,
     MetadataTooLarge,
     UnsupportedContentType,
@@ -43,7 +42,12 @@ class ClassifyOptions(BaseModel):
     provider: str | None = Field(
         None, description="Who shall answer instead of the domain's providers.", examples=["local"]
     )
-    callback_url: str | None = Field(None, description="Not supported yet.", examples=[None])
+    callback_url: str | None = Field(
+        None,
+        description="Told `result.created` when there is an answer, signed with the service's "
+        "WEBHOOK_SECRET: docs/webhooks.md. The answer to the request is 202 then.",
+        examples=[None],
+    )
 
 
 class ClassifyJson(ClassifyOptions):
@@ -118,13 +122,16 @@ async def classify(
 ) -> Result:
     """Classify one picture: an upload, a URL, or base64.
 
-    Answers with the stored result. With `Prefer: respond-async` the answer is 202 and the result,
-    still pending, is found at `Location`.
+    Answers with the stored result. With `Prefer: respond-async`, or a `callback_url`, the answer is
+    202 and the result, still pending, is found at `Location`.
     """
     question = await _read_question(request, caller.name)
+    if question.callback_url is not None:
+        parts.webhooks.check_url(question.callback_url)
     if cache_control and re.search(r"\bno-(cache|store)\b", cache_control, re.IGNORECASE):
         question = replace(question, fresh=True)
-    later = _wants_async(prefer)
+    preferred = _wants_async(prefer)
+    later = preferred or question.callback_url is not None
 
     async def answer(result_id: str | None = None) -> Result:
         if later:
@@ -138,6 +145,7 @@ async def classify(
     if later:
         response.status_code = 202
         response.headers["Location"] = f"/results/{result.id}"
+    if preferred:
         response.headers["Preference-Applied"] = "respond-async"
     return result
 
@@ -166,11 +174,6 @@ async def _read_question(request: Request, caller: str) -> Question:
         upload, body = None, validated(ClassifyJson, data)
     else:
         raise UnsupportedContentType("Send multipart/form-data or application/json.")
-    if body.callback_url is not None:
-        raise CallbackUnsupported(
-            "This service sends no callbacks yet. Use `Prefer: respond-async` and "
-            "GET /results/{id}?wait=30."
-        )
     if body.metadata is not None:
         _check_metadata(body.metadata)
     return Question(
@@ -180,6 +183,7 @@ async def _read_question(request: Request, caller: str) -> Question:
         provider=body.provider,
         expected=body.expected,
         metadata=body.metadata,
+        callback_url=body.callback_url,
     )
 
 

@@ -76,6 +76,13 @@ class BatchOptions(BaseModel):
         description="Column of a CSV that holds the true class.",
         examples=["expected"],
     )
+    callback_url: str | None = Field(
+        None,
+        max_length=8_192,
+        description="Told when the batch is completed, paused, failed or cancelled, signed with "
+        "the service's WEBHOOK_SECRET: docs/webhooks.md.",
+        examples=[None],
+    )
     dry_run: bool = Field(
         default=False,
         description="Only say what it would cost: nothing is stored, no provider is asked.",
@@ -165,6 +172,7 @@ class TakingIn:
             deadline=options.deadline,
             status="receiving",
             created_at=datetime.now(UTC),
+            callback_url=options.callback_url,
         )
         await self._receiving.create(batch)
         try:

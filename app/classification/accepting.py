@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from app.classification import record
 from app.classification.intake import Intake, Picture
@@ -147,7 +148,7 @@ class Accepting:
                 return pending  # whoever goes on asks again
             beside = self._keeper.forgetting(pending.id, beside)
         result = await self._service.store(
-            self._results.complete,
+            partial(self._results.complete, callback_url=question.callback_url),
             answered.result,
             stopwatch,
             asked=answered.asked,

@@ -37,7 +37,13 @@ class Keeper:
         if data is not None:
             await self._blobs.put_as(result_id, data)
         return self._accepted.keeping(
-            Accepted(result_id, url, question.provider, fresh=question.fresh)
+            Accepted(
+                result_id,
+                url,
+                question.provider,
+                fresh=question.fresh,
+                callback_url=question.callback_url,
+            )
         )
 
     def forgetting(self, result_id: str, beside: Unit[None] | None) -> Unit[None]:
@@ -87,5 +93,6 @@ class Keeper:
             expected=pending.expected,
             metadata=pending.metadata,
             fresh=kept.fresh,
+            callback_url=kept.callback_url,
             asked_at=pending.created_at,
         )

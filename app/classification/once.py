@@ -78,5 +78,6 @@ def fingerprint(question: Question) -> str:
         question.provider,
         question.expected,
         question.metadata,
+        *([question.callback_url] if question.callback_url else ()),
     ]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

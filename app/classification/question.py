@@ -19,6 +19,7 @@ class Question:
         expected: the true class where it is known.
         fresh: no answer that was given before will do.
         lane: whether somebody waits for the answer.
+        callback_url: to whom the outcome of an accepted picture is told.
     """
 
     source: ImageSource
@@ -29,6 +30,7 @@ class Question:
     metadata: dict[str, Any] | None = None
     fresh: bool = False
     lane: Lane = "interactive"
+    callback_url: str | None = None
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -22,7 +22,7 @@ from app.client.at_work import AtWork, followed, work_through
 from app.errors import BatchNotFound
 from app.parts import Parts, build_parts
 from app.settings import Settings
-from app.storage import BatchRow
+from app.storage import BatchReport, BatchRow
 
 CALLER = "command-line"
 SHOWN = 20
@@ -80,8 +80,6 @@ def _run(work: Coroutine[Any, Any, BatchRow], *, as_json: bool) -> None:
     line = f"{found.id}: {found.status}, {found.done:,} of {found.total:,} done"
     console.print(f"{line}, {found.failed:,} failed", highlight=False)
     if as_json:
-        from app.api.batch_reports import BatchReport  # with which a web framework comes
-
         print_json(BatchReport.of(found).model_dump(mode="json"))
     if found.status != "completed" or found.failed:
         raise typer.Exit(1)

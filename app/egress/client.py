@@ -173,7 +173,9 @@ class EgressClient:
         try:
             answers = await self._resolver(target.host, target.port)
         except OSError as error:
-            raise UrlUnreachable(f"The host {target.host} could not be looked up.") from error
+            raise UrlUnreachable(
+                f"The host {target.host} could not be looked up.", kind="lookup"
+            ) from error
         return checked(target, answers, self._allow)
 
     def _request_headers(self, target: Target, headers: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -246,25 +248,28 @@ def _typed_errors() -> Iterator[None]:
     except ClassifierError:
         raise
     except Exception as error:
-        raise UrlUnreachable(_reason(error)) from error
+        raise _unreachable(error) from error
 
 
-def _reason(error: Exception) -> str:
+def _unreachable(error: Exception) -> UrlUnreachable:
     """What to tell the caller. The error's own text may hold addresses or the URL."""
     # httpcore2 drops `__cause__` but keeps what it mapped as the argument.
     original = error.args[0] if error.args else None
     match error:
         case TimeoutError() | httpcore2.TimeoutException():
-            return "The URL took too long to answer."
+            reason, kind = "The URL took too long to answer.", "timeout"
         case _ if isinstance(original, ssl.SSLCertVerificationError):
-            return "The host's certificate is not valid: wrong name, date or issuer."
+            reason = "The host's certificate is not valid: wrong name, date or issuer."
+            kind = "certificate"
         case httpcore2.ConnectError() if isinstance(original, ssl.SSLError):
-            return "No secure connection to the host could be made."
+            reason, kind = "No secure connection to the host could be made.", "tls"
         case httpcore2.ConnectError():
-            return "The host refused the connection or could not be reached."
+            reason = "The host refused the connection or could not be reached."
+            kind = "connect"
         case httpcore2.ProtocolError() | UnicodeError():
-            return "The URL's answer is not valid HTTP."
+            reason, kind = "The URL's answer is not valid HTTP.", "protocol"
         case OSError() | httpcore2.NetworkError():
-            return "The connection to the host broke."
+            reason, kind = "The connection to the host broke.", "broken"
         case _:
-            return "The URL could not be fetched."
+            reason, kind = "The URL could not be fetched.", "unusable"
+    return UrlUnreachable(reason, kind=kind)

@@ -3,11 +3,13 @@
 from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.answers import AnswerRepository, KeptAnswer
 from app.storage.batch_receiving import ReceivingRepository
+from app.storage.batch_report import BatchReport
 from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Committed, Outcome
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
 from app.storage.database import Database, Unit
+from app.storage.deliveries import DeliveryRepository
 from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
 from app.storage.exporting import ExportRepository
@@ -15,9 +17,11 @@ from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
+from app.storage.outbox import Outbox
 from app.storage.results import ResultFilter, ResultRepository
 from app.storage.retention import RetentionRepository
 from app.storage.uris import AllowedUris
+from app.storage.webhooks import WebhookRepository
 
 __all__ = [
     "Accepted",
@@ -26,6 +30,7 @@ __all__ = [
     "AnswerRepository",
     "BadRow",
     "BatchItem",
+    "BatchReport",
     "BatchRepository",
     "BatchRow",
     "BatchStatus",
@@ -33,11 +38,13 @@ __all__ = [
     "Claim",
     "Committed",
     "Database",
+    "DeliveryRepository",
     "DomainRepository",
     "ExportRepository",
     "IdempotencyRepository",
     "KeptAnswer",
     "ObjectStore",
+    "Outbox",
     "Outcome",
     "ReceivingRepository",
     "ResultFilter",
@@ -45,6 +52,7 @@ __all__ = [
     "RetentionRepository",
     "ShardRepository",
     "Unit",
+    "WebhookRepository",
     "chosen",
     "describe",
     "migrate",

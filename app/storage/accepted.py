@@ -18,12 +18,14 @@ class Accepted:
     Attributes:
         url: None: the picture waits in the blob store, under the result's id.
         fresh: no answer that was given before will do.
+        callback_url: to whom the outcome is told.
     """
 
     result_id: str
     url: str | None
     provider: str | None
     fresh: bool
+    callback_url: str | None = None
 
 
 class AcceptedRepository:
@@ -37,6 +39,7 @@ class AcceptedRepository:
             "url": picture.url,
             "provider": picture.provider,
             "fresh": picture.fresh,
+            "callback_url": picture.callback_url,
         }
 
         def unit(connection: sa.Connection) -> None:

@@ -73,6 +73,8 @@ class BatchRow:
     completed_at: datetime | None = None
     paced_from: datetime | None = None
     paced_done: int = 0
+    callback_url: str | None = None
+    progress_told_at: datetime | None = None
 
     @property
     def done(self) -> int:
@@ -153,10 +155,10 @@ def item_of(row: sa.RowMapping) -> BatchItem:
     return BatchItem(**{name: value for name, value in row.items() if name != "batch_id"})
 
 
-def complete(connection: sa.Connection, batch_id: str) -> None:
-    """End a batch that has a result for every item."""
+def complete(connection: sa.Connection, batch_id: str) -> BatchRow | None:
+    """End a batch that has a result for every item; returns it if it has."""
     column = batches.c
-    connection.execute(
+    change = (
         sa.update(batches)
         .where(
             column.id == batch_id,
@@ -164,4 +166,7 @@ def complete(connection: sa.Connection, batch_id: str) -> None:
             column.accepted + column.needs_review + column.failed >= column.total,
         )
         .values(status="completed", completed_at=datetime.now(UTC))
+        .returning(batches)
     )
+    row = connection.execute(change).mappings().first()
+    return None if row is None else BatchRow(**row)

@@ -3,7 +3,7 @@ about that is here."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,8 @@ from app.storage.batch_rows import (
     item_of,
 )
 from app.storage.database import Database, Unit
+from app.storage.events import batch_changed, batch_progress, result_created
+from app.storage.outbox import Outbox, Telling
 from app.storage.results import link_similar, row_of
 from app.storage.tables import UtcTime, batch_items, batch_shards, batches, results
 
@@ -31,8 +33,11 @@ from app.storage.tables import UtcTime, batch_items, batch_shards, batches, resu
 class ShardRepository:
     """What is done is here, whoever did it."""
 
-    def __init__(self, database: Database, committed: Committed | None = None) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, committed: Committed | None = None
+    ) -> None:
         self._database = database
+        self._outbox = outbox
         self._committed = committed
 
     async def given_out(self, batch_id: str) -> list[int]:
@@ -69,6 +74,8 @@ class ShardRepository:
             .returning(column.next_shard)
         )
 
+        telling = self._outbox.telling()
+
         def unit(connection: sa.Connection) -> int | None:
             first = connection.execute(runs).scalar()
             if first is None:
@@ -81,13 +88,16 @@ class ShardRepository:
                 )
             ).scalar()
             if number is None:
-                complete(connection, batch_id)
+                if (completed := complete(connection, batch_id)) is not None:
+                    telling.tell(connection, batch_changed(completed))
             else:
                 given_out = sa.update(batches).where(column.id == batch_id)
                 connection.execute(given_out.values(next_shard=number + 1))
             return number
 
-        return await self._database.write(unit)
+        number = await self._database.write(unit)
+        telling.wake()
+        return number
 
     async def begin_shard(self, batch_id: str, number: int) -> int:
         """Fences off whoever else works on it; returns the attempt, by which it is one's own."""
@@ -143,6 +153,8 @@ class ShardRepository:
             "stored": done[0].result.id if done else None,
         }
 
+        telling = self._outbox.telling()
+
         def unit(connection: sa.Connection) -> BatchRow | None:
             if not connection.execute(_TAKE, mine).rowcount:
                 # Committed, and the connection was lost before it was said? Then it is still mine.
@@ -153,13 +165,23 @@ class ShardRepository:
             stored = _store(connection, batch, done)
             if again:
                 connection.execute(_AGAIN, {"batch": batch.id, "numbers": again})
-            return _advance(connection, batch, stored, [each.result for each in outcomes])
+            after = _advance(connection, batch, stored, [each.result for each in outcomes])
+            telling.tell(connection, *(result_created(result) for _, result in stored))
+            ended = _ended(connection, after)
+            if ended is not None:
+                telling.tell(connection, batch_changed(ended))
+                return ended
+            return _tell_progress(connection, telling, after)
 
         after = await self._database.write(unit)
+        telling.wake()
         if self._committed is not None and after is not None:
             self._committed.put(after)
         return after
 
+
+PROGRESS_EVERY = timedelta(seconds=5)
+"""Or later, a batch's progress is told again."""
 
 # Of a commit, made once: SQLAlchemy takes longer to build and to recognise them than to run them.
 _STORED = sa.exists().where(results.c.id == sa.bindparam("stored"))
@@ -204,6 +226,11 @@ _ADVANCE = (
     .values({name: batches.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTED})
     .returning(batches)
 )
+_TOLD = (
+    sa.update(batches)
+    .where(batches.c.id == sa.bindparam("batch"))
+    .values(progress_told_at=sa.bindparam("now"))
+)
 
 
 def _store(
@@ -221,13 +248,18 @@ def _store(
             stored.append((twin, _twin_of(originals[twin.same_as or 0], twin)))
     rows = [row_of(result) for _, result in stored]
     connection.execute(sa.insert(results), rows)
-    for values in rows:
-        link_similar(connection, values)
     connection.execute(
         _DONE,
         [{"batch": batch.id, "this": item.number, "result": result.id} for item, result in stored],
     )
-    return stored
+    return [
+        (item, _linked(result, link_similar(connection, values)))
+        for (item, result), values in zip(stored, rows, strict=True)
+    ]
+
+
+def _linked(result: Result, similar_to: str | None) -> Result:
+    return result if similar_to is None else result.model_copy(update={"similar_to": similar_to})
 
 
 def _twin_of(result: Result, item: BatchItem) -> Result:
@@ -250,7 +282,7 @@ def _advance(
     stored: Sequence[tuple[BatchItem, Result]],
     paid: Sequence[Result],
 ) -> BatchRow:
-    """Count what was stored and what was paid; who stores the last one ends the batch."""
+    """Count what was stored and what was paid."""
     outcomes = [result for _, result in stored]
     known = [each for each in outcomes if each.expected is not None and each.status != "failed"]
     used = [each.usage for each in paid if each.usage is not None]
@@ -265,16 +297,31 @@ def _advance(
         "cost_usd": sum((each.cost_usd or Decimal(0) for each in used), Decimal(0)),
     }
     change = {"batch": batch.id} | {f"more_{name}": counted[name] for name in _COUNTED}
-    after = BatchRow(**connection.execute(_ADVANCE, change).mappings().one())
-    ended: BatchStatus | None = None
-    if batch.on_error == "stop" and after.failed and after.status in UNFINISHED:
-        ended = "failed"
-    elif after.done == after.total and after.status not in (*OVER, DELETED):
-        ended = "completed"
-    if ended is None:
-        return after
-    reason = "An item failed." if ended == "failed" else None
+    return BatchRow(**connection.execute(_ADVANCE, change).mappings().one())
+
+
+def _ended(connection: sa.Connection, batch: BatchRow) -> BatchRow | None:
+    """Who stores the last one ends the batch; None: it goes on, or has ended before."""
+    ended: BatchStatus
+    if batch.on_error == "stop" and batch.failed and batch.status in UNFINISHED:
+        ended, reason = "failed", "An item failed."
+    elif batch.done == batch.total and batch.status not in (*OVER, DELETED):
+        ended, reason = "completed", None
+    else:
+        return None
     now = datetime.now(UTC)
     end = sa.update(batches).where(batches.c.id == batch.id)
     connection.execute(end.values(status=ended, reason=reason, completed_at=now))
-    return replace(after, status=ended, reason=reason, completed_at=now)
+    return replace(batch, status=ended, reason=reason, completed_at=now)
+
+
+def _tell_progress(connection: sa.Connection, telling: Telling, batch: BatchRow) -> BatchRow:
+    """Where somebody wants to hear of it, and when it has been a while."""
+    now, last = datetime.now(UTC), batch.progress_told_at
+    if last is not None and now - last < PROGRESS_EVERY:
+        return batch
+    if not telling.wants("batch.progress", batch.caller, batch.domain):
+        return batch
+    connection.execute(_TOLD, {"batch": batch.id, "now": now})
+    telling.tell(connection, batch_progress(batch))
+    return replace(batch, progress_told_at=now)

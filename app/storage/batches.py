@@ -22,6 +22,8 @@ from app.storage.batch_rows import (
     item_of,
 )
 from app.storage.database import Database
+from app.storage.events import batch_changed
+from app.storage.outbox import Outbox
 from app.storage.results import result_of
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 
@@ -32,8 +34,11 @@ AT_ONCE = 500
 class BatchRepository:
     """`caller` None means an operator, who sees all batches; to others, others' don't exist."""
 
-    def __init__(self, database: Database, committed: Committed | None = None) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, committed: Committed | None = None
+    ) -> None:
         self._database = database
+        self._outbox = outbox
         self._committed = committed or Committed()
 
     async def get(self, batch_id: str, *, caller: str | None = None) -> BatchRow:
@@ -123,10 +128,25 @@ class BatchRepository:
             sa.update(batches)
             .where(batches.c.id == batch_id, batches.c.status.in_(list(of)))
             .values(values)
+            .returning(batches)
         )
-        changed = await self._database.write(lambda each: bool(_run(each, change)))
+        changed = await self._change(change, told=status in (*OVER, "paused"))
         self._committed.drop(batch_id)
-        return changed
+        return changed > 0
+
+    async def _change(self, change: Any, *, told: bool) -> int:
+        """What returns whole batches; returns how many there were."""
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> int:
+            rows = [BatchRow(**row) for row in connection.execute(change).mappings()]
+            if told:
+                telling.tell(connection, *map(batch_changed, rows))
+            return len(rows)
+
+        count = await self._database.write(unit)
+        telling.wake()
+        return count
 
     async def change_lane(self, batch_id: str, lane: str) -> None:
         change = sa.update(batches).where(batches.c.id == batch_id).values(lane=lane)
@@ -136,6 +156,8 @@ class BatchRepository:
     async def retry_failed(self, batch_id: str) -> int:
         """Forget the results of items that failed, so that they are classified again; returns how
         many. The batch must be over, or it would be counted twice."""
+
+        telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> int:
             again = (
@@ -157,10 +179,13 @@ class BatchRepository:
             count = _forget_failed(connection, batch_id, size)
             this = sa.update(batches).where(batches.c.id == batch_id)
             connection.execute(this.values(failed=batches.c.failed - count))
-            complete(connection, batch_id)
+            if (completed := complete(connection, batch_id)) is not None:
+                telling.tell(connection, batch_changed(completed))
             return count
 
-        return await self._database.write(unit)
+        count = await self._database.write(unit)
+        telling.wake()
+        return count
 
     async def end_overdue(self) -> None:
         """Paused ones, too."""
@@ -171,8 +196,9 @@ class BatchRepository:
                 batches.c.status.in_([*UNFINISHED, "paused"]),
             )
             .values(status="failed", reason=OVERDUE, completed_at=datetime.now(UTC))
+            .returning(batches)
         )
-        await self._database.write(lambda each: _run(each, change))
+        await self._change(change, told=True)
         self._committed.clear()
 
     async def unfinished(self) -> list[str]:

@@ -13,6 +13,8 @@ from app.identifiers import RESULT, lowest_id
 from app.result import Failure, Result, Status, Usage
 from app.storage import similar
 from app.storage.database import Database, Unit
+from app.storage.events import result_created
+from app.storage.outbox import Outbox
 from app.storage.tables import accepted, results
 
 
@@ -63,17 +65,29 @@ _LINK = (
 class ResultRepository:
     """`caller` None means an operator, who sees all rows; to others, other callers' don't exist."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     async def insert(self, result: Result, beside: Unit[None] | None = None) -> Result:
         """Store a result, and `beside` in the same transaction; returns it as it is stored, with
-        the earlier one that looks like it."""
+        the earlier one that looks like it. What is no more pending is told."""
         row = row_of(result)
-        return await self._put(result, row, lambda each: each.execute(_INSERT, row), beside)
 
-    async def complete(self, result: Result, beside: Unit[None] | None = None) -> Result:
-        """Put the outcome into the row of a pending result; one deleted meanwhile stays deleted."""
+        def write(connection: sa.Connection) -> bool:
+            return bool(connection.execute(_INSERT, row).rowcount)
+
+        return await self._put(result, row, write, beside)
+
+    async def complete(
+        self,
+        result: Result,
+        beside: Unit[None] | None = None,
+        *,
+        callback_url: str | None = None,
+    ) -> Result:
+        """Put the outcome into the row of a pending result, and tell it; one deleted meanwhile
+        stays deleted."""
         row = row_of(result)
         # What is known from elsewhere meanwhile must not be overwritten by the outcome.
         del row["expected"]
@@ -83,19 +97,37 @@ class ResultRepository:
             .where(results.c.id == result.id, results.c.status == "pending")
             .values(row)
         )
-        return await self._put(result, row, lambda each: each.execute(change), beside)
+
+        def write(connection: sa.Connection) -> bool:
+            return bool(connection.execute(change).rowcount)
+
+        return await self._put(result, row, write, beside, callback_url)
 
     async def _put(
-        self, result: Result, row: dict[str, Any], write: Unit[Any], beside: Unit[None] | None
+        self,
+        result: Result,
+        row: dict[str, Any],
+        write: Unit[bool],
+        beside: Unit[None] | None,
+        callback_url: str | None = None,
     ) -> Result:
-        def unit(connection: sa.Connection) -> str | None:
+        """`write` says whether it did."""
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> Result:
             # First what writes: see Unit.
             if beside is not None:
                 beside(connection)
-            write(connection)
-            return link_similar(connection, row)
+            written = write(connection)
+            found = link_similar(connection, row)
+            stored = result.model_copy(update={"similar_to": found})
+            if written and not stored.is_pending:
+                telling.tell(connection, result_created(stored, callback_url))
+            return stored
 
-        return result.model_copy(update={"similar_to": await self._database.write(unit)})
+        stored = await self._database.write(unit)
+        telling.wake()
+        return stored
 
     async def get(self, result_id: str, *, caller: str | None) -> Result:
         """Raises ResultNotFound."""
@@ -155,12 +187,18 @@ class ResultRepository:
                 results.c.id.not_in(sa.select(accepted.c.result_id)),
             )
             .values(status="failed", error=reason.model_dump(), completed_at=datetime.now(UTC))
+            .returning(results)
         )
+        telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> int:
-            return (connection.execute(change)).rowcount
+            failed = [result_of(row) for row in connection.execute(change).mappings()]
+            telling.tell(connection, *map(result_created, failed))
+            return len(failed)
 
-        return await self._database.write(unit)
+        count = await self._database.write(unit)
+        telling.wake()
+        return count
 
     async def _rows(self, query: Any) -> list[sa.RowMapping]:
         def unit(connection: sa.Connection) -> Sequence[sa.RowMapping]:

@@ -123,6 +123,8 @@ batches = sa.Table(
     sa.Column("completed_at", UtcTime),
     sa.Column("paced_from", UtcTime),
     sa.Column("paced_done", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("callback_url", sa.Text),
+    sa.Column("progress_told_at", UtcTime),
     sa.Index(None, "caller", "id"),
     sa.Index(None, "status", "id"),
 )
@@ -175,6 +177,75 @@ accepted = sa.Table(
     sa.Column("url", sa.Text),
     sa.Column("provider", sa.String(64)),
     sa.Column("fresh", sa.Boolean, nullable=False),
+    sa.Column("callback_url", sa.Text),
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("event_types", sa.JSON, nullable=False),
+    sa.Column("domains", sa.JSON, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("rate_limit", sa.Double),
+    sa.Column("secrets", sa.Text),
+    sa.Column("headers", sa.Text),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("changed_at", UtcTime, nullable=False),
+    sa.Column("failing_since", UtcTime),
+    sa.Column("disabled_at", UtcTime),
+    sa.Index(None, "caller", "id"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    # Only of this kind SQLite counts up by itself.
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("id", sa.String(40), nullable=False),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(40), nullable=False),
+    sa.Column("body", sa.Text),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "subject"),
+    sqlite_autoincrement=True,  # or it counts from the start again when all are deleted
+)
+
+IS_PENDING = sa.text("state = 'pending'")
+"""Of a delivery; in these words, or the index is not found."""
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("webhook_id", sa.String(40), nullable=False),
+    sa.Column("event", sa.BigInteger, nullable=False),
+    sa.Column("url", sa.Text),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("due_at", UtcTime, nullable=False),
+    sa.Column("ended_at", UtcTime),
+    sa.Index(None, "webhook_id", "id"),
+    sa.Index(None, "event"),
+    sa.Index(None, "webhook_id", "due_at", sqlite_where=IS_PENDING, postgresql_where=IS_PENDING),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("delivery_id", sa.String(40), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("duration_ms", sa.Double, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.String(32)),
+    sa.Column("answer", sa.Text),
 )
 
 installation = sa.Table(

@@ -32,6 +32,9 @@ class Unmeasured:
     def observe(self, _: float) -> None:
         return
 
+    def set(self, _: float) -> None:
+        return
+
     def set_function(self, _: Callable[[], float]) -> None:
         return
 
@@ -124,6 +127,21 @@ class Metrics:
         self._config_reloads = self._counter(
             "config_reloads", "Reloads of config/domains.yaml.", ["outcome"]
         )
+        self._webhook_attempts = self._counter(
+            "webhook_attempts",
+            "Attempts to deliver an event: delivered, failed, overloaded, gone, refused (by the "
+            "policy for URLs).",
+            ["outcome"],
+        )
+        self._webhook_seconds = self._histogram(
+            "webhook_delivery_seconds", "From an event to its delivery, retries included.", []
+        )
+        self._webhooks_disabled = self._counter(
+            "webhooks_disabled", "Webhooks disabled because they were failing, or gone.", ["why"]
+        )
+        self._webhooks_pending = self._gauge(
+            "webhook_deliveries_pending", "Deliveries to be made, as of the last minute."
+        )
         Info("classifier_build", "What is running.", registry=self.registry).info(
             {"version": __version__}
         )
@@ -189,6 +207,18 @@ class Metrics:
         self._tokens.labels(deployment, domain, "completion").inc(completion)
         for part, count in parts.items():
             self._token_parts.labels(deployment, domain, part).inc(count)
+
+    def webhook_attempt(self, outcome: str) -> None:
+        self._webhook_attempts.labels(outcome).inc()
+
+    def webhook_delivered(self, seconds: float) -> None:
+        self._webhook_seconds.observe(seconds)
+
+    def webhook_disabled(self, why: Literal["failing", "gone"]) -> None:
+        self._webhooks_disabled.labels(why).inc()
+
+    def webhooks_pending(self, count: int) -> None:
+        self._webhooks_pending.set(count)
 
     def config_reload(self, *, succeeded: bool) -> None:
         self._config_reloads.labels("taken" if succeeded else "refused").inc()

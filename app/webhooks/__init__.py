@@ -1,1 +1,17 @@
 """Events told to other services: signed, retried for days, isolated from each other."""
+
+from app.webhooks.deliveries import AT_ONCE, Deliveries
+from app.webhooks.endpoints import Endpoint, Signature, Webhooks, reseal
+from app.webhooks.sender import Sender
+from app.webhooks.vault import Vault
+
+__all__ = [
+    "AT_ONCE",
+    "Deliveries",
+    "Endpoint",
+    "Sender",
+    "Signature",
+    "Vault",
+    "Webhooks",
+    "reseal",
+]

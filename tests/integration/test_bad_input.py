@@ -158,9 +158,9 @@ BAD = {
     "metadata that is no object in a form": (form(metadata="[1]"), 422, "invalid-request"),
     "NaN in the metadata of a form": (form(metadata='{"x": NaN}'), 422, "invalid-request"),
     "callback": (
-        body(callback_url="https://example.com/hook"),
+        body(callback_url="http://example.com/hook"),
         422,
-        "callback-unsupported",
+        "url-refused",
     ),
     "wrong content type": (raw(PICTURE, "image/jpeg"), 415, "unsupported-content-type"),
     "urlencoded form": ({"data": {"domain": "flowers"}}, 415, "unsupported-content-type"),

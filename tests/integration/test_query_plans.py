@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.storage import Claim, IdempotencyRepository, RetentionRepository
+from app.storage.deliveries import DeliveryFilter
 from app.storage.tables import metadata
 from tests.integration.test_retention import cancelled, urls
 
@@ -97,6 +98,21 @@ async def look_for_pictures(parts) -> None:
     await RetentionRepository(parts.database).needed(["0" * 64, "cls_1"], NOW)
 
 
+async def send_events(parts) -> None:
+    stored = parts.sent
+    await stored.waiting()
+    await stored.due("whk_1", NOW, limit=10)
+    await stored.next_due("whk_1")
+    await stored.miss_pending("whk_1", NOW)
+    await stored.replay("whk_1", ["failed", "missed"], NOW, NOW, NOW)
+    await stored.delete_of("whk_1")
+
+
+async def look_for_deliveries(parts) -> None:
+    await parts.sent.page(DeliveryFilter("shop", "whk_1"), before=None, limit=10)
+    await parts.sent.page(DeliveryFilter("shop", subject="cls_1"), before=None, limit=10)
+
+
 @pytest.mark.parametrize(
     "work",
     [
@@ -106,6 +122,8 @@ async def look_for_pictures(parts) -> None:
         delete_results,
         delete_a_batch,
         look_for_pictures,
+        send_events,
+        look_for_deliveries,
     ],
     ids=lambda work: work.__name__,
 )

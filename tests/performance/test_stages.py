@@ -16,7 +16,7 @@ from app.images import prepare
 from app.providers.codes import Token, codes, read_distribution
 from app.providers.local.model import CROP, SIDE, EfficientNetLite
 from app.result import Result
-from app.storage import Database, ResultFilter, ResultRepository, migrate
+from app.storage import Database, Outbox, ResultFilter, ResultRepository, migrate
 from app.traffic.retry import RetryPolicy, decide_retry
 from tests.conftest import PHOTOGRAPHS
 
@@ -77,7 +77,7 @@ def test_decide_retry(benchmark):
 def test_store_a_hundred_results(benchmark, tmp_path):
     """A burst in a file database, committed together."""
     database = Database(f"sqlite:///{tmp_path}/app.db")
-    results = ResultRepository(database)
+    results = ResultRepository(database, Outbox(database, None))
 
     def row() -> Result:
         now = datetime.now(UTC)

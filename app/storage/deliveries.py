@@ -1,0 +1,425 @@
+"""What is sent to webhooks, and every attempt at it. All SQL about that is here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.errors import DeliveryNotFound, EventForgotten
+from app.identifiers import DELIVERY, lowest_id
+from app.storage.database import Database
+from app.storage.events import numbered, ping
+from app.storage.outbox import DeliveryState, Listener, Outbox
+from app.storage.tables import IS_PENDING, attempts, deliveries, events, webhooks
+
+AT_ONCE = 1_000
+"""Rows changed in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be sent now.
+
+    Attributes:
+        url: None: the webhook's own.
+        body: None: what it was about is deleted.
+        attempts: made so far.
+        tries: of those, since it was created or last sent anew by hand.
+        due_at: since when it waits.
+    """
+
+    id: str
+    event_id: str
+    event_type: str
+    created_at: datetime
+    url: str | None
+    body: bytes | None
+    attempts: int
+    tries: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    Attributes:
+        status: of the answer; None: there was none, and `error` is the kind of failure.
+        answer: how it began, cleaned.
+    """
+
+    number: int
+    at: datetime
+    duration_ms: float
+    status: int | None = None
+    error: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """An attempt, and what it makes of the delivery: `due_at` is when it is tried again."""
+
+    delivery: Due
+    attempt: Attempt
+    state: DeliveryState
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """
+    Attributes:
+        count: deliveries that are pending.
+        due_at: of the first of them.
+    """
+
+    webhook_id: str
+    count: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Since when a webhook fails; None: it does not."""
+
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as it stands.
+
+    Attributes:
+        subject: the id of what the event is about.
+        due_at: of a pending one, when it is tried next.
+    """
+
+    id: str
+    webhook_id: str
+    event_id: str
+    event_type: str
+    subject: str
+    state: DeliveryState
+    url: str
+    created_at: datetime
+    due_at: datetime
+    ended_at: datetime | None
+    log: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries; None means all."""
+
+    caller: str | None = None
+    webhook_id: str | None = None
+    subject: str | None = None
+    state: DeliveryState | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        wanted = (
+            (webhooks.c.caller, self.caller),
+            (deliveries.c.webhook_id, self.webhook_id),
+            (events.c.subject, self.subject),
+            (deliveries.c.state, self.state),
+        )
+        return [column == value for column, value in wanted if value is not None]
+
+
+class DeliveryRepository:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def due(self, webhook_id: str, now: datetime, *, limit: int) -> list[Due]:
+        """What waits longest first."""
+        wanted = {"webhook": webhook_id, "now": now, "most": limit}
+
+        def unit(connection: sa.Connection) -> list[Due]:
+            return [_due_of(row) for row in connection.execute(_DUE, wanted)]
+
+        return await self._database.read(unit)
+
+    async def next_due(self, webhook_id: str) -> datetime | None:
+        """When there is something to send; None: nothing waits."""
+        query = sa.select(sa.func.min(deliveries.c.due_at)).where(
+            deliveries.c.webhook_id == webhook_id, IS_PENDING
+        )
+
+        def unit(connection: sa.Connection) -> datetime | None:
+            found: datetime | None = connection.execute(query).scalar()
+            return found
+
+        return await self._database.read(unit)
+
+    async def waiting(self) -> list[Waiting]:
+        """Of webhooks for which something is pending."""
+
+        def unit(connection: sa.Connection) -> list[Waiting]:
+            return [Waiting(*row) for row in connection.execute(_WAITING)]
+
+        return await self._database.read(unit)
+
+    async def record(self, attempted: Attempted, failing: Failing | None = None) -> bool:
+        """Store an attempt and what follows; `failing`, if that changes for the webhook. False:
+        somebody else made this attempt, too."""
+        delivery, attempt = attempted.delivery, attempted.attempt
+        outcome = {
+            "delivery": delivery.id,
+            "seen": delivery.attempts,
+            "made": attempt.number,
+            "more_tries": delivery.tries + 1,
+            "to": attempted.state,
+            "again": attempted.due_at,
+            "ended": None if attempted.state == "pending" else attempted.due_at,
+        }
+        row = {
+            "delivery_id": delivery.id,
+            "number": attempt.number,
+            "at": attempt.at,
+            "duration_ms": attempt.duration_ms,
+            "status": attempt.status,
+            "error": attempt.error,
+            "answer": attempt.answer,
+        }
+
+        def unit(connection: sa.Connection) -> bool:
+            found = connection.execute(_RECORD, outcome).scalar()
+            if found is None:
+                return False
+            connection.execute(_LOG, row)
+            if failing is not None:
+                connection.execute(_FAILING, {"webhook": found, "since": failing.since})
+            return True
+
+        return await self._database.write(unit)
+
+    async def give_up(self, delivery: Due, now: datetime) -> None:
+        """There is nothing left to tell."""
+        change = (
+            sa.update(deliveries)
+            .where(deliveries.c.id == delivery.id, IS_PENDING)
+            .values(state="failed", ended_at=now)
+        )
+        await self._database.write(lambda each: each.execute(change).rowcount)
+
+    async def miss_pending(self, webhook_id: str, now: datetime) -> int:
+        """What waits for a disabled webhook waits no more; returns how many there were."""
+        pending = (
+            sa.select(deliveries.c.id)
+            .where(deliveries.c.webhook_id == webhook_id, IS_PENDING)
+            .limit(AT_ONCE)
+        )
+        change = (
+            sa.update(deliveries)
+            .where(deliveries.c.id.in_(pending))
+            .values(state="missed", ended_at=now)
+        )
+        return await self._until_none(lambda each: int(each.execute(change).rowcount))
+
+    async def add_ping(self, webhook_id: str, caller: str, due_at: datetime) -> Due:
+        """Of whatever else is asked; who adds it sends it, and others when it did not."""
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> Due:
+            listener = Listener(webhook_id, due_at=due_at)
+            (added,) = telling.tell_to(connection, [(ping(caller, webhook_id), [listener])])
+            row = connection.execute(_ONE_DUE.where(deliveries.c.id == added)).one()
+            return _due_of(row)
+
+        return await self._database.write(unit)
+
+    async def get(self, delivery_id: str, *, caller: str | None) -> DeliveryRow:
+        """Raises DeliveryNotFound."""
+        query = _ROWS.where(deliveries.c.id == delivery_id)
+        found = await self._rows(query.where(*DeliveryFilter(caller).conditions()))
+        if not found:
+            raise DeliveryNotFound(f"There is no delivery {delivery_id}.")
+        return found[0]
+
+    async def page(
+        self, wanted: DeliveryFilter, *, before: str | None, limit: int
+    ) -> list[DeliveryRow]:
+        """The newest first, older than the id `before`."""
+        query = _ROWS.where(*wanted.conditions()).order_by(deliveries.c.id.desc()).limit(limit)
+        return await self._rows(query if before is None else query.where(deliveries.c.id < before))
+
+    async def redeliver(self, delivery_id: str, now: datetime) -> None:
+        """Its schedule begins anew. Raises EventForgotten."""
+        change = _again(now).where(deliveries.c.id == delivery_id, _is_known())
+        if not await self._database.write(lambda each: each.execute(change).rowcount):
+            raise EventForgotten("What the event was about is deleted.")
+
+    async def replay(
+        self,
+        webhook_id: str,
+        states: Iterable[DeliveryState],
+        since: datetime | None,
+        until: datetime,
+        now: datetime,
+    ) -> int:
+        """What was told from then on and ended in one of these states; returns how many."""
+        column = deliveries.c
+        wanted = (
+            sa.select(column.id)
+            .where(
+                column.webhook_id == webhook_id,
+                column.id < lowest_id(DELIVERY, until),
+                column.state.in_(list(states)),
+                column.ended_at < now,  # or what ends while this goes on would be sent again
+                _is_known(),
+                *([] if since is None else [column.id >= lowest_id(DELIVERY, since)]),
+            )
+            .order_by(column.id)
+            .limit(AT_ONCE)
+        )
+        change = _again(now).where(column.id.in_(wanted))
+        return await self._until_none(lambda each: int(each.execute(change).rowcount))
+
+    async def delete_of(self, webhook_id: str) -> None:
+        """All of a webhook that is deleted."""
+        some = (
+            sa.select(deliveries.c.id)
+            .where(deliveries.c.webhook_id == webhook_id)
+            .order_by(deliveries.c.id)
+            .limit(AT_ONCE)
+        )
+
+        def unit(connection: sa.Connection) -> int:
+            ids = connection.execute(some).scalars().all()
+            return delete_deliveries(connection, ids)
+
+        await self._until_none(unit)
+
+    async def _until_none(self, unit: Any) -> int:
+        count = 0
+        while changed := await self._database.write(unit):
+            count += changed
+        return count
+
+    async def _rows(self, query: Any) -> list[DeliveryRow]:
+        def unit(connection: sa.Connection) -> list[DeliveryRow]:
+            rows = connection.execute(query).mappings().all()
+            log: dict[str, list[Attempt]] = {row["id"]: [] for row in rows}
+            of_these = sa.select(attempts).where(attempts.c.delivery_id.in_(list(log)))
+            for each in connection.execute(of_these.order_by(attempts.c.number)).mappings():
+                values = dict(each)
+                log[values.pop("delivery_id")].append(Attempt(**values))
+            return [DeliveryRow(**row, log=tuple(log[row["id"]])) for row in rows]
+
+        return await self._database.read(unit)
+
+
+def delete_deliveries(connection: sa.Connection, ids: Sequence[str]) -> int:
+    """With their attempts; returns how many there were."""
+    connection.execute(sa.delete(attempts).where(attempts.c.delivery_id.in_(list(ids))))
+    change = sa.delete(deliveries).where(deliveries.c.id.in_(list(ids)))
+    return int(connection.execute(change).rowcount)
+
+
+def forget_events(connection: sa.Connection, subjects: Sequence[str]) -> None:
+    """What is deleted is told nobody any more; that it was told stays on record."""
+    connection.execute(
+        sa.update(events).where(events.c.subject.in_(list(subjects))).values(body=None)
+    )
+
+
+def _again(now: datetime) -> sa.Update:
+    return sa.update(deliveries).values(state="pending", tries=0, due_at=now, ended_at=None)
+
+
+def _is_known() -> sa.ColumnElement[bool]:
+    return sa.exists().where(events.c.number == deliveries.c.event, events.c.body.is_not(None))
+
+
+def _due_of(row: Any) -> Due:
+    body = None if row.body is None else numbered(row.body, row.number)
+    return Due(
+        row.id,
+        row.event_id,
+        row.type,
+        row.created_at,
+        row.url,
+        body,
+        row.attempts,
+        row.tries,
+        row.due_at,
+    )
+
+
+_ONE_DUE = sa.select(
+    deliveries.c.id,
+    deliveries.c.url,
+    deliveries.c.attempts,
+    deliveries.c.tries,
+    deliveries.c.due_at,
+    events.c.number,
+    events.c.id.label("event_id"),
+    events.c.type,
+    events.c.body,
+    events.c.created_at,
+).join(events, events.c.number == deliveries.c.event)
+_DUE = (
+    _ONE_DUE.where(
+        deliveries.c.webhook_id == sa.bindparam("webhook"),
+        IS_PENDING,
+        deliveries.c.due_at <= sa.bindparam("now"),
+    )
+    .order_by(deliveries.c.due_at)
+    .limit(sa.bindparam("most"))
+)
+
+
+def _waiting() -> sa.Select[Any]:
+    """From one webhook to the next by the index of what is pending: all others cost nothing."""
+    first = sa.select(sa.func.min(deliveries.c.webhook_id).label("id")).where(IS_PENDING)
+    some = first.cte("waiting", recursive=True)
+    behind = sa.select(sa.func.min(deliveries.c.webhook_id)).where(
+        IS_PENDING, deliveries.c.webhook_id > some.c.id
+    )
+    some = some.union_all(sa.select(behind.scalar_subquery()).where(some.c.id.is_not(None)))
+    of_it = (deliveries.c.webhook_id == some.c.id, IS_PENDING)
+    count = sa.select(sa.func.count()).select_from(deliveries).where(*of_it).scalar_subquery()
+    due_at = sa.select(sa.func.min(deliveries.c.due_at)).where(*of_it).scalar_subquery()
+    return sa.select(some.c.id, count, due_at).where(some.c.id.is_not(None))
+
+
+_WAITING = _waiting()
+_ROWS = (
+    sa.select(
+        deliveries.c.id,
+        deliveries.c.webhook_id,
+        events.c.id.label("event_id"),
+        events.c.type.label("event_type"),
+        events.c.subject,
+        deliveries.c.state,
+        sa.func.coalesce(deliveries.c.url, webhooks.c.url).label("url"),
+        events.c.created_at,
+        deliveries.c.due_at,
+        deliveries.c.ended_at,
+    )
+    .join(events, events.c.number == deliveries.c.event)
+    .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
+)
+_RECORD = (
+    sa.update(deliveries)
+    .where(
+        deliveries.c.id == sa.bindparam("delivery"), deliveries.c.attempts == sa.bindparam("seen")
+    )
+    .values(
+        attempts=sa.bindparam("made"),
+        tries=sa.bindparam("more_tries"),
+        state=sa.bindparam("to"),
+        due_at=sa.bindparam("again"),
+        ended_at=sa.bindparam("ended"),
+    )
+    .returning(deliveries.c.webhook_id)
+)
+_LOG = sa.insert(attempts)
+_FAILING = (
+    sa.update(webhooks)
+    .where(webhooks.c.id == sa.bindparam("webhook"))
+    .values(failing_since=sa.bindparam("since"))
+)

@@ -1,0 +1,190 @@
+"""What others can be told: the one list of event types, and how an event is written."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.result import Result
+from app.storage.batch_report import BatchReport
+from app.storage.batch_rows import BatchRow
+
+MAX_BODY = 20_000
+"""Bytes of an event, as Standard Webhooks recommends; what does not fit is behind its `link`."""
+
+DISPENSABLE = ("metadata", "probabilities")
+"""Fields of a result that may be long, the first to go first."""
+
+
+class Ping(BaseModel):
+    """Nothing but that the way is open."""
+
+    webhook_id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+
+
+class EndpointDisabled(BaseModel):
+    """To this webhook nothing is sent any more, until it is enabled again."""
+
+    webhook_id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    url: str = Field(examples=["https://shop.example.com/hooks"])
+    reason: str = Field(examples=["Nothing but failures for 5 days."])
+    disabled_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """
+    Attributes:
+        data: what the event's `data` holds.
+        version: counts up when a change of `data` could break who reads it; fields that are added
+            do not.
+    """
+
+    about: str
+    data: type[BaseModel]
+    version: int = 1
+
+
+EVENT_TYPES: Mapping[str, EventType] = {
+    "result.created": EventType("A picture is classified, or has failed for good.", Result),
+    "batch.progress": EventType(
+        "A batch has got further; told every five seconds at most.", BatchReport
+    ),
+    "batch.completed": EventType("A batch has a result for every item.", BatchReport),
+    "batch.paused": EventType("A batch is paused.", BatchReport),
+    "batch.failed": EventType("A batch ended early; `reason` says why.", BatchReport),
+    "batch.cancelled": EventType("A batch was cancelled.", BatchReport),
+    "endpoint.disabled": EventType("A webhook fails, and is left alone.", EndpointDisabled),
+    "ping": EventType("A test, when it is asked for.", Ping),
+}
+
+
+class Envelope(BaseModel):
+    """Of every event."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(examples=["result.created"])
+    version: int = Field(description="Of this type's `data`.", examples=[1])
+    timestamp: datetime = Field(
+        description="When it happened; each attempt has its own in `webhook-timestamp`.",
+        examples=["2026-01-02T03:04:05.678Z"],
+    )
+    data: BaseModel
+    link: str | None = Field(
+        description="Path of what it is about, at this service.",
+        examples=["/results/cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
+    )
+    omitted: list[str] = Field(
+        default=[],
+        description=f"Fields of `data` that made it larger than {MAX_BODY:,} bytes; `link` has "
+        "them.",
+        examples=[[]],
+    )
+    sequence: int = Field(
+        description="Larger for what happened later; there are gaps. Events may arrive in any "
+        "order.",
+        examples=[4711],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        caller: whose it is; operators are told of everybody's.
+        domain: None: it has nothing to do with one.
+        subject: the id of what it is about.
+        data: gives what the event says; only asked when somebody is to be told.
+        callback_url: to whom it is told besides those who subscribed.
+    """
+
+    type: str
+    caller: str
+    domain: str | None
+    subject: str
+    link: str | None
+    data: Callable[[], BaseModel]
+    callback_url: str | None = None
+
+
+def result_created(result: Result, callback_url: str | None = None) -> Event:
+    return Event(
+        "result.created",
+        result.caller,
+        result.domain,
+        result.id,
+        f"/results/{result.id}",
+        lambda: result,
+        callback_url,
+    )
+
+
+def batch_changed(batch: BatchRow) -> Event:
+    """That it is in the status it is in now."""
+    return _of_batch(f"batch.{batch.status}", batch, batch.callback_url)
+
+
+def batch_progress(batch: BatchRow) -> Event:
+    return _of_batch("batch.progress", batch)
+
+
+def _of_batch(kind: str, batch: BatchRow, callback_url: str | None = None) -> Event:
+    return Event(
+        kind,
+        batch.caller,
+        batch.domain,
+        batch.id,
+        f"/batches/{batch.id}",
+        lambda: BatchReport.of(batch),
+        callback_url,
+    )
+
+
+def endpoint_disabled(caller: str, data: EndpointDisabled) -> Event:
+    link = f"/webhooks/{data.webhook_id}"
+    return Event("endpoint.disabled", caller, None, data.webhook_id, link, lambda: data)
+
+
+def ping(caller: str, webhook_id: str) -> Event:
+    link = f"/webhooks/{webhook_id}"
+    return Event("ping", caller, None, webhook_id, link, lambda: Ping(webhook_id=webhook_id))
+
+
+def body_of(event: Event, at: datetime) -> str:
+    """As it is kept: all of it but its `sequence`, which the database knows."""
+    data = event.data()
+    text = data.model_dump_json()
+    omitted: list[str] = []
+    told: dict[str, Any] = {}
+    for name in DISPENSABLE:
+        if len(text.encode()) <= MAX_BODY - MARGIN:
+            break
+        told = told or data.model_dump(mode="json")
+        if told.get(name) is not None:
+            told[name] = None
+            omitted.append(name)
+            text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    head = (
+        f'{{"type":"{event.type}","version":{EVENT_TYPES[event.type].version},'
+        f'"timestamp":"{rfc3339(at)}","data":{text},"link":{json.dumps(event.link)}'
+    )
+    return head + (f',"omitted":{json.dumps(omitted)}}}' if omitted else "}")
+
+
+MARGIN = 500
+"""Bytes of an event around its data."""
+
+
+def numbered(body: str, sequence: int) -> bytes:
+    """As it is sent."""
+    return f'{body[:-1]},"sequence":{sequence}}}'.encode()
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-01-02T03:04:05.678Z`"""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,221 @@
+"""What is to be told, written in the transaction of what happened. All SQL about that is here."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from ulid import ULID
+
+from app.identifiers import DELIVERY, EVENT, WEBHOOK, new_id
+from app.storage.database import Database
+from app.storage.events import Event, body_of
+from app.storage.tables import deliveries, events, webhooks
+
+DeliveryState = Literal["pending", "delivered", "failed", "missed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who wants to hear of what; empty sets mean all.
+
+    Attributes:
+        enabled: or what is told is kept as missed.
+    """
+
+    webhook_id: str
+    caller: str
+    event_types: frozenset[str]
+    domains: frozenset[str]
+    enabled: bool
+
+    def covers(self, event_type: str, domain: str | None) -> bool:
+        return (not self.event_types or event_type in self.event_types) and (
+            not self.domains or domain is None or domain in self.domains
+        )
+
+
+class Outbox:
+    """Knows who subscribed, and writes nothing where nobody did."""
+
+    def __init__(self, database: Database, operators: Iterable[str] | None) -> None:
+        """`operators`: callers who are told of everybody's events; None: all of them are."""
+        self._database = database
+        self._operators = None if operators is None else frozenset(operators)
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._found: dict[tuple[str, str, str | None], tuple[Subscription, ...]] = {}
+        self._wake: Callable[[Iterable[str]], None] = lambda _: None
+
+    def on_told(self, wake: Callable[[Iterable[str]], None]) -> None:
+        """Have `wake` called with ids of webhooks for which there is something new."""
+        self._wake = wake
+
+    async def load(self) -> None:
+        """Who subscribed, as the database knows it: at the start, and after every change."""
+        column = webhooks.c
+        query = sa.select(
+            column.id, column.caller, column.event_types, column.domains, column.status
+        ).where(column.kind == "endpoint")
+
+        def unit(connection: sa.Connection) -> tuple[Subscription, ...]:
+            return tuple(
+                Subscription(
+                    row.id,
+                    row.caller,
+                    frozenset(row.event_types),
+                    frozenset(row.domains),
+                    row.status == "enabled",
+                )
+                for row in connection.execute(query)
+            )
+
+        found = await self._database.read(unit)
+        if found != self._subscriptions:
+            self._subscriptions, self._found = found, {}
+
+    def subscribed(
+        self, event_type: str, caller: str, domain: str | None
+    ) -> tuple[Subscription, ...]:
+        key = (event_type, caller, domain)
+        if (known := self._found.get(key)) is not None:
+            return known
+        found = tuple(
+            each
+            for each in self._subscriptions
+            if each.covers(event_type, domain) and self._hears(each.caller, caller)
+        )
+        if len(self._found) < MAX_FOUND:
+            self._found[key] = found
+        return found
+
+    def telling(self) -> "Telling":
+        """For one transaction."""
+        return Telling(self, self._wake)
+
+    def _hears(self, listener: str, caller: str) -> bool:
+        return listener == caller or self._operators is None or listener in self._operators
+
+
+MAX_FOUND = 10_000
+
+
+class Telling:
+    """Of one transaction, what it tells."""
+
+    def __init__(self, outbox: Outbox, wake: Callable[[Iterable[str]], None]) -> None:
+        self._outbox = outbox
+        self._wake = wake
+        self._told: set[str] = set()
+
+    def wants(self, event_type: str, caller: str, domain: str | None) -> bool:
+        """Whether anybody subscribed."""
+        return bool(self._outbox.subscribed(event_type, caller, domain))
+
+    def tell(self, connection: sa.Connection, *happened: Event) -> None:
+        """Within the transaction."""
+        heard = [(each, self._listeners(each)) for each in happened]
+        wanted = [(each, listeners) for each, listeners in heard if listeners]
+        if not wanted:
+            return
+        for event, _ in wanted:
+            if event.callback_url is not None:
+                connection.execute(_ADD_CALLBACK, _callback_row(event.caller, event.callback_url))
+        self.tell_to(connection, wanted)
+
+    def tell_to(
+        self, connection: sa.Connection, told: Sequence[tuple[Event, Sequence["Listener"]]]
+    ) -> list[str]:
+        """These listeners, whatever they subscribed to; returns the ids of the deliveries."""
+        now = datetime.now(UTC)
+        rows = [
+            {
+                "id": new_id(EVENT),
+                "type": event.type,
+                "subject": event.subject,
+                "body": body_of(event, now),
+                "created_at": now,
+            }
+            for event, _ in told
+        ]
+        numbers = connection.execute(_ADD_EVENTS, rows).scalars().all()
+        to_deliver = [
+            {
+                "id": new_id(DELIVERY),
+                "webhook_id": each.webhook_id,
+                "event": number,
+                "url": each.url,
+                "state": each.state,
+                "due_at": each.due_at or now,
+                "ended_at": None if each.state == "pending" else now,
+            }
+            for number, (_, listeners) in zip(numbers, told, strict=True)
+            for each in listeners
+        ]
+        connection.execute(_ADD_DELIVERIES, to_deliver)
+        self._told |= {each["webhook_id"] for each in to_deliver if each["state"] == "pending"}
+        return [each["id"] for each in to_deliver]
+
+    def wake(self) -> None:
+        """The transaction is committed."""
+        if self._told:
+            self._wake(self._told)
+
+    def _listeners(self, event: Event) -> "list[Listener]":
+        found = [
+            Listener(each.webhook_id, state="pending" if each.enabled else "missed")
+            for each in self._outbox.subscribed(event.type, event.caller, event.domain)
+        ]
+        if event.callback_url is not None:
+            webhook_id = callback_id(event.caller, origin(event.callback_url))
+            found.append(Listener(webhook_id, url=event.callback_url))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """
+    Attributes:
+        url: None: the webhook's own.
+        due_at: None: now.
+    """
+
+    webhook_id: str
+    url: str | None = None
+    state: DeliveryState = "pending"
+    due_at: datetime | None = None
+
+
+def origin(url: str) -> str:
+    """`https://shop.example.com`: what fails or hangs together."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def callback_id(caller: str, place: str) -> str:
+    """Of the webhook through which all callbacks of a caller to one place go: always the same."""
+    digest = sha256(f"{caller}\n{place}".encode()).digest()
+    return f"{WEBHOOK}_{ULID(digest[:16])}"
+
+
+def _callback_row(caller: str, url: str) -> dict[str, Any]:
+    now, place = datetime.now(UTC), origin(url)
+    return {
+        "id": callback_id(caller, place),
+        "kind": "callback",
+        "caller": caller,
+        "url": place,
+        "event_types": [],
+        "domains": [],
+        "status": "enabled",
+        "created_at": now,
+        "changed_at": now,
+    }
+
+
+_ADD_CALLBACK = insert(webhooks).on_conflict_do_nothing()
+_ADD_EVENTS = sa.insert(events).returning(events.c.number, sort_by_parameter_order=True)
+_ADD_DELIVERIES = sa.insert(deliveries)

@@ -1,0 +1,142 @@
+"""Webhooks in the database. All SQL about them is here; what is sent to them is in `deliveries`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from app.errors import WebhookNotFound
+from app.storage.database import Database
+from app.storage.events import EndpointDisabled, endpoint_disabled
+from app.storage.outbox import Outbox
+from app.storage.tables import webhooks
+
+WebhookStatus = Literal["enabled", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRow:
+    """Where events are sent.
+
+    Attributes:
+        kind: `callback`: all callbacks of a caller to one place, which `url` names; made and
+            changed by nobody.
+        secrets, headers: encrypted. A callback has none of its own.
+        rate_limit: deliveries a second; None: not limited.
+        failing_since: the first failure behind the last success.
+    """
+
+    id: str
+    kind: Literal["endpoint", "callback"]
+    caller: str
+    url: str
+    event_types: list[str]
+    domains: list[str]
+    description: str | None
+    rate_limit: float | None
+    secrets: str | None
+    headers: str | None
+    status: WebhookStatus
+    created_at: datetime
+    changed_at: datetime
+    reason: str | None = None
+    failing_since: datetime | None = None
+    disabled_at: datetime | None = None
+
+
+class WebhookRepository:
+    """`caller` None means an operator, who sees all webhooks; to others, others' don't exist."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def create(self, webhook: WebhookRow) -> None:
+        row = asdict(webhook)
+        await self._database.write(lambda each: each.execute(sa.insert(webhooks), row).rowcount)
+        await self._outbox.load()
+
+    async def get(self, webhook_id: str, *, caller: str | None) -> WebhookRow:
+        """Callbacks, too. Raises WebhookNotFound."""
+        query = _of(caller, sa.select(webhooks).where(webhooks.c.id == webhook_id))
+
+        def unit(connection: sa.Connection) -> sa.RowMapping | None:
+            return connection.execute(query).mappings().first()
+
+        row = await self._database.read(unit)
+        if row is None:
+            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+        return WebhookRow(**row)
+
+    async def all(self, *, caller: str | None) -> list[WebhookRow]:
+        """The oldest first; no callbacks."""
+        query = _of(caller, sa.select(webhooks).where(webhooks.c.kind == "endpoint"))
+
+        def unit(connection: sa.Connection) -> list[WebhookRow]:
+            rows = connection.execute(query.order_by(webhooks.c.id)).mappings()
+            return [WebhookRow(**row) for row in rows]
+
+        return await self._database.read(unit)
+
+    async def change(
+        self, webhook_id: str, values: Mapping[str, Any], *, caller: str | None
+    ) -> WebhookRow:
+        """Raises WebhookNotFound."""
+        change = sa.update(webhooks).where(webhooks.c.id == webhook_id).values(dict(values))
+        mine = _of(caller, change).returning(webhooks)
+
+        def unit(connection: sa.Connection) -> sa.RowMapping | None:
+            return connection.execute(mine).mappings().first()
+
+        row = await self._database.write(unit)
+        if row is None:
+            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+        await self._outbox.load()
+        return WebhookRow(**row)
+
+    async def replace_secrets(self, webhook_id: str, before: str, after: str) -> bool:
+        """False: they were changed meanwhile."""
+        change = (
+            sa.update(webhooks)
+            .where(webhooks.c.id == webhook_id, webhooks.c.secrets == before)
+            .values(secrets=after)
+        )
+        return await self._database.write(lambda each: bool(each.execute(change).rowcount))
+
+    async def delete(self, webhook_id: str, *, caller: str | None) -> None:
+        """What was sent to it goes with `DeliveryRepository.delete_of`. Raises WebhookNotFound."""
+        change = _of(caller, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
+        if not await self._database.write(lambda each: each.execute(change).rowcount):
+            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+        await self._outbox.load()
+
+    async def disable(self, webhook_id: str, reason: str, now: datetime) -> bool:
+        """And tell it. False: it was not enabled."""
+        change = (
+            sa.update(webhooks)
+            .where(webhooks.c.id == webhook_id, webhooks.c.status == "enabled")
+            .values(status="disabled", reason=reason, disabled_at=now, changed_at=now)
+            .returning(webhooks)
+        )
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> bool:
+            row = connection.execute(change).mappings().first()
+            if row is None:
+                return False
+            told = EndpointDisabled(
+                webhook_id=webhook_id, url=row["url"], reason=reason, disabled_at=now
+            )
+            telling.tell(connection, endpoint_disabled(row["caller"], told))
+            return True
+
+        disabled = await self._database.write(unit)
+        await self._outbox.load()
+        telling.wake()
+        return disabled
+
+
+def _of(caller: str | None, statement: Any) -> Any:
+    return statement if caller is None else statement.where(webhooks.c.caller == caller)

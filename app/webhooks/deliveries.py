@@ -1,0 +1,239 @@
+"""Everything that is to be sent: who has something due is drained, whoever died meanwhile."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import structlog
+
+from app.errors import ConfigurationError, StorageUnavailable, WebhookNotFound
+from app.settings import WebhookSettings
+from app.storage import Outbox
+from app.storage.deliveries import DeliveryRepository, DeliveryRow
+from app.storage.webhooks import WebhookRepository
+from app.telemetry.metrics import Metrics
+from app.webhooks.drain import LOOKED_EVERY_S, Drain, Sending, settled
+from app.webhooks.endpoints import Receiver, Webhooks
+from app.webhooks.lane import Lane
+from app.webhooks.schedule import Schedule
+from app.webhooks.sender import Sender
+from app.work import Work
+
+log = structlog.stdlib.get_logger(__name__)
+
+DRAIN = "webhook"
+
+AT_ONCE = 1_000
+"""Webhooks drained at a time by one process: mostly they wait for their receivers."""
+
+GATHERED_S = 0.05
+"""Between what is told and the task that sends it: many events come together, and a task that is
+just ending has ended."""
+
+AHEAD_S = 60.0
+"""A task waits for what is due so soon; what is due later is found when it is."""
+
+UNREADABLE_S = 60.0
+"""Until it is tried again to read a secret whose key is missing."""
+
+TWIN_S = 1.0
+STOPPING_S = 1.0
+"""Until somebody else may go on with what this process, which is about to end, was given."""
+
+UNSENT_AFTER_S = 30.0
+"""A test that was not even tried by then is sent by whoever drains."""
+
+
+class Deliveries:
+    """A task is a webhook that has something due; what is due is in the database."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        stored: DeliveryRepository,
+        rows: WebhookRepository,
+        webhooks: Webhooks,
+        sender: Sender,
+        work: Work,
+        metrics: Metrics,
+        settings: WebhookSettings,
+        *,
+        kicks: bool,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        linger_s: float = LOOKED_EVERY_S,
+    ) -> None:
+        """Not `kicks`: others find what this process tells. `linger_s`: how long a drain waits for
+        more when all is sent."""
+        self._stored = stored
+        self._rows = rows
+        self._webhooks = webhooks
+        self._work = work
+        self._metrics = metrics
+        self._settings = settings
+        self._kicks = kicks
+        self._clock = clock
+        self._monotonic = monotonic
+        self._schedule = Schedule(
+            settings.schedule,
+            jitter=settings.jitter,
+            longest_retry_after_s=settings.max_retry_after,
+        )
+        self._sender = sender
+        self._stopping = asyncio.Event()
+        self._drains: dict[str, tuple[Drain, asyncio.Task[Any]]] = {}
+        self._lanes: dict[str, tuple[datetime, Lane]] = {}
+        self._to_kick: set[str] = set()
+        self._kicking: asyncio.Task[None] | None = None
+        self._sending = Sending(
+            stored,
+            rows,
+            sender,
+            self._schedule,
+            metrics,
+            timedelta(days=settings.disable_after),
+            clock,
+            self._stopping,
+            linger_s,
+        )
+        work.register(DRAIN, self.drain)
+        outbox.on_told(self.wake)
+
+    def wake(self, webhook_ids: Iterable[str]) -> None:
+        """There is something new for them."""
+        for each in webhook_ids:
+            if each in self._drains:
+                self._drains[each][0].wake()
+            else:
+                self._to_kick.add(each)
+        if self._to_kick and self._kicks and self._kicking is None:
+            # In no request's name, though one is the first.
+            self._kicking = asyncio.create_task(self._kick_soon(), context=Context())
+
+    async def look(self) -> None:
+        """Go on with all that is due by now: some of it may have lost its task."""
+        waiting = await self._stored.waiting()
+        soon = self._clock() + timedelta(seconds=AHEAD_S)
+        for each in waiting:
+            if each.due_at <= soon and each.webhook_id not in self._drains:
+                await self._work.kick_again(DRAIN, each.webhook_id)
+        self._metrics.webhooks_pending(sum(each.count for each in waiting))
+
+    async def drain(self, webhook_id: str) -> float | None:
+        """Send what is due; after how many seconds there is more, None: not soon."""
+        if self._stopping.is_set():
+            return STOPPING_S
+        if webhook_id in self._drains:
+            return TWIN_S
+        try:
+            receiver = await self._webhooks.find(webhook_id)
+        except WebhookNotFound:
+            return None
+        except ConfigurationError as error:
+            log.error("a webhook can't be sent to", webhook_id=webhook_id, reason=str(error))  # noqa: TRY400
+            return UNREADABLE_S
+        if receiver.row.status == "disabled":
+            await self._stored.miss_pending(webhook_id, self._clock())
+            return None
+        drain = Drain(receiver, self._lane(receiver), self._sending)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._drains[webhook_id] = drain, task
+        try:
+            await drain.run()
+            due = await self._stored.next_due(webhook_id)
+        finally:
+            del self._drains[webhook_id]
+        if drain.more:
+            return 0.0
+        if due is None:
+            return None
+        wait_s = max((due - self._clock()).total_seconds(), self._lane(receiver).free_in_s(), 0.0)
+        return wait_s if wait_s <= AHEAD_S else None
+
+    async def test(self, webhook_id: str, *, caller: str | None) -> DeliveryRow:
+        """Send a `ping` now, once, also to a webhook that is disabled. Raises WebhookNotFound,
+        ConfigurationError."""
+        endpoint = await self._webhooks.get(webhook_id, caller=caller)
+        receiver = await self._webhooks.receiver(endpoint.row)
+        due_at = self._clock() + timedelta(seconds=UNSENT_AFTER_S)
+        delivery = await self._stored.add_ping(webhook_id, endpoint.row.caller, due_at)
+        sent = await self._sender.send(receiver, delivery, delivery.body or b"")
+        self._metrics.webhook_attempt(sent.outcome)
+        attempted = settled(delivery, sent, self._clock(), self._schedule, once=True)
+        await self._stored.record(attempted)
+        return await self._stored.get(delivery.id, caller=caller)
+
+    async def redeliver(self, delivery_id: str, *, caller: str | None) -> DeliveryRow:
+        """Anew, from the start of the schedule. Raises DeliveryNotFound, WebhookDisabled,
+        EventForgotten."""
+        delivery = await self._stored.get(delivery_id, caller=caller)
+        await self._webhooks.check_enabled(delivery.webhook_id)
+        await self._stored.redeliver(delivery_id, self._clock())
+        self.wake([delivery.webhook_id])
+        return replace(delivery, state="pending", due_at=self._clock(), ended_at=None)
+
+    async def replay(
+        self,
+        webhook_id: str,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        delivered: bool,
+        caller: str | None,
+    ) -> int:
+        """All that failed or was missed, and what was `delivered` too if so wanted; returns how
+        many. Raises WebhookNotFound, WebhookDisabled."""
+        await self._webhooks.get(webhook_id, caller=caller)
+        await self._webhooks.check_enabled(webhook_id)
+        now = self._clock()
+        states = ("failed", "missed", *(("delivered",) if delivered else ()))
+        count = await self._stored.replay(webhook_id, states, since, until or now, now)
+        self.wake([webhook_id])
+        return count
+
+    async def delete(self, webhook_id: str, *, caller: str | None) -> None:
+        """A webhook, and all that was sent to it. Raises WebhookNotFound."""
+        await self._webhooks.delete(webhook_id, caller=caller)
+        await self._stored.delete_of(webhook_id)
+
+    async def stop(self, *, seconds: float) -> None:
+        """Begin no more, and let attempts under way end; what does not in time is made again."""
+        self._stopping.set()
+        if self._kicking is not None:
+            self._kicking.cancel()
+        tasks = []
+        for drain, task in self._drains.values():
+            drain.wake()
+            tasks.append(task)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    async def _kick_soon(self) -> None:
+        await asyncio.sleep(GATHERED_S)
+        ids, self._to_kick = self._to_kick, set()
+        self._kicking = None
+        for each in ids:
+            try:
+                await self._work.kick(DRAIN, each)
+            except StorageUnavailable:
+                log.warning("a webhook is sent to later", webhook_id=each)
+
+    def _lane(self, receiver: Receiver) -> Lane:
+        """As the receiver has been of late; a webhook that was changed begins anew."""
+        row = receiver.row
+        changed_at, lane = self._lanes.get(row.id, (None, None))
+        if lane is None or changed_at != row.changed_at:
+            if len(self._lanes) >= 10 * AT_ONCE:
+                self._lanes.clear()
+            lane = Lane(
+                at_once=self._settings.at_once,
+                per_second=row.rate_limit,
+                clock=self._monotonic,
+            )
+            self._lanes[row.id] = row.changed_at, lane
+        return lane

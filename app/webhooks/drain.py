@@ -1,0 +1,218 @@
+"""One webhook at a time: what is due is sent, as fast as its receiver takes it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from app.errors import StorageUnavailable
+from app.storage.deliveries import Attempted, DeliveryRepository, Due, Failing
+from app.storage.webhooks import WebhookRepository
+from app.telemetry.metrics import Metrics
+from app.webhooks.endpoints import Receiver
+from app.webhooks.lane import Lane
+from app.webhooks.schedule import Schedule
+from app.webhooks.sender import Sender, Sent
+
+log = structlog.stdlib.get_logger(__name__)
+
+LASTS_S = 60.0
+"""Then others have their turn."""
+
+PAGE = 50
+"""Deliveries fetched at once."""
+
+LOOKED_EVERY_S = 1.0
+"""For what other processes have to tell, while this one is at it."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+"""Before it is tried again to store what was sent; it doubles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What all drains have in common.
+
+    Attributes:
+        disabled_after: of nothing but failures.
+        linger_s: how long a drain waits for more when all is sent.
+    """
+
+    stored: DeliveryRepository
+    webhooks: WebhookRepository
+    sender: Sender
+    schedule: Schedule
+    metrics: Metrics
+    disabled_after: timedelta
+    clock: Callable[[], datetime]
+    stopping: asyncio.Event
+    linger_s: float
+
+
+class Drain:
+    """Of one webhook. There is one in all processes, unless one was taken for dead: then a delivery
+    may be sent twice, and is counted once."""
+
+    def __init__(self, receiver: Receiver, lane: Lane, sending: Sending) -> None:
+        self._receiver = receiver
+        self._id = receiver.row.id
+        self._lane = lane
+        self._with = sending
+        self._failing_since = receiver.row.failing_since
+        self._waiting: deque[Due] = deque()
+        self._in_flight: set[str] = set()
+        self._changed = asyncio.Event()
+        self._look_at = 0.0
+        self._disabled = False
+        self.more = True
+        """Whether there may be something new."""
+
+    def wake(self) -> None:
+        """There is something new, or it is time to stop."""
+        self.more = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until all that is due is sent, for a minute at most."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + LASTS_S
+        async with asyncio.TaskGroup() as group:
+            while not (self._with.stopping.is_set() or self._disabled or loop.time() > ends_at):
+                self._changed.clear()
+                await self._fetch()
+                while self._waiting and self._lane.room():
+                    delivery = self._waiting.popleft()
+                    self._in_flight.add(delivery.id)
+                    probe = self._lane.began()
+                    group.create_task(self._deliver(delivery, probe=probe))
+                if not await self._pause():
+                    break
+        if self._disabled:
+            await self._with.stored.miss_pending(self._id, self._with.clock())
+
+    async def _fetch(self) -> None:
+        """What is due, when that was not fetched yet."""
+        now = asyncio.get_running_loop().time()
+        if self._waiting or not (self.more or now >= self._look_at):
+            return
+        self.more, self._look_at = False, now + LOOKED_EVERY_S
+        limit = PAGE + len(self._in_flight)
+        found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
+        self.more = self.more or len(found) == limit
+        self._waiting.extend(each for each in found if each.id not in self._in_flight)
+
+    async def _pause(self) -> bool:
+        """Until there is something to do; False: there is nothing left."""
+        if self._waiting:
+            held_s = self._lane.free_in_s()
+            if not self._in_flight and held_s > LASTS_S:
+                return False
+            await self._woken(held_s or LASTS_S)
+            return True
+        if self.more:
+            return True
+        if self._in_flight:
+            await self._woken(LOOKED_EVERY_S)
+            return True
+        await self._woken(self._with.linger_s)
+        if not self.more:
+            self._look_at = 0.0
+            await self._fetch()
+        return self.more or bool(self._waiting)
+
+    async def _woken(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    async def _deliver(self, delivery: Due, *, probe: bool) -> None:
+        sent = None
+        try:
+            if delivery.body is None:
+                await self._with.stored.give_up(delivery, self._with.clock())
+            else:
+                await self._lane.wait_for_turn()
+                sent = await self._with.sender.send(self._receiver, delivery, delivery.body)
+                self._with.metrics.webhook_attempt(sent.outcome)
+                await self._settle(delivery, sent)
+        finally:
+            self._lane.ended(
+                probe=probe,
+                failed=None if sent is None else sent.outcome != "delivered",
+                overloaded=sent is not None and sent.outcome == "overloaded",
+                retry_after_s=None if sent is None else sent.retry_after_s,
+            )
+            self._in_flight.discard(delivery.id)
+            self._changed.set()
+
+    async def _settle(self, delivery: Due, sent: Sent) -> None:
+        """Store it, and what follows for the webhook."""
+        now = self._with.clock()
+        attempted = settled(
+            delivery,
+            sent,
+            now,
+            self._with.schedule,
+            once=delivery.event_type == "ping" or (self._receiver.is_callback and _gone(sent)),
+        )
+        before = self._failing_since
+        if sent.outcome == "delivered":
+            self._failing_since = None
+            self._with.metrics.webhook_delivered((now - delivery.created_at).total_seconds())
+        else:
+            self._failing_since = before or sent.attempt.at
+        changed = self._failing_since != before
+        await self._record(attempted, Failing(self._failing_since) if changed else None)
+        if not self._receiver.is_callback and sent.outcome != "delivered":
+            await self._disable_when_hopeless(sent, now)
+
+    async def _record(self, attempted: Attempted, failing: Failing | None) -> None:
+        """Though the database is locked or full for a while: else it is sent again."""
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                await self._with.stored.record(attempted, failing)
+            except StorageUnavailable:
+                if self._with.stopping.is_set():
+                    raise
+            else:
+                return
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    async def _disable_when_hopeless(self, sent: Sent, now: datetime) -> None:
+        since, days = self._failing_since, self._with.disabled_after
+        kind: Literal["failing", "gone"]
+        if _gone(sent):
+            reason, kind = "The receiver answered 410 Gone.", "gone"
+        elif since is not None and now - since >= days:
+            reason, kind = f"Nothing but failures for {days / timedelta(days=1):g} days.", "failing"
+        else:
+            return
+        self._disabled = True
+        if await self._with.webhooks.disable(self._id, reason, now):
+            self._with.metrics.webhook_disabled(kind)
+            log.warning("a webhook is disabled", webhook_id=self._id, reason=reason)
+
+
+def settled(
+    delivery: Due, sent: Sent, now: datetime, schedule: Schedule, *, once: bool
+) -> Attempted:
+    """What an attempt makes of its delivery; `once`: it is not tried again."""
+    if sent.outcome == "delivered":
+        return Attempted(delivery, sent.attempt, "delivered", now)
+    again = None
+    if not once:
+        again = schedule.next(delivery.tries + 1, now, retry_after_s=sent.retry_after_s)
+    if again is None:
+        return Attempted(delivery, sent.attempt, "failed", now)
+    return Attempted(delivery, sent.attempt, "pending", again)
+
+
+def _gone(sent: Sent) -> bool:
+    return sent.outcome == "gone"

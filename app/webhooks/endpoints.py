@@ -1,0 +1,285 @@
+"""Webhooks as their owners see them: made, changed, given new secrets, disabled and enabled."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import structlog
+
+from app.domains import DomainRegistry
+from app.egress import Allowance, judge
+from app.errors import InvalidRequest, TooManyWebhooks, WebhookDisabled, WebhookNotFound
+from app.identifiers import WEBHOOK, new_id
+from app.storage import Database, chosen
+from app.storage.events import EVENT_TYPES
+from app.storage.webhooks import WebhookRepository, WebhookRow
+from app.webhooks.keyring import Keyring
+from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
+from app.webhooks.vault import Vault
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_WEBHOOKS = 200
+"""Of one caller: each event is matched against all."""
+
+MAX_HEADERS, MAX_HEADER = 20, 1_000
+"""How many a webhook may have, and characters of each."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
+OURS = frozenset(
+    {
+        *("host", "content-type", "content-length", "content-encoding", "transfer-encoding"),
+        *("connection", "user-agent", "accept-encoding", "expect", "upgrade", "te", "trailer"),
+    }
+)
+"""Headers that decide how a delivery is read; so do those that begin with `webhook-`."""
+
+CALLBACK_SECRET = "webhook_secret"  # noqa: S105
+"""Its name among what an installation chose."""
+
+Signature = Literal["v1", "v1a"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """What delivering needs to know of a webhook."""
+
+    row: WebhookRow
+    keys: Keyring
+    headers: Mapping[str, str]
+
+    @property
+    def is_callback(self) -> bool:
+        return self.row.kind == "callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What its owner may know of a webhook.
+
+    Attributes:
+        header_names: of the headers that are sent along; their values are secret.
+        public_key: by which receivers verify, where signatures are `v1a`.
+        signs_on_until: when the last secret that was replaced stops to sign.
+    """
+
+    row: WebhookRow
+    header_names: tuple[str, ...]
+    public_key: str | None
+    signs_on_until: datetime | None
+
+    @classmethod
+    def of(cls, receiver: Receiver, now: datetime) -> Self:
+        ends = [each.until for each in receiver.keys.secrets if each.until and each.until > now]
+        return cls(
+            receiver.row,
+            tuple(sorted(receiver.headers)),
+            public_key(receiver.keys.newest),
+            max(ends, default=None),
+        )
+
+
+class Webhooks:
+    """`caller` None means an operator, who sees all webhooks."""
+
+    def __init__(
+        self,
+        database: Database,
+        stored: WebhookRepository,
+        vault: Vault,
+        domains: DomainRegistry,
+        allow: Allowance,
+        *,
+        callback_secret: str | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`callback_secret` None: one is made when it is first needed, and kept in the database.
+        Raises InvalidRequest when it is none."""
+        self._database = database
+        self._stored = stored
+        self._vault = vault
+        self._domains = domains
+        self._allow = allow
+        self._callback_secret = None if callback_secret is None else check_secret(callback_secret)
+        self._clock = clock
+
+    async def create(
+        self,
+        caller: str,
+        values: Mapping[str, Any],
+        *,
+        secret: str | None = None,
+        signature: Signature = "v1",
+    ) -> tuple[Endpoint, str]:
+        """With its secret, which is told this once. `values` are fields of a WebhookRow that its
+        owner chooses, `headers` as a mapping. Raises InvalidRequest, UrlRefused, DomainNotFound,
+        TooManyWebhooks, ConfigurationError."""
+        if len(await self._stored.all(caller=caller)) >= MAX_WEBHOOKS:
+            raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks: delete one first.")
+        if secret is None:
+            secret = new_secret() if signature == "v1" else new_private_key()
+        key = check_secret(secret)
+        await self._vault.open()
+        now = self._clock()
+        row = WebhookRow(
+            id=new_id(WEBHOOK),
+            kind="endpoint",
+            caller=caller,
+            secrets=self._vault.seal(Keyring.of(key).dump()),
+            status="enabled",
+            created_at=now,
+            changed_at=now,
+            **await self._checked(values),
+        )
+        await self._stored.create(row)
+        return Endpoint.of(await self.receiver(row), now), key
+
+    async def all(self, *, caller: str | None) -> list[Endpoint]:
+        now = self._clock()
+        rows = await self._stored.all(caller=caller)
+        return [Endpoint.of(await self.receiver(each), now) for each in rows]
+
+    async def get(self, webhook_id: str, *, caller: str | None) -> Endpoint:
+        """Raises WebhookNotFound."""
+        row = await self._endpoint(webhook_id, caller)
+        return Endpoint.of(await self.receiver(row), self._clock())
+
+    async def change(
+        self, webhook_id: str, values: Mapping[str, Any], *, caller: str | None
+    ) -> Endpoint:
+        """Raises as `create` and `get`."""
+        await self._endpoint(webhook_id, caller)
+        await self._vault.open()
+        changed = await self._checked(values) | {"changed_at": self._clock()}
+        row = await self._stored.change(webhook_id, changed, caller=caller)
+        return Endpoint.of(await self.receiver(row), self._clock())
+
+    async def rotate(
+        self, webhook_id: str, secret: str | None, *, caller: str | None
+    ) -> tuple[Endpoint, str]:
+        """`secret`, or a new one of the same kind, signs from now on, and what signed till now does
+        so for a day more. Raises as `create` and `get`."""
+        while True:
+            row = await self._endpoint(webhook_id, caller)
+            before = (await self.receiver(row)).keys
+            if secret is None:
+                made = new_secret if public_key(before.newest) is None else new_private_key
+                secret = made()
+            key = check_secret(secret)
+            now = self._clock()
+            sealed = self._vault.seal(before.rotated(key, now).dump())
+            # Two at once must not forget each other's.
+            if await self._stored.replace_secrets(webhook_id, row.secrets or "", sealed):
+                return await self.get(webhook_id, caller=caller), key
+
+    async def enable(self, webhook_id: str, *, caller: str | None) -> Endpoint:
+        """Raises WebhookNotFound."""
+        await self._endpoint(webhook_id, caller)
+        values = {
+            "status": "enabled",
+            "reason": None,
+            "disabled_at": None,
+            "failing_since": None,
+            "changed_at": self._clock(),
+        }
+        row = await self._stored.change(webhook_id, values, caller=caller)
+        return Endpoint.of(await self.receiver(row), self._clock())
+
+    async def delete(self, webhook_id: str, *, caller: str | None) -> None:
+        """Raises WebhookNotFound."""
+        await self._endpoint(webhook_id, caller)
+        await self._stored.delete(webhook_id, caller=caller)
+
+    async def receiver(self, row: WebhookRow) -> Receiver:
+        """Raises ConfigurationError."""
+        await self._vault.open()
+        if row.secrets is None:
+            keys = Keyring.of(await self.callback_secret())
+        else:
+            keys = Keyring.load(self._vault.read(row.secrets))
+        headers = {} if row.headers is None else json.loads(self._vault.read(row.headers))
+        return Receiver(row, keys, headers)
+
+    async def find(self, webhook_id: str) -> Receiver:
+        """An endpoint, or the callbacks to one place. Raises WebhookNotFound,
+        ConfigurationError."""
+        return await self.receiver(await self._stored.get(webhook_id, caller=None))
+
+    async def callback_secret(self) -> str:
+        """What signs deliveries to a `callback_url`. Raises ConfigurationError."""
+        if self._callback_secret is None:
+            await self._vault.open()
+            sealed = await chosen(self._database, CALLBACK_SECRET, self._vault.seal(new_secret()))
+            self._callback_secret = self._vault.read(sealed)
+        return self._callback_secret
+
+    async def check_enabled(self, webhook_id: str) -> None:
+        """Raises WebhookDisabled."""
+        row = await self._stored.get(webhook_id, caller=None)
+        if row.status != "enabled":
+            raise WebhookDisabled(f"The webhook {webhook_id} is disabled: {row.reason}")
+
+    def check_url(self, url: str) -> None:
+        """Raises UrlRefused."""
+        judge(url, self._allow, https_only=True)
+
+    async def _endpoint(self, webhook_id: str, caller: str | None) -> WebhookRow:
+        row = await self._stored.get(webhook_id, caller=caller)
+        if row.kind != "endpoint":
+            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+        return row
+
+    async def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """As they are stored."""
+        checked = dict(values)
+        if "url" in values:
+            self.check_url(values["url"])
+        unknown = set(values.get("event_types", ())) - EVENT_TYPES.keys()
+        if unknown:
+            raise InvalidRequest(
+                f"event_types: {', '.join(sorted(unknown))[:100]} is none of "
+                f"{', '.join(EVENT_TYPES)}."
+            )
+        for name in values.get("domains", ()):
+            await self._domains.find(name)
+        if "headers" in values:
+            headers = _checked_headers(values["headers"] or {})
+            checked["headers"] = self._vault.seal(json.dumps(headers)) if headers else None
+        return checked
+
+
+def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Raises InvalidRequest; values are not repeated."""
+    if len(headers) > MAX_HEADERS:
+        raise InvalidRequest(f"headers: there may be {MAX_HEADERS}.")
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidRequest("headers: a name is no name of a header.")
+        if name.lower() in OURS or name.lower().startswith("webhook-"):
+            raise InvalidRequest(f"headers: {name} is set by the service.")
+        if len(value) > MAX_HEADER or not _HEADER_VALUE.fullmatch(value):
+            raise InvalidRequest(
+                f"headers: the value of {name} must be visible ASCII, {MAX_HEADER} characters at "
+                "most."
+            )
+    if len({name.lower() for name in headers}) < len(headers):
+        raise InvalidRequest("headers: a name is there twice.")
+    return headers
+
+
+async def reseal(stored: WebhookRepository, vault: Vault) -> int:
+    """Encrypt everything with the first key; returns how many webhooks there were."""
+    await vault.open()
+    rows: Sequence[WebhookRow] = await stored.all(caller=None)
+    for row in rows:
+        if row.secrets is not None:
+            await stored.replace_secrets(row.id, row.secrets, vault.reseal(row.secrets))
+        if row.headers is not None:
+            values = {"headers": vault.reseal(row.headers)}
+            await stored.change(row.id, values, caller=None)
+    return len(rows)

@@ -1,0 +1,60 @@
+"""The secrets of one webhook: what signs now, and what signs on for a while after a rotation."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+SIGNS_ON = timedelta(hours=24)
+"""So long the receiver may take to learn of a new secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """`until` None: until it is replaced."""
+
+    value: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The newest first."""
+
+    secrets: tuple[Secret, ...]
+
+    @classmethod
+    def of(cls, value: str) -> Self:
+        return cls((Secret(value),))
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """What `dump` gave."""
+        return cls(
+            tuple(
+                Secret(value, None if until is None else datetime.fromisoformat(until))
+                for value, until in json.loads(text)
+            )
+        )
+
+    def dump(self) -> str:
+        return json.dumps(
+            [(each.value, each.until and each.until.isoformat()) for each in self.secrets]
+        )
+
+    @property
+    def newest(self) -> str:
+        return self.secrets[0].value
+
+    def at(self, now: datetime) -> list[str]:
+        """Those that sign then."""
+        return [each.value for each in self.secrets if each.until is None or each.until > now]
+
+    def rotated(self, value: str, now: datetime) -> Self:
+        """`value` signs, and what signed till now does so for a day."""
+        old = tuple(
+            Secret(each.value, min(each.until or now + SIGNS_ON, now + SIGNS_ON))
+            for each in self.secrets
+            if each.until is None or each.until > now
+        )
+        return type(self)((Secret(value), *old))

@@ -1,0 +1,77 @@
+"""How fast a webhook is sent to: what one receiver does slows down nobody else."""
+
+from collections.abc import Callable
+
+from aiolimiter import AsyncLimiter
+
+from app.traffic.breaker import Breaker
+
+SLOWED_S, LONGEST_SLOWED_S = 1.0, 60.0
+"""Without a Retry-After, a receiver that can't keep up is left alone for so long; it doubles."""
+
+
+class Lane:
+    """The deliveries to one webhook, in one process.
+
+    A receiver that says it is overloaded gets half as many at a time, and one more for each that
+    succeeds; one that only fails is left alone, and tried with one delivery now and then.
+    """
+
+    def __init__(
+        self, *, at_once: int, per_second: float | None, clock: Callable[[], float]
+    ) -> None:
+        self._most = at_once
+        self._at_once = float(at_once)
+        self._limiter = None if per_second is None else _limiter(per_second)
+        self._clock = clock
+        self._breaker = Breaker()
+        self._held_until = 0.0
+        self._slowed_s = SLOWED_S
+        self.in_flight = 0
+
+    def room(self) -> int:
+        """How many may begin now."""
+        if self.free_in_s() > 0:
+            return 0
+        probing = self._breaker.state(self._clock()) != "closed"
+        return max(0, (1 if probing else int(self._at_once)) - self.in_flight)
+
+    def free_in_s(self) -> float:
+        """Until one may begin, as far as the receiver's failures go."""
+        now = self._clock()
+        free_at = self._breaker.free_at(now)
+        if free_at == float("inf"):
+            return 0.0  # the probe is under way, and its end will tell
+        return max(0.0, free_at - now, self._held_until - now)
+
+    def began(self) -> bool:
+        """Returns what `ended` wants to know: whether it is the probe."""
+        self.in_flight += 1
+        return self._breaker.began()
+
+    async def wait_for_turn(self) -> None:
+        """As the webhook's own limit says."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
+
+    def ended(
+        self, *, probe: bool, failed: bool | None, overloaded: bool, retry_after_s: float | None
+    ) -> None:
+        """`failed` None: it says nothing of the receiver."""
+        now = self._clock()
+        self.in_flight -= 1
+        self._breaker.ended(now, failed=failed, probe=probe)
+        if overloaded:
+            self._at_once = max(1.0, self._at_once / 2)
+            wait_s = self._slowed_s if retry_after_s is None else retry_after_s
+            self._held_until = max(self._held_until, now + min(wait_s, LONGEST_SLOWED_S))
+            self._slowed_s = min(2 * self._slowed_s, LONGEST_SLOWED_S)
+        elif failed is False:
+            self._at_once = min(float(self._most), self._at_once + 1)
+            self._slowed_s = SLOWED_S
+
+
+def _limiter(per_second: float) -> AsyncLimiter:
+    """Evenly: no burst is larger than a tenth of a second's, or one."""
+    burst = max(1.0, per_second / 10)
+    return AsyncLimiter(burst, burst / per_second)

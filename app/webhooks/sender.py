@@ -1,0 +1,103 @@
+"""One attempt: a signed POST, and what the receiver said to it."""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from app.egress import Answer, EgressClient
+from app.errors import UrlRefused, UrlUnreachable
+from app.storage.deliveries import Attempt, Due
+from app.webhooks.endpoints import Receiver
+from app.webhooks.schedule import retry_after_s
+from app.webhooks.signing import sign
+
+Outcome = Literal["delivered", "failed", "overloaded", "gone", "refused"]
+"""`refused`: by our own policy for strangers' URLs."""
+
+OVERLOADED = frozenset({429, 502, 503, 504})
+GONE = 410
+
+MAX_ANSWER = 2_048
+"""Bytes of an answer that are kept."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal or a page would obey, but for line breaks and tabs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    Attributes:
+        retry_after_s: what the receiver asked for.
+    """
+
+    attempt: Attempt
+    outcome: Outcome
+    retry_after_s: float | None = None
+
+
+class Sender:
+    """Every attempt is judged by the policy for strangers' URLs anew."""
+
+    def __init__(self, egress: EgressClient, *, clock: Callable[[], datetime]) -> None:
+        self._egress = egress
+        self._clock = clock
+
+    async def send(self, receiver: Receiver, due: Due, body: bytes) -> Sent:
+        """Whatever goes wrong is in what it returns."""
+        at, began = self._clock(), time.perf_counter()
+        status = error = text = asked_s = None
+        outcome: Outcome
+        try:
+            answer = await self._egress.send(
+                "POST",
+                due.url or receiver.row.url,
+                headers=_headers(receiver, due.event_id, at, body),
+                content=body,
+                max_bytes=MAX_ANSWER,
+                https_only=True,
+            )
+        except UrlRefused as refused:
+            outcome, error, text = "refused", "refused", str(refused)
+        except UrlUnreachable as unreachable:
+            outcome, error, text = "failed", unreachable.kind, str(unreachable)
+        else:
+            status, outcome = answer.status, _outcome(answer)
+            text = cleaned(answer.content, receiver.headers.values())
+            asked_s = retry_after_s(answer.headers.get("retry-after"), at)
+        milliseconds = round((time.perf_counter() - began) * 1000, 3)
+        attempt = Attempt(due.attempts + 1, at, milliseconds, status, error, text or None)
+        return Sent(attempt, outcome, asked_s)
+
+
+def cleaned(content: bytes, hidden: Iterable[str] = ()) -> str:
+    """For people; what the webhook's owner keeps secret is not shown, though it be sent back."""
+    text = content[:MAX_ANSWER].decode(errors="replace")
+    for each in hidden:
+        if each:
+            text = text.replace(each, "***")
+    return _CONTROL.sub("", text)
+
+
+def _headers(receiver: Receiver, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    timestamp = int(at.timestamp())
+    return {
+        **receiver.headers,
+        "content-type": "application/json",
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(
+            receiver.keys.at(at), message_id=event_id, timestamp=timestamp, body=body
+        ),
+    }
+
+
+def _outcome(answer: Answer) -> Outcome:
+    if 200 <= answer.status < 300:
+        return "delivered"
+    if answer.status == GONE:
+        return "gone"
+    return "overloaded" if answer.status in OVERLOADED else "failed"

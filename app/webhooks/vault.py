@@ -1,0 +1,98 @@
+"""Secrets at rest: encrypted, so that a copy of the database gives none away."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+KEY_FILE = "webhooks.key"
+
+
+class Vault:
+    """Encrypts with the first key, and reads what any of them encrypted."""
+
+    def __init__(self, keys: Sequence[str], folder: Path | None, *, shared: bool = False) -> None:
+        """`keys`: of Fernet, the newest first. None: one is made when it is first needed, and kept
+        in `folder`; without a folder it is gone with the process. `shared`: others have to know
+        it, so it can't be made here."""
+        self._keys = tuple(keys)
+        self._folder = folder
+        self._shared = shared
+        self._fernet: MultiFernet | None = None
+
+    async def open(self) -> None:
+        """Before anything is sealed or read. Raises ConfigurationError."""
+        if self._fernet is None:
+            # Cryptography's import takes a while, and only who has webhooks needs it.
+            self._fernet = await asyncio.to_thread(self._opened)
+
+    def seal(self, secret: str) -> str:
+        return self._opened().encrypt(secret.encode()).decode()
+
+    def read(self, sealed: str) -> str:
+        """Raises ConfigurationError when none of the keys is the right one."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return self._opened().decrypt(sealed.encode()).decode()
+        except InvalidToken:
+            raise ConfigurationError(
+                "secrets of webhooks were encrypted with a key that is not there any more: "
+                f"WEBHOOKS_ENCRYPTION_KEYS, or the file {KEY_FILE} beside the database"
+            ) from None
+
+    def reseal(self, sealed: str) -> str:
+        """With the first key."""
+        return self.seal(self.read(sealed))
+
+    def _opened(self) -> "MultiFernet":
+        if self._fernet is not None:
+            return self._fernet
+        from cryptography.fernet import Fernet, MultiFernet
+
+        try:
+            self._fernet = MultiFernet([Fernet(each) for each in self._keys or (self._made(),)])
+        except ValueError:
+            raise ConfigurationError(
+                "WEBHOOKS_ENCRYPTION_KEYS: a key is 32 bytes in URL-safe base64, as "
+                "`python -m app webhooks new-key` makes them"
+            ) from None
+        return self._fernet
+
+    def _made(self) -> str:
+        from cryptography.fernet import Fernet
+
+        if self._shared:
+            raise ConfigurationError(
+                "several processes need one key for the secrets of webhooks: "
+                "WEBHOOKS_ENCRYPTION_KEYS"
+            )
+        new = Fernet.generate_key().decode()
+        return new if self._folder is None else _kept(self._folder / KEY_FILE, new)
+
+
+def _kept(path: Path, new: str) -> str:
+    """What is in the file: `new`, unless another process was first."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: nobody reads half a key, and no crash leaves one.
+        own = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(new)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(own, path)
+        except FileExistsError:
+            pass
+        finally:
+            own.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
