@@ -14,6 +14,7 @@ from app.api import (
     deliveries,
     deployments,
     domains,
+    events,
     openapi,
     operations,
     pages,
@@ -80,4 +81,5 @@ def create_schema_app(**options: Any) -> FastAPI:
         *(deployments, operations, pages),
     ):
         app.include_router(module.router)
+    app.webhooks.include_router(events.router)
     return app

@@ -25,12 +25,14 @@ class Swept:
         results: by their own age; those of the batches are not counted.
         pictures: uploads, and what nobody needs of uploads that were cut off or refused.
         keys: idempotency keys.
+        deliveries: of events to webhooks.
     """
 
     batches: int
     results: int
     pictures: int
     keys: int
+    deliveries: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -64,6 +66,7 @@ class Retention:
             batches=await self._batches(now, dry_run=dry_run),
             keys=await self._keys(now, dry_run=dry_run),
             pictures=await self._pictures(now, dry_run=dry_run),
+            deliveries=await self._deliveries(now, dry_run=dry_run),
         )
 
     async def _results(self, now: datetime, *, dry_run: bool) -> int:
@@ -90,6 +93,17 @@ class Retention:
         count = 0
         while some := await self._stored.delete_keys(before):
             count += some
+        return count
+
+    async def _deliveries(self, now: datetime, *, dry_run: bool) -> int:
+        before = _ago(now, self._policy.deliveries)
+        if before is None:
+            return 0
+        count = 0
+        async for page in _pages(lambda after: self._stored.old_deliveries(before, after=after)):
+            count += len(page) if dry_run else await self._stored.delete_deliveries(page, before)
+        if not dry_run:
+            await self._stored.delete_unused_callbacks(before)
         return count
 
     async def _pictures(self, now: datetime, *, dry_run: bool) -> int:

@@ -47,6 +47,7 @@ def document(app: FastAPI) -> None:
                 version=app.version,
                 description=app.description,
                 routes=app.routes,
+                webhooks=app.webhooks.routes,
             )
             shapes = schema["components"]["schemas"]
             shapes.pop("HTTPValidationError", None)
@@ -64,6 +65,10 @@ def document(app: FastAPI) -> None:
                         "description": "A problem.",
                         "content": content,
                     }
+            # What receivers answer is theirs to say.
+            for methods in schema["webhooks"].values():
+                for operation in methods.values():
+                    operation["responses"].pop("422", None)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -18,7 +18,7 @@ def retention(*, dry_run: bool, as_json: bool) -> None:
         return
     counts = (
         f"{swept.batches:,} batches, {swept.results:,} results, {swept.pictures:,} pictures, "
-        f"{swept.keys:,} idempotency keys"
+        f"{swept.keys:,} idempotency keys, {swept.deliveries:,} deliveries"
     )
     print(f"{'would delete' if dry_run else 'deleted'} {counts}")  # noqa: T201
 

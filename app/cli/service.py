@@ -151,6 +151,33 @@ def new(
     work(name, admin=admin, as_json=as_json)
 
 
+@command(webhooks, "webhooks secret", name="secret")
+def webhook_secret(as_json: AsObject = False) -> None:
+    """Tell what signs deliveries to a `callback_url`: whoever receives them has to know it."""
+    with loading():
+        from app.cli.webhooks import secret as work
+    work(as_json=as_json)
+
+
+@command(webhooks, "webhooks new-key")
+def new_key(as_json: AsObject = False) -> None:
+    """Make a key that encrypts the secrets of webhooks, for WEBHOOKS_ENCRYPTION_KEYS."""
+    with loading():
+        from app.cli.webhooks import new_key as work
+    work(as_json=as_json)
+
+
+@command(webhooks, "webhooks reencrypt")
+def reencrypt(as_json: AsObject = False) -> None:
+    """Encrypt the secrets of webhooks with the first of WEBHOOKS_ENCRYPTION_KEYS.
+
+    Then the others may be taken away. A service may run meanwhile.
+    """
+    with loading():
+        from app.cli.webhooks import reencrypt as work
+    work(as_json=as_json)
+
+
 @command(webhooks, "webhooks listen --port 8900 --secret whsec_...")
 def listen(
     secret: Annotated[

@@ -14,7 +14,7 @@ from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
 from app.storage.exporting import ExportRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
-from app.storage.installation import chosen
+from app.storage.installation import chosen, replace_chosen
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
 from app.storage.outbox import Outbox
@@ -57,4 +57,5 @@ __all__ = [
     "describe",
     "migrate",
     "parse_url",
+    "replace_chosen",
 ]

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from app.storage.batch_rows import DELETED
 from app.storage.database import Database, Unit
+from app.storage.outbox import forget_events
 from app.storage.tables import (
     batch_errors,
     batch_items,
@@ -34,6 +35,7 @@ def hiding(batch_id: str, *conditions: sa.ColumnElement[bool]) -> Unit[bool]:
         if not connection.execute(hide).rowcount:
             return False
         connection.execute(free)
+        forget_events(connection, [batch_id])
         return True
 
     return unit
@@ -68,4 +70,5 @@ def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> i
     gone = connection.execute(some.returning(table.c.result_id)).scalars().all()
     ids = [each for each in gone if each is not None]
     connection.execute(sa.delete(results).where(results.c.id.in_(ids)))
+    forget_events(connection, ids)
     return len(gone)

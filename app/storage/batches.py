@@ -23,7 +23,7 @@ from app.storage.batch_rows import (
 )
 from app.storage.database import Database
 from app.storage.events import batch_changed
-from app.storage.outbox import Outbox
+from app.storage.outbox import Outbox, forget_events
 from app.storage.results import result_of
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 
@@ -233,6 +233,7 @@ def _forget_failed(connection: sa.Connection, batch_id: str, shard_size: int) ->
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]
         connection.execute(sa.delete(results).where(results.c.id.in_(some)))
+        forget_events(connection, some)
     waiting = (
         sa.select(sa.func.count())
         .where(

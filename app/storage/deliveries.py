@@ -1,6 +1,6 @@
 """What is sent to webhooks, and every attempt at it. All SQL about that is here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -287,11 +287,7 @@ class DeliveryRepository:
             .limit(AT_ONCE)
         )
 
-        def unit(connection: sa.Connection) -> int:
-            ids = connection.execute(some).scalars().all()
-            return delete_deliveries(connection, ids)
-
-        await self._until_none(unit)
+        await self._until_none(lambda connection: delete_deliveries(connection, some))
 
     async def _until_none(self, unit: Any) -> int:
         count = 0
@@ -312,18 +308,18 @@ class DeliveryRepository:
         return await self._database.read(unit)
 
 
-def delete_deliveries(connection: sa.Connection, ids: Sequence[str]) -> int:
-    """With their attempts; returns how many there were."""
-    connection.execute(sa.delete(attempts).where(attempts.c.delivery_id.in_(list(ids))))
-    change = sa.delete(deliveries).where(deliveries.c.id.in_(list(ids)))
-    return int(connection.execute(change).rowcount)
-
-
-def forget_events(connection: sa.Connection, subjects: Sequence[str]) -> None:
-    """What is deleted is told nobody any more; that it was told stays on record."""
-    connection.execute(
-        sa.update(events).where(events.c.subject.in_(list(subjects))).values(body=None)
-    )
+def delete_deliveries(connection: sa.Connection, ids: sa.Select[Any]) -> int:
+    """With their attempts, and the events that are on their way to nobody else; returns how many
+    there were."""
+    change = sa.delete(deliveries).where(deliveries.c.id.in_(ids))
+    gone = connection.execute(change.returning(deliveries.c.id, deliveries.c.event)).all()
+    if gone:
+        of_these = attempts.c.delivery_id.in_([each.id for each in gone])
+        connection.execute(sa.delete(attempts).where(of_these))
+        others = sa.exists().where(deliveries.c.event == events.c.number)
+        told = events.c.number.in_([each.event for each in gone])
+        connection.execute(sa.delete(events).where(told, ~others))
+    return len(gone)
 
 
 def _again(now: datetime) -> sa.Update:

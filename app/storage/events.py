@@ -39,26 +39,32 @@ class EventType:
     """
     Attributes:
         data: what the event's `data` holds.
+        noun: of what it is about, as in the paths of the API.
         version: counts up when a change of `data` could break who reads it; fields that are added
             do not.
     """
 
     about: str
     data: type[BaseModel]
+    noun: str
     version: int = 1
 
 
 EVENT_TYPES: Mapping[str, EventType] = {
-    "result.created": EventType("A picture is classified, or has failed for good.", Result),
-    "batch.progress": EventType(
-        "A batch has got further; told every five seconds at most.", BatchReport
+    "result.created": EventType(
+        "A picture is classified, or has failed for good.", Result, "results"
     ),
-    "batch.completed": EventType("A batch has a result for every item.", BatchReport),
-    "batch.paused": EventType("A batch is paused.", BatchReport),
-    "batch.failed": EventType("A batch ended early; `reason` says why.", BatchReport),
-    "batch.cancelled": EventType("A batch was cancelled.", BatchReport),
-    "endpoint.disabled": EventType("A webhook fails, and is left alone.", EndpointDisabled),
-    "ping": EventType("A test, when it is asked for.", Ping),
+    "batch.progress": EventType(
+        "A batch has got further; told every five seconds at most.", BatchReport, "batches"
+    ),
+    "batch.completed": EventType("A batch has a result for every item.", BatchReport, "batches"),
+    "batch.paused": EventType("A batch is paused.", BatchReport, "batches"),
+    "batch.failed": EventType("A batch ended early; `reason` says why.", BatchReport, "batches"),
+    "batch.cancelled": EventType("A batch was cancelled.", BatchReport, "batches"),
+    "endpoint.disabled": EventType(
+        "A webhook fails, and is left alone.", EndpointDisabled, "webhooks"
+    ),
+    "ping": EventType("A test, when it is asked for.", Ping, "webhooks"),
 }
 
 
@@ -74,7 +80,7 @@ class Envelope(BaseModel):
         examples=["2026-01-02T03:04:05.678Z"],
     )
     data: BaseModel
-    link: str | None = Field(
+    link: str = Field(
         description="Path of what it is about, at this service.",
         examples=["/results/cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
@@ -107,9 +113,12 @@ class Event:
     caller: str
     domain: str | None
     subject: str
-    link: str | None
     data: Callable[[], BaseModel]
     callback_url: str | None = None
+
+    @property
+    def link(self) -> str:
+        return f"/{EVENT_TYPES[self.type].noun}/{self.subject}"
 
 
 def result_created(result: Result, callback_url: str | None = None) -> Event:
@@ -118,7 +127,6 @@ def result_created(result: Result, callback_url: str | None = None) -> Event:
         result.caller,
         result.domain,
         result.id,
-        f"/results/{result.id}",
         lambda: result,
         callback_url,
     )
@@ -139,20 +147,17 @@ def _of_batch(kind: str, batch: BatchRow, callback_url: str | None = None) -> Ev
         batch.caller,
         batch.domain,
         batch.id,
-        f"/batches/{batch.id}",
         lambda: BatchReport.of(batch),
         callback_url,
     )
 
 
 def endpoint_disabled(caller: str, data: EndpointDisabled) -> Event:
-    link = f"/webhooks/{data.webhook_id}"
-    return Event("endpoint.disabled", caller, None, data.webhook_id, link, lambda: data)
+    return Event("endpoint.disabled", caller, None, data.webhook_id, lambda: data)
 
 
 def ping(caller: str, webhook_id: str) -> Event:
-    link = f"/webhooks/{webhook_id}"
-    return Event("ping", caller, None, webhook_id, link, lambda: Ping(webhook_id=webhook_id))
+    return Event("ping", caller, None, webhook_id, lambda: Ping(webhook_id=webhook_id))
 
 
 def body_of(event: Event, at: datetime) -> str:
@@ -171,7 +176,7 @@ def body_of(event: Event, at: datetime) -> str:
             text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     head = (
         f'{{"type":"{event.type}","version":{EVENT_TYPES[event.type].version},'
-        f'"timestamp":"{rfc3339(at)}","data":{text},"link":{json.dumps(event.link)}'
+        f'"timestamp":"{rfc3339(at)}","data":{text},"link":"{event.link}"'
     )
     return head + (f',"omitted":{json.dumps(omitted)}}}' if omitted else "}")
 

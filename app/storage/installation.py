@@ -7,6 +7,16 @@ from app.storage.database import Database
 from app.storage.tables import installation
 
 
+async def replace_chosen(database: Database, name: str, before: str, after: str) -> bool:
+    """False: it is not `before` any more."""
+    change = (
+        sa.update(installation)
+        .where(installation.c.name == name, installation.c.value == before)
+        .values(value=after)
+    )
+    return await database.write(lambda each: bool(each.execute(change).rowcount))
+
+
 async def chosen(database: Database, name: str, proposed: str) -> str:
     """The value under `name`: `proposed`, unless somebody was first."""
 

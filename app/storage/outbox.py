@@ -189,6 +189,12 @@ class Listener:
     due_at: datetime | None = None
 
 
+def forget_events(connection: sa.Connection, subjects: Sequence[str]) -> None:
+    """What is deleted is told nobody any more; that it was told stays on record."""
+    about = events.c.subject.in_(list(subjects))
+    connection.execute(sa.update(events).where(about).values(body=None))
+
+
 def origin(url: str) -> str:
     """`https://shop.example.com`: what fails or hangs together."""
     parts = urlsplit(url)
@@ -216,6 +222,10 @@ def _callback_row(caller: str, url: str) -> dict[str, Any]:
     }
 
 
-_ADD_CALLBACK = insert(webhooks).on_conflict_do_nothing()
+_CALLBACK = insert(webhooks)
+_ADD_CALLBACK = _CALLBACK.on_conflict_do_update(
+    index_elements=[webhooks.c.id], set_={"changed_at": _CALLBACK.excluded.changed_at}
+)
+"""It is held until the end of the transaction: nobody takes it for unused meanwhile."""
 _ADD_EVENTS = sa.insert(events).returning(events.c.number, sort_by_parameter_order=True)
 _ADD_DELIVERIES = sa.insert(deliveries)

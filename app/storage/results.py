@@ -14,7 +14,7 @@ from app.result import Failure, Result, Status, Usage
 from app.storage import similar
 from app.storage.database import Database, Unit
 from app.storage.events import result_created
-from app.storage.outbox import Outbox
+from app.storage.outbox import Outbox, forget_events
 from app.storage.tables import accepted, results
 
 
@@ -134,7 +134,7 @@ class ResultRepository:
         query = _of(caller, sa.select(results).where(results.c.id == result_id))
         rows = await self._rows(query)
         if not rows:
-            raise ResultNotFound(f"There is no result {result_id}.")
+            raise _not_found(result_id)
         return result_of(rows[0])
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
@@ -163,19 +163,28 @@ class ResultRepository:
 
         found = await self._database.read(unit)
         if found is None:
-            raise ResultNotFound(f"There is no result {result_id}.")
+            raise _not_found(result_id)
         return found
 
     async def set_expected(self, result_id: str, label: str, *, caller: str | None) -> None:
         """Record the true class, learned after the answer. Raises ResultNotFound."""
         change = sa.update(results).where(results.c.id == result_id).values(expected=label)
-        await self._change_one(result_id, _of(caller, change))
+        mine = _of(caller, change)
+        if not await self._database.write(lambda each: each.execute(mine).rowcount):
+            raise _not_found(result_id)
 
     async def delete(self, result_id: str, *, caller: str | None) -> None:
         """Raises ResultNotFound."""
-        await self._change_one(
-            result_id, _of(caller, sa.delete(results).where(results.c.id == result_id))
-        )
+        change = _of(caller, sa.delete(results).where(results.c.id == result_id))
+
+        def unit(connection: sa.Connection) -> bool:
+            if not connection.execute(change).rowcount:
+                return False
+            forget_events(connection, [result_id])
+            return True
+
+        if not await self._database.write(unit):
+            raise _not_found(result_id)
 
     async def fail_interrupted(self, reason: Failure) -> int:
         """Mark what an earlier process did not finish and nobody can ask about again; returns how
@@ -207,16 +216,13 @@ class ResultRepository:
         rows = await self._database.read(unit)
         return list(rows)
 
-    async def _change_one(self, result_id: str, change: sa.Update | sa.Delete) -> None:
-        def unit(connection: sa.Connection) -> int:
-            return (connection.execute(change)).rowcount
-
-        if await self._database.write(unit) == 0:
-            raise ResultNotFound(f"There is no result {result_id}.")
-
 
 def _of(caller: str | None, statement: Any) -> Any:
     return statement if caller is None else statement.where(results.c.caller == caller)
+
+
+def _not_found(result_id: str) -> ResultNotFound:
+    return ResultNotFound(f"There is no result {result_id}.")
 
 
 def link_similar(connection: sa.Connection, row: dict[str, Any]) -> str | None:

@@ -8,17 +8,21 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.identifiers import RESULT, lowest_id
+from app.identifiers import DELIVERY, RESULT, lowest_id
 from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import DELETED, DIGEST, OVER
 from app.storage.database import Database
+from app.storage.deliveries import delete_deliveries
+from app.storage.outbox import forget_events
 from app.storage.tables import (
     IS_UPLOAD,
     accepted,
     batch_items,
     batches,
+    deliveries,
     idempotency_keys,
     results,
+    webhooks,
 )
 
 AT_ONCE = 500
@@ -43,8 +47,39 @@ class RetentionRepository:
 
     async def delete_results(self, ids: Sequence[str], before: datetime) -> int:
         """Of old ones; returns how many there were still."""
+        goes = sa.delete(results).where(results.c.id.in_(list(ids)), *_goes(before))
+
+        def unit(connection: sa.Connection) -> int:
+            gone = connection.execute(goes.returning(results.c.id)).scalars().all()
+            forget_events(connection, gone)
+            return len(gone)
+
+        return await self._database.write(unit)
+
+    async def old_deliveries(self, before: datetime, *, after: str) -> list[str]:
+        """Ids of those of events from before then that ended."""
+        column = deliveries.c
+        return await self._ids(
+            sa.select(column.id)
+            .where(column.id > after, *_are_over(before))
+            .order_by(column.id)
+            .limit(AT_ONCE)
+        )
+
+    async def delete_deliveries(self, ids: Sequence[str], before: datetime) -> int:
+        """Of old ones; returns how many there were still."""
+        column = deliveries.c
+        goes = sa.select(column.id).where(column.id.in_(list(ids)), *_are_over(before))
+
+        return await self._database.write(lambda each: delete_deliveries(each, goes))
+
+    async def delete_unused_callbacks(self, before: datetime) -> int:
+        """Of places where nothing was sent to since then."""
+        some = sa.exists().where(deliveries.c.webhook_id == webhooks.c.id)
         return await self._change(
-            sa.delete(results).where(results.c.id.in_(list(ids)), *_goes(before))
+            sa.delete(webhooks).where(
+                webhooks.c.kind == "callback", webhooks.c.changed_at < before, ~some
+            )
         )
 
     async def old_batches(self, before: datetime | None, *, after: str) -> list[str]:
@@ -126,6 +161,10 @@ class RetentionRepository:
             return connection.execute(change).rowcount
 
         return await self._database.write(unit)
+
+
+def _are_over(before: datetime) -> list[sa.ColumnElement[bool]]:
+    return [deliveries.c.id < lowest_id(DELIVERY, before), deliveries.c.state != "pending"]
 
 
 def _goes(before: datetime) -> list[sa.ColumnElement[bool]]:

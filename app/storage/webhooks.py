@@ -14,6 +14,8 @@ from app.storage.outbox import Outbox
 from app.storage.tables import webhooks
 
 WebhookStatus = Literal["enabled", "disabled"]
+Sealed = Literal["secrets", "headers"]
+"""Columns that hold something encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,12 @@ class WebhookRepository:
         await self._outbox.load()
         return WebhookRow(**row)
 
-    async def replace_secrets(self, webhook_id: str, before: str, after: str) -> bool:
-        """False: they were changed meanwhile."""
+    async def replace_sealed(self, webhook_id: str, name: Sealed, before: str, after: str) -> bool:
+        """False: it was changed meanwhile."""
         change = (
             sa.update(webhooks)
-            .where(webhooks.c.id == webhook_id, webhooks.c.secrets == before)
-            .values(secrets=after)
+            .where(webhooks.c.id == webhook_id, webhooks.c[name] == before)
+            .values({name: after})
         )
         return await self._database.write(lambda each: bool(each.execute(change).rowcount))
 

@@ -1,7 +1,7 @@
 """Events told to other services: signed, retried for days, isolated from each other."""
 
 from app.webhooks.deliveries import AT_ONCE, Deliveries
-from app.webhooks.endpoints import Endpoint, Signature, Webhooks, reseal
+from app.webhooks.endpoints import Endpoint, Signature, Webhooks
 from app.webhooks.sender import Sender
 from app.webhooks.vault import Vault
 
@@ -13,5 +13,4 @@ __all__ = [
     "Signature",
     "Vault",
     "Webhooks",
-    "reseal",
 ]

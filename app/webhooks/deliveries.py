@@ -85,7 +85,7 @@ class Deliveries:
         self._sender = sender
         self._stopping = asyncio.Event()
         self._drains: dict[str, tuple[Drain, asyncio.Task[Any]]] = {}
-        self._lanes: dict[str, tuple[datetime, Lane]] = {}
+        self._lanes: dict[str, tuple[float | None, Lane]] = {}
         self._to_kick: set[str] = set()
         self._kicking: asyncio.Task[None] | None = None
         self._sending = Sending(
@@ -131,6 +131,7 @@ class Deliveries:
         try:
             receiver = await self._webhooks.find(webhook_id)
         except WebhookNotFound:
+            await self._stored.delete_of(webhook_id)  # it was deleted just when this was told
             return None
         except ConfigurationError as error:
             log.error("a webhook can't be sent to", webhook_id=webhook_id, reason=str(error))  # noqa: TRY400
@@ -224,10 +225,10 @@ class Deliveries:
                 log.warning("a webhook is sent to later", webhook_id=each)
 
     def _lane(self, receiver: Receiver) -> Lane:
-        """As the receiver has been of late; a webhook that was changed begins anew."""
+        """As the receiver has been of late; with another limit it begins anew."""
         row = receiver.row
-        changed_at, lane = self._lanes.get(row.id, (None, None))
-        if lane is None or changed_at != row.changed_at:
+        per_second, lane = self._lanes.get(row.id, (None, None))
+        if lane is None or per_second != row.rate_limit:
             if len(self._lanes) >= 10 * AT_ONCE:
                 self._lanes.clear()
             lane = Lane(
@@ -235,5 +236,5 @@ class Deliveries:
                 per_second=row.rate_limit,
                 clock=self._monotonic,
             )
-            self._lanes[row.id] = row.changed_at, lane
+            self._lanes[row.id] = row.rate_limit, lane
         return lane

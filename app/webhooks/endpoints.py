@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import structlog
 
@@ -13,9 +13,9 @@ from app.domains import DomainRegistry
 from app.egress import Allowance, judge
 from app.errors import InvalidRequest, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 from app.identifiers import WEBHOOK, new_id
-from app.storage import Database, chosen
+from app.storage import Database, chosen, replace_chosen
 from app.storage.events import EVENT_TYPES
-from app.storage.webhooks import WebhookRepository, WebhookRow
+from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
 from app.webhooks.vault import Vault
@@ -174,7 +174,7 @@ class Webhooks:
             now = self._clock()
             sealed = self._vault.seal(before.rotated(key, now).dump())
             # Two at once must not forget each other's.
-            if await self._stored.replace_secrets(webhook_id, row.secrets or "", sealed):
+            if await self._stored.replace_sealed(webhook_id, "secrets", row.secrets or "", sealed):
                 return await self.get(webhook_id, caller=caller), key
 
     async def enable(self, webhook_id: str, *, caller: str | None) -> Endpoint:
@@ -213,10 +213,20 @@ class Webhooks:
     async def callback_secret(self) -> str:
         """What signs deliveries to a `callback_url`. Raises ConfigurationError."""
         if self._callback_secret is None:
-            await self._vault.open()
-            sealed = await chosen(self._database, CALLBACK_SECRET, self._vault.seal(new_secret()))
-            self._callback_secret = self._vault.read(sealed)
+            self._callback_secret = self._vault.read(await self._sealed_callback_secret())
         return self._callback_secret
+
+    async def reseal(self) -> int:
+        """Encrypt everything with the newest key; returns how many webhooks there are. Raises
+        ConfigurationError."""
+        sealed = await self._sealed_callback_secret()
+        await replace_chosen(self._database, CALLBACK_SECRET, sealed, self._vault.reseal(sealed))
+        rows = await self._stored.all(caller=None)
+        for row in rows:
+            for name in get_args(Sealed):
+                if (text := getattr(row, name)) is not None:
+                    await self._stored.replace_sealed(row.id, name, text, self._vault.reseal(text))
+        return len(rows)
 
     async def check_enabled(self, webhook_id: str) -> None:
         """Raises WebhookDisabled."""
@@ -227,6 +237,10 @@ class Webhooks:
     def check_url(self, url: str) -> None:
         """Raises UrlRefused."""
         judge(url, self._allow, https_only=True)
+
+    async def _sealed_callback_secret(self) -> str:
+        await self._vault.open()
+        return await chosen(self._database, CALLBACK_SECRET, self._vault.seal(new_secret()))
 
     async def _endpoint(self, webhook_id: str, caller: str | None) -> WebhookRow:
         row = await self._stored.get(webhook_id, caller=caller)
@@ -270,16 +284,3 @@ def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     if len({name.lower() for name in headers}) < len(headers):
         raise InvalidRequest("headers: a name is there twice.")
     return headers
-
-
-async def reseal(stored: WebhookRepository, vault: Vault) -> int:
-    """Encrypt everything with the first key; returns how many webhooks there were."""
-    await vault.open()
-    rows: Sequence[WebhookRow] = await stored.all(caller=None)
-    for row in rows:
-        if row.secrets is not None:
-            await stored.replace_secrets(row.id, row.secrets, vault.reseal(row.secrets))
-        if row.headers is not None:
-            values = {"headers": vault.reseal(row.headers)}
-            await stored.change(row.id, values, caller=None)
-    return len(rows)

@@ -19,8 +19,8 @@ class Vault:
 
     def __init__(self, keys: Sequence[str], folder: Path | None, *, shared: bool = False) -> None:
         """`keys`: of Fernet, the newest first. None: one is made when it is first needed, and kept
-        in `folder`; without a folder it is gone with the process. `shared`: others have to know
-        it, so it can't be made here."""
+        in `folder`, from where it is still read when there are `keys` one day; without a folder it
+        is gone with the process. `shared`: others have to know it, so it can't be made here."""
         self._keys = tuple(keys)
         self._folder = folder
         self._shared = shared
@@ -57,13 +57,19 @@ class Vault:
         from cryptography.fernet import Fernet, MultiFernet
 
         try:
-            self._fernet = MultiFernet([Fernet(each) for each in self._keys or (self._made(),)])
+            self._fernet = MultiFernet([Fernet(each) for each in self._known()])
         except ValueError:
             raise ConfigurationError(
                 "WEBHOOKS_ENCRYPTION_KEYS: a key is 32 bytes in URL-safe base64, as "
                 "`python -m app webhooks new-key` makes them"
             ) from None
         return self._fernet
+
+    def _known(self) -> tuple[str, ...]:
+        if not self._keys:
+            return (self._made(),)
+        path = None if self._folder is None else self._folder / KEY_FILE
+        return (*self._keys, *([path.read_text()] if path is not None and path.exists() else []))
 
     def _made(self) -> str:
         from cryptography.fernet import Fernet

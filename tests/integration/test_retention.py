@@ -453,6 +453,7 @@ class TestByItself:
                 "results": 0,
                 "pictures": 0,
                 "keys": 0,
+                "deliveries": 0,
             }
         ]
 
@@ -471,7 +472,7 @@ class TestCommand:
         ]
 
         assert (await client.get(f"/batches/{batch_id}")).status_code == 404
-        counts = "1 batches, 1 results, 3 pictures, 0 idempotency keys\n"
+        counts = "1 batches, 1 results, 3 pictures, 0 idempotency keys, 0 deliveries\n"
         assert told == [f"would delete {counts}", f"deleted {counts}"]
 
 

@@ -315,6 +315,9 @@ class TestCtrlC:
             "serve --port 0",
             "simulate --port 0",
             "webhooks listen --port 0",
+            "webhooks secret",
+            "webhooks new-key",
+            "webhooks reencrypt",
         ],
     )
     @pytest.mark.parametrize("after_s", [0.1, 0.4, 0.8])

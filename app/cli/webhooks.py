@@ -1,0 +1,49 @@
+"""`webhooks secret`, `new-key`, `reencrypt`: what is secret about webhooks, for the operator."""
+
+import asyncio
+
+import typer
+
+from app.cli.output import print_json
+from app.cli.start import start
+from app.parts import build_parts
+from app.settings import Settings
+
+
+def secret(*, as_json: bool) -> None:
+    """Raises ConfigurationError."""
+    found = asyncio.run(_secret(start(log_level="warning")))
+    if as_json:
+        print_json({"secret": found})
+    else:
+        typer.echo(found)
+
+
+def new_key(*, as_json: bool) -> None:
+    """A key of Fernet."""
+    from cryptography.fernet import Fernet
+
+    made = Fernet.generate_key().decode()
+    if as_json:
+        print_json({"key": made})
+    else:
+        typer.echo(made)
+
+
+def reencrypt(*, as_json: bool) -> None:
+    """Raises ConfigurationError."""
+    count = asyncio.run(_reencrypt(start(log_level="warning")))
+    if as_json:
+        print_json({"webhooks": count})
+    else:
+        typer.echo(f"encrypted anew: the secrets of {count:,} webhooks")
+
+
+async def _secret(settings: Settings) -> str:
+    async with build_parts(settings) as parts:
+        return await parts.webhooks.callback_secret()
+
+
+async def _reencrypt(settings: Settings) -> int:
+    async with build_parts(settings) as parts:
+        return await parts.webhooks.reseal()
