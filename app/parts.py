@@ -17,7 +17,7 @@ from app.classification import Accepting, Asking, ClassificationService, Intake,
 from app.classification.accepting import MAX_PENDING
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
-from app.errors import ConfigurationError, Interrupted, InvalidRequest, ProviderUnknown
+from app.errors import ConfigurationError, Interrupted, ProviderUnknown
 from app.identifiers import new_id
 from app.images import ImageReader, ImageWorkers, Journal
 from app.providers.base import ProviderContext
@@ -53,7 +53,13 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Board, Dispatcher, RedisLink
 from app.webhooks import AT_ONCE as WEBHOOKS_AT_ONCE
-from app.webhooks import Deliveries, Sender, Vault, Webhooks
+from app.webhooks import (
+    Deliveries,
+    Sender,
+    Webhooks,
+    configured_callback_secret,
+    configured_vault,
+)
 from app.work import Work
 from app.yaml_file import config_dir
 
@@ -167,7 +173,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         in_flight=settings.batch.in_flight,
     )
     sent = DeliveryRepository(database, outbox)
-    webhooks, deliveries = _build_webhooks(
+    webhooks, deliveries = await _build_webhooks(
         settings, database, outbox, sent, domains, events, metrics, serving=serving
     )
     stack.push_async_callback(_drain, classification, runner, deliveries, settings.drain_timeout)
@@ -236,7 +242,7 @@ async def _drain(
     )
 
 
-def _build_webhooks(
+async def _build_webhooks(
     settings: Settings,
     database: Database,
     outbox: Outbox,
@@ -248,27 +254,22 @@ def _build_webhooks(
     serving: bool,
 ) -> tuple[Webhooks, Deliveries]:
     rows = WebhookRepository(database, outbox)
-    keys = [each.get_secret_value() for each in settings.webhooks.encryption_keys]
-    secret, timeout_s = settings.webhook_secret, settings.webhooks.timeout
-    egress = _build_egress(settings, silence_s=timeout_s, within_s=timeout_s)
-    try:
-        webhooks = Webhooks(
-            database,
-            rows,
-            Vault(keys, settings.own_folder, shared=settings.shared),
-            domains,
-            Allowance.parse(settings.egress_allow),
-            callback_secret=secret.get_secret_value() if secret else None,
-            clock=now,
-        )
-    except InvalidRequest as error:
-        raise ConfigurationError(f"WEBHOOK_SECRET: {error}") from None
+    webhooks = Webhooks(
+        database,
+        rows,
+        await configured_vault(settings),
+        domains,
+        Allowance.parse(settings.egress_allow),
+        callback_secret=configured_callback_secret(settings),
+        clock=now,
+    )
+    timeout_s = settings.webhooks.timeout
     deliveries = Deliveries(
         outbox,
         sent,
         rows,
         webhooks,
-        Sender(egress, clock=now),
+        Sender(_build_egress(settings, silence_s=timeout_s, within_s=timeout_s), clock=now),
         work,
         metrics,
         settings.webhooks,

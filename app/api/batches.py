@@ -71,7 +71,7 @@ async def create_batch(
     async with read_batch(request, parts) as sent:
         options, rows, threads = sent.options, sent.rows, sent.threads
         if options.callback_url is not None:
-            parts.webhooks.check_url(options.callback_url)
+            await parts.webhooks.check_callback(options.callback_url)
         if options.dry_run:
             estimate = await parts.estimator.estimate(options, rows, threads=threads)
             return JSONResponse(estimate.model_dump(mode="json", by_alias=True))

@@ -127,7 +127,7 @@ async def classify(
     """
     question = await _read_question(request, caller.name)
     if question.callback_url is not None:
-        parts.webhooks.check_url(question.callback_url)
+        await parts.webhooks.check_callback(question.callback_url)
     if cache_control and re.search(r"\bno-(cache|store)\b", cache_control, re.IGNORECASE):
         question = replace(question, fresh=True)
     preferred = _wants_async(prefer)

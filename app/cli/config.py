@@ -17,6 +17,7 @@ from app.providers.profiles import UNKNOWN_FAMILY, Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
+from app.webhooks import configured_callback_secret, configured_vault
 from app.yaml_file import config_dir
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ def check(*, as_json: bool) -> None:
         attempt(lambda: ObjectStore(AllowedUris.parse(settings.batch.sources)))
         attempt(lambda: ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS")))
         attempt(lambda: BlobStore(settings.blobs_place))
+        attempt(lambda: configured_callback_secret(settings))
+        attempt(lambda: asyncio.run(configured_vault(settings)))
         storage = attempt(lambda: describe(parse_url(settings.database_url)))
     complaints += _unknown_providers(domains or {})
     if settings and models:
@@ -132,6 +135,8 @@ def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
     for name in _models(settings):
         if models.family(name) is UNKNOWN_FAMILY:
             yield f"models.yaml does not know {name}: its costs will be unknown"
+    if settings.shared and not settings.webhooks.encryption_keys:
+        yield "webhooks and callbacks are refused: WEBHOOKS_ENCRYPTION_KEYS is not set"
     if not settings.api_keys and settings.allow_anonymous:
         yield "anybody who reaches the service may use it: API_KEYS is empty"
 

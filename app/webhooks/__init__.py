@@ -1,5 +1,6 @@
 """Events told to other services: signed, retried for days, isolated from each other."""
 
+from app.webhooks.configured import configured_callback_secret, configured_vault
 from app.webhooks.deliveries import AT_ONCE, Deliveries
 from app.webhooks.endpoints import Endpoint, Signature, Webhooks
 from app.webhooks.sender import Sender
@@ -13,4 +14,6 @@ __all__ = [
     "Signature",
     "Vault",
     "Webhooks",
+    "configured_callback_secret",
+    "configured_vault",
 ]

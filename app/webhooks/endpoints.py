@@ -98,14 +98,14 @@ class Webhooks:
         callback_secret: str | None,
         clock: Callable[[], datetime],
     ) -> None:
-        """`callback_secret` None: one is made when it is first needed, and kept in the database.
-        Raises InvalidRequest when it is none."""
+        """`callback_secret` None: one is made when it is first needed, and kept in the
+        database."""
         self._database = database
         self._stored = stored
         self._vault = vault
         self._domains = domains
         self._allow = allow
-        self._callback_secret = None if callback_secret is None else check_secret(callback_secret)
+        self._callback_secret = callback_secret
         self._clock = clock
 
     async def create(
@@ -234,8 +234,12 @@ class Webhooks:
         if row.status != "enabled":
             raise WebhookDisabled(f"The webhook {webhook_id} is disabled: {row.reason}")
 
-    def check_url(self, url: str) -> None:
-        """Raises UrlRefused."""
+    async def check_callback(self, url: str) -> None:
+        """Whether it can be told. Raises UrlRefused, ConfigurationError."""
+        self._check_url(url)
+        await self._vault.open()
+
+    def _check_url(self, url: str) -> None:
         judge(url, self._allow, https_only=True)
 
     async def _sealed_callback_secret(self) -> str:
@@ -252,7 +256,7 @@ class Webhooks:
         """As they are stored."""
         checked = dict(values)
         if "url" in values:
-            self.check_url(values["url"])
+            self._check_url(values["url"])
         unknown = set(values.get("event_types", ())) - EVENT_TYPES.keys()
         if unknown:
             raise InvalidRequest(

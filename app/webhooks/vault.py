@@ -3,7 +3,9 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from app.errors import ConfigurationError
@@ -87,18 +89,13 @@ def _kept(path: Path, new: str) -> str:
     """What is in the file: `new`, unless another process was first."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: nobody reads half a key, and no crash leaves one.
-        own = path.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        # Whole or not at all: nobody reads half a key, and no crash leaves one. Only its owner may.
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f".{KEY_FILE}-") as file:
             file.write(new)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(own, path)
-        except FileExistsError:
-            pass
-        finally:
-            own.unlink()
+            with suppress(FileExistsError):
+                os.link(file.name, path)
         return path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
