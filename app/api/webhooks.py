@@ -83,10 +83,10 @@ class WebhookRequest(BaseModel):
     rate_limit: RateLimit = None
     headers: HeadersToSend = None
     secret: GivenSecret = None
-    signature: Signature = Field(
-        "v1",
+    signature: Signature | None = Field(
+        None,
         description="`v1`: HMAC-SHA256 with a shared secret; `v1a`: ed25519, where receivers only "
-        "know the public key.",
+        "know the public key. Unset: as the secret is, else `v1`.",
         examples=["v1"],
     )
 

@@ -1,7 +1,7 @@
 """Webhooks in the database. All SQL about them is here; what is sent to them is in `deliveries`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -34,15 +34,15 @@ class WebhookRow:
     kind: Literal["endpoint", "callback"]
     caller: str
     url: str
-    event_types: list[str]
-    domains: list[str]
-    description: str | None
-    rate_limit: float | None
-    secrets: str | None
-    headers: str | None
     status: WebhookStatus
     created_at: datetime
     changed_at: datetime
+    event_types: list[str] = field(default_factory=list)
+    domains: list[str] = field(default_factory=list)
+    description: str | None = None
+    rate_limit: float | None = None
+    secrets: str | None = None
+    headers: str | None = None
     reason: str | None = None
     failing_since: datetime | None = None
     disabled_at: datetime | None = None

@@ -114,16 +114,18 @@ class Webhooks:
         values: Mapping[str, Any],
         *,
         secret: str | None = None,
-        signature: Signature = "v1",
+        signature: Signature | None = None,
     ) -> tuple[Endpoint, str]:
         """With its secret, which is told this once. `values` are fields of a WebhookRow that its
-        owner chooses, `headers` as a mapping. Raises InvalidRequest, UrlRefused, DomainNotFound,
-        TooManyWebhooks, ConfigurationError."""
+        owner chooses, `headers` as a mapping. `signature` None: as `secret` is, else `v1`. Raises
+        InvalidRequest, UrlRefused, DomainNotFound, TooManyWebhooks, ConfigurationError."""
         if len(await self._stored.all(caller=caller)) >= MAX_WEBHOOKS:
             raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks: delete one first.")
         if secret is None:
-            secret = new_secret() if signature == "v1" else new_private_key()
+            secret = new_private_key() if signature == "v1a" else new_secret()
         key = check_secret(secret)
+        if signature is not None and (signature == "v1a") != (public_key(key) is not None):
+            raise InvalidRequest(f"secret: with it, signatures are not {signature}.")
         await self._vault.open()
         now = self._clock()
         row = WebhookRow(
