@@ -10,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from app.errors import StorageUnavailable
+from app.errors import StorageUnavailable, WebhookNotFound
 from app.storage.deliveries import Attempted, DeliveryRepository, Due, Failing
 from app.storage.webhooks import WebhookRepository
 from app.telemetry.metrics import Metrics
@@ -84,7 +84,8 @@ class Drain:
         async with asyncio.TaskGroup() as group:
             while not (self._with.stopping.is_set() or self._disabled or loop.time() > ends_at):
                 self._changed.clear()
-                await self._fetch()
+                if not await self._fetch():
+                    break
                 while self._waiting and self._lane.room():
                     delivery = self._waiting.popleft()
                     self._in_flight.add(delivery.id)
@@ -95,16 +96,29 @@ class Drain:
         if self._disabled:
             await self._with.stored.miss_pending(self._id, self._with.clock())
 
-    async def _fetch(self) -> None:
-        """What is due, when that was not fetched yet."""
+    async def _fetch(self) -> bool:
+        """What is due, when that was not fetched yet. False: the webhook was changed meanwhile, and
+        what it is now is for another drain."""
         now = asyncio.get_running_loop().time()
         if self._waiting or not (self.more or now >= self._look_at):
-            return
+            return True
+        if await self._is_another():
+            self.more = True
+            return False
         self.more, self._look_at = False, now + LOOKED_EVERY_S
         limit = PAGE + len(self._in_flight)
         found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
         self.more = self.more or len(found) == limit
         self._waiting.extend(each for each in found if each.id not in self._in_flight)
+        return True
+
+    async def _is_another(self) -> bool:
+        try:
+            row = await self._with.webhooks.get(self._id, caller=None)
+        except WebhookNotFound:
+            return True
+        known = self._receiver.row
+        return (row.changed_at, row.secrets) != (known.changed_at, known.secrets)
 
     async def _pause(self) -> bool:
         """Until there is something to do; False: there is nothing left."""
@@ -122,7 +136,7 @@ class Drain:
         await self._woken(self._with.linger_s)
         if not self.more:
             self._look_at = 0.0
-            await self._fetch()
+            return await self._fetch() and (self.more or bool(self._waiting))
         return self.more or bool(self._waiting)
 
     async def _woken(self, seconds: float) -> None:
