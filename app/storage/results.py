@@ -53,7 +53,7 @@ class ResultFilter:
 MAX_SIMILAR = 1_000
 """Newest rows that `similar_to` looks at for each part of a hash."""
 
-_INSERT = insert(results).on_conflict_do_nothing()
+_INSERT = insert(results).on_conflict_do_nothing().returning(results.c.expected)
 """Sent again when the database did not say whether it was stored."""
 _LINK = (
     sa.update(results)
@@ -74,8 +74,8 @@ class ResultRepository:
         the earlier one that looks like it. What is no more pending is told."""
         row = row_of(result)
 
-        def write(connection: sa.Connection) -> bool:
-            return bool(connection.execute(_INSERT, row).rowcount)
+        def write(connection: sa.Connection) -> sa.Row[Any] | None:
+            return connection.execute(_INSERT, row).first()
 
         return await self._put(result, row, write, beside)
 
@@ -96,10 +96,11 @@ class ResultRepository:
             sa.update(results)
             .where(results.c.id == result.id, results.c.status == "pending")
             .values(row)
+            .returning(results.c.expected)
         )
 
-        def write(connection: sa.Connection) -> bool:
-            return bool(connection.execute(change).rowcount)
+        def write(connection: sa.Connection) -> sa.Row[Any] | None:
+            return connection.execute(change).first()
 
         return await self._put(result, row, write, beside, callback_url)
 
@@ -107,11 +108,11 @@ class ResultRepository:
         self,
         result: Result,
         row: dict[str, Any],
-        write: Unit[bool],
+        write: Unit[sa.Row[Any] | None],
         beside: Unit[None] | None,
         callback_url: str | None = None,
     ) -> Result:
-        """`write` says whether it did."""
+        """`write` returns what is `expected` of the row, None: it wrote none."""
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> Result:
@@ -120,8 +121,9 @@ class ResultRepository:
                 beside(connection)
             written = write(connection)
             found = link_similar(connection, row)
-            stored = result.model_copy(update={"similar_to": found})
-            if written and not stored.is_pending:
+            known = {} if written is None else {"expected": written.expected}
+            stored = result.model_copy(update={"similar_to": found, **known})
+            if written is not None and not stored.is_pending:
                 telling.tell(connection, result_created(stored, callback_url))
             return stored
 
