@@ -3,7 +3,8 @@ and again: `python -m tests.crash [--several] [--items 2000] [--kills 20]`.
 
 One process on SQLite, or, with `--several`, two that serve and two workers on PostgreSQL and Redis,
 where any of them is killed, or Redis with all that it knew. In the end every item has one result,
-and no more was paid than for the items and for what was in flight when something died.
+and no more was paid than for the items and for what was in flight when something died. A webhook is
+told of each result, and of nothing else; twice only of what was on its way then.
 """
 
 import argparse
@@ -15,22 +16,35 @@ import signal
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from cryptography.fernet import Fernet
 
+from app.settings import WebhookSettings
+from app.webhooks.signing import new_secret
 from benchmarks.quota import Case, Simulator
 from benchmarks.quota_clients import DEPLOYMENT
 from tests.pictures import encoded, photograph
 from tests.postgres_server import PostgresServer
+from tests.receiver_process import Arrival, Receiver
 from tests.redis_server import RedisServer
 from tests.service import RunningService
 
 IN_FLIGHT = 64
 UNCOMMITTED = 4 * 10
 """Answers of four shards that wait to be committed, ten each."""
+
+DELIVERING = WebhookSettings().at_once
+"""Of what is told, so many are under way, or not noted as delivered."""
+
+ANSWERED_AFTER_S = 0.05
+"""By the receiver: long enough that there is always something under way."""
+
+TOLD_WITHIN_S = 120.0
 
 RPM, RPM_OF_SEVERAL = 6_000, 1_200
 """Several work on while one is killed: slowly enough that there is something left to do."""
@@ -56,8 +70,8 @@ class One:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self._service = RunningService(folder, **variables)
-        self.lost = 0
-        """Calls that were in flight, or not committed, at most."""
+        self.deaths = 0
+        """Of processes, or of what they knew."""
 
     @property
     def url(self) -> str:
@@ -65,7 +79,7 @@ class One:
 
     def kill(self, moments: random.Random) -> None:
         self._service.stop(signal.SIGKILL)
-        self.lost += IN_FLIGHT + UNCOMMITTED
+        self.deaths += 1
         self._service.start()
 
     def stop(self) -> None:
@@ -87,13 +101,14 @@ class Several:
             "DATABASE_URL": self._postgres.url(self._postgres.new_database()),
             "REDIS_URL": self._redis.url,
             "BLOBS_URL": f"file://{folder}/blobs",
+            "WEBHOOKS_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         }
         self._services = []
         for number, (command, work) in enumerate(self.COMMANDS):
             own = folder / f"{number}-{command}"
             own.mkdir()
             self._services.append(RunningService(own, command, **shared, **variables, WORK=work))
-        self.lost = 0
+        self.deaths = 0
 
     @property
     def url(self) -> str:
@@ -106,11 +121,11 @@ class Several:
             self._redis.kill()
             self._redis.start()
             # Whoever works is not known any more, and its shards are given to others.
-            self.lost += len(self._services) * (IN_FLIGHT + UNCOMMITTED)
+            self.deaths += len(self._services)
             return
         service = self._services[number]
         service.stop(signal.SIGKILL)
-        self.lost += IN_FLIGHT + UNCOMMITTED
+        self.deaths += 1
         service.start()
 
     def stop(self) -> None:
@@ -130,6 +145,9 @@ async def run(
     async with AsyncExitStack() as stack:
         simulator = await asyncio.to_thread(Simulator, Case(rpm=rpm, behaviour=BEHAVIOUR))
         stack.callback(simulator.stop)
+        secret = new_secret()
+        receiver = await asyncio.to_thread(Receiver, secret, latency_s=ANSWERED_AFTER_S)
+        stack.callback(receiver.stop)
         killed = await asyncio.to_thread(
             Several if several else One,
             folder,
@@ -137,21 +155,34 @@ async def run(
             AZURE_OPENAI_API_KEY="any",
             AZURE_OPENAI_DEPLOYMENT=DEPLOYMENT,
             RATE_LIMIT_RPM=str(rpm),
+            EGRESS_ALLOW=receiver.place,
         )
         stack.callback(killed.stop)
+        webhook = await _register(killed.url, receiver.url("/all"), secret)
         place = await _create(killed.url, items)
         count, complaints = await _kill(killed, place, kills, moments)
         last = await _completed(killed, place)
         rows = await _rows(killed, place)
         counts = simulator.counts()
+        untold = await _told(killed, webhook)
+        arrived = await asyncio.to_thread(receiver.arrived)
+    lost, twice = killed.deaths * (IN_FLIGHT + UNCOMMITTED), killed.deaths * DELIVERING
+    results = {each["result"]["id"] for each in rows if each["result"]}
     return {
         "items": items,
         "kills": count,
         "failed": last["counts"]["failed"],
         "answered": counts["answered"],
         "paid_twice": counts["answered"] - items,
-        "could_be": killed.lost,
-        "complaints": complaints + list(_wrong(items, killed.lost, last, rows, counts)),
+        "could_be": lost,
+        "events": len({each.event_id for each in arrived}),
+        "told_twice": _told_twice(arrived),
+        "could_be_told_twice": twice,
+        "complaints": [
+            *complaints,
+            *_wrong(items, lost, last, rows, counts),
+            *_wrongly_told(results, place.rpartition("/")[2], twice, untold, arrived),
+        ],
     }
 
 
@@ -190,6 +221,51 @@ def _wrong(items: int, lost: int, last: dict, rows: list[dict], counts: dict):
         yield f"{last['done']} are done, {last['counts']['failed']} of them failed"
     if counts["answered"] > items + lost:
         yield f"{counts['answered']} calls were answered, and {items + lost} could be"
+
+
+def _told_twice(arrived: list[Arrival]) -> int:
+    return len(arrived) - len({each.event_id for each in arrived})
+
+
+def _wrongly_told(results: set[str], batch: str, twice: int, untold: int, arrived: list[Arrival]):
+    told = dict.fromkeys((each.type, each.subject, each.event_id) for each in arrived)
+    about = Counter(subject for kind, subject, _ in told if kind == "result.created")
+    ended = [subject for kind, subject, _ in told if kind == "batch.completed"]
+    if untold:
+        yield f"{untold} deliveries or more are pending after {TOLD_WITHIN_S:.0f} s"
+    if unheard := results - about.keys():
+        yield f"{len(unheard)} results were not told"
+    if unknown := about.keys() - results:
+        yield f"{len(unknown)} were told that are none of the results"
+    if anew := sum(count - 1 for count in about.values()):
+        yield f"{anew} were told under two ids"
+    if ended != [batch]:
+        yield f"the end of the batch was told {len(ended)} times"
+    if (found := _told_twice(arrived)) > twice:
+        yield f"{found} were told twice, and {twice} could be"
+    if refused := {each.refused for each in arrived if each.refused}:
+        yield f"signatures are wrong: {', '.join(sorted(refused))}"
+
+
+async def _register(url: str, receiver: str, secret: str) -> str:
+    """The path of a webhook."""
+    async with httpx2.AsyncClient(timeout=30) as http:
+        types = ["result.created", "batch.completed"]
+        wanted = {"url": receiver, "event_types": types, "secret": secret}
+        created = await http.post(f"{url}/webhooks", json=wanted)
+        return created.headers["location"]
+
+
+async def _told(what: One | Several, webhook: str) -> int:
+    """How many of the first that are pending stay so."""
+    ends_at = asyncio.get_running_loop().time() + TOLD_WITHIN_S
+    async with httpx2.AsyncClient(timeout=30) as http:
+        while True:
+            query = {"state": "pending"}
+            page = (await http.get(f"{what.url}{webhook}/deliveries", params=query)).json()
+            if not page["deliveries"] or asyncio.get_running_loop().time() > ends_at:
+                return len(page["deliveries"])
+            await asyncio.sleep(0.2)
 
 
 async def _create(url: str, items: int) -> str:

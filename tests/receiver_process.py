@@ -1,0 +1,172 @@
+"""A receiver of webhooks, as a process of its own: what kills others never touches it.
+
+    python -m tests.receiver_process SECRET [--latency 0.005]
+
+The path says how a delivery is answered: 204 after `--latency`, but 500 at once below /fail/, and
+not at all below /hang/. `GET /arrived?from=0` tells what came from there on.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from app.cli.serve import loop_factory
+from app.webhooks.signing import SignatureRefused, verify
+
+ROOT = Path(__file__).resolve().parents[1]
+
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery, as the receiver saw it.
+
+    Attributes:
+        event_id: its `webhook-id`.
+        subject: the id of what it is about.
+        at: Unix seconds.
+        waited_s: since the event's own `timestamp`.
+        refused: why the signature is wrong; None: it is right.
+    """
+
+    path: str
+    event_id: str
+    type: str
+    subject: str
+    at: float
+    waited_s: float
+    refused: str | None
+
+
+class Receiver:
+    """The process."""
+
+    def __init__(self, secret: str, *, latency_s: float = 0.0) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.receiver_process", secret, "--latency", str(latency_s)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self.pid = self._process.pid
+        self.place = self._process.stdout.readline().strip() if self._process.stdout else ""
+
+    def url(self, path: str) -> str:
+        return f"http://{self.place}{path}"
+
+    def arrived(self, first: int = 0) -> list[Arrival]:
+        """All but the `first`, in their order."""
+        with urllib.request.urlopen(self.url(f"/arrived?from={first}")) as answer:
+            return [Arrival(*each) for each in json.loads(answer.read())]
+
+    def count(self) -> int:
+        with urllib.request.urlopen(self.url("/count")) as answer:
+            return int(answer.read())
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+class Arrivals:
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._seen: list[Arrival] = []
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        at, refused = time.time(), None
+        try:
+            verify([self._secret], headers, body, now=at)
+        except SignatureRefused as error:
+            refused = str(error)
+        event = json.loads(body)
+        data = event["data"]
+        subject = data.get("id") or data.get("webhook_id", "")
+        waited_s = at - datetime.fromisoformat(event["timestamp"]).timestamp()
+        seen = (path, headers.get("webhook-id", ""), event["type"], subject, at, waited_s, refused)
+        self._seen.append(Arrival(*seen))
+
+    def told(self, path: str) -> bytes:
+        if path == "/count":
+            body = str(len(self._seen)).encode()
+        else:
+            since = self._seen[int(path.partition("from=")[2]) :]
+            rows = [
+                [getattr(each, name) for name in Arrival.__dataclass_fields__] for each in since
+            ]
+            body = json.dumps(rows).encode()
+        head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+
+class Talk(asyncio.Protocol):
+    """One request; streams would cost as much as the delivery itself."""
+
+    def __init__(self, arrivals: Arrivals, latency_s: float) -> None:
+        self._arrivals = arrivals
+        self._latency_s = latency_s
+        self._received = bytearray()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end:
+            return
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (each.partition(":") for each in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        if len(body) == int(headers.get("content-length", 0)):
+            method, path, _ = first.split()
+            self._answer(method, path, headers, bytes(body))
+
+    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        if method == "GET":
+            self._send(self._arrivals.told(path))
+            return
+        self._arrivals.take(path, headers, body)
+        if path.startswith("/fail/"):
+            self._send(FAILURE)
+        elif not path.startswith("/hang/"):
+            asyncio.get_running_loop().call_later(self._latency_s, self._send, NO_CONTENT)
+
+    def _send(self, answer: bytes) -> None:
+        if not self._transport.is_closing():  # who asked may be dead by now
+            self._transport.write(answer)
+            self._transport.close()
+
+
+async def receive(secret: str, latency_s: float) -> None:
+    arrivals = Arrivals(secret)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Talk(arrivals, latency_s), "127.0.0.1", 0, backlog=1_000
+    )
+    host, port = server.sockets[0].getsockname()
+    sys.stdout.write(f"{host}:{port}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("secret")
+    arguments.add_argument("--latency", type=float, default=0.0, help="seconds")
+    options = arguments.parse_args()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(receive(options.secret, options.latency))
+
+
+if __name__ == "__main__":
+    main()
