@@ -34,7 +34,7 @@ from benchmarks.load import percentile
 from benchmarks.report import parser, report, run
 from benchmarks.webhooks_pick import pick
 from tests.process import Process
-from tests.receiver import Arrival, Receiver
+from tests.receiver_process import Arrival, Receiver
 from tests.service import ROOT, RunningService
 
 CASES = ("throughput", "isolation", "pick")

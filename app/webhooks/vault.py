@@ -27,12 +27,15 @@ class Vault:
         self._folder = folder
         self._shared = shared
         self._fernet: MultiFernet | None = None
+        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
         """Before anything is sealed or read. Raises ConfigurationError."""
-        if self._fernet is None:
-            # Cryptography's import takes a while, and only who has webhooks needs it.
-            self._fernet = await asyncio.to_thread(self._opened)
+        # Of two at once, each would make a key, and the later one's would hold.
+        async with self._opening:
+            if self._fernet is None:
+                # Cryptography's import takes a while, and only who has webhooks needs it.
+                self._fernet = await asyncio.to_thread(self._opened)
 
     def seal(self, secret: str) -> str:
         return self._opened().encrypt(secret.encode()).decode()
@@ -68,10 +71,9 @@ class Vault:
         return self._fernet
 
     def _known(self) -> tuple[str, ...]:
-        if not self._keys:
-            return (self._made(),)
         path = None if self._folder is None else self._folder / KEY_FILE
-        return (*self._keys, *([path.read_text()] if path is not None and path.exists() else []))
+        made = [path.read_text().strip()] if path is not None and path.exists() else []
+        return (*self._keys, *made) if self._keys or made else (self._made(),)
 
     def _made(self) -> str:
         from cryptography.fernet import Fernet
