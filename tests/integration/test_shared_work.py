@@ -284,9 +284,10 @@ class TestProcesses:
         assert answered.json()["status"] in ("accepted", "needs_review")
 
 
-async def test_whatever_dies_every_item_has_one_result(tmp_path):
+async def test_whatever_dies_every_item_has_one_result_that_is_told(tmp_path):
     """The short version of `make crash-test`: processes are killed, and Redis with all it knew."""
     found = await crash.run(240, 3, 1, tmp_path, several=True)
 
     assert found["complaints"] == []
     assert found["kills"] == 3
+    assert found["events"] == 240 + 1
