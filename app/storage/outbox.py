@@ -1,5 +1,6 @@
 """What is to be told, written in the transaction of what happened. All SQL about that is here."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ class Outbox:
         self._subscriptions: tuple[Subscription, ...] = ()
         self._found: dict[tuple[str, str, str | None], tuple[Subscription, ...]] = {}
         self._wake: Callable[[Iterable[str]], None] = lambda _: None
+        self._loading = asyncio.Lock()
 
     def on_told(self, wake: Callable[[Iterable[str]], None]) -> None:
         """Have `wake` called with ids of webhooks for which there is something new."""
@@ -73,9 +75,11 @@ class Outbox:
                 for row in connection.execute(query)
             )
 
-        found = await self._database.read(unit)
-        if found != self._subscriptions:
-            self._subscriptions, self._found = found, {}
+        # One after the other, or what was read earlier could be taken for the later.
+        async with self._loading:
+            found = await self._database.read(unit)
+            if found != self._subscriptions:
+                self._subscriptions, self._found = found, {}
 
     def subscribed(
         self, event_type: str, caller: str, domain: str | None

@@ -113,6 +113,8 @@ class Drain:
         return True
 
     async def _is_another(self) -> bool:
+        if self._receiver.is_callback:
+            return False  # there is nothing about it that anybody changes
         try:
             row = await self._with.webhooks.get(self._id, caller=None)
         except WebhookNotFound:

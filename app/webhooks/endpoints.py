@@ -158,6 +158,8 @@ class Webhooks:
         await self._endpoint(webhook_id, caller)
         await self._vault.open()
         changed = await self._checked(values) | {"changed_at": self._clock()}
+        if "url" in changed:
+            changed["failing_since"] = None  # whoever is there now has not failed yet
         row = await self._stored.change(webhook_id, changed, caller=caller)
         return Endpoint.of(await self.receiver(row), self._clock())
 

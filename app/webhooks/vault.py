@@ -71,20 +71,22 @@ class Vault:
         return self._fernet
 
     def _known(self) -> tuple[str, ...]:
-        path = None if self._folder is None else self._folder / KEY_FILE
-        made = [path.read_text().strip()] if path is not None and path.exists() else []
-        return (*self._keys, *made) if self._keys or made else (self._made(),)
-
-    def _made(self) -> str:
-        from cryptography.fernet import Fernet
-
-        if self._shared:
+        if self._shared and not self._keys:
             raise ConfigurationError(
                 "several processes need one key for the secrets of webhooks: "
                 "WEBHOOKS_ENCRYPTION_KEYS"
             )
-        new = Fernet.generate_key().decode()
-        return new if self._folder is None else _kept(self._folder / KEY_FILE, new)
+        path = None if self._folder is None else self._folder / KEY_FILE
+        if path is not None and path.exists():
+            return (*self._keys, path.read_text().strip())
+        return self._keys or (_made(path),)
+
+
+def _made(path: Path | None) -> str:
+    from cryptography.fernet import Fernet
+
+    new = Fernet.generate_key().decode()
+    return new if path is None else _kept(path, new)
 
 
 def _kept(path: Path, new: str) -> str:

@@ -1,5 +1,6 @@
 """Secrets at rest."""
 
+import asyncio
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
@@ -55,6 +56,19 @@ def test_of_many_that_make_one_all_have_the_same(tmp_path):
     assert {vaults[0].read(each) for each in sealed} == {SECRET}
 
 
+async def test_of_those_who_need_it_first_at_once_all_have_the_same():
+    """Of two keys the later one would hold, and what the first one sealed be lost."""
+    vault = Vault([], None)
+
+    async def seal(secret: str) -> str:
+        await vault.open()
+        return vault.seal(secret)
+
+    sealed = await asyncio.gather(*(seal(str(number)) for number in range(10)))
+
+    assert [vault.read(each) for each in sealed] == [str(number) for number in range(10)]
+
+
 def test_in_memory_it_is_gone_with_the_process():
     sealed = Vault([], None).seal(SECRET)
 
@@ -66,6 +80,10 @@ def test_several_processes_have_to_be_given_one(tmp_path):
     with pytest.raises(ConfigurationError, match="WEBHOOKS_ENCRYPTION_KEYS"):
         Vault([], tmp_path, shared=True).seal(SECRET)
     assert [*tmp_path.iterdir()] == []
+
+    Vault([], tmp_path).seal(SECRET)
+    with pytest.raises(ConfigurationError, match="WEBHOOKS_ENCRYPTION_KEYS"):
+        Vault([], tmp_path, shared=True).seal(SECRET)
 
 
 @pytest.mark.parametrize("key", ["abc", "", "ä" * 44, NEW[:-2]])
