@@ -6,13 +6,13 @@ Prints a line for each failure, and how many cases passed.
 import sys
 from pathlib import Path
 
-from tests.security import batches, pictures, urls
+from tests.security import batches, pictures, urls, webhooks
 
 
 def main() -> int:
     directory = Path(sys.argv[1])
     passed, failures = 0, []
-    for corpus in (urls, pictures, batches):
+    for corpus in (urls, webhooks, pictures, batches):
         if not corpus.is_in(directory):
             print(f"{directory} holds no {corpus.NAME}: not run")
             continue

@@ -97,10 +97,11 @@ async def _failure(case: Case, tls: ssl.SSLContext) -> str | None:
             outcome = await client.get(case["url"], max_bytes=1000)
         except Exception as error:  # the point is to see which
             outcome = error
-    return _excluded_connection(case, network.connected) or _wrong_outcome(case, outcome)
+    return excluded_connection(case, network.connected) or _wrong_outcome(case, outcome)
 
 
-def _excluded_connection(case: Case, connected: list[str]) -> str | None:
+def excluded_connection(case: Case, connected: list[str]) -> str | None:
+    """An address that should not have been connected to."""
     only = case.get("connect_only")
     for text in connected:
         try:
