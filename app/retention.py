@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from app.settings import RetentionSettings
+from app.settings_groups import RetentionSettings
 from app.storage import BlobStore, RetentionRepository
 from app.storage.idempotency import KEPT_FOR
 

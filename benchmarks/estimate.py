@@ -23,7 +23,8 @@ from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.domains import Domain
 from app.parts import Parts, build_parts
-from app.settings import AzureOpenAISettings, CacheSettings, Settings
+from app.settings import Settings
+from app.settings_groups import AzureOpenAISettings, CacheSettings
 from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks.report import parser, report
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from app.images import prepare
 from app.images.quality import findings
-from app.settings import QualitySettings
+from app.settings_groups import QualitySettings
 from tests.pictures import encoded, times
 
 LONGEST = 640

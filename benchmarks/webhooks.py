@@ -24,7 +24,8 @@ from typing import Any
 from app.cli.serve import settle_interpreter
 from app.parts import Parts, build_parts
 from app.result import Result
-from app.settings import ApiKey, Settings
+from app.settings import Settings
+from app.settings_groups import ApiKey
 from app.storage import Database, Outbox, ResultRepository
 from app.telemetry.logging import LoggingConfig, configure_logging
 from app.webhooks.signing import new_secret

@@ -21,7 +21,8 @@ from app.batches.shard import (
 from app.domains import DomainClass, DomainSpec
 from app.exports.xsd import schema
 from app.main import create_schema_app
-from app.settings import AzureOpenAISettings, Settings
+from app.settings import Settings
+from app.settings_groups import AzureOpenAISettings
 from app.settings_sources import leaves, variable
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,7 +17,8 @@ from app.providers import registry
 from app.providers.local import provider as local
 from app.providers.local.vocabulary import Vocabulary
 from app.providers.profiles import ModelTable
-from app.settings import CacheSettings, Settings
+from app.settings import Settings
+from app.settings_groups import CacheSettings
 from app.settings_sources import leaves, variable
 from app.storage import Database, migrate
 from tests.fakes import ENTRY_POINTS

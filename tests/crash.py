@@ -24,7 +24,7 @@ from typing import Any
 import httpx2
 from cryptography.fernet import Fernet
 
-from app.settings import WebhookSettings
+from app.settings_groups import WebhookSettings
 from app.webhooks.signing import new_secret
 from benchmarks.quota import Case, Simulator
 from benchmarks.quota_clients import DEPLOYMENT

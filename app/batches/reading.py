@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from app.batches.rows import Row, Unusable
 from app.errors import BatchTooLarge, InvalidRequest, UrlRefused
 from app.images import ImageSource, InStorage, Stored, Url
-from app.settings import BatchSettings
+from app.settings_groups import BatchSettings
 from app.storage import AllowedUris
 from app.storage.batch_rows import DIGEST
 

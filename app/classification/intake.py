@@ -27,7 +27,7 @@ from app.images.quality import Finding, findings
 from app.providers.base import Capabilities
 from app.providers.registry import ProviderRegistry
 from app.result import ImageFacts
-from app.settings import QualitySettings
+from app.settings_groups import QualitySettings
 from app.storage import AnswerRepository, KeptAnswer
 
 T = TypeVar("T")

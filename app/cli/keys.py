@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from app.cli.output import print_json
-from app.settings import ApiKey
+from app.settings_groups import ApiKey
 
 KEY_BYTES = 32
 

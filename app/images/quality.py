@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from app.image_quality import Quality
-from app.settings import QualitySettings
+from app.settings_groups import QualitySettings
 
 SIDE = 256
 HOT = 250

@@ -8,7 +8,7 @@ import openai
 from app.errors import ConfigurationError, ProviderDenied
 from app.providers.base import ProviderContext
 from app.providers.chat import ChatModel
-from app.settings import AzureOpenAISettings, DeploymentSettings
+from app.settings_groups import AzureOpenAISettings, DeploymentSettings
 
 Token = Callable[[], Awaitable[str]]
 

@@ -8,7 +8,8 @@ from app.domains import Domain
 from app.errors import ProviderError, ProviderRateLimited, ProviderTimeout
 from app.images import PreparedImage
 from app.providers.base import Provider, ProviderAnswer
-from app.settings import DeploymentLimits, Settings
+from app.settings import Settings
+from app.settings_groups import DeploymentLimits
 from app.traffic.belief import MINUTE_S
 from app.traffic.breaker import Breaker
 from app.traffic.link import RedisLink

@@ -10,7 +10,7 @@ from typing import Any, cast
 import structlog
 
 from app.errors import ConfigurationError, StorageUnavailable, WebhookNotFound
-from app.settings import WebhookSettings
+from app.settings_groups import WebhookSettings
 from app.storage import Outbox
 from app.storage.deliveries import DeliveryRepository, DeliveryRow
 from app.storage.webhooks import WebhookRepository

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.identifiers import RESULT, new_id
 from app.result import Result
-from app.settings import ApiKey
+from app.settings_groups import ApiKey
 from tests.pictures import jpeg
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

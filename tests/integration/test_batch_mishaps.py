@@ -14,7 +14,8 @@ from app.batches import BatchOptions
 from app.batches.rows import Row
 from app.parts import build_parts
 from app.providers import registry
-from app.settings import CacheSettings, Settings
+from app.settings import Settings
+from app.settings_groups import CacheSettings
 from tests.fakes import ENTRY_POINTS, after, answer
 from tests.integration.calls import until
 from tests.integration.test_batches import picture, pictures

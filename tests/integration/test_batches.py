@@ -18,7 +18,7 @@ from app.batches.runner import IN_FLIGHT_HERE
 from app.errors import InvalidRequest, ProviderRejected, ProviderUnavailable, StorageUnavailable
 from app.parts import FOLLOWED_EVERY_S, build_parts
 from app.providers import registry
-from app.settings import ApiSettings
+from app.settings_groups import ApiSettings
 from app.usage import TokenUsage
 from tests.fakes import ENTRY_POINTS, after, answer, spent_with
 from tests.integration.calls import api_keys, is_problem, until

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.settings import AzureOpenAISettings, CacheSettings
+from app.settings_groups import AzureOpenAISettings, CacheSettings
 from benchmarks.estimate import Simulator
 from tests.conftest import PHOTOGRAPHS
 from tests.integration.calls import is_problem

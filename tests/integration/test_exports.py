@@ -8,7 +8,7 @@ import json
 import pytest
 
 from app.exports import COLUMNS, find_format
-from app.settings import ExportSettings
+from app.settings_groups import ExportSettings
 from tests.exported import csv_as_rows, documents_as_rows, xml_as_rows
 from tests.integration.calls import NOON, UNKNOWN, api_keys, is_problem, store
 from tests.integration.test_batches import create, ended, pictures

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from app.settings import ApiKey
+from app.settings_groups import ApiKey
 from tests.integration.calls import api_keys, is_problem, listed, store, upload
 
 CALLERS = {"shop": False, "press": False, "boss": True}

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.settings import BatchSettings
+from app.settings_groups import BatchSettings
 from app.storage import AllowedUris, ObjectStore
 from tests.integration.calls import is_problem
 from tests.integration.test_batches import archive, ended, items, picture

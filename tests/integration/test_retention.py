@@ -21,7 +21,8 @@ from app.errors import ProviderRejected, StorageUnavailable
 from app.main import create_app
 from app.parts import build_parts
 from app.retention import Swept
-from app.settings import RetentionSettings, Settings
+from app.settings import Settings
+from app.settings_groups import RetentionSettings
 from app.storage import Claim, IdempotencyRepository
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 from tests.conftest import ROOT

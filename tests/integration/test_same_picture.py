@@ -11,7 +11,7 @@ from app.images import Upload
 from app.parts import build_parts
 from app.providers import registry
 from app.providers.base import Capabilities, ProviderAnswer
-from app.settings import CacheSettings
+from app.settings_groups import CacheSettings
 from app.usage import TokenUsage
 from tests.conftest import PHOTOGRAPHS
 from tests.fakes import ENTRY_POINTS, answer, spent_with

@@ -10,7 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from app.errors import ConfigurationError
 from app.parts import build_parts
-from app.settings import BatchSettings
+from app.settings_groups import BatchSettings
 from tests.integration.calls import is_problem
 from tests.integration.test_batches import archive, ended, errors, items, picture
 from tests.odd_files import ClientError, OddFiles

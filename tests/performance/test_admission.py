@@ -5,7 +5,7 @@ import gc
 import time
 import tracemalloc
 
-from app.settings import DeploymentLimits
+from app.settings_groups import DeploymentLimits
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.queue import Waiter
 from app.traffic.scheduler import Scheduler

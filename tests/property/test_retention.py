@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.retention import Retention
-from app.settings import RetentionSettings
+from app.settings_groups import RetentionSettings
 from app.storage import (
     BatchItem,
     BatchRow,

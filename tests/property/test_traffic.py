@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ProviderError, ProviderRateLimited, ProviderUnavailable
-from app.settings import DeploymentLimits
+from app.settings_groups import DeploymentLimits
 from app.traffic.deployment import Deployment
 from app.traffic.queue import Lane, Waiter
 from app.traffic.scheduler import Scheduler

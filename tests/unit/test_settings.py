@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.settings import ApiKey, Settings, is_loopback, load_settings
+from app.settings import Settings, is_loopback, load_settings
+from app.settings_groups import ApiKey
 from app.settings_sources import leaves, variable
 from app.yaml_file import config_dir
 from tests.conftest import ROOT

@@ -159,7 +159,7 @@ class TestDuration:
     @pytest.fixture
     def deployments(self):
         def made(*limits: tuple[int, int | None]) -> list[Deployment]:
-            from app.settings import DeploymentLimits
+            from app.settings_groups import DeploymentLimits
 
             return [
                 Deployment(FakeProvider(metered=True), DeploymentLimits(rpm=rpm, tpm=tpm), now=0.0)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.settings import ApiSettings, AzureOpenAISettings, Settings, TrafficSettings
+from app.settings import Settings
+from app.settings_groups import ApiSettings, AzureOpenAISettings, TrafficSettings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher

@@ -14,7 +14,7 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.images import prepare
-from app.settings import TrafficSettings
+from app.settings_groups import TrafficSettings
 from app.traffic import Dispatcher, Spent
 from app.usage import QuotaReport
 from tests.fakes import FakeProvider, after, answer

@@ -18,7 +18,8 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.images import prepare
-from app.settings import ApiSettings, Settings, TrafficSettings
+from app.settings import Settings
+from app.settings_groups import ApiSettings, TrafficSettings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent

@@ -16,7 +16,7 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.images import prepare
-from app.settings import DeploymentLimits
+from app.settings_groups import DeploymentLimits
 from app.traffic import Dispatcher, Spent
 from app.traffic.deployment import Deployment
 from app.traffic.queue import Waiter

@@ -1,0 +1,353 @@
+"""The knobs of the service, group by group: name, unit, default."""
+
+import json
+import re
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from app.settings_sources import Group
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+CommaSeparated = BeforeValidator(_split)
+
+
+def _parse_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"must be JSON: {error}") from None
+
+
+JsonText = BeforeValidator(_parse_json)
+
+
+def checked_url(value: str | None) -> str | None:
+    """Raises ValueError."""
+    if value is not None and not re.match(r"^https?://[^/\s]+", value):
+        raise ValueError("must be a URL that starts with https:// or http://")
+    return value.rstrip("/") if value else value
+
+
+class ApiKey(BaseModel):
+    """Who may call: a name, and the SHA-256 of the key, never the key itself."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    admin: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        name, _, rest = value.partition(":")
+        digest, _, role = rest.partition(":")
+        if role not in ("", "admin"):
+            raise ValueError("must be name:sha256-hex or name:sha256-hex:admin")
+        return {"name": name, "sha256": digest.lower(), "admin": role == "admin"}
+
+
+class AzureOpenAISettings(Group):
+    """The deployment that answers. Set all of endpoint, key and deployment, or none."""
+
+    endpoint: str | None = Field(
+        None,
+        description="URL of the resource; `http://127.0.0.1:...` is valid too.",
+        examples=["https://my-resource.openai.azure.com"],
+    )
+    api_key: SecretStr | None = Field(None, description="Key of the resource (`auth: key`).")
+    deployment: str | None = Field(None, description="Name of the deployment.", examples=["gpt-4o"])
+    model: str | None = Field(
+        None,
+        description="Model family behind the deployment, as in config/models.yaml; found out from "
+        "the first answer when unset.",
+        examples=["gpt-4o"],
+    )
+    api_version: str | None = Field(
+        None,
+        description="Use the dated API of this version instead of the v1 API.",
+        examples=["2024-10-21"],
+    )
+    auth: Literal["key", "entra"] = Field(
+        "key", description="`entra` takes tokens from Microsoft Entra ID (extra `azure`)."
+    )
+    client_id: str | None = Field(
+        None, description="Client id of a user-assigned managed identity (`auth: entra`)."
+    )
+    token_scope: str = Field(
+        "https://ai.azure.com/.default", description="Scope of the tokens (`auth: entra`)."
+    )
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything is said of Azure."""
+        return bool(self.endpoint or self.api_key or self.deployment or self.auth == "entra")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        return checked_url(value)
+
+
+class DeploymentLimits(BaseModel):
+    """What a deployment is granted, and how it is chosen among several."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    rpm: int = Field(ge=1, description="Calls per minute.")
+    tpm: int | None = Field(
+        None, ge=1, description="Tokens per minute, as Azure estimates them; unset: not limited."
+    )
+    window: Literal[1, 10] = Field(
+        10, description="Seconds over which Azure enforces the calls per minute."
+    )
+    max_in_flight: int = Field(64, ge=1, description="Calls at the same time.")
+    priority: int = Field(
+        0, description="The lowest that is free is asked: provisioned throughput before the rest."
+    )
+    weight: float = Field(1.0, gt=0, description="Among those of one priority.")
+
+
+class DeploymentSettings(DeploymentLimits):
+    """One of several deployments on Azure OpenAI. What is unset is as in `azure_openai`."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Its name here, in results and metrics."
+    )
+    deployment: str | None = Field(None, description="Its name at Azure; unset: the same.")
+    endpoint: str | None = None
+    api_key: SecretStr | None = None
+    model: str | None = None
+    api_version: str | None = None
+    auth: Literal["key", "entra"] | None = None
+    rpm: int | None = Field(None, ge=1)  # type: ignore[assignment]
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        return checked_url(value)
+
+
+class TrafficSettings(Group):
+    """The way to the provider, when more is wanted than its quota holds."""
+
+    max_waiting: int = Field(
+        1_000, ge=1, description="Calls that may wait for quota; more are told to come back."
+    )
+    batch_share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the quota that batches get while requests want all of it.",
+    )
+    retry_share: float = Field(
+        0.1, ge=0, le=1, description="Retries, as a share of all calls, beyond the first ten."
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that share the quota through Redis: for the time that it can't be "
+        "reached from the start on. Later they are counted.",
+    )
+
+
+class OpenAISettings(Group):
+    """Any server that speaks the OpenAI chat API: OpenAI, vLLM, Ollama, llama.cpp."""
+
+    base_url: str = Field(
+        "https://api.openai.com/v1",
+        description="Base URL, with its version part.",
+        examples=["http://127.0.0.1:11434/v1"],
+    )
+    api_key: SecretStr | None = Field(None, description="Key, where the server wants one.")
+    model: str | None = Field(
+        None, description="Model to ask; needed for this provider.", examples=["gpt-4.1-mini"]
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str | None:
+        return checked_url(value)
+
+
+class ApiSettings(Group):
+    """Calls to the provider."""
+
+    rate_limit: int = Field(60, ge=1, description="Calls per minute.")
+    timeout: float = Field(
+        30, gt=0, le=600, description="Seconds for one answer, all its retries included."
+    )
+    max_retries: int = Field(3, ge=0, le=10, description="Calls after the first one.")
+
+
+class BatchSettings(Group):
+    """Bulk work."""
+
+    default_size: int = Field(
+        10, ge=10, le=100, description="Items taken and committed together, 10 to 100."
+    )
+    checkpoint_interval: int = Field(
+        100, ge=1, le=10_000, description="Items in one shard of a batch."
+    )
+    shards_at_once: int = Field(
+        16, ge=1, description="Shards that this process works on at the same time."
+    )
+    in_flight: int = Field(
+        64, ge=1, description="Pictures of batches that this process has under way at once."
+    )
+    max_items: int = Field(1_000_000, ge=1, description="Items in one batch.")
+    max_upload: int = Field(
+        2_000_000_000,
+        ge=1_000,
+        description="Largest request that brings a batch, or list or archive that it names by a "
+        "storage URI, in bytes.",
+    )
+    sources: Annotated[tuple[str, ...], CommaSeparated] = Field(
+        (),
+        description="Storage URIs below which batches may name pictures, comma-separated. None: "
+        "no storage URI is taken.",
+        examples=["s3://bucket/folder/,file:///data/pictures/"],
+    )
+
+
+class ExportSettings(Group):
+    """Results as files."""
+
+    targets: Annotated[tuple[str, ...], CommaSeparated] = Field(
+        (),
+        description="Storage URIs below which callers may have exports put, comma-separated. None: "
+        "exports are only downloaded.",
+        examples=["s3://bucket/exports/,file:///data/exports/"],
+    )
+
+
+class RetentionSettings(Group):
+    """How long it is kept what nobody deletes. Days may be fractions."""
+
+    results: float | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="Days that a result is kept after it was asked; unset: for good.",
+    )
+    batches: float | None = Field(
+        None,
+        ge=0,
+        le=36_500,
+        description="Days that a batch is kept after its end, with its items and their results; "
+        "unset: for good.",
+    )
+    pictures: float | None = Field(
+        7.0,
+        ge=0,
+        le=36_500,
+        description="Days that uploads of a batch are kept after its end, for `retry`; `null` in "
+        "settings.yaml: as long as the batch.",
+    )
+    deliveries: float | None = Field(
+        30.0,
+        ge=0,
+        le=36_500,
+        description="Days that it is kept what was sent to webhooks, for looking and replaying; "
+        "what is to be sent still is kept.",
+    )
+
+
+class WebhookSettings(Group):
+    """Events told to other services."""
+
+    schedule: Annotated[tuple[Annotated[float, Field(ge=0, le=604_800)], ...], CommaSeparated] = (
+        Field(
+            (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
+            min_length=1,
+            description="Seconds before each attempt at a delivery, comma-separated; after the "
+            "last one that fails it is given up. Default: that of Standard Webhooks, 10 attempts "
+            "in 75.6 hours.",
+        )
+    )
+    jitter: float = Field(
+        0.2, ge=0, lt=1, description="By what share each of these is shorter or longer, at random."
+    )
+    max_retry_after: float = Field(
+        86_400, ge=0, description="Longest `Retry-After` of a receiver that is kept to, in seconds."
+    )
+    timeout: float = Field(15, gt=0, le=60, description="Seconds that a receiver has to answer.")
+    at_once: int = Field(
+        8, ge=1, le=256, description="Deliveries under way to one webhook at the same time."
+    )
+    disable_after: float = Field(
+        5, gt=0, description="Days of nothing but failures after which a webhook is disabled."
+    )
+    encryption_keys: Annotated[tuple[SecretStr, ...], CommaSeparated] = Field(
+        (),
+        description="Keys that encrypt the secrets of webhooks in the database, comma-separated: "
+        "the first encrypts, all read (`python -m app webhooks new-key` makes one). Unset: one is "
+        "made and kept beside the database; several processes need to be given it.",
+    )
+
+
+class AlertThresholds(Group):
+    """When the operator is told."""
+
+    accuracy: float = Field(0.8, ge=0, le=1, description="Least share of right answers.")
+    response_time: float = Field(5.0, gt=0, description="Longest answer, in seconds.")
+
+
+class QualitySettings(Group):
+    """When a picture is called bad. Measured on a copy of at most 256 px; docs/images.md has the
+    figures behind the defaults."""
+
+    min_sharpness: float = Field(0.5, ge=0, description="Below it a picture is blurred.")
+    min_brightest: float = Field(
+        0.22, ge=0, le=1, description="Luma of the brightest 1 %; below it a picture is too dark."
+    )
+    max_clipped: float = Field(
+        0.24, ge=0, le=1, description="Share of burnt-out pixels; above it it is too bright."
+    )
+    min_contrast: float = Field(
+        0.16,
+        ge=0,
+        le=1,
+        description="Luma of the brightest 1 % less that of the darkest; below it there is too "
+        "little contrast, below a quarter of it a picture is nearly uniform.",
+    )
+    min_side: int = Field(56, ge=1, description="Pixels of the long side.")
+    max_aspect: float = Field(5.0, ge=1, description="Long side over short side.")
+    min_jpeg_quality: int = Field(
+        20, ge=1, le=100, description="On libjpeg's scale, from the file's quantisation tables."
+    )
+
+
+class CacheSettings(Group):
+    """Answers of providers, kept for the same picture."""
+
+    ttl: float = Field(
+        604_800,
+        ge=0,
+        le=315_360_000,
+        description="Seconds that an answer is given again; 0 turns the cache off.",
+    )
+    max_entries: int = Field(100_000, ge=1, description="Answers kept; the oldest go first.")
+
+
+class MonitoringSettings(Group):
+    """What the service tells about itself."""
+
+    enable_metrics: bool = Field(True, description="Whether /metrics answers.")
+    alert_thresholds: AlertThresholds = AlertThresholds()
