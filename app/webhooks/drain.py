@@ -68,6 +68,8 @@ class Drain:
         self._in_flight: set[str] = set()
         self._changed = asyncio.Event()
         self._look_at = 0.0
+        self._compared_at = 0.0
+        self._is_another = False
         self._disabled = False
         self.more = True
         """Whether there may be something new."""
@@ -82,10 +84,9 @@ class Drain:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + LASTS_S
         async with asyncio.TaskGroup() as group:
-            while not (self._with.stopping.is_set() or self._disabled or loop.time() > ends_at):
+            while not self._is_over() and loop.time() < ends_at:
                 self._changed.clear()
-                if not await self._fetch():
-                    break
+                await self._fetch()
                 while self._waiting and self._lane.room():
                     delivery = self._waiting.popleft()
                     self._in_flight.add(delivery.id)
@@ -96,31 +97,37 @@ class Drain:
         if self._disabled:
             await self._with.stored.miss_pending(self._id, self._with.clock())
 
-    async def _fetch(self) -> bool:
-        """What is due, when that was not fetched yet. False: the webhook was changed meanwhile, and
-        what it is now is for another drain."""
+    def _is_over(self) -> bool:
+        return self._with.stopping.is_set() or self._disabled or self._is_another
+
+    async def _fetch(self) -> None:
+        """What is due, when that was not fetched yet."""
         now = asyncio.get_running_loop().time()
         if self._waiting or not (self.more or now >= self._look_at):
-            return True
-        if await self._is_another():
-            self.more = True
-            return False
+            return
+        await self._compare()
+        if self._is_another:
+            return
         self.more, self._look_at = False, now + LOOKED_EVERY_S
         limit = PAGE + len(self._in_flight)
         found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
         self.more = self.more or len(found) == limit
         self._waiting.extend(each for each in found if each.id not in self._in_flight)
-        return True
 
-    async def _is_another(self) -> bool:
+    async def _compare(self) -> None:
+        """When it was changed meanwhile, what it is now is for another drain."""
+        self._compared_at = asyncio.get_running_loop().time()
         if self._receiver.is_callback:
-            return False  # there is nothing about it that anybody changes
+            return  # there is nothing about it that anybody changes
+        known = self._receiver.row
         try:
             row = await self._with.webhooks.get(self._id, caller=None)
         except WebhookNotFound:
-            return True
-        known = self._receiver.row
-        return (row.changed_at, row.secrets) != (known.changed_at, known.secrets)
+            self._is_another = True
+        else:
+            same = (row.changed_at, row.secrets) == (known.changed_at, known.secrets)
+            self._is_another = not same
+        self.more = self.more or self._is_another
 
     async def _pause(self) -> bool:
         """Until there is something to do; False: there is nothing left."""
@@ -138,7 +145,7 @@ class Drain:
         await self._woken(self._with.linger_s)
         if not self.more:
             self._look_at = 0.0
-            return await self._fetch() and (self.more or bool(self._waiting))
+            await self._fetch()
         return self.more or bool(self._waiting)
 
     async def _woken(self, seconds: float) -> None:
@@ -153,6 +160,8 @@ class Drain:
                 await self._with.stored.give_up(delivery, self._with.clock())
             else:
                 await self._lane.wait_for_turn()
+                if await self._came_too_late():
+                    return
                 sent = await self._with.sender.send(self._receiver, delivery, delivery.body)
                 self._with.metrics.webhook_attempt(sent.outcome)
                 await self._settle(delivery, sent)
@@ -165,6 +174,12 @@ class Drain:
             )
             self._in_flight.discard(delivery.id)
             self._changed.set()
+
+    async def _came_too_late(self) -> bool:
+        """Its turn, for it may be minutes until then."""
+        if asyncio.get_running_loop().time() >= self._compared_at + LOOKED_EVERY_S:
+            await self._compare()
+        return self._is_over()
 
     async def _settle(self, delivery: Due, sent: Sent) -> None:
         """Store it, and what follows for the webhook."""
