@@ -76,10 +76,11 @@ class Sender:
 def cleaned(content: bytes, hidden: Iterable[str] = ()) -> str:
     """For people; what the webhook's owner keeps secret is not shown, though it be sent back."""
     text = content[:MAX_ANSWER].decode(errors="replace")
-    for each in hidden:
-        if each:
-            text = text.replace(each, "***")
-    return _CONTROL.sub("", text)
+    # All in one go, the longest first: what stands for one is not taken for another.
+    secret = "|".join(re.escape(each) for each in sorted(hidden, key=len, reverse=True) if each)
+    if secret:
+        text = re.sub(secret, "***", text)
+    return _CONTROL.sub("", text)[:MAX_ANSWER]
 
 
 def _headers(receiver: Receiver, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
