@@ -1,5 +1,6 @@
 """`/webhooks`: made, changed, given new secrets and forgotten; what is secret stays so."""
 
+import json
 import logging
 
 import pytest
@@ -102,6 +103,7 @@ class TestMaking:
         [
             ({"event_types": ["result.creatd"]}, 422, "invalid-request"),
             ({"domains": ["flours"]}, 404, "domain-not-found"),
+            ({"event_types": ["a\0b"]}, 422, "invalid-request"),
             ({"rate_limit": 0}, 422, "invalid-request"),
             ({"signature": "v2"}, 422, "invalid-request"),
             ({"description": "a\0b"}, 422, "invalid-request"),
@@ -510,6 +512,18 @@ class TestSecrecy:
         for value in ("b-4711", "b-0815"):
             assert not any(value in each for each in told)
             assert not any(value.encode() in each for each in held)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 10_000], ids=ascii)
+async def test_names_that_no_database_holds(client, name):
+    content = json.dumps({"url": HTTPS, "domains": [name]})
+    refused = await client.post(
+        "/webhooks", content=content, headers={"content-type": "application/json"}
+    )
+    asked = await client.get("/deliveries", params={"subject": "a\0b"})
+
+    assert refused.status_code in (404, 422)
+    assert asked.status_code in (200, 422)
 
 
 async def test_deliveries_come_page_by_page(client, inbox):
