@@ -147,11 +147,12 @@ class Deliveries:
             due = await self._stored.next_due(webhook_id)
         finally:
             del self._drains[webhook_id]
+        held_s = self._lane(receiver).free_in_s()
         if drain.more:
-            return 0.0
+            return held_s
         if due is None:
             return None
-        wait_s = max((due - self._clock()).total_seconds(), self._lane(receiver).free_in_s(), 0.0)
+        wait_s = max((due - self._clock()).total_seconds(), held_s)
         return wait_s if wait_s <= AHEAD_S else None
 
     async def test(self, webhook_id: str, *, caller: str | None) -> DeliveryRow:

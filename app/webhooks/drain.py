@@ -133,8 +133,8 @@ class Drain:
         """Until there is something to do; False: there is nothing left."""
         if self._waiting:
             held_s = self._lane.free_in_s()
-            if not self._in_flight and held_s > LASTS_S:
-                return False
+            if held_s and not self._in_flight:
+                return False  # whoever goes on then has read anew what is due
             await self._woken(held_s or LASTS_S)
             return True
         if self.more:
