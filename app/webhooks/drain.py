@@ -109,10 +109,13 @@ class Drain:
         if self._is_another:
             return
         self.more, self._look_at = False, now + LOOKED_EVERY_S
-        limit = PAGE + len(self._in_flight)
+        # What is under way as it begins to look may be found as still to be sent, and be stored as
+        # delivered before it is told so.
+        under_way = frozenset(self._in_flight)
+        limit = PAGE + len(under_way)
         found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
         self.more = self.more or len(found) == limit
-        self._waiting.extend(each for each in found if each.id not in self._in_flight)
+        self._waiting.extend(each for each in found if each.id not in under_way)
 
     async def _compare(self) -> None:
         """When it was changed meanwhile, what it is now is for another drain."""

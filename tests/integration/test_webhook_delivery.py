@@ -328,6 +328,29 @@ class TestPace:
 
         assert held == inbox.most == 3
 
+    async def test_what_arrives_while_more_is_looked_for_is_sent_once(
+        self, client, parts, inbox, monkeypatch
+    ):
+        """It is found as still to be sent, and delivered by the time that is known."""
+        look = parts.sent.due
+
+        async def look_slowly(*arguments, **options):
+            found = await look(*arguments, **options)
+            if len(found) == 2:
+                inbox.gate.set()
+                await settled(client, made, "delivered", "pending")
+            return found
+
+        monkeypatch.setattr(parts.sent, "due", look_slowly)
+        inbox.gate.clear()
+        made = await subscribe(client, inbox)
+        await classify(client)
+        await inbox.got(1)
+        await classify(client)
+        await settled(client, made, "delivered", "delivered")
+
+        assert len(inbox.posts) == len({each.id for each in inbox.posts}) == 2
+
     async def test_a_limit_is_kept(self, client, inbox):
         """Evenly."""
         made = await subscribe(client, inbox, rate_limit=5)
