@@ -75,12 +75,14 @@ class Sender:
 
 def cleaned(content: bytes, hidden: Iterable[str] = ()) -> str:
     """For people; what the webhook's owner keeps secret is not shown, though it be sent back."""
-    text = content[:MAX_ANSWER].decode(errors="replace")
+    text = _CONTROL.sub("", content[:MAX_ANSWER].decode(errors="replace"))
+    # `Bearer xyz` may come back as `xyz`.
+    secrets = {each for value in hidden for each in (value, *value.split()[1:]) if each}
     # All in one go, the longest first: what stands for one is not taken for another.
-    secret = "|".join(re.escape(each) for each in sorted(hidden, key=len, reverse=True) if each)
-    if secret:
-        text = re.sub(secret, "***", text)
-    return _CONTROL.sub("", text)[:MAX_ANSWER]
+    either = "|".join(re.escape(each) for each in sorted(secrets, key=len, reverse=True))
+    if either:
+        text = re.sub(either, "***", text)
+    return text[:MAX_ANSWER]
 
 
 def _headers(receiver: Receiver, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
