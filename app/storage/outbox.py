@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -40,6 +40,21 @@ class Subscription:
         )
 
 
+MAX_FOUND = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriptions:
+    """As they were read at one time.
+
+    Attributes:
+        found: by type, caller and domain, those that were looked for before.
+    """
+
+    all: tuple[Subscription, ...]
+    found: dict[tuple[str, str, str | None], tuple[Subscription, ...]] = field(default_factory=dict)
+
+
 class Outbox:
     """Knows who subscribed, and writes nothing where nobody did."""
 
@@ -47,8 +62,7 @@ class Outbox:
         """`operators`: callers who are told of everybody's events; None: all of them are."""
         self._database = database
         self._operators = None if operators is None else frozenset(operators)
-        self._subscriptions: tuple[Subscription, ...] = ()
-        self._found: dict[tuple[str, str, str | None], tuple[Subscription, ...]] = {}
+        self._known = Subscriptions(())
         self._wake: Callable[[Iterable[str]], None] = lambda _: None
         self._loading = asyncio.Lock()
 
@@ -78,22 +92,24 @@ class Outbox:
         # One after the other, or what was read earlier could be taken for the later.
         async with self._loading:
             found = await self._database.read(unit)
-            if found != self._subscriptions:
-                self._subscriptions, self._found = found, {}
+            if found != self._known.all:
+                self._known = Subscriptions(found)
 
     def subscribed(
         self, event_type: str, caller: str, domain: str | None
     ) -> tuple[Subscription, ...]:
+        # Asked in the database's thread, while another may learn of more.
+        known = self._known
         key = (event_type, caller, domain)
-        if (known := self._found.get(key)) is not None:
-            return known
-        found = tuple(
-            each
-            for each in self._subscriptions
-            if each.covers(event_type, domain) and self._hears(each.caller, caller)
-        )
-        if len(self._found) < MAX_FOUND:
-            self._found[key] = found
+        found = known.found.get(key)
+        if found is None:
+            found = tuple(
+                each
+                for each in known.all
+                if each.covers(event_type, domain) and self._hears(each.caller, caller)
+            )
+            if len(known.found) < MAX_FOUND:
+                known.found[key] = found
         return found
 
     def telling(self) -> "Telling":
@@ -102,9 +118,6 @@ class Outbox:
 
     def _hears(self, listener: str, caller: str) -> bool:
         return listener == caller or self._operators is None or listener in self._operators
-
-
-MAX_FOUND = 10_000
 
 
 class Telling:
