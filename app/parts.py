@@ -71,6 +71,10 @@ LOOKED_THROUGH_EVERY_S = 60.0
 RETENTION_AFTER_S, RETENTION_EVERY_S = 60.0, 3_600.0
 """A start has other things to do."""
 
+SHARED_LINGER_S, LINGER_S = 1.0, 10.0
+"""How long a task waits for more to send to its webhook: a new one costs more than many deliveries.
+What other processes tell it does not hear of before it ends."""
+
 DOMAINS_EVERY_S = 2.0
 FOLLOWED_EVERY_S = 0.5
 """Until what one process changed, of domains and webhooks or of a batch, holds in all."""
@@ -141,7 +145,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(objects.close)
     targets = ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS"))
     stack.push_async_callback(targets.close)
-    outbox = Outbox(database, settings.operators)
+    outbox = Outbox(database, settings.operators, shared=settings.shared)
     await outbox.load()
     results = ResultRepository(database, outbox)
     answers = await _load_answers(settings, database)
@@ -257,6 +261,7 @@ async def _build_webhooks(
     webhooks = Webhooks(
         database,
         rows,
+        outbox,
         await configured_vault(settings),
         domains,
         Allowance.parse(settings.egress_allow),
@@ -276,6 +281,7 @@ async def _build_webhooks(
         kicks=serving or settings.shared,
         clock=now,
         monotonic=time.monotonic,
+        linger_s=SHARED_LINGER_S if settings.shared else LINGER_S,
     )
     return webhooks, deliveries
 

@@ -103,8 +103,15 @@ class Retention:
         async for page in _pages(lambda after: self._stored.old_deliveries(before, after=after)):
             count += len(page) if dry_run else await self._stored.delete_deliveries(page, before)
         if not dry_run:
-            await self._stored.delete_unused_callbacks(before)
+            await self._forget_untold(before)
         return count
+
+    async def _forget_untold(self, before: datetime) -> None:
+        last = 0
+        while numbers := await self._stored.untold_events(before, after=last):
+            await self._stored.delete_events(numbers)
+            last = numbers[-1]
+        await self._stored.delete_unused_callbacks(before)
 
     async def _pictures(self, now: datetime, *, dry_run: bool) -> int:
         before = now - AGE_OF_BLOBS

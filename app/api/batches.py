@@ -71,7 +71,8 @@ async def create_batch(
     async with read_batch(request, parts) as sent:
         options, rows, threads = sent.options, sent.rows, sent.threads
         if options.callback_url is not None:
-            await parts.webhooks.check_callback(options.callback_url)
+            place = await parts.webhooks.use_callback(caller.name, options.callback_url)
+            options = options.model_copy(update={"callback_url": place})
         if options.dry_run:
             estimate = await parts.estimator.estimate(options, rows, threads=threads)
             return JSONResponse(estimate.model_dump(mode="json", by_alias=True))

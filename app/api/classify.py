@@ -127,7 +127,8 @@ async def classify(
     """
     question = await _read_question(request, caller.name)
     if question.callback_url is not None:
-        await parts.webhooks.check_callback(question.callback_url)
+        place = await parts.webhooks.use_callback(caller.name, question.callback_url)
+        question = replace(question, callback_url=place)
     if cache_control and re.search(r"\bno-(cache|store)\b", cache_control, re.IGNORECASE):
         question = replace(question, fresh=True)
     preferred = _wants_async(prefer)

@@ -147,6 +147,11 @@ class WebhookReport(BaseModel):
     old_secret_until: datetime | None = Field(
         description="Until then the secret before the last one signs, too.", examples=[None]
     )
+    readable: bool = Field(
+        description="False: the key is missing with which its secret and headers were encrypted. "
+        "Nothing is sent until it is back, or secret and headers are new.",
+        examples=[True],
+    )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
     changed_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
 
@@ -205,8 +210,8 @@ class Replayed(BaseModel):
 async def create_webhook(
     body: WebhookRequest, response: Response, parts: Joined, caller: Caller
 ) -> WebhookWithSecret:
-    """Be told of events from now on. The secret, with which to verify them, is in this answer
-    only."""
+    """Be told of events from now on; where several processes share the work, in all of them within
+    two seconds. The secret, with which to verify events, is in this answer only."""
     given = body.secret.get_secret_value() if body.secret else None
     values = body.model_dump(exclude={"secret", "signature"})
     endpoint, secret = await parts.webhooks.create(
@@ -303,10 +308,12 @@ async def replay(
 
 def _told(endpoint: Endpoint) -> dict[str, Any]:
     row = endpoint.row
-    same = WebhookReport.model_fields.keys() - {"headers", "public_key", "old_secret_until"}
+    own = {"headers", "public_key", "old_secret_until", "readable"}
+    same = WebhookReport.model_fields.keys() - own
     return {
         **{name: getattr(row, name) for name in same},
         "headers": dict.fromkeys(endpoint.header_names, "***"),
         "public_key": endpoint.public_key,
         "old_secret_until": endpoint.signs_on_until,
+        "readable": endpoint.readable,
     }

@@ -318,7 +318,7 @@ def _ended(connection: sa.Connection, batch: BatchRow) -> BatchRow | None:
 def _tell_progress(connection: sa.Connection, telling: Telling, batch: BatchRow) -> BatchRow:
     """Where somebody wants to hear of it, and when it has been a while."""
     now, last = datetime.now(UTC), batch.progress_told_at
-    if last is not None and now - last < PROGRESS_EVERY:
+    if batch.status not in UNFINISHED or (last is not None and now - last < PROGRESS_EVERY):
         return batch
     if not telling.wants("batch.progress", batch.caller, batch.domain):
         return batch

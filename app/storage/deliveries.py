@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from app.identifiers import DELIVERY, lowest_id
 from app.storage.database import Database
 from app.storage.events import numbered, ping
 from app.storage.outbox import DeliveryState, Listener, Outbox
-from app.storage.tables import IS_PENDING, attempts, deliveries, events, webhooks
+from app.storage.tables import EPOCH, IS_PENDING, attempts, deliveries, events, webhooks
 
 AT_ONCE = 1_000
 """Rows changed in one transaction."""
@@ -82,9 +83,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """Since when a webhook fails; None: it does not."""
+    """
+    Attributes:
+        since: None: the webhook fails no more.
+        changed_at: of the webhook that was sent to; one that was changed since is another.
+    """
 
     since: datetime | None
+    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class DeliveryFilter:
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         wanted = (
-            (webhooks.c.caller, self.caller),
+            (deliveries.c.caller, self.caller),
             (deliveries.c.webhook_id, self.webhook_id),
             (events.c.subject, self.subject),
             (deliveries.c.state, self.state),
@@ -139,6 +145,21 @@ class DeliveryRepository:
 
         def unit(connection: sa.Connection) -> list[Due]:
             return [_due_of(row) for row in connection.execute(_DUE, wanted)]
+
+        return await self._database.read(unit)
+
+    async def still_due(self, delivery: Due) -> bool:
+        """Whether it is as it was read: not deleted, forgotten or changed by hand."""
+        query = sa.select(deliveries.c.id).where(
+            deliveries.c.id == delivery.id,
+            IS_PENDING,
+            deliveries.c.attempts == delivery.attempts,
+            deliveries.c.due_at == delivery.due_at,
+            _is_known(),
+        )
+
+        def unit(connection: sa.Connection) -> bool:
+            return connection.execute(query).first() is not None
 
         return await self._database.read(unit)
 
@@ -164,11 +185,13 @@ class DeliveryRepository:
 
     async def record(self, attempted: Attempted, failing: Failing | None = None) -> bool:
         """Store an attempt and what follows; `failing`, if that changes for the webhook. False:
-        somebody else made this attempt, too."""
+        somebody else made this attempt, too. Of one that was sent anew by hand meanwhile, only the
+        attempt is stored."""
         delivery, attempt = attempted.delivery, attempted.attempt
         outcome = {
             "delivery": delivery.id,
             "seen": delivery.attempts,
+            "was_due": delivery.due_at,
             "made": attempt.number,
             "more_tries": delivery.tries + 1,
             "to": attempted.state,
@@ -188,10 +211,14 @@ class DeliveryRepository:
         def unit(connection: sa.Connection) -> bool:
             found = connection.execute(_RECORD, outcome).scalar()
             if found is None:
+                counted = {name: outcome[name] for name in ("delivery", "seen", "made")}
+                found = connection.execute(_COUNT, counted).scalar()
+            if found is None:
                 return False
             connection.execute(_LOG, row)
             if failing is not None:
-                connection.execute(_FAILING, {"webhook": found, "since": failing.since})
+                changed = {"since": failing.since, "changed": failing.changed_at}
+                connection.execute(_FAILING, {"webhook": found, **changed})
             return True
 
         return await self._database.write(unit)
@@ -206,15 +233,17 @@ class DeliveryRepository:
         await self._database.write(lambda each: each.execute(change).rowcount)
 
     async def miss_pending(self, webhook_id: str, now: datetime) -> int:
-        """What waits for a disabled webhook waits no more; returns how many there were."""
+        """What waits for it waits no more, while it is disabled; returns how many there were."""
+        disabled = sa.exists().where(webhooks.c.id == webhook_id, webhooks.c.status == "disabled")
         pending = (
             sa.select(deliveries.c.id)
-            .where(deliveries.c.webhook_id == webhook_id, IS_PENDING)
+            .where(deliveries.c.webhook_id == webhook_id, IS_PENDING, disabled)
             .limit(AT_ONCE)
         )
         change = (
             sa.update(deliveries)
-            .where(deliveries.c.id.in_(pending))
+            # PostgreSQL may have waited for somebody who changed it: it has to hold still.
+            .where(deliveries.c.id.in_(pending), IS_PENDING, disabled)
             .values(state="missed", ended_at=now)
         )
         return await self._until_none(lambda each: int(each.execute(change).rowcount))
@@ -224,7 +253,7 @@ class DeliveryRepository:
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> Due:
-            listener = Listener(webhook_id, due_at=due_at)
+            listener = Listener(webhook_id, caller, due_at=due_at)
             (added,) = telling.tell_to(connection, [(ping(caller, webhook_id), [listener])])
             row = connection.execute(_ONE_DUE.where(deliveries.c.id == added)).one()
             return _due_of(row)
@@ -262,21 +291,25 @@ class DeliveryRepository:
     ) -> int:
         """What was told from then on and ended in one of these states; returns how many."""
         column = deliveries.c
-        wanted = (
-            sa.select(column.id)
-            .where(
-                column.webhook_id == webhook_id,
-                column.id < lowest_id(DELIVERY, until),
-                column.state.in_(list(states)),
-                column.ended_at < now,  # or what ends while this goes on would be sent again
-                _is_known(),
-                *([] if since is None else [column.id >= lowest_id(DELIVERY, since)]),
+        goes = [
+            column.webhook_id == webhook_id,
+            column.state.in_(list(states)),
+            column.ended_at < now,  # or what ends while this goes on would be sent again
+            _is_known(events.c.type != "ping"),
+        ]
+        after, count = lowest_id(DELIVERY, since or EPOCH), 0
+        while True:
+            page = (
+                sa.select(column.id)
+                .where(*goes, column.id >= after, column.id < lowest_id(DELIVERY, until))
+                .order_by(column.id)
+                .limit(AT_ONCE)
             )
-            .order_by(column.id)
-            .limit(AT_ONCE)
-        )
-        change = _again(now).where(column.id.in_(wanted))
-        return await self._until_none(lambda each: int(each.execute(change).rowcount))
+            change = _again(now).where(column.id.in_(page), *goes).returning(column.id)
+            ids = await self._database.write(partial(_ids, change))
+            if not ids:
+                return count
+            after, count = max(ids), count + len(ids)
 
     async def delete_of(self, webhook_id: str) -> None:
         """All of a webhook that is deleted."""
@@ -287,7 +320,8 @@ class DeliveryRepository:
             .limit(AT_ONCE)
         )
 
-        await self._until_none(lambda connection: delete_deliveries(connection, some))
+        mine = deliveries.c.webhook_id == webhook_id
+        await self._until_none(lambda connection: delete_deliveries(connection, some, mine))
 
     async def _until_none(self, unit: Any) -> int:
         count = 0
@@ -308,10 +342,16 @@ class DeliveryRepository:
         return await self._database.read(unit)
 
 
-def delete_deliveries(connection: sa.Connection, ids: sa.Select[Any]) -> int:
-    """With their attempts, and the events that are on their way to nobody else; returns how many
-    there were."""
-    change = sa.delete(deliveries).where(deliveries.c.id.in_(ids))
+def _ids(change: Any, connection: sa.Connection) -> list[str]:
+    return list(connection.execute(change).scalars())
+
+
+def delete_deliveries(
+    connection: sa.Connection, ids: sa.Select[Any], *goes: sa.ColumnElement[bool]
+) -> int:
+    """Those for which it holds that they go. With their attempts, and the events that are on their
+    way to nobody else; returns how many there were."""
+    change = sa.delete(deliveries).where(deliveries.c.id.in_(ids), *goes)
     gone = connection.execute(change.returning(deliveries.c.id, deliveries.c.event)).all()
     if gone:
         of_these = attempts.c.delivery_id.in_([each.id for each in gone])
@@ -326,8 +366,10 @@ def _again(now: datetime) -> sa.Update:
     return sa.update(deliveries).values(state="pending", tries=0, due_at=now, ended_at=None)
 
 
-def _is_known() -> sa.ColumnElement[bool]:
-    return sa.exists().where(events.c.number == deliveries.c.event, events.c.body.is_not(None))
+def _is_known(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return sa.exists().where(
+        events.c.number == deliveries.c.event, events.c.body.is_not(None), *conditions
+    )
 
 
 def _due_of(row: Any) -> Due:
@@ -399,23 +441,27 @@ _ROWS = (
     .join(events, events.c.number == deliveries.c.event)
     .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
 )
-_RECORD = (
+_MADE = (
     sa.update(deliveries)
     .where(
         deliveries.c.id == sa.bindparam("delivery"), deliveries.c.attempts == sa.bindparam("seen")
     )
-    .values(
-        attempts=sa.bindparam("made"),
-        tries=sa.bindparam("more_tries"),
-        state=sa.bindparam("to"),
-        due_at=sa.bindparam("again"),
-        ended_at=sa.bindparam("ended"),
-    )
     .returning(deliveries.c.webhook_id)
+)
+_COUNT = _MADE.values(attempts=sa.bindparam("made"))
+_RECORD = _MADE.where(deliveries.c.due_at == sa.bindparam("was_due")).values(
+    attempts=sa.bindparam("made"),
+    tries=sa.bindparam("more_tries"),
+    state=sa.bindparam("to"),
+    due_at=sa.bindparam("again"),
+    ended_at=sa.bindparam("ended"),
 )
 _LOG = sa.insert(attempts)
 _FAILING = (
     sa.update(webhooks)
-    .where(webhooks.c.id == sa.bindparam("webhook"))
+    .where(
+        webhooks.c.id == sa.bindparam("webhook"),
+        webhooks.c.changed_at == sa.bindparam("changed"),
+    )
     .values(failing_since=sa.bindparam("since"))
 )

@@ -58,8 +58,12 @@ class Subscriptions:
 class Outbox:
     """Knows who subscribed, and writes nothing where nobody did."""
 
-    def __init__(self, database: Database, operators: Iterable[str] | None) -> None:
-        """`operators`: callers who are told of everybody's events; None: all of them are."""
+    def __init__(
+        self, database: Database, operators: Iterable[str] | None, *, shared: bool = False
+    ) -> None:
+        """`operators`: callers who are told of everybody's events; None: all of them are.
+        `shared`: other processes change webhooks, too."""
+        self._shared = shared
         self._database = database
         self._operators = None if operators is None else frozenset(operators)
         self._known = Subscriptions(())
@@ -84,7 +88,8 @@ class Outbox:
                     row.caller,
                     frozenset(row.event_types),
                     frozenset(row.domains),
-                    row.status == "enabled",
+                    # Where it may just be enabled elsewhere, whoever sends it knows better.
+                    self._shared or row.status == "enabled",
                 )
                 for row in connection.execute(query)
             )
@@ -111,6 +116,12 @@ class Outbox:
             if len(known.found) < MAX_FOUND:
                 known.found[key] = found
         return found
+
+    async def use_callback(self, caller: str, url: str) -> None:
+        """There is a place to tell it to, and will be. In a transaction of its own: those that tell
+        are too long to wait for each other by such rows."""
+        row = _callback_row(caller, url)
+        await self._database.write(lambda each: each.execute(_USE_CALLBACK, row).rowcount)
 
     def telling(self) -> "Telling":
         """For one transaction."""
@@ -163,6 +174,7 @@ class Telling:
             {
                 "id": new_id(DELIVERY),
                 "webhook_id": each.webhook_id,
+                "caller": each.caller,
                 "event": number,
                 "url": each.url,
                 "state": each.state,
@@ -183,12 +195,13 @@ class Telling:
 
     def _listeners(self, event: Event) -> "list[Listener]":
         found = [
-            Listener(each.webhook_id, state="pending" if each.enabled else "missed")
+            Listener(each.webhook_id, each.caller, state="pending" if each.enabled else "missed")
             for each in self._outbox.subscribed(event.type, event.caller, event.domain)
+            if each.webhook_id != event.subject  # which is told nothing of itself
         ]
         if event.callback_url is not None:
             webhook_id = callback_id(event.caller, origin(event.callback_url))
-            found.append(Listener(webhook_id, url=event.callback_url))
+            found.append(Listener(webhook_id, event.caller, url=event.callback_url))
         return found
 
 
@@ -201,6 +214,7 @@ class Listener:
     """
 
     webhook_id: str
+    caller: str
     url: str | None = None
     state: DeliveryState = "pending"
     due_at: datetime | None = None
@@ -240,9 +254,10 @@ def _callback_row(caller: str, url: str) -> dict[str, Any]:
 
 
 _CALLBACK = insert(webhooks)
-_ADD_CALLBACK = _CALLBACK.on_conflict_do_update(
+_ADD_CALLBACK = _CALLBACK.on_conflict_do_nothing()
+"""It is there, but for what was accepted before an upgrade or long ago."""
+_USE_CALLBACK = _CALLBACK.on_conflict_do_update(
     index_elements=[webhooks.c.id], set_={"changed_at": _CALLBACK.excluded.changed_at}
 )
-"""It is held until the end of the transaction: nobody takes it for unused meanwhile."""
 _ADD_EVENTS = sa.insert(events).returning(events.c.number, sort_by_parameter_order=True)
 _ADD_DELIVERIES = sa.insert(deliveries)

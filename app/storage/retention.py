@@ -20,6 +20,7 @@ from app.storage.tables import (
     batch_items,
     batches,
     deliveries,
+    events,
     idempotency_keys,
     results,
     webhooks,
@@ -71,7 +72,28 @@ class RetentionRepository:
         column = deliveries.c
         goes = sa.select(column.id).where(column.id.in_(list(ids)), *_are_over(before))
 
-        return await self._database.write(lambda each: delete_deliveries(each, goes))
+        return await self._database.write(
+            lambda each: delete_deliveries(each, goes, *_are_over(before))
+        )
+
+    async def untold_events(self, before: datetime, *, after: int) -> list[int]:
+        """Numbers of those from before then that are on their way to nobody: two who deleted their
+        deliveries at once left them."""
+        some = sa.exists().where(deliveries.c.event == events.c.number)
+        query = (
+            sa.select(events.c.number)
+            .where(events.c.number > after, events.c.created_at < before, ~some)
+            .order_by(events.c.number)
+            .limit(AT_ONCE)
+        )
+
+        def unit(connection: sa.Connection) -> list[int]:
+            return list(connection.execute(query).scalars())
+
+        return await self._database.read(unit)
+
+    async def delete_events(self, numbers: Sequence[int]) -> int:
+        return await self._change(sa.delete(events).where(events.c.number.in_(list(numbers))))
 
     async def delete_unused_callbacks(self, before: datetime) -> int:
         """Of places where nothing was sent to since then."""

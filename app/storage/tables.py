@@ -224,6 +224,7 @@ deliveries = sa.Table(
     metadata,
     sa.Column("id", sa.String(40), primary_key=True),
     sa.Column("webhook_id", sa.String(40), nullable=False),
+    sa.Column("caller", sa.String(64), nullable=False),
     sa.Column("event", sa.BigInteger, nullable=False),
     sa.Column("url", sa.Text),
     sa.Column("state", sa.String(16), nullable=False),
@@ -232,6 +233,7 @@ deliveries = sa.Table(
     sa.Column("due_at", UtcTime, nullable=False),
     sa.Column("ended_at", UtcTime),
     sa.Index(None, "webhook_id", "id"),
+    sa.Index(None, "caller", "id"),
     sa.Index(None, "event"),
     sa.Index(None, "webhook_id", "due_at", sqlite_where=IS_PENDING, postgresql_where=IS_PENDING),
 )

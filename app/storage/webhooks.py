@@ -114,11 +114,15 @@ class WebhookRepository:
             raise WebhookNotFound(f"There is no webhook {webhook_id}.")
         await self._outbox.load()
 
-    async def disable(self, webhook_id: str, reason: str, now: datetime) -> bool:
-        """And tell it. False: it was not enabled."""
+    async def disable(self, webhook: WebhookRow, reason: str, now: datetime) -> bool:
+        """And tell it. False: it was not enabled, or it was changed since it was read."""
         change = (
             sa.update(webhooks)
-            .where(webhooks.c.id == webhook_id, webhooks.c.status == "enabled")
+            .where(
+                webhooks.c.id == webhook.id,
+                webhooks.c.status == "enabled",
+                webhooks.c.changed_at == webhook.changed_at,
+            )
             .values(status="disabled", reason=reason, disabled_at=now, changed_at=now)
             .returning(webhooks)
         )
@@ -129,7 +133,7 @@ class WebhookRepository:
             if row is None:
                 return False
             told = EndpointDisabled(
-                webhook_id=webhook_id, url=row["url"], reason=reason, disabled_at=now
+                webhook_id=webhook.id, url=row["url"], reason=reason, disabled_at=now
             )
             telling.tell(connection, endpoint_disabled(row["caller"], told))
             return True

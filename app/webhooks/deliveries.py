@@ -9,13 +9,18 @@ from typing import Any, cast
 
 import structlog
 
-from app.errors import ConfigurationError, StorageUnavailable, WebhookNotFound
+from app.errors import (
+    ConfigurationError,
+    EventForgotten,
+    StorageUnavailable,
+    WebhookNotFound,
+)
 from app.settings_groups import WebhookSettings
 from app.storage import Outbox
 from app.storage.deliveries import DeliveryRepository, DeliveryRow
 from app.storage.webhooks import WebhookRepository
 from app.telemetry.metrics import Metrics
-from app.webhooks.drain import LOOKED_EVERY_S, Drain, Sending, settled
+from app.webhooks.drain import Drain, Sending, settled
 from app.webhooks.endpoints import Receiver, Webhooks
 from app.webhooks.lane import Lane
 from app.webhooks.schedule import Schedule
@@ -38,6 +43,13 @@ AHEAD_S = 60.0
 
 UNREADABLE_S = 60.0
 """Until it is tried again to read a secret whose key is missing."""
+
+UNREACHED_S = 2.0
+"""Until the database is asked again that did not answer."""
+
+CALLBACKS_AT_ONCE, CROWDED_S = 100, 2.0
+"""Hosts of one caller's callbacks that are sent to at a time, and until another one may be looked
+at: a caller may name thousands that never answer."""
 
 TWIN_S = 1.0
 STOPPING_S = 1.0
@@ -64,7 +76,7 @@ class Deliveries:
         kicks: bool,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
-        linger_s: float = LOOKED_EVERY_S,
+        linger_s: float,
     ) -> None:
         """Not `kicks`: others find what this process tells. `linger_s`: how long a drain waits for
         more when all is sent."""
@@ -130,16 +142,25 @@ class Deliveries:
             return TWIN_S
         try:
             receiver = await self._webhooks.find(webhook_id)
+            if receiver.row.status == "disabled":
+                await self._stored.miss_pending(webhook_id, self._clock())
+                return None
+            return await self._drain(receiver)
         except WebhookNotFound:
             await self._stored.delete_of(webhook_id)  # it was deleted just when this was told
             return None
         except ConfigurationError as error:
             log.error("a webhook can't be sent to", webhook_id=webhook_id, reason=str(error))  # noqa: TRY400
             return UNREADABLE_S
-        if receiver.row.status == "disabled":
-            await self._stored.miss_pending(webhook_id, self._clock())
-            return None
-        drain = Drain(receiver, self._lane(receiver), self._sending)
+        except StorageUnavailable:
+            return UNREACHED_S
+
+    async def _drain(self, receiver: Receiver) -> float | None:
+        webhook_id = receiver.row.id
+        if receiver.is_callback and self._callbacks_of(receiver.row.caller) >= CALLBACKS_AT_ONCE:
+            return CROWDED_S
+        lane = self._lane(receiver)
+        drain = Drain(receiver, lane, self._sending)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._drains[webhook_id] = drain, task
         try:
@@ -147,13 +168,15 @@ class Deliveries:
             due = await self._stored.next_due(webhook_id)
         finally:
             del self._drains[webhook_id]
-        held_s = self._lane(receiver).free_in_s()
-        if drain.more:
-            return held_s
-        if due is None:
+        if due is None and not drain.has_more:
             return None
-        wait_s = max((due - self._clock()).total_seconds(), held_s)
+        due_s = 0.0 if drain.has_more or due is None else (due - self._clock()).total_seconds()
+        wait_s = max(due_s, lane.free_in_s(), 0.0)
         return wait_s if wait_s <= AHEAD_S else None
+
+    def _callbacks_of(self, caller: str) -> int:
+        rows = (drain.row for drain, _ in self._drains.values())
+        return sum(each.kind == "callback" and each.caller == caller for each in rows)
 
     async def test(self, webhook_id: str, *, caller: str | None) -> DeliveryRow:
         """Send a `ping` now, once, also to a webhook that is disabled. Raises WebhookNotFound,
@@ -162,7 +185,9 @@ class Deliveries:
         receiver = await self._webhooks.receiver(endpoint.row)
         due_at = self._clock() + timedelta(seconds=UNSENT_AFTER_S)
         delivery = await self._stored.add_ping(webhook_id, endpoint.row.caller, due_at)
-        sent = await self._sender.send(receiver, delivery, delivery.body or b"")
+        if delivery.body is None:
+            raise EventForgotten("The test was forgotten before it was sent.")
+        sent = await self._sender.send(receiver, delivery, delivery.body)
         self._metrics.webhook_attempt(sent.outcome)
         attempted = settled(delivery, sent, self._clock(), self._schedule, once=True)
         await self._stored.record(attempted)
@@ -235,6 +260,7 @@ class Deliveries:
             lane = Lane(
                 at_once=self._settings.at_once,
                 per_second=row.rate_limit,
+                longest_hold_s=self._settings.max_retry_after,
                 clock=self._monotonic,
             )
             self._lanes[row.id] = row.rate_limit, lane

@@ -2,22 +2,24 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import structlog
 
 from app.errors import StorageUnavailable, WebhookNotFound
 from app.storage.deliveries import Attempted, DeliveryRepository, Due, Failing
-from app.storage.webhooks import WebhookRepository
+from app.storage.webhooks import WebhookRepository, WebhookRow
 from app.telemetry.metrics import Metrics
 from app.webhooks.endpoints import Receiver
 from app.webhooks.lane import Lane
 from app.webhooks.schedule import Schedule
 from app.webhooks.sender import Sender, Sent
+
+T = TypeVar("T")
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -64,19 +66,30 @@ class Drain:
         self._lane = lane
         self._with = sending
         self._failing_since = receiver.row.failing_since
+        # Places of callbacks may be many, and hear of little.
+        most_s = LOOKED_EVERY_S if receiver.is_callback else sending.linger_s
+        self._linger_s = min(most_s, sending.linger_s)
         self._waiting: deque[Due] = deque()
+        self._read_at = 0.0
         self._in_flight: set[str] = set()
         self._changed = asyncio.Event()
-        self._look_at = 0.0
-        self._compared_at = 0.0
-        self._is_another = False
+        self._more = True
         self._disabled = False
-        self.more = True
-        """Whether there may be something new."""
+        self._outdated = False
+
+    @property
+    def row(self) -> WebhookRow:
+        return self._receiver.row
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something that was not looked at: new, or for the webhook as it is now,
+        after it was changed."""
+        return self._more or self._outdated
 
     def wake(self) -> None:
         """There is something new, or it is time to stop."""
-        self.more = True
+        self._more = True
         self._changed.set()
 
     async def run(self) -> None:
@@ -86,11 +99,11 @@ class Drain:
         async with asyncio.TaskGroup() as group:
             while not self._is_over() and loop.time() < ends_at:
                 self._changed.clear()
-                await self._fetch()
+                await self._read()
                 while self._waiting and self._lane.room():
                     delivery = self._waiting.popleft()
                     self._in_flight.add(delivery.id)
-                    probe = self._lane.began()
+                    probe = await self._lane.turn()
                     group.create_task(self._deliver(delivery, probe=probe))
                 if not await self._pause():
                     break
@@ -98,58 +111,58 @@ class Drain:
             await self._with.stored.miss_pending(self._id, self._with.clock())
 
     def _is_over(self) -> bool:
-        return self._with.stopping.is_set() or self._disabled or self._is_another
+        return self._with.stopping.is_set() or self._disabled or self._outdated
 
-    async def _fetch(self) -> None:
-        """What is due, when that was not fetched yet."""
+    async def _read(self) -> None:
+        """What is due, when that was not read yet; a database that does not answer is asked again
+        in a second."""
         now = asyncio.get_running_loop().time()
-        if self._waiting or not (self.more or now >= self._look_at):
+        if self._waiting or not (self._more or now >= self._read_at + LOOKED_EVERY_S):
             return
-        await self._compare()
-        if self._is_another:
-            return
-        self.more, self._look_at = False, now + LOOKED_EVERY_S
+        self._more, self._read_at = False, now
         # What is under way as it begins to look may be found as still to be sent, and be stored as
         # delivered before it is told so.
         under_way = frozenset(self._in_flight)
         limit = PAGE + len(under_way)
-        found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
-        self.more = self.more or len(found) == limit
+        try:
+            self._outdated = await self._is_changed()
+            if self._outdated:
+                return
+            found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
+        except StorageUnavailable:
+            return
+        self._more = self._more or len(found) == limit
         self._waiting.extend(each for each in found if each.id not in under_way)
 
-    async def _compare(self) -> None:
-        """When it was changed meanwhile, what it is now is for another drain."""
-        self._compared_at = asyncio.get_running_loop().time()
+    async def _is_changed(self) -> bool:
+        """What a webhook is by now is for another drain. Raises StorageUnavailable."""
         if self._receiver.is_callback:
-            return  # there is nothing about it that anybody changes
+            return False  # there is nothing about it that anybody changes
         known = self._receiver.row
         try:
             row = await self._with.webhooks.get(self._id, caller=None)
         except WebhookNotFound:
-            self._is_another = True
-        else:
-            same = (row.changed_at, row.secrets) == (known.changed_at, known.secrets)
-            self._is_another = not same
-        self.more = self.more or self._is_another
+            return True
+        return (row.changed_at, row.secrets) != (known.changed_at, known.secrets)
 
     async def _pause(self) -> bool:
-        """Until there is something to do; False: there is nothing left."""
+        """Until there is something to do; False: there is nothing left, or not for a while."""
         if self._waiting:
             held_s = self._lane.free_in_s()
-            if held_s and not self._in_flight:
-                return False  # whoever goes on then has read anew what is due
+            if held_s > min(self._linger_s, LOOKED_EVERY_S) and not self._in_flight:
+                return False
             await self._woken(held_s or LASTS_S)
             return True
-        if self.more:
+        if self._more:
             return True
         if self._in_flight:
             await self._woken(LOOKED_EVERY_S)
             return True
-        await self._woken(self._with.linger_s)
-        if not self.more:
-            self._look_at = 0.0
-            await self._fetch()
-        return self.more or bool(self._waiting)
+        await self._woken(self._linger_s)
+        if not self._more:
+            self._read_at = -LOOKED_EVERY_S
+            await self._read()
+        return self._more or bool(self._waiting)
 
     async def _woken(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -159,11 +172,11 @@ class Drain:
     async def _deliver(self, delivery: Due, *, probe: bool) -> None:
         sent = None
         try:
-            if delivery.body is None:
-                await self._with.stored.give_up(delivery, self._with.clock())
-            else:
-                await self._lane.wait_for_turn()
-                if await self._came_too_late():
+            if not await self._is_too_late(delivery):
+                if delivery.body is None:
+                    await self._stored(
+                        lambda: self._with.stored.give_up(delivery, self._with.clock())
+                    )
                     return
                 sent = await self._with.sender.send(self._receiver, delivery, delivery.body)
                 self._with.metrics.webhook_attempt(sent.outcome)
@@ -178,11 +191,16 @@ class Drain:
             self._in_flight.discard(delivery.id)
             self._changed.set()
 
-    async def _came_too_late(self) -> bool:
-        """Its turn, for it may be minutes until then."""
-        if asyncio.get_running_loop().time() >= self._compared_at + LOOKED_EVERY_S:
-            await self._compare()
-        return self._is_over()
+    async def _is_too_late(self, delivery: Due) -> bool:
+        """For one that has waited since it was read: it may be deleted by now, or the webhook be
+        another one."""
+        if asyncio.get_running_loop().time() < self._read_at + LOOKED_EVERY_S:
+            return False
+        try:
+            self._outdated = self._outdated or await self._is_changed()
+            return self._is_over() or not await self._with.stored.still_due(delivery)
+        except StorageUnavailable:
+            return True
 
     async def _settle(self, delivery: Due, sent: Sent) -> None:
         """Store it, and what follows for the webhook."""
@@ -200,22 +218,22 @@ class Drain:
             self._with.metrics.webhook_delivered((now - delivery.created_at).total_seconds())
         else:
             self._failing_since = before or sent.attempt.at
-        changed = self._failing_since != before
-        await self._record(attempted, Failing(self._failing_since) if changed else None)
+        failing = None
+        if self._failing_since != before and not self._receiver.is_callback:
+            failing = Failing(self._failing_since, self._receiver.row.changed_at)
+        await self._stored(lambda: self._with.stored.record(attempted, failing))
         if not self._receiver.is_callback and sent.outcome != "delivered":
             await self._disable_when_hopeless(sent, now)
 
-    async def _record(self, attempted: Attempted, failing: Failing | None) -> None:
+    async def _stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Though the database is locked or full for a while: else it is sent again."""
         wait_s = FIRST_WAIT_S
         while True:
             try:
-                await self._with.stored.record(attempted, failing)
+                return await write()
             except StorageUnavailable:
                 if self._with.stopping.is_set():
                     raise
-            else:
-                return
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
@@ -228,8 +246,9 @@ class Drain:
             reason, kind = f"Nothing but failures for {days / timedelta(days=1):g} days.", "failing"
         else:
             return
-        self._disabled = True
-        if await self._with.webhooks.disable(self._id, reason, now):
+        row = self._receiver.row
+        if await self._stored(lambda: self._with.webhooks.disable(row, reason, now)):
+            self._disabled = True
             self._with.metrics.webhook_disabled(kind)
             log.warning("a webhook is disabled", webhook_id=self._id, reason=reason)
 

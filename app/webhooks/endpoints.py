@@ -1,9 +1,10 @@
 """Webhooks as their owners see them: made, changed, given new secrets, disabled and enabled."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
@@ -11,9 +12,15 @@ import structlog
 
 from app.domains import DomainRegistry
 from app.egress import Allowance, judge
-from app.errors import InvalidRequest, TooManyWebhooks, WebhookDisabled, WebhookNotFound
+from app.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    TooManyWebhooks,
+    WebhookDisabled,
+    WebhookNotFound,
+)
 from app.identifiers import WEBHOOK, new_id
-from app.storage import Database, chosen, replace_chosen
+from app.storage import Database, Outbox, chosen, replace_chosen
 from app.storage.events import EVENT_TYPES
 from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow
 from app.webhooks.keyring import Keyring
@@ -29,7 +36,7 @@ MAX_HEADERS, MAX_HEADER = 20, 1_000
 """How many a webhook may have, and characters of each."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 OURS = frozenset(
     {
@@ -51,7 +58,7 @@ class Receiver:
 
     row: WebhookRow
     keys: Keyring
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
 
     @property
     def is_callback(self) -> bool:
@@ -66,12 +73,14 @@ class Endpoint:
         header_names: of the headers that are sent along; their values are secret.
         public_key: by which receivers verify, where signatures are `v1a`.
         signs_on_until: when the last secret that was replaced stops to sign.
+        readable: or the key is missing with which its secret and headers were encrypted.
     """
 
     row: WebhookRow
-    header_names: tuple[str, ...]
-    public_key: str | None
-    signs_on_until: datetime | None
+    header_names: tuple[str, ...] = ()
+    public_key: str | None = None
+    signs_on_until: datetime | None = None
+    readable: bool = True
 
     @classmethod
     def of(cls, receiver: Receiver, now: datetime) -> Self:
@@ -91,6 +100,7 @@ class Webhooks:
         self,
         database: Database,
         stored: WebhookRepository,
+        outbox: Outbox,
         vault: Vault,
         domains: DomainRegistry,
         allow: Allowance,
@@ -102,6 +112,8 @@ class Webhooks:
         database."""
         self._database = database
         self._stored = stored
+        self._outbox = outbox
+        self._creating = asyncio.Lock()
         self._vault = vault
         self._domains = domains
         self._allow = allow
@@ -119,8 +131,6 @@ class Webhooks:
         """With its secret, which is told this once. `values` are fields of a WebhookRow that its
         owner chooses, `headers` as a mapping. `signature` None: as `secret` is, else `v1`. Raises
         InvalidRequest, UrlRefused, DomainNotFound, TooManyWebhooks, ConfigurationError."""
-        if len(await self._stored.all(caller=caller)) >= MAX_WEBHOOKS:
-            raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks: delete one first.")
         if secret is None:
             secret = new_private_key() if signature == "v1a" else new_secret()
         key = check_secret(secret)
@@ -138,18 +148,18 @@ class Webhooks:
             changed_at=now,
             **await self._checked(values),
         )
-        await self._stored.create(row)
-        return Endpoint.of(await self.receiver(row), now), key
+        async with self._creating:
+            if len(await self._stored.all(caller=caller)) >= MAX_WEBHOOKS:
+                raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks: delete one first.")
+            await self._stored.create(row)
+        return await self._told(row), key
 
     async def all(self, *, caller: str | None) -> list[Endpoint]:
-        now = self._clock()
-        rows = await self._stored.all(caller=caller)
-        return [Endpoint.of(await self.receiver(each), now) for each in rows]
+        return [await self._told(each) for each in await self._stored.all(caller=caller)]
 
     async def get(self, webhook_id: str, *, caller: str | None) -> Endpoint:
         """Raises WebhookNotFound."""
-        row = await self._endpoint(webhook_id, caller)
-        return Endpoint.of(await self.receiver(row), self._clock())
+        return await self._told(await self._endpoint(webhook_id, caller))
 
     async def change(
         self, webhook_id: str, values: Mapping[str, Any], *, caller: str | None
@@ -160,23 +170,22 @@ class Webhooks:
         changed = await self._checked(values) | {"changed_at": self._clock()}
         if "url" in changed:
             changed["failing_since"] = None  # whoever is there now has not failed yet
-        row = await self._stored.change(webhook_id, changed, caller=caller)
-        return Endpoint.of(await self.receiver(row), self._clock())
+        return await self._told(await self._stored.change(webhook_id, changed, caller=caller))
 
     async def rotate(
         self, webhook_id: str, secret: str | None, *, caller: str | None
     ) -> tuple[Endpoint, str]:
         """`secret`, or a new one of the same kind, signs from now on, and what signed till now does
-        so for a day more. Raises as `create` and `get`."""
+        so for a day more, if it can be read. Raises as `create` and `get`."""
         while True:
             row = await self._endpoint(webhook_id, caller)
-            before = (await self.receiver(row)).keys
+            before = await self._keys(row)
             if secret is None:
-                made = new_secret if public_key(before.newest) is None else new_private_key
-                secret = made()
+                private = before is not None and public_key(before.newest) is not None
+                secret = new_private_key() if private else new_secret()
             key = check_secret(secret)
-            now = self._clock()
-            sealed = self._vault.seal(before.rotated(key, now).dump())
+            after = Keyring.of(key) if before is None else before.rotated(key, self._clock())
+            sealed = self._vault.seal(after.dump())
             # Two at once must not forget each other's.
             if await self._stored.replace_sealed(webhook_id, "secrets", row.secrets or "", sealed):
                 return await self.get(webhook_id, caller=caller), key
@@ -191,8 +200,7 @@ class Webhooks:
             "failing_since": None,
             "changed_at": self._clock(),
         }
-        row = await self._stored.change(webhook_id, values, caller=caller)
-        return Endpoint.of(await self.receiver(row), self._clock())
+        return await self._told(await self._stored.change(webhook_id, values, caller=caller))
 
     async def delete(self, webhook_id: str, *, caller: str | None) -> None:
         """Raises WebhookNotFound."""
@@ -238,13 +246,30 @@ class Webhooks:
         if row.status != "enabled":
             raise WebhookDisabled(f"The webhook {webhook_id} is disabled: {row.reason}")
 
-    async def check_callback(self, url: str) -> None:
-        """Whether it can be told. Raises UrlRefused, ConfigurationError."""
-        self._check_url(url)
-        await self._vault.open()
+    async def use_callback(self, caller: str, url: str) -> str:
+        """Where it will be told, written as it is for all. Raises UrlRefused,
+        ConfigurationError."""
+        place = judge(url, self._allow, https_only=True).url
+        await self.callback_secret()
+        await self._outbox.use_callback(caller, place)
+        return place
 
     def _check_url(self, url: str) -> None:
         judge(url, self._allow, https_only=True)
+
+    async def _told(self, row: WebhookRow) -> Endpoint:
+        try:
+            return Endpoint.of(await self.receiver(row), self._clock())
+        except ConfigurationError:
+            return Endpoint(row, readable=False)
+
+    async def _keys(self, row: WebhookRow) -> Keyring | None:
+        """None: they can't be read any more."""
+        await self._vault.open()
+        try:
+            return Keyring.load(self._vault.read(row.secrets or ""))
+        except ConfigurationError:
+            return None
 
     async def _sealed_callback_secret(self) -> str:
         await self._vault.open()
@@ -264,8 +289,7 @@ class Webhooks:
         unknown = set(values.get("event_types", ())) - EVENT_TYPES.keys()
         if unknown:
             raise InvalidRequest(
-                f"event_types: {', '.join(sorted(unknown))[:100]} is none of "
-                f"{', '.join(EVENT_TYPES)}."
+                f"event_types: {min(unknown)[:100]!a} is none of {', '.join(EVENT_TYPES)}."
             )
         for name in values.get("domains", ()):
             await self._domains.find(name)
@@ -286,8 +310,8 @@ def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
             raise InvalidRequest(f"headers: {name} is set by the service.")
         if len(value) > MAX_HEADER or not _HEADER_VALUE.fullmatch(value):
             raise InvalidRequest(
-                f"headers: the value of {name} must be visible ASCII, {MAX_HEADER} characters at "
-                "most."
+                f"headers: the value of {name} must be visible ASCII with no space at its ends, "
+                f"{MAX_HEADER} characters at most."
             )
     if len({name.lower() for name in headers}) < len(headers):
         raise InvalidRequest("headers: a name is there twice.")

@@ -1,19 +1,22 @@
 """The secrets of one webhook: what signs now, and what signs on for a while after a rotation."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
 SIGNS_ON = timedelta(hours=24)
 """So long the receiver may take to learn of a new secret."""
 
+MOST = 3
+"""That sign at the same time: a header has room for a few signatures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
     """`until` None: until it is replaced."""
 
-    value: str
+    value: str = field(repr=False)
     until: datetime | None = None
 
 
@@ -57,4 +60,4 @@ class Keyring:
             for each in self.secrets
             if each.until is None or each.until > now
         )
-        return type(self)((Secret(value), *old))
+        return type(self)((Secret(value), *old)[:MOST])

@@ -18,11 +18,19 @@ class Lane:
     """
 
     def __init__(
-        self, *, at_once: int, per_second: float | None, clock: Callable[[], float]
+        self,
+        *,
+        at_once: int,
+        per_second: float | None,
+        longest_hold_s: float,
+        clock: Callable[[], float],
     ) -> None:
+        """`longest_hold_s`: that a receiver may ask for."""
         self._most = at_once
         self._at_once = float(at_once)
+        self._per_second = per_second
         self._limiter = None if per_second is None else _limiter(per_second)
+        self._longest_hold_s = longest_hold_s
         self._clock = clock
         self._breaker = Breaker()
         self._held_until = 0.0
@@ -30,29 +38,27 @@ class Lane:
         self.in_flight = 0
 
     def room(self) -> int:
-        """How many may begin now."""
+        """How many may begin now, of which each takes its `turn`."""
         if self.free_in_s() > 0:
             return 0
         probing = self._breaker.state(self._clock()) != "closed"
         return max(0, (1 if probing else int(self._at_once)) - self.in_flight)
 
     def free_in_s(self) -> float:
-        """Until one may begin, as far as the receiver's failures go."""
+        """Until it is worth looking again, as far as failures and the webhook's own limit go."""
         now = self._clock()
         free_at = self._breaker.free_at(now)
         if free_at == float("inf"):
             return 0.0  # the probe is under way, and its end will tell
-        return max(0.0, free_at - now, self._held_until - now)
+        return max(0.0, free_at - now, self._held_until - now, self._limited_s())
 
-    def began(self) -> bool:
-        """Returns what `ended` wants to know: whether it is the probe."""
+    async def turn(self) -> bool:
+        """One begins, where there is room; returns what `ended` wants to know: whether it is the
+        probe."""
+        if self._limiter is not None:
+            await self._limiter.acquire()  # at once: there is room
         self.in_flight += 1
         return self._breaker.began()
-
-    async def wait_for_turn(self) -> None:
-        """As the webhook's own limit says."""
-        if self._limiter is not None:
-            await self._limiter.acquire()
 
     def ended(
         self, *, probe: bool, failed: bool | None, overloaded: bool, retry_after_s: float | None
@@ -63,12 +69,20 @@ class Lane:
         self._breaker.ended(now, failed=failed, probe=probe)
         if overloaded:
             self._at_once = max(1.0, self._at_once / 2)
-            wait_s = self._slowed_s if retry_after_s is None else retry_after_s
-            self._held_until = max(self._held_until, now + min(wait_s, LONGEST_SLOWED_S))
+            wait_s = self._slowed_s
+            if retry_after_s is not None:
+                wait_s = min(retry_after_s, self._longest_hold_s)
+            self._held_until = max(self._held_until, now + wait_s)
             self._slowed_s = min(2 * self._slowed_s, LONGEST_SLOWED_S)
         elif failed is False:
             self._at_once = min(float(self._most), self._at_once + 1)
             self._slowed_s = SLOWED_S
+
+    def _limited_s(self) -> float:
+        """The limiter does not say when; a quarter of what one takes is soon enough."""
+        if self._limiter is None or self._per_second is None or self._limiter.has_capacity():
+            return 0.0
+        return 1 / (4 * self._per_second)
 
 
 def _limiter(per_second: float) -> AsyncLimiter:

@@ -10,7 +10,7 @@ from typing import Literal
 from app.egress import Answer, EgressClient
 from app.errors import UrlRefused, UrlUnreachable
 from app.storage.deliveries import Attempt, Due
-from app.webhooks.endpoints import Receiver
+from app.webhooks.endpoints import MAX_HEADER, Receiver
 from app.webhooks.schedule import retry_after_s
 from app.webhooks.signing import sign
 
@@ -57,7 +57,7 @@ class Sender:
                 due.url or receiver.row.url,
                 headers=_headers(receiver, due.event_id, at, body),
                 content=body,
-                max_bytes=MAX_ANSWER,
+                max_bytes=MAX_ANSWER + MAX_HEADER,  # or half of a header's value is not known
                 https_only=True,
             )
         except UrlRefused as refused:
@@ -75,7 +75,7 @@ class Sender:
 
 def cleaned(content: bytes, hidden: Iterable[str] = ()) -> str:
     """For people; what the webhook's owner keeps secret is not shown, though it be sent back."""
-    text = _CONTROL.sub("", content[:MAX_ANSWER].decode(errors="replace"))
+    text = _CONTROL.sub("", content.decode(errors="replace"))
     # `Bearer xyz` may come back as `xyz`.
     secrets = {each for value in hidden for each in (value, *value.split()[1:]) if each}
     # All in one go, the longest first: what stands for one is not taken for another.

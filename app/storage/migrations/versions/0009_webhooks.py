@@ -50,6 +50,7 @@ def upgrade() -> None:
         "deliveries",
         sa.Column("id", sa.String(40), nullable=False),
         sa.Column("webhook_id", sa.String(40), nullable=False),
+        sa.Column("caller", sa.String(64), nullable=False),
         sa.Column("event", sa.BigInteger, nullable=False),
         sa.Column("url", sa.Text),
         sa.Column("state", sa.String(16), nullable=False),
@@ -60,6 +61,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
     )
     op.create_index("ix_deliveries_webhook_id_id", "deliveries", ["webhook_id", "id"])
+    op.create_index("ix_deliveries_caller_id", "deliveries", ["caller", "id"])
     op.create_index("ix_deliveries_event", "deliveries", ["event"])
     op.create_index(
         "ix_deliveries_webhook_id_due_at",
