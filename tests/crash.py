@@ -24,6 +24,7 @@ from typing import Any
 import httpx2
 from cryptography.fernet import Fernet
 
+from app.parts import DOMAINS_EVERY_S
 from app.settings_groups import WebhookSettings
 from app.webhooks.signing import new_secret
 from benchmarks.quota import Case, Simulator
@@ -45,6 +46,9 @@ ANSWERED_AFTER_S = 0.05
 """By the receiver: long enough that there is always something under way."""
 
 TOLD_WITHIN_S = 120.0
+
+KNOWN_TO_ALL_S = DOMAINS_EVERY_S + 1
+"""Of a new webhook: what a process does before it knows of it is not told."""
 
 RPM, RPM_OF_SEVERAL = 6_000, 1_200
 """Several work on while one is killed: slowly enough that there is something left to do."""
@@ -159,6 +163,8 @@ async def run(
         )
         stack.callback(killed.stop)
         webhook = await _register(killed.url, receiver.url("/all"), secret)
+        if several:
+            await asyncio.sleep(KNOWN_TO_ALL_S)
         place = await _create(killed.url, items)
         count, complaints = await _kill(killed, place, kills, moments)
         last = await _completed(killed, place)
