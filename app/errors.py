@@ -28,6 +28,10 @@ class ConfigurationError(ClassifierError):
     """A setting, a file in config/ or a combination of them is wrong; the message says where."""
 
 
+class SecretUnreadable(ConfigurationError):
+    """What is secret about a webhook was encrypted with a key that the service has no more."""
+
+
 # The caller asked for something malformed, not there or not allowed.
 
 

@@ -61,6 +61,7 @@ async def fill(database: Database, pending: int) -> dict[str, str]:
     ):
         row = {
             "webhook_id": ids[name],
+            "caller": "shop",
             "event": number,
             "state": state,
             "due_at": due_at,

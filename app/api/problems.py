@@ -67,6 +67,7 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.Overloaded: Problem(503, "Too much work is waiting"),
     errors.Interrupted: Problem(503, "The service is going down"),
     errors.StorageUnavailable: Problem(503, "The storage does not answer"),
+    errors.SecretUnreadable: Problem(500, "The secrets of webhooks can't be read"),
     errors.ConfigurationError: Problem(422, "The configuration is wrong"),
     errors.InternalError: Problem(500, "The service made a mistake"),
 }

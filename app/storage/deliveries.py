@@ -243,7 +243,12 @@ class DeliveryRepository:
         change = (
             sa.update(deliveries)
             # PostgreSQL may have waited for somebody who changed it: it has to hold still.
-            .where(deliveries.c.id.in_(pending), IS_PENDING, disabled)
+            .where(
+                deliveries.c.id.in_(pending),
+                deliveries.c.webhook_id == webhook_id,
+                IS_PENDING,
+                disabled,
+            )
             .values(state="missed", ended_at=now)
         )
         return await self._until_none(lambda each: int(each.execute(change).rowcount))

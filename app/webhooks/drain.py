@@ -158,11 +158,20 @@ class Drain:
         if self._in_flight:
             await self._woken(LOOKED_EVERY_S)
             return True
-        await self._woken(self._linger_s)
+        await self._woken(await self._idle_s())
         if not self._more:
             self._read_at = -LOOKED_EVERY_S
             await self._read()
         return self._more or bool(self._waiting)
+
+    async def _idle_s(self) -> float:
+        """Until something is due that is not now, or somebody else may have the place."""
+        due = None
+        with suppress(StorageUnavailable):
+            due = await self._with.stored.next_due(self._id)
+        if due is None:
+            return self._linger_s
+        return min(self._linger_s, max(0.0, (due - self._with.clock()).total_seconds()))
 
     async def _woken(self, seconds: float) -> None:
         with suppress(TimeoutError):

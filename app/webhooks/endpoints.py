@@ -13,8 +13,8 @@ import structlog
 from app.domains import DomainRegistry
 from app.egress import Allowance, judge
 from app.errors import (
-    ConfigurationError,
     InvalidRequest,
+    SecretUnreadable,
     TooManyWebhooks,
     WebhookDisabled,
     WebhookNotFound,
@@ -36,7 +36,7 @@ MAX_HEADERS, MAX_HEADER = 20, 1_000
 """How many a webhook may have, and characters of each."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 
 OURS = frozenset(
     {
@@ -260,7 +260,7 @@ class Webhooks:
     async def _told(self, row: WebhookRow) -> Endpoint:
         try:
             return Endpoint.of(await self.receiver(row), self._clock())
-        except ConfigurationError:
+        except SecretUnreadable:
             return Endpoint(row, readable=False)
 
     async def _keys(self, row: WebhookRow) -> Keyring | None:
@@ -268,7 +268,7 @@ class Webhooks:
         await self._vault.open()
         try:
             return Keyring.load(self._vault.read(row.secrets or ""))
-        except ConfigurationError:
+        except SecretUnreadable:
             return None
 
     async def _sealed_callback_secret(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, SecretUnreadable
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -41,13 +41,13 @@ class Vault:
         return self._opened().encrypt(secret.encode()).decode()
 
     def read(self, sealed: str) -> str:
-        """Raises ConfigurationError when none of the keys is the right one."""
+        """Raises SecretUnreadable when none of the keys is the right one."""
         from cryptography.fernet import InvalidToken
 
         try:
             return self._opened().decrypt(sealed.encode()).decode()
         except InvalidToken:
-            raise ConfigurationError(
+            raise SecretUnreadable(
                 "secrets of webhooks were encrypted with a key that is not there any more: "
                 f"WEBHOOKS_ENCRYPTION_KEYS, or the file {KEY_FILE} beside the database"
             ) from None
