@@ -207,9 +207,9 @@ async def test_the_environments_proxy_plays_no_part(web, through, monkeypatch):
 
 
 def test_the_setting_is_a_url_and_a_secret():
-    proxy = "http://shop:secret@proxy.example:3128"
+    proxy = "http://shop:hush-4711@proxy.example:3128"
 
-    assert "secret" not in repr(Settings(egress_proxy=proxy))
+    assert "hush-4711" not in repr(Settings(egress_proxy=proxy))
     with pytest.raises(ValueError, match="must be a URL"):
         Settings(egress_proxy="proxy.example:3128")
 

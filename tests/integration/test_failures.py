@@ -107,12 +107,12 @@ class TestStorageDown:
             write = getattr(parts.results, method)
             slept: list[float] = []
 
-            async def failing(result, beside=None):
+            async def failing(result, beside=None, **options):
                 nonlocal times
                 if times:
                     times -= 1
                     raise StorageUnavailable("full")
-                return await write(result, beside)
+                return await write(result, beside, **options)
 
             async def sleep(seconds):
                 slept.append(seconds)
