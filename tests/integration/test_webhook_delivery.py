@@ -222,18 +222,17 @@ class TestRetryAfter:
     )
     async def test_it_is_tried_no_earlier(self, client, inbox, status, asked, seconds):
         """Nor ever earlier than it would be anyway; up to a limit, and nonsense is not heard."""
-        value = asked
+        began, value = datetime.now(UTC), asked
         if asked == "date":
             value = format_datetime(datetime.now(UTC) + timedelta(seconds=1_800), usegmt=True)
         inbox.always = said(status, f"Retry-After: {value}")
         made = await subscribe(client, inbox)
-        began = datetime.now(UTC)
         await classify(client)
         delivery = await attempted(client, made, 1)
         again = datetime.fromisoformat(delivery["next_attempt_at"])
 
         assert delivery["state"] == "pending"
-        assert seconds - 2 <= (again - began).total_seconds() <= seconds + 10
+        assert seconds - 2 <= (again - began).total_seconds() <= seconds + 30
 
 
 class TestUnreachable:
