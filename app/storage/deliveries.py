@@ -148,21 +148,6 @@ class DeliveryRepository:
 
         return await self._database.read(unit)
 
-    async def still_due(self, delivery: Due) -> bool:
-        """Whether it is as it was read: not deleted, forgotten or changed by hand."""
-        query = sa.select(deliveries.c.id).where(
-            deliveries.c.id == delivery.id,
-            IS_PENDING,
-            deliveries.c.attempts == delivery.attempts,
-            deliveries.c.due_at == delivery.due_at,
-            _is_known(),
-        )
-
-        def unit(connection: sa.Connection) -> bool:
-            return connection.execute(query).first() is not None
-
-        return await self._database.read(unit)
-
     async def next_due(self, webhook_id: str) -> datetime | None:
         """When there is something to send; None: nothing waits."""
         query = sa.select(sa.func.min(deliveries.c.due_at)).where(

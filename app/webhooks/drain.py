@@ -114,12 +114,13 @@ class Drain:
         return self._with.stopping.is_set() or self._disabled or self._outdated
 
     async def _read(self) -> None:
-        """What is due, when that was not read yet; a database that does not answer is asked again
-        in a second."""
+        """What is due, when that was not read yet, or a while ago: it may be deleted by now, or the
+        webhook be another one. A database that does not answer is asked again in a second."""
         now = asyncio.get_running_loop().time()
-        if self._waiting or not (self._more or now >= self._read_at + LOOKED_EVERY_S):
+        if now < self._read_at + LOOKED_EVERY_S and (self._waiting or not self._more):
             return
         self._more, self._read_at = False, now
+        self._waiting.clear()
         # What is under way as it begins to look may be found as still to be sent, and be stored as
         # delivered before it is told so.
         under_way = frozenset(self._in_flight)
@@ -181,15 +182,12 @@ class Drain:
     async def _deliver(self, delivery: Due, *, probe: bool) -> None:
         sent = None
         try:
-            if not await self._is_too_late(delivery):
-                if delivery.body is None:
-                    await self._stored(
-                        lambda: self._with.stored.give_up(delivery, self._with.clock())
-                    )
-                    return
-                sent = await self._with.sender.send(self._receiver, delivery, delivery.body)
-                self._with.metrics.webhook_attempt(sent.outcome)
-                await self._settle(delivery, sent)
+            if delivery.body is None:
+                await self._stored(lambda: self._with.stored.give_up(delivery, self._with.clock()))
+                return
+            sent = await self._with.sender.send(self._receiver, delivery, delivery.body)
+            self._with.metrics.webhook_attempt(sent.outcome)
+            await self._settle(delivery, sent)
         finally:
             self._lane.ended(
                 probe=probe,
@@ -199,17 +197,6 @@ class Drain:
             )
             self._in_flight.discard(delivery.id)
             self._changed.set()
-
-    async def _is_too_late(self, delivery: Due) -> bool:
-        """For one that has waited since it was read: it may be deleted by now, or the webhook be
-        another one."""
-        if asyncio.get_running_loop().time() < self._read_at + LOOKED_EVERY_S:
-            return False
-        try:
-            self._outdated = self._outdated or await self._is_changed()
-            return self._is_over() or not await self._with.stored.still_due(delivery)
-        except StorageUnavailable:
-            return True
 
     async def _settle(self, delivery: Due, sent: Sent) -> None:
         """Store it, and what follows for the webhook."""
