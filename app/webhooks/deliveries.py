@@ -51,6 +51,9 @@ CALLBACKS_AT_ONCE, CROWDED_S = 100, 2.0
 """Hosts of one caller's callbacks that are sent to at a time, and until another one may be looked
 at: a caller may name thousands that never answer."""
 
+HELD_S = 1.0
+"""Or longer, and who tells more need not kick it again."""
+
 TWIN_S = 1.0
 STOPPING_S = 1.0
 """Until somebody else may go on with what this process, which is about to end, was given."""
@@ -97,7 +100,7 @@ class Deliveries:
         self._sender = sender
         self._stopping = asyncio.Event()
         self._drains: dict[str, tuple[Drain, asyncio.Task[Any]]] = {}
-        self._lanes: dict[str, tuple[float | None, Lane]] = {}
+        self._lanes: dict[str, tuple[datetime | None, Lane]] = {}
         self._to_kick: set[str] = set()
         self._kicking: asyncio.Task[None] | None = None
         self._sending = Sending(
@@ -119,7 +122,7 @@ class Deliveries:
         for each in webhook_ids:
             if each in self._drains:
                 self._drains[each][0].wake()
-            else:
+            elif not self._is_held(each):
                 self._to_kick.add(each)
         if self._to_kick and self._kicks and self._kicking is None:
             # In no request's name, though one is the first.
@@ -199,6 +202,7 @@ class Deliveries:
         delivery = await self._stored.get(delivery_id, caller=caller)
         await self._webhooks.check_enabled(delivery.webhook_id)
         await self._stored.redeliver(delivery_id, self._clock())
+        self._lanes.pop(delivery.webhook_id, None)  # by hand it is tried at once
         self.wake([delivery.webhook_id])
         return replace(delivery, state="pending", due_at=self._clock(), ended_at=None)
 
@@ -218,6 +222,7 @@ class Deliveries:
         now = self._clock()
         states = ("failed", "missed", *(("delivered",) if delivered else ()))
         count = await self._stored.replay(webhook_id, states, since, until or now, now)
+        self._lanes.pop(webhook_id, None)
         self.wake([webhook_id])
         return count
 
@@ -250,11 +255,17 @@ class Deliveries:
             except StorageUnavailable:
                 log.warning("a webhook is sent to later", webhook_id=each)
 
+    def _is_held(self, webhook_id: str) -> bool:
+        """By its receiver's failures: a task comes when that is over, or it is looked for then."""
+        _, lane = self._lanes.get(webhook_id, (None, None))
+        return lane is not None and lane.free_in_s() > HELD_S
+
     def _lane(self, receiver: Receiver) -> Lane:
-        """As the receiver has been of late; with another limit it begins anew."""
+        """As the receiver has been of late; a webhook that was changed begins anew."""
         row = receiver.row
-        per_second, lane = self._lanes.get(row.id, (None, None))
-        if lane is None or per_second != row.rate_limit:
+        version = None if receiver.is_callback else row.changed_at
+        known, lane = self._lanes.get(row.id, (None, None))
+        if lane is None or known != version:
             if len(self._lanes) >= 10 * AT_ONCE:
                 self._lanes.clear()
             lane = Lane(
@@ -263,5 +274,5 @@ class Deliveries:
                 longest_hold_s=self._settings.max_retry_after,
                 clock=self._monotonic,
             )
-            self._lanes[row.id] = row.rate_limit, lane
+            self._lanes[row.id] = version, lane
         return lane
