@@ -84,7 +84,6 @@ class Deliveries:
         """Not `kicks`: others find what this process tells. `linger_s`: how long a drain waits for
         more when all is sent."""
         self._stored = stored
-        self._rows = rows
         self._webhooks = webhooks
         self._work = work
         self._metrics = metrics
@@ -122,9 +121,9 @@ class Deliveries:
         for each in webhook_ids:
             if each in self._drains:
                 self._drains[each][0].wake()
-            elif not self._is_held(each):
+            elif self._kicks and not self._is_held(each):
                 self._to_kick.add(each)
-        if self._to_kick and self._kicks and self._kicking is None:
+        if self._to_kick and self._kicking is None:
             # In no request's name, though one is the first.
             self._kicking = asyncio.create_task(self._kick_soon(), context=Context())
 

@@ -32,7 +32,7 @@ from tests.integration.webhook_calls import (
     settled,
     subscribe,
 )
-from tests.receiver import BROKEN, GONE, receiver, said
+from tests.receiver import BROKEN, GONE, said
 from tests.security.urls import FakeNetwork
 
 pytestmark = pytest.mark.each_database
@@ -41,18 +41,6 @@ NEVER = 3_600
 """Seconds until the next attempt, for tests that look at the first."""
 
 SINCE = {"since": "2026-01-01T00:00:00Z"}
-
-
-@pytest.fixture
-async def inbox():
-    async with receiver() as there:
-        yield there
-
-
-@pytest.fixture
-async def other():
-    async with receiver() as there:
-        yield there
 
 
 @pytest.fixture

@@ -24,24 +24,11 @@ from tests.fakes import ENTRY_POINTS
 from tests.integration.calls import NOON, PICTURE, api_keys, is_problem, listed, until, upload
 from tests.integration.test_batches import create, ended, pictures
 from tests.integration.webhook_calls import classify, get, sent_to, settled, subscribe, written
-from tests.receiver import receiver
 
 pytestmark = pytest.mark.each_database
 
 SECRET = new_secret()
 LATER = {"prefer": "respond-async"}
-
-
-@pytest.fixture
-async def inbox():
-    async with receiver() as there:
-        yield there
-
-
-@pytest.fixture
-async def other():
-    async with receiver() as there:
-        yield there
 
 
 @pytest.fixture

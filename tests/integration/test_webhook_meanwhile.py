@@ -10,24 +10,12 @@ from app.storage.webhooks import WebhookRepository
 from app.webhooks.drain import LOOKED_EVERY_S
 from tests.integration.calls import until
 from tests.integration.webhook_calls import attempted, classify, get, sent_to, settled, subscribe
-from tests.receiver import BROKEN, GONE, receiver
+from tests.receiver import BROKEN, GONE
 
 pytestmark = pytest.mark.each_database
 
 HOUR = 3_600
 SINCE = {"replay_since": "2026-01-01T00:00:00Z"}
-
-
-@pytest.fixture
-async def inbox():
-    async with receiver() as there:
-        yield there
-
-
-@pytest.fixture
-async def other():
-    async with receiver() as there:
-        yield there
 
 
 @pytest.fixture

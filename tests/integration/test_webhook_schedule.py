@@ -50,12 +50,6 @@ async def inbox():
 
 
 @pytest.fixture
-async def other():
-    async with receiver() as there:
-        yield there
-
-
-@pytest.fixture
 def settings(settings, inbox, other):
     assert settings.webhooks == WebhookSettings()
     return settings.model_copy(update={"egress_allow": (inbox.place, other.place)})

@@ -13,18 +13,12 @@ from app.webhooks.signing import new_private_key, new_secret, verify
 from tests.clock import Clock
 from tests.integration.calls import api_keys, is_problem
 from tests.integration.webhook_calls import classify, get, sent_to, settled, subscribe
-from tests.receiver import receiver, said
+from tests.receiver import said
 
 pytestmark = pytest.mark.each_database
 
 UNKNOWN = "whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"
 HTTPS = "https://hooks.example.com/in"
-
-
-@pytest.fixture
-async def inbox():
-    async with receiver() as there:
-        yield there
 
 
 @pytest.fixture

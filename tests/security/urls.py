@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from app.errors import ClassifierError
 NAME = "URLs"
 
 Case = dict[str, Any]
+FailureOf = Callable[[Case, ssl.SSLContext], Awaitable[str | None]]
+"""What is wrong with how a client takes a case; None: nothing."""
 
 
 class FakeStream(httpcore2.AsyncNetworkStream):
@@ -78,14 +81,19 @@ def is_in(directory: Path) -> bool:
 
 def run(directory: Path) -> tuple[int, list[str]]:
     """How many cases there are, and a line for each that fails."""
+    return run_cases(directory, _failure)
+
+
+def run_cases(directory: Path, failure_of: FailureOf, label: str = "") -> tuple[int, list[str]]:
+    """The same, of any client; `label` stands before each line."""
     cases = json.loads((directory / "ssrf.json").read_text())
-    return len(cases), asyncio.run(_run_all(cases))
+    return len(cases), asyncio.run(_run_all(cases, failure_of, label))
 
 
-async def _run_all(cases: list[Case]) -> list[str]:
+async def _run_all(cases: list[Case], failure_of: FailureOf, label: str) -> list[str]:
     tls = ssl.create_default_context()
-    failures = [(case, await _failure(case, tls)) for case in cases]
-    return [f"{c['id']}: {failure} ({c['why']})" for c, failure in failures if failure]
+    failures = [(case, await failure_of(case, tls)) for case in cases]
+    return [f"{label}{c['id']}: {failure} ({c['why']})" for c, failure in failures if failure]
 
 
 async def _failure(case: Case, tls: ssl.SSLContext) -> str | None:

@@ -3,8 +3,6 @@
 https only, and no redirect is followed.
 """
 
-import asyncio
-import json
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +16,7 @@ from app.webhooks.endpoints import Receiver
 from app.webhooks.keyring import Keyring
 from app.webhooks.sender import Outcome
 from app.webhooks.signing import new_secret
-from tests.security.urls import Case, FakeNetwork, excluded_connection, is_in
+from tests.security.urls import Case, FakeNetwork, excluded_connection, is_in, run_cases
 
 __all__ = ["NAME", "is_in", "run"]
 
@@ -29,14 +27,7 @@ KEYS = Keyring.of(new_secret())
 
 def run(directory: Path) -> tuple[int, list[str]]:
     """How many cases there are, and a line for each that fails."""
-    cases = json.loads((directory / "ssrf.json").read_text())
-    return len(cases), asyncio.run(_run_all(cases))
-
-
-async def _run_all(cases: list[Case]) -> list[str]:
-    tls = ssl.create_default_context()
-    failures = [(case, await _failure(case, tls)) for case in cases]
-    return [f"webhook {c['id']}: {failure} ({c['why']})" for c, failure in failures if failure]
+    return run_cases(directory, _failure, "webhook ")
 
 
 async def _failure(case: Case, tls: ssl.SSLContext) -> str | None:
