@@ -1,6 +1,7 @@
 """What can go wrong, as one tree. No HTTP here: `api.problems` maps each class to a problem."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 from app.usage import QuotaReport, TokenUsage
@@ -189,6 +190,7 @@ class ProviderError(ClassifierError):
         kind: a short word for metrics and logs, from a closed set.
         retry_after_s: seconds after which asking again makes sense; None: not known.
         usage: what the failed call was billed all the same, as far as it is known.
+        may_be_billed: it may have cost as much as an answer, and nobody said so.
         quota: what the provider said of its quota.
     """
 
@@ -198,6 +200,7 @@ class ProviderError(ClassifierError):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.usage = TokenUsage()
+        self.may_be_billed = False
         self.quota = QuotaReport()
 
 
@@ -278,6 +281,36 @@ class ProviderDenied(ProviderRejected):
     """The provider does not know the key or the deployment: no call to it will succeed."""
 
     kind = "denied"
+
+
+# What a call would cost is more than may be spent.
+
+
+class BudgetSpent(ClassifierError):
+    """What is left of a budget is too little for the call.
+
+    Attributes:
+        budget: its name.
+        degrades: the local model may answer instead.
+        resets_at: when there is more; None: when somebody gives more.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        budget: str = "",
+        degrades: bool = False,
+        resets_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.degrades = degrades
+        self.resets_at = resets_at
+
+
+class PriceUnknown(BudgetSpent):
+    """A budget can't be kept, for nobody knows what the call costs."""
 
 
 # The service itself can't take more right now.

@@ -18,7 +18,7 @@ from app.classification.accepting import MAX_PENDING
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
 from app.errors import ConfigurationError, Interrupted, ProviderUnknown
-from app.identifiers import new_id
+from app.identifiers import PROCESS, new_id
 from app.images import ImageReader, ImageWorkers, Journal
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
@@ -33,12 +33,14 @@ from app.storage import (
     AnswerRepository,
     BatchRepository,
     BlobStore,
+    BudgetRepository,
     Committed,
     Database,
     DeliveryRepository,
     DomainRepository,
     ExportRepository,
     IdempotencyRepository,
+    LedgerRepository,
     ObjectStore,
     Outbox,
     ReceivingRepository,
@@ -51,7 +53,7 @@ from app.storage import (
 )
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Board, Dispatcher, RedisLink
+from app.traffic import Board, Books, Budgets, CallJournal, Dispatcher, RedisLink
 from app.webhooks import AT_ONCE as WEBHOOKS_AT_ONCE
 from app.webhooks import (
     Deliveries,
@@ -90,6 +92,7 @@ class Parts:
     database: Database
     domains: DomainRegistry
     providers: ProviderRegistry
+    books: Books
     dispatcher: Dispatcher
     board: Board
     results: ResultRepository
@@ -137,7 +140,11 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     models = ModelTable.read(config_dir() / "models.yaml")
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
-    dispatcher, board = await _build_traffic(settings, stack, providers, metrics, health)
+    outbox = Outbox(database, settings.operators, shared=settings.shared)
+    await outbox.load()
+    ledger = LedgerRepository(database, outbox)
+    books = await _build_books(settings, stack, database, outbox, ledger)
+    dispatcher, board = await _build_traffic(settings, stack, providers, metrics, health, books)
 
     blobs = BlobStore(settings.blobs_place)
     stack.push_async_callback(blobs.close)
@@ -145,8 +152,6 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(objects.close)
     targets = ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS"))
     stack.push_async_callback(targets.close)
-    outbox = Outbox(database, settings.operators, shared=settings.shared)
-    await outbox.load()
     results = ResultRepository(database, outbox)
     answers = await _load_answers(settings, database)
     reader = ImageReader(
@@ -161,6 +166,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         results=results,
         answers=answers,
         metrics=metrics,
+        ledger=ledger,
+        books=books,
         default_provider=settings.provider_name,
         shared=settings.shared,
     )
@@ -170,7 +177,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     receiving = ReceivingRepository(database)
     runner = BatchRunner(
         batches,
-        ShardRepository(database, outbox, committed),
+        ShardRepository(database, outbox, committed, classification.saved_by_duplicate),
         classification,
         shards,
         metrics,
@@ -189,6 +196,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         database=database,
         domains=domains,
         providers=providers,
+        books=books,
         dispatcher=dispatcher,
         board=board,
         results=results,
@@ -360,6 +368,7 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         # Whoever is at it is alive: only what is too old was left behind.
         recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
         recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
+        recurring.every(DOMAINS_EVERY_S, "budgets", parts.books.budgets.load)
         left_behind = partial(_settle, parts, keys, RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
@@ -369,6 +378,8 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
             log.info("accepted pictures of an earlier process are gone on with", count=count)
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "calls", parts.books.recover)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "sums", parts.books.sum_of_the_dead)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
     recurring.every(LOOKED_THROUGH_EVERY_S, "deliveries", parts.deliveries.look)
     recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
@@ -386,15 +397,37 @@ async def _settle(parts: Parts, keys: IdempotencyRepository, older_than_s: float
     await keys.release_unanswered(older_than_s=older_than_s)
 
 
+async def _build_books(
+    settings: Settings,
+    stack: AsyncExitStack,
+    database: Database,
+    outbox: Outbox,
+    ledger: LedgerRepository,
+) -> Books:
+    process, leases = new_id(PROCESS), BudgetRepository(database, outbox)
+    books = Books(
+        process,
+        CallJournal(settings.calls_folder, process),
+        ledger,
+        Budgets(leases, settings.budgets, process=process, clock=now),
+        leases,
+        clock=now,
+    )
+    await books.open()
+    stack.push_async_callback(books.aclose)
+    return books
+
+
 async def _build_traffic(
     settings: Settings,
     stack: AsyncExitStack,
     providers: ProviderRegistry,
     metrics: Metrics,
     health: Health,
+    books: Books,
 ) -> tuple[Dispatcher, Board]:
     link = await _build_link(settings, stack, metrics, health)
-    dispatcher = Dispatcher(providers, settings, metrics, health, link=link)
+    dispatcher = Dispatcher(providers, settings, metrics, health, books, link=link)
     stack.push_async_callback(dispatcher.aclose)
     try:
         await dispatcher.open(settings.provider_name)

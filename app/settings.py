@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.budget import Budget
 from app.errors import ConfigurationError
 from app.settings_groups import (
     ApiKey,
@@ -124,6 +125,12 @@ class Settings(BaseSettings):
         "variable): docs/traffic.md.",
         examples=['[{"name": "west", "rpm": 600, "tpm": 100000}]'],
     )
+    budgets: Annotated[tuple[Budget, ...], JsonText] = Field(
+        (),
+        description="What calls may cost, a list of mappings (a JSON text in a variable): "
+        "docs/costs.md.",
+        examples=['[{"name": "all", "period": "month", "amount_usd": 500, "action": "block"}]'],
+    )
     image_workers: int = Field(
         default_factory=lambda: (os.cpu_count() or 1) + 1,
         ge=1,
@@ -212,6 +219,13 @@ class Settings(BaseSettings):
                 )
         return azure
 
+    @field_validator("budgets")
+    @classmethod
+    def _have_names(cls, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+        if len({each.name for each in budgets}) < len(budgets):
+            raise ValueError("a name is there twice")
+        return budgets
+
     @field_validator("egress_proxy")
     @classmethod
     def _is_proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -291,6 +305,12 @@ class Settings(BaseSettings):
         return None if self.own_folder is None else self.own_folder / "decoding"
 
     @property
+    def calls_folder(self) -> Path | None:
+        """Where calls to providers are noted that the database does not know of yet; None: nothing
+        is to outlive the process."""
+        return None if self.own_folder is None else self.own_folder / "calls"
+
+    @property
     def own_folder(self) -> Path | None:
         """Beside the database, or `data` where that is elsewhere; None: nothing lasts."""
         if self.database_url.startswith("postgres"):
@@ -326,6 +346,8 @@ def _whole(
                 "model": each.model or azure.model,
                 "api_version": each.api_version or azure.api_version,
                 "auth": each.auth or azure.auth,
+                "type": each.type or azure.type,
+                "price": each.price or azure.price,
             }
         )
         for each in deployments or (only,)

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.prices import AgreedPrice, DeploymentType, Tariff
 from app.settings_sources import Group
 
 
@@ -93,6 +94,16 @@ class AzureOpenAISettings(Group):
     token_scope: str = Field(
         "https://ai.azure.com/.default", description="Scope of the tokens (`auth: entra`)."
     )
+    type: DeploymentType = Field(
+        "global_standard",
+        description="Type of the deployment, which its price depends on: docs/costs.md.",
+    )
+    price: Annotated[AgreedPrice | None, JsonText] = Field(
+        None,
+        description="What it costs, where config/models.yaml has another price or none "
+        "(a JSON text in a variable): docs/costs.md.",
+        examples=['{"input": 2.2, "output": 8.8}'],
+    )
 
     @property
     def touched(self) -> bool:
@@ -136,7 +147,13 @@ class DeploymentSettings(DeploymentLimits):
     model: str | None = None
     api_version: str | None = None
     auth: Literal["key", "entra"] | None = None
+    type: DeploymentType | None = None
+    price: AgreedPrice | None = None
     rpm: int | None = Field(None, ge=1)  # type: ignore[assignment]
+
+    @property
+    def tariff(self) -> Tariff:
+        return Tariff(self.type or "global_standard", self.price)
 
     @field_validator("endpoint")
     @classmethod
@@ -178,6 +195,11 @@ class OpenAISettings(Group):
     api_key: SecretStr | None = Field(None, description="Key, where the server wants one.")
     model: str | None = Field(
         None, description="Model to ask; needed for this provider.", examples=["gpt-4.1-mini"]
+    )
+    price: Annotated[AgreedPrice | None, JsonText] = Field(
+        None,
+        description="What its tokens cost (a JSON text in a variable); unset: as "
+        'config/models.yaml says. A server of one\'s own costs `{"input": 0, "output": 0}`.',
     )
 
     @field_validator("base_url")

@@ -15,12 +15,19 @@ class TokenUsage:
         parts: what some of them were: `cached` and `cache_write` of the prompt, `reasoning` of the
             completion.
         cost_usd: US dollars, None when the price is not known.
+        price: by which it was reckoned; None where there was none, or several.
     """
 
     prompt: int = 0
     completion: int = 0
     parts: Mapping[str, int] = field(default_factory=dict)
     cost_usd: Decimal | None = Decimal(0)
+    price: str | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything was billed, as far as was said."""
+        return bool(self.prompt or self.completion)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         names = self.parts.keys() | other.parts.keys()
@@ -31,6 +38,7 @@ class TokenUsage:
             None
             if self.cost_usd is None or other.cost_usd is None
             else self.cost_usd + other.cost_usd,
+            self.price if self.price == other.price else None,
         )
 
 

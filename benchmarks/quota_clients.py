@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import openai
 
+from app.budget import Payer
 from app.domains import Domain
 from app.errors import ClassifierError
 from app.images import PreparedImage, prepare
@@ -95,7 +96,7 @@ class Service:
     async def ask(self, *, lane: str) -> float:
         spent = Spent()
         await self._dispatcher.ask(
-            ("azure_openai",), self._picture, DOMAIN, spent, caller=lane, lane=lane
+            ("azure_openai",), self._picture, DOMAIN, spent, payer=Payer(lane), lane=lane
         )
         return spent.wait_s
 

@@ -3,12 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 from inspect import isawaitable
 
+from app.budget import Budget
 from app.errors import ProviderError, ProviderUnknown
 from app.providers.base import Capabilities, ProviderAnswer
 from app.providers.registry import GROUP
+from app.storage import BudgetRepository, Database, LedgerRepository, Outbox
+from app.traffic import Books, Budgets, CallJournal
 from app.usage import QuotaReport, TokenUsage
 
 
@@ -126,3 +130,18 @@ ENTRY_POINTS = (
     EntryPoint("fake", "tests.fakes:create", GROUP),
     EntryPoint("second", "tests.fakes:create_second", GROUP),
 )
+
+
+def unkept_books(*budgets: Budget) -> Books:
+    """On nothing that lasts, of a database in memory that is never asked without budgets."""
+    database = Database("sqlite://")
+    outbox = Outbox(database, None)
+    leases = BudgetRepository(database, outbox)
+    return Books(
+        "prc_test",
+        CallJournal(None, "prc_test"),
+        LedgerRepository(database, outbox),
+        Budgets(leases, budgets, process="prc_test", clock=lambda: datetime.now(UTC)),
+        leases,
+        clock=lambda: datetime.now(UTC),
+    )

@@ -51,7 +51,8 @@ def event_example(name: str) -> dict[str, Any]:
     data, noun = event["data"], EVENT_TYPES[name].noun
     if noun == "batches":
         data["status"] = name.removeprefix("batch.").replace("progress", "running")
-    return event | {"link": f"/{noun}/{data.get('id') or data['webhook_id']}"}
+    subject = next(data[name] for name in ("id", "webhook_id", "budget") if name in data)
+    return event | {"link": f"/{noun}/{subject}"}
 
 
 def example(model: type[BaseModel]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -64,6 +65,8 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.ProviderRefused: Problem(422, "The model declines to answer"),
     errors.ProviderRejected: Problem(502, "The provider does not accept the call"),
     errors.ProviderDenied: Problem(502, "The provider does not let this service in"),
+    errors.BudgetSpent: Problem(429, "A budget is spent"),
+    errors.PriceUnknown: Problem(503, "Nobody knows what it costs"),
     errors.Overloaded: Problem(503, "Too much work is waiting"),
     errors.Interrupted: Problem(503, "The service is going down"),
     errors.StorageUnavailable: Problem(503, "The storage does not answer"),
@@ -96,6 +99,12 @@ def problem_response(
     }
     if isinstance(error, errors.InvalidRequest) and error.fields:
         body["errors"] = error.fields
+    if isinstance(error, errors.BudgetSpent):
+        resets_at = error.resets_at
+        body |= {
+            "budget": error.budget,
+            "resets_at": resets_at and resets_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
     if isinstance(error, errors.ContentFiltered):
         body["categories"] = list(error.categories)
     if error.result_id:
@@ -151,7 +160,14 @@ def invalid_request(complaints: Any) -> errors.InvalidRequest:
 def _headers(error: errors.ClassifierError, problem: Problem) -> dict[str, str]:
     if problem.status == 401:
         return {"WWW-Authenticate": "Bearer"}
+    if problem.status == 429:
+        resets_at = error.resets_at if isinstance(error, errors.BudgetSpent) else None
+        return {} if resets_at is None else {"Retry-After": str(_seconds_until(resets_at))}
     if problem.status == 503 or isinstance(error, errors.IdempotencyKeyInUse):
         named = getattr(error, "retry_after_s", None)
         return {"Retry-After": str(max(1, math.ceil(RETRY_AFTER_S if named is None else named)))}
     return {}
+
+
+def _seconds_until(moment: datetime) -> int:
+    return max(1, math.ceil((moment - datetime.now(UTC)).total_seconds()))

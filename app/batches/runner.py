@@ -4,13 +4,20 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, cast
 
 import structlog
 
 from app.batches.shard import Shard
 from app.classification import ClassificationService
-from app.errors import BatchNotFound, DomainNotFound, ProviderUnknown, StorageUnavailable
+from app.errors import (
+    BatchNotFound,
+    BudgetSpent,
+    DomainNotFound,
+    ProviderUnknown,
+    StorageUnavailable,
+)
 from app.storage import BatchRepository, BatchRow, BatchStatus, ShardRepository
 from app.storage.batch_rows import OVER, OVERDUE, UNFINISHED
 from app.telemetry.metrics import Metrics
@@ -69,14 +76,33 @@ class BatchRunner:
                 task.cancel()
 
     async def change_status(
-        self, batch_id: str, status: BatchStatus, *, of: Iterable[BatchStatus]
+        self,
+        batch_id: str,
+        status: BatchStatus,
+        *,
+        of: Iterable[BatchStatus],
+        reason: str = "",
+        resumes_at: datetime | None = None,
     ) -> bool:
         """Whether it was in one of `of`. Other processes notice when they `follow`."""
-        if not await self._batches.change_status(batch_id, status, of=of):
+        if not await self._batches.change_status(
+            batch_id, status, of=of, reason=reason, resumes_at=resumes_at
+        ):
             return False
         for shard in self._of(batch_id):
             shard.status = status
         return True
+
+    async def _pause_for_budget(self, batch_id: str, spent: BudgetSpent) -> None:
+        await self.change_status(
+            batch_id, "paused", of=UNFINISHED, reason=str(spent), resumes_at=spent.resets_at
+        )
+
+    async def change_budget(self, batch_id: str, amount_usd: Decimal | None) -> None:
+        """For what is not asked yet. None: there is no limit any more."""
+        await self._batches.change_budget(batch_id, amount_usd)
+        for shard in self._of(batch_id):
+            shard.budget_usd = amount_usd
 
     async def change_lane(self, batch_id: str, lane: Lane) -> None:
         """For what is not asked yet."""
@@ -92,7 +118,8 @@ class BatchRunner:
             for shard in self._of(batch_id):
                 if shard.status is not None:  # None: it is another process's now
                     shard.status = "cancelled" if batch is None else batch.status
-                    shard.lane = shard.lane if batch is None else batch.lane
+                    if batch is not None:
+                        shard.lane, shard.budget_usd = batch.lane, batch.budget_usd
 
     def _of(self, batch_id: str) -> list[Shard]:
         return [each for each in self._shards if each.batch_id == batch_id]
@@ -100,6 +127,7 @@ class BatchRunner:
     async def look(self) -> None:
         """Go on with all that is unfinished: some of it may have lost its tasks."""
         await self._batches.end_overdue()
+        await self._batches.resume_due()
         for batch_id in await self._batches.unfinished():
             await self.go_on(batch_id)
 
@@ -152,7 +180,9 @@ class BatchRunner:
         )
         with self._under_way(shard):
             again_after_s = await shard.work(items)
-        if again_after_s is not None:
+        if shard.spent is not None:
+            await self._pause_for_budget(batch_id, shard.spent)
+        elif again_after_s is not None:
             return again_after_s
         if shard.status in ("paused", *OVER) and number in await self._left(batch_id):
             return 0.0  # it was resumed, or tried again, while this was ending

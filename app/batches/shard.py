@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 import structlog
 
 from app.batches.reading import source_of
+from app.budget import Budget, budget_of_batch
 from app.classification import Answered, ClassificationService, Question
 from app.errors import (
+    BudgetSpent,
     DomainNotFound,
     InternalError,
     Interrupted,
@@ -49,6 +51,7 @@ WORTH_ANOTHER_TRY = (
     Overloaded,
     StorageUnavailable,
     Interrupted,
+    BudgetSpent,
 )
 
 
@@ -69,6 +72,9 @@ class Shard:
     ) -> None:
         self.batch_id = batch.id
         self.lane: Lane = batch.lane
+        self.budget_usd = batch.budget_usd
+        self.spent: BudgetSpent | None = None
+        """Why no more may be asked."""
         self._held_up = False
         self._batch = batch
         self._number = number
@@ -81,6 +87,13 @@ class Shard:
         self.status: BatchStatus | None = "running"
         """The batch's, as far as is known; None: somebody else has the shard now."""
 
+    @property
+    def _budget(self) -> Budget | None:
+        batch, amount = self._batch, self.budget_usd
+        if amount is None:
+            return None
+        return budget_of_batch(batch.id, amount, caller=batch.caller, domain=batch.domain)
+
     async def work(self, items: Sequence[BatchItem]) -> float | None:
         """Classify `items`, for a minute at most; after how many seconds to go on, None: not."""
         loop = asyncio.get_running_loop()
@@ -92,7 +105,7 @@ class Shard:
                 answered = None
                 if loop.time() < ends_at and self._goes_on():
                     with suppress(DomainNotFound):  # whoever goes on is told, and ends the batch
-                        answered = await self._classify(item)
+                        answered = self._within_budget(await self._classify(item))
             answers.put_nowait((item, answered))
 
         # Without it each is looked for when it is its turn, and then what is wrong shows.
@@ -109,12 +122,20 @@ class Shard:
         ]
         await self._classification.look_ahead(digests, self._batch.domain, self._batch.provider)
 
+    def _within_budget(self, answered: Answered) -> Answered | None:
+        """None: nothing was spent, for there was too little; that is the whole batch's concern."""
+        if not isinstance(answered.error, BudgetSpent):
+            return answered
+        self.spent = answered.error
+        return None if answered.asked is None else answered
+
     def _goes_on(self) -> bool:
         deadline = self._batch.deadline
         return (
             self.status in UNFINISHED
             and not self._stopping.is_set()
             and not self._held_up
+            and self.spent is None
             and (deadline is None or datetime.now(UTC) < deadline)
         )
 
@@ -133,16 +154,16 @@ class Shard:
                 continue
             outcomes = [self._outcome(item, answered) for item, answered in taken]
             put_off += [each.item for each in outcomes if each.again]
-            beside = self._classification.keeping([answered for _, answered in taken])
-            after = await self._store(outcomes, beside)
+            answered = [each for _, each in taken]
+            after = await self._store(outcomes, answered)
             if after is None:
                 self.status = None
                 return None
             self.status, self.lane = after.status, after.lane
-            for outcome, (_, answered) in zip(outcomes, taken, strict=True):
-                answered.stored()
+            self._classification.stored(answered)
+            for outcome in outcomes:
                 if not outcome.again:
-                    self._metrics.result(domain=self._batch.domain, status=answered.result.status)
+                    self._metrics.result(domain=self._batch.domain, status=outcome.result.status)
         if self.status not in UNFINISHED:
             return None
         if put_off:
@@ -151,23 +172,26 @@ class Shard:
         return 0.0 if untaken else None
 
     async def _store(
-        self, outcomes: Sequence[Outcome], beside: Unit[None] | None
+        self, outcomes: Sequence[Outcome], answers: Sequence[Answered]
     ) -> BatchRow | None:
         """What can't be stored, and never will, fails; it does not take the others with it."""
         try:
-            return await self._commit(outcomes, beside)
+            return await self._commit(outcomes, self._classification.beside(answers))
         except StorageUnavailable:
             raise
         except Exception:
             log.exception("answers can't be stored", batch_id=self.batch_id, count=len(outcomes))
         after = None
-        for each in outcomes:
+        for each, answered in zip(outcomes, answers, strict=True):
             try:
-                after = await self._commit([each], None)
+                after = await self._commit([each], self._classification.beside([answered]))
             except StorageUnavailable:
                 raise
             except Exception:
-                after = await self._commit([replace(each, result=_unstorable(each.result))], None)
+                after = await self._commit(
+                    [replace(each, result=_unstorable(each.result))],
+                    self._classification.beside([replace(answered, kept={})]),
+                )
             if after is None:
                 return None
         return after
@@ -216,12 +240,16 @@ class Shard:
             expected=item.expected,
             metadata=item.metadata,
             lane=self.lane,
+            batch_id=batch.id,
+            budget=self._budget,
         )
         return await self._classification.answer(question)
 
     def _outcome(self, item: BatchItem, answered: Answered) -> Outcome:
+        asked = answered.asked
         again = isinstance(answered.error, WORTH_ANOTHER_TRY) and item.attempts + 1 < MOST_ATTEMPTS
-        return Outcome(item, answered.result, again=again)
+        saved_usd = None if asked is None else asked.worth_usd
+        return Outcome(item, answered.result, again=again, worth_usd=saved_usd)
 
 
 def _unstorable(result: Result) -> Result:

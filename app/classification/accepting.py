@@ -142,16 +142,15 @@ class Accepting:
         stopwatch: Stopwatch,
     ) -> Result:
         answered = await self._service.outcome(pending.id, question, domain, picture, stopwatch)
-        beside = self._service.keeping([answered])
+        beside = self._service.beside([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):
                 return pending  # whoever goes on asks again
             beside = self._keeper.forgetting(pending.id, beside)
         result = await self._service.store(
             partial(self._results.complete, callback_url=question.callback_url),
-            answered.result,
+            answered,
             stopwatch,
-            asked=answered.asked,
             beside=beside,
             waits_s=self._patient_waits_s(),
         )

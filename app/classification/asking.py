@@ -6,12 +6,15 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 import structlog
 
+from app.budget import Payer
 from app.domains import Domain
-from app.errors import ClassifierError, InternalError, Interrupted
+from app.errors import BudgetSpent, ClassifierError, InternalError, Interrupted
 from app.images import PreparedImage
+from app.ledger import LedgerEntry
 from app.providers.base import ProviderAnswer
 from app.storage import KeptAnswer
 from app.traffic import Dispatcher, Lane, Spent
@@ -33,6 +36,7 @@ class Asked:
 
     Attributes:
         spent: by this request; nothing where another one pays.
+        saved_usd: what the answer cost, where somebody else paid for it; None: nothing was billed.
         again: the answer belongs to an earlier request, or to one at the same time.
         call: what others may have joined; None for an answer that was kept.
     """
@@ -40,6 +44,7 @@ class Asked:
     outcome: ProviderAnswer | ClassifierError
     spent: Spent
     again: bool = False
+    saved_usd: Decimal | None = None
     call: "_Call | None" = None
 
     @classmethod
@@ -53,15 +58,29 @@ class Asked:
             kept.deployment,
             image_tokens=0,
         )
-        return cls(answer, Spent(provider=kept.provider), again=True)
+        saved_usd = (kept.cost_usd or Decimal(0)) if kept.is_billed else None
+        return cls(answer, Spent(provider=kept.provider), again=True, saved_usd=saved_usd)
+
+    @property
+    def entries(self) -> list[LedgerEntry]:
+        """Of the ledger, to be stored with the result."""
+        return self.spent.entries
+
+    @property
+    def worth_usd(self) -> Decimal | None:
+        """What the answer cost, whoever paid for it; None: nothing was billed."""
+        if self.again or not self.entries:
+            return self.saved_usd
+        return sum((each.cost_usd or Decimal(0) for each in self.entries), Decimal(0))
 
     def shared(self) -> "Asked":
         """The same for another request, which pays nothing."""
-        spent = replace(self.spent, usage=TokenUsage(), wait_s=0.0)
+        spent = replace(self.spent, usage=TokenUsage(), wait_s=0.0, entries=[])
         if isinstance(self.outcome, ClassifierError):
             # Who fails is told the row of its own.
             return Asked(copy(self.outcome), spent, again=True)
-        return Asked(replace(self.outcome, image_tokens=0), spent, again=True)
+        answer = replace(self.outcome, image_tokens=0)
+        return Asked(answer, spent, again=True, saved_usd=self.worth_usd)
 
     def settled(self) -> None:
         """The answer is stored: who looks for a kept one from now on finds it."""
@@ -97,23 +116,23 @@ class Asking:
         domain: Domain,
         *,
         key: str | None,
-        caller: str,
+        payer: Payer,
         lane: Lane = "interactive",
         looked_at: float | None = None,
     ) -> Asked:
         """Ask the providers in order, or join a call about the same; `key` None asks alone. A call
-        that others join waits its turn as one of the first one's, `caller`.
+        that others join waits its turn as one of the first one's, of `payer`.
 
         `looked_at` is when (time.monotonic) a kept answer was looked for: one that came since is
         taken. What goes wrong is the outcome, a cancellation too: what calls have cost is kept.
         """
         if key is None:
-            call = self._begin(names, image, domain, caller, lane)
+            call = self._begin(names, image, domain, payer, lane)
         else:
             # Who waits must not wait as bulk work does.
             same = (key, tuple(names), domain.max_retries, lane)
             call = self._running(same, looked_at) or self._begin(
-                names, image, domain, caller, lane, same
+                names, image, domain, payer, lane, same
             )
         call.waiting += 1
         try:
@@ -128,6 +147,9 @@ class Asking:
         finally:
             call.waiting -= 1
         if call.booked:
+            if isinstance(asked.outcome, BudgetSpent) and asked.spent.calls == 0:
+                # It was another one's budget.
+                return await self.ask(names, image, domain, key=None, payer=payer, lane=lane)
             return asked.shared()
         call.booked = True
         return replace(asked, call=call)
@@ -147,12 +169,12 @@ class Asking:
         names: Sequence[str],
         image: PreparedImage,
         domain: Domain,
-        caller: str,
+        payer: Payer,
         lane: Lane,
         key: Key | None = None,
     ) -> _Call:
         spent = Spent()
-        asking = self._ask(names, image, domain, spent, caller, lane)
+        asking = self._ask(names, image, domain, spent, payer, lane)
         call = _Call(asyncio.create_task(asking), spent, key)
         if key:
             self._calls[key] = call
@@ -181,13 +203,11 @@ class Asking:
         image: PreparedImage,
         domain: Domain,
         spent: Spent,
-        caller: str,
+        payer: Payer,
         lane: Lane,
     ) -> Asked:
         try:
-            answer = await self._dispatcher.ask(
-                names, image, domain, spent, caller=caller, lane=lane
-            )
+            answer = await self._dispatcher.ask(names, image, domain, spent, payer=payer, lane=lane)
             return Asked(answer, spent)
         except ClassifierError as error:
             return Asked(error, spent)

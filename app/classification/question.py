@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from app.budget import Budget, Payer
 from app.domains import Domain
 from app.errors import LabelNotInDomain
 from app.images import ImageSource
@@ -20,6 +21,7 @@ class Question:
         fresh: no answer that was given before will do.
         lane: whether somebody waits for the answer.
         callback_url: to whom the outcome of an accepted picture is told.
+        batch_id, budget: of the batch that it belongs to.
     """
 
     source: ImageSource
@@ -31,7 +33,13 @@ class Question:
     fresh: bool = False
     lane: Lane = "interactive"
     callback_url: str | None = None
+    batch_id: str | None = None
+    budget: Budget | None = None
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def payer(self) -> Payer:
+        return Payer(self.caller, self.batch_id, self.budget)
 
 
 def check_label(label: str | None, domain: Domain) -> None:

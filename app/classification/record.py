@@ -60,6 +60,8 @@ def to_keep(picture: Picture, asked: Asked) -> KeptAnswer | None:
         probabilities=dict(answer.probabilities),
         confidence_source=answer.confidence_source,
         image=picture.facts,
+        is_billed=bool(asked.entries),
+        cost_usd=asked.worth_usd,
     )
 
 

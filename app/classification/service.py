@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import structlog
 
+from app.budget import Payer
 from app.classification import record
 from app.classification.asking import Asked, Asking
 from app.classification.intake import Intake, Picture
@@ -23,9 +26,11 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.identifiers import RESULT, new_id
+from app.ledger import Kind, LedgerEntry
 from app.result import Result
-from app.storage import AnswerRepository, KeptAnswer, ResultRepository, Unit
+from app.storage import AnswerRepository, KeptAnswer, LedgerRepository, ResultRepository, Unit, both
 from app.telemetry.metrics import Metrics
+from app.traffic import Books
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -53,11 +58,6 @@ class Answered:
     asked: Asked | None
     kept: Mapping[str, KeptAnswer] = field(default_factory=dict)
 
-    def stored(self) -> None:
-        """Whoever looks for a kept answer from now on finds it."""
-        if self.asked is not None:
-            self.asked.settled()
-
 
 class ClassificationService:
     """Answers questions. Whatever reached a provider leaves a row, also when it failed."""
@@ -71,6 +71,8 @@ class ClassificationService:
         results: ResultRepository,
         answers: AnswerRepository,
         metrics: Metrics,
+        ledger: LedgerRepository,
+        books: Books,
         default_provider: str,
         shared: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -82,6 +84,8 @@ class ClassificationService:
         self._results = results
         self._answers = answers
         self._metrics = metrics
+        self._ledger = ledger
+        self._books = books
         self._default_provider = default_provider
         self._shared = shared
         self._sleep = sleep
@@ -106,13 +110,25 @@ class ClassificationService:
         stopwatch = Stopwatch(self._metrics)
         return await self.outcome(new_id(RESULT), question, domain, None, stopwatch)
 
-    def keeping(self, answered: Iterable[Answered]) -> Unit[None] | None:
-        """What keeps new answers for the next who ask, to be stored beside the rows that they were
-        paid for."""
+    def beside(self, answered: Sequence[Answered]) -> Unit[None] | None:
+        """What is to be stored beside the rows: entries of the ledger, and new answers, kept for
+        the next who ask."""
         kept: dict[str, KeptAnswer] = {}
+        entries: list[LedgerEntry] = []
         for each in answered:
             kept |= each.kept
-        return self._answers.keeping(kept)
+            if each.asked is not None:
+                for entry in each.asked.entries:
+                    entry.result_id = each.result.id
+                    entries.append(entry)
+        return both(self._ledger.booking(entries), self._answers.keeping(kept))
+
+    def stored(self, answered: Sequence[Answered]) -> None:
+        """With what is beside them. Whoever looks for a kept answer from now on finds it."""
+        for each in answered:
+            if each.asked is not None:
+                each.asked.settled()
+                self._books.booked(each.asked.entries)
 
     async def look_ahead(self, digests: Sequence[str], domain: str, provider: str | None) -> None:
         """Learn at once which of these pictures, by their SHA-256, have no answer yet: questions
@@ -186,12 +202,12 @@ class ClassificationService:
         picture = await self._take(question, domain, stopwatch)
         asked = await self._ask(question, domain, picture, stopwatch)
         result = record.completed(result_id, question, domain, picture, asked, stopwatch)
+        answered = Answered(result, None, asked, _kept(picture, asked))
         stored = await self.store(
             self._results.insert,
-            result,
+            answered,
             stopwatch,
-            asked=asked,
-            beside=self._answers.keeping(_kept(picture, asked)),
+            beside=self.beside([answered]),
             waits_s=STORE_WAITS_S,
         )
         if isinstance(asked.outcome, ClassifierError):
@@ -243,14 +259,14 @@ class ClassificationService:
         """Raises why nobody could be asked: nothing was spent then, and nothing is to be kept."""
         if isinstance(picture.basis, KeptAnswer):
             self._metrics.answer("kept")
-            return Asked.of(picture.basis)
+            return self._with_saving(Asked.of(picture.basis), "kept", question)
         began = time.perf_counter()
         asked = await self._asking.ask(
             self._chain(question.provider, domain),
             picture.basis,
             domain,
             key=None if question.fresh else picture.key,
-            caller=question.caller,
+            payer=question.payer,
             lane=question.lane,
             looked_at=picture.looked_at,
         )
@@ -261,34 +277,72 @@ class ClassificationService:
         stopwatch.note("wait", spent.wait_s)
         stopwatch.note("provider", provider_s)
         self._metrics.answer("shared" if asked.again else "asked")
-        return asked
+        return self._with_saving(asked, "shared", question)
+
+    def _with_saving(self, asked: Asked, kind: Kind, question: Question) -> Asked:
+        """With an entry for what it saved to ask nobody, where that would have been billed."""
+        answer = asked.outcome
+        if isinstance(answer, ClassifierError) or not asked.again or asked.saved_usd is None:
+            return asked
+        entry = self._books.saved(
+            kind,
+            question.payer,
+            question.domain,
+            provider=asked.spent.provider or "",
+            model=answer.model,
+            deployment=answer.deployment,
+            worth_usd=asked.saved_usd,
+        )
+        return replace(asked, spent=replace(asked.spent, entries=[entry]))
+
+    def saved_by_duplicate(self, batch_id: str, result: Result, worth_usd: Decimal) -> LedgerEntry:
+        """Of a batch: the entry for an answer that another item has paid for."""
+        entry = self._books.saved(
+            "duplicate",
+            Payer(result.caller, batch_id),
+            result.domain,
+            provider=result.provider or "",
+            model=result.model or "",
+            deployment=result.deployment,
+            worth_usd=worth_usd,
+        )
+        entry.result_id = result.id
+        return entry
 
     async def store(
         self,
         write: Callable[[Result, Unit[None] | None], Awaitable[Result]],
-        result: Result,
+        answered: Answered,
         stopwatch: Stopwatch,
         *,
-        asked: Asked | None,
         beside: Unit[None] | None,
         waits_s: Iterable[float],
     ) -> Result:
         """Keep what may have cost something, though the database is locked or full for a while."""
+        result = answered.result
         with stopwatch.time("store"):
             try:
-                for wait_s in waits_s:
-                    with suppress(StorageUnavailable):
-                        return await write(result, beside)
-                    await self._sleep(wait_s)
-                return await write(result, beside)
+                stored = await self._write(partial(write, result, beside), waits_s)
             except (StorageUnavailable, asyncio.CancelledError):
                 kept = result.model_dump(mode="json", exclude={"metadata"})
                 log.exception("an answer may be lost: it could not be stored", **kept)
                 raise
+            else:
+                self.stored([answered])
+                return stored
             finally:
                 self._metrics.result(domain=result.domain, status=result.status)
-                if asked is not None:
-                    asked.settled()
+                if answered.asked is not None:
+                    answered.asked.settled()
+
+    async def _write(
+        self, write: Callable[[], Awaitable[Result]], waits_s: Iterable[float]
+    ) -> Result:
+        for wait_s in waits_s:
+            with suppress(StorageUnavailable):
+                return await write()
+            await self._sleep(wait_s)
+        return await write()
 
     def _chain(self, provider: str | None, domain: Domain) -> tuple[str, ...]:
         """Who is asked, in this order."""

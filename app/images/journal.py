@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
-from filelock import FileLock, Timeout
 
 from app.errors import ImageHarmful
+from app.process_file import claim, mapped
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -24,9 +24,6 @@ REFUSED_FOR_S = 24 * 3_600.0
 
 SUSPECTED_FOR_S = 30 * 24 * 3_600.0
 """Of what never came again."""
-
-MOST_PROCESSES = 1_000
-"""That have one folder."""
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -48,8 +45,6 @@ class Journal:
         self._folder = folder or Path()
         self._suspects: set[str] = set()
         self._closing = ExitStack()
-        # Not a file that is written: that lets go of the interpreter lock, and where other threads
-        # compute it comes back a hundred times later than this takes.
         self._lines: mmap.mmap | bytearray = bytearray(NOTHING * lines)
         if folder is not None:
             try:
@@ -84,20 +79,10 @@ class Journal:
     def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._suspects.update(_known(folder))
-        path = self._claim(folder)
+        path = claim(folder, self._closing)
         if path.exists():
             self._blame({*DIGEST.findall(path.read_text("ascii", errors="replace"))})
-        path.write_bytes(self._lines)
-        with path.open("r+b") as file:
-            self._lines = self._closing.enter_context(mmap.mmap(file.fileno(), 0))
-
-    def _claim(self, folder: Path) -> Path:
-        """The first file that no living process has."""
-        for number in range(MOST_PROCESSES):
-            with suppress(Timeout):
-                self._closing.enter_context(FileLock(folder / f"{number}.lock").acquire(timeout=0))
-                return folder / f"{number}"
-        raise OSError(None, "all files in it are in use")
+        self._lines = mapped(path, bytes(self._lines), self._closing)
 
     def _blame(self, left: set[str]) -> None:
         """All that was being decoded. Each is a file, of a byte for each death it was alone at."""

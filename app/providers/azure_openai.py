@@ -49,6 +49,7 @@ def _deployment(deployment: DeploymentSettings, context: ProviderContext) -> Azu
         model=deployment.model,
         models=context.models,
         workers=context.workers,
+        tariff=deployment.tariff,
     )
 
 

@@ -48,6 +48,7 @@ class Capabilities:
         confidence_source: where the next answer's probabilities will come from.
         answers_as: stays the same as long as an old answer may stand for a new one, also over a
             restart; unset: as long as `model` does.
+        tariff: the type of the deployment, on which the price of its model depends.
         embedded: it answers on this machine and costs only its time: it may be asked just to see
             how long it takes.
     """
@@ -58,6 +59,7 @@ class Capabilities:
     confidence_source: ConfidenceSource
     answers_as: str | None = None
     sees: Literal["pixels", "jpeg"] = "jpeg"
+    tariff: str = ""
     embedded: bool = False
 
 
@@ -165,6 +167,11 @@ class Quoting(Protocol):
 
     def cost(self, usage: TokenUsage) -> Decimal | None:
         """US dollars; None when the price is not known."""
+        ...
+
+    def most(self, image: PreparedImage, domain: Domain) -> TokenUsage:
+        """What one call may be billed, and not more: reserved in budgets, and booked where nobody
+        says what it was billed."""
         ...
 
 

@@ -1,6 +1,5 @@
 """A chat model that looks at pictures: what Azure OpenAI and OpenAI-compatible servers share."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from app.errors import (
     ProviderRefused,
 )
 from app.images import ImageWorkers, PreparedImage
+from app.prices import GLOBAL_STANDARD, Price, Tariff
 from app.providers.base import Capabilities, Example, ProviderAnswer, Quote
 from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
 from app.providers.chat_quote import quote
@@ -25,6 +25,7 @@ from app.providers.codes import read_distribution
 from app.providers.image_tokens import ImageTokenCounter, ImageTokens
 from app.providers.openai_errors import provider_error, quota_report
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
+from app.providers.prompt_texts import PromptTexts
 from app.providers.question import FIELD, PROMPT_VERSION, ChatQuestion
 from app.usage import TokenUsage
 
@@ -58,10 +59,12 @@ class ChatModel:
         workers: ImageWorkers,
         label: str | None = None,
         max_tokens_parameter: str | None = None,
+        tariff: Tariff = GLOBAL_STANDARD,
     ) -> None:
         """
         Args:
             label: what the deployment is called here, where that is another name.
+            tariff: by what it is billed.
             model: the family behind it, where it is known beforehand.
             max_tokens_parameter: for servers that know only one spelling.
         """
@@ -76,7 +79,9 @@ class ChatModel:
         self._max_tokens_parameter = max_tokens_parameter
         self._dropped: set[str] = set()
         self._may_reason = False
+        self._tariff = tariff
         self._image_tokens = ImageTokenCounter()
+        self._texts = PromptTexts()
         self._answers_as = f"{client.base_url} {deployment} {model} {PROMPT_VERSION}"
 
     @property
@@ -90,13 +95,25 @@ class ChatModel:
             metered=True,
             confidence_source="logprobs" if self._gives_logprobs else "stated",
             answers_as=self._answers_as,
+            tariff=self._tariff.kind,
         )
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
-        question = ChatQuestion(domain, stated=not self._gives_logprobs)
+        text = self._texts.of(domain, stated=not self._gives_logprobs)
         picture = self._image_tokens.count(self._family, image, domain.detail)
-        text = math.ceil(_text_length(question) / CHARACTERS_PER_TOKEN)
-        return text + picture.count + self._completion_cap
+        return (
+            math.ceil(text.characters / CHARACTERS_PER_TOKEN)
+            + picture.count
+            + (self._completion_cap)
+        )
+
+    def most(self, image: PreparedImage, domain: Domain) -> TokenUsage:
+        text = self._texts.of(domain, stated=not self._gives_logprobs)
+        picture = self._image_tokens.most(self._family, image, domain.detail)
+        price = self._price(self._model)
+        if self._model is None and price is None:
+            price = self._models.dearest(self._tariff)
+        return _priced(TokenUsage(text.most_tokens + picture, self._completion_cap), price)
 
     def quote(self, domain: Domain) -> Quote:
         question = ChatQuestion(domain, stated=not self._gives_logprobs)
@@ -107,7 +124,7 @@ class ChatModel:
         return self._image_tokens.count(self._family, image, domain.detail)
 
     def cost(self, usage: TokenUsage) -> Decimal | None:
-        return self._family.cost(usage)
+        return _priced(usage, self._price(self._model)).cost_usd
 
     async def classify(
         self,
@@ -122,12 +139,13 @@ class ChatModel:
         messages = await self._messages(question, image, examples)
         cap = self._completion_cap
         answer, headers = await self._complete(question, messages, cap, timeout)
-        billed, quota = self._priced(answer), quota_report(headers)
+        billed = _priced(answer.billed, self._price(answer.model or self._model))
+        quota = quota_report(headers)
         try:
             self._learn_from(answer, question, cap)
             read = self._read(answer, question)
         except ProviderError as error:
-            error.usage, error.quota = billed, quota
+            error.usage, error.may_be_billed, error.quota = billed, True, quota
             raise
         picture = self._counted(answer, question, image, alone=not examples)
         return replace(
@@ -190,7 +208,11 @@ class ChatModel:
             raise provider_error(error) from error
         except openai.OpenAIError as error:
             raise provider_error(error) from error
-        return ChatAnswer.read(raw.http_response.content), raw.headers
+        try:
+            return ChatAnswer.read(raw.http_response.content), raw.headers
+        except ProviderAnswerInvalid as error:
+            error.usage = _priced(error.usage, self._price(self._model))
+            raise
 
     def _drops(self, error: openai.BadRequestError, parameters: dict[str, Any]) -> bool:
         """Whether the call was refused for a parameter that it can do without from now on."""
@@ -240,17 +262,20 @@ class ChatModel:
         self, answer: ChatAnswer, question: ChatQuestion, image: PreparedImage, *, alone: bool
     ) -> ImageTokens:
         """What the picture took of the prompt; `alone` when it was the only one."""
+        text = self._texts.of(question.domain, stated=question.stated)
         if alone and answer.image_tokens is not None:
+            text.learn(answer.billed.prompt - answer.image_tokens)
             return ImageTokens(answer.image_tokens, estimated=False)
         if alone and answer.billed.prompt:
-            text = _text_length(question) / TYPICAL_CHARACTERS_PER_TOKEN
-            self._image_tokens.learn(answer.billed.prompt - text, image)
-        return self._image_tokens.count(self._family, image, question.domain.detail)
+            typical = text.characters / TYPICAL_CHARACTERS_PER_TOKEN
+            self._image_tokens.learn(answer.billed.prompt - typical, image)
+        picture = self._image_tokens.count(self._family, image, question.domain.detail)
+        if alone and answer.billed.prompt and not picture.estimated:
+            text.learn(answer.billed.prompt - picture.count)
+        return picture
 
-    def _priced(self, answer: ChatAnswer) -> TokenUsage:
-        family = self._models.family(answer.model) if answer.model else self._family
-        usage = answer.billed
-        return TokenUsage(usage.prompt, usage.completion, usage.parts, family.cost(usage))
+    def _price(self, model: str | None) -> Price | None:
+        return self._models.price(model, self._tariff)
 
     def _read(self, answer: ChatAnswer, question: ChatQuestion) -> ProviderAnswer:
         choice = answer.choices[0]
@@ -272,10 +297,10 @@ class ChatModel:
         )
 
 
-def _text_length(question: ChatQuestion) -> int:
-    """Characters that the model reads."""
-    schema = question.response_format["json_schema"]["schema"]
-    return len(question.system) + len(json.dumps(schema, separators=(",", ":")))
+def _priced(usage: TokenUsage, price: Price | None) -> TokenUsage:
+    if price is None:
+        return replace(usage, cost_usd=None)
+    return replace(usage, cost_usd=price.of(usage), price=price.version)
 
 
 def _tells_no_distribution(choice: Choice, question: ChatQuestion) -> bool:

@@ -1,6 +1,5 @@
 """A chat completion as it comes over the wire, read leniently: servers leave out what they like."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import (
@@ -108,7 +107,7 @@ class _Bill(_Lenient):
             billed = cls.model_validate_json(body).usage.billed
         except ValidationError:
             return TokenUsage()
-        return replace(billed, cost_usd=None)
+        return billed
 
 
 def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -132,6 +131,7 @@ class ChatAnswer(_Lenient):
         except ValidationError:
             error = ProviderAnswerInvalid("The provider's answer is no chat completion.")
             error.usage = _Bill.read(body)
+            error.may_be_billed = True
             raise error from None
 
     @property

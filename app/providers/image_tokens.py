@@ -9,6 +9,10 @@ from app.providers.profiles import Detail, ModelFamily
 FIRST_GUESS = 1_100
 """Tokens, before anything is learned: more than most models take for 512 pixels."""
 
+MOST_GUESSED, MOST_LEARNED = 8, 2
+"""By how much a guess may be too low, and what was learned: the published formulas say 70 to 8,500
+tokens for 512 pixels."""
+
 PATCH = 32
 NEWEST_SHARE = 0.2
 """Weight of the newest observation in the running mean."""
@@ -38,6 +42,13 @@ class ImageTokenCounter:
         if self._per_patch is None:
             return ImageTokens(FIRST_GUESS, estimated=True)
         return ImageTokens(math.ceil(self._per_patch * _patches(image)), estimated=True)
+
+    def most(self, family: ModelFamily, image: PreparedImage, detail: Detail) -> int:
+        """And not more, as far as anybody can say."""
+        counted = self.count(family, image, detail)
+        if not counted.estimated:
+            return counted.count
+        return counted.count * (MOST_GUESSED if self._per_patch is None else MOST_LEARNED)
 
     def learn(self, tokens: float, image: PreparedImage) -> None:
         """`tokens` is what a call with this picture was billed, less its text, about."""

@@ -3,6 +3,7 @@
 import openai
 
 from app.errors import ConfigurationError
+from app.prices import Tariff
 from app.providers.base import ProviderContext
 from app.providers.chat import ChatModel
 from app.providers.profiles import UNKNOWN_FAMILY
@@ -22,6 +23,7 @@ def create(context: ProviderContext) -> ChatModel:
     )
     return ChatModel(
         client,
+        tariff=Tariff(agreed=server.price),
         name="openai_compatible",
         deployment=server.model,
         model=server.model,

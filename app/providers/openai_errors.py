@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+import httpx2
 import openai
 
 from app.errors import (
@@ -19,23 +20,33 @@ from app.errors import (
 from app.providers.chat_answer import content_filtered
 from app.usage import QuotaReport
 
+NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+BILLED_STATUSES = (408, 504)
+"""As what a content filter refuses they are billed where the service has begun to work; other
+errors are not. Source: "HTTP Error response code and billing status" in Azure's "Plan to manage
+costs for Azure OpenAI"."""
+
 
 def provider_error(error: openai.OpenAIError) -> ProviderError:
     """What to raise instead. The provider's own words may repeat the prompt: not told."""
     match error:
         case openai.APITimeoutError():
-            return ProviderTimeout("The provider did not answer in time.")
+            failure: ProviderError = ProviderTimeout("The provider did not answer in time.")
         case openai.APIConnectionError():
-            return ProviderUnavailable("The provider could not be reached.")
+            failure = ProviderUnavailable("The provider could not be reached.")
         case openai.APIStatusError():
             return _of_status(error)
         case _:
-            return ProviderUnavailable("The call to the provider failed.")
+            failure = ProviderUnavailable("The call to the provider failed.")
+    failure.may_be_billed = not isinstance(error.__cause__, NEVER_SENT)
+    return failure
 
 
 def _of_status(error: openai.APIStatusError) -> ProviderError:
     failure = _failure(error)
     failure.quota = quota_report(error.response.headers, error.message)
+    failure.may_be_billed = error.status_code in BILLED_STATUSES or error.code == "content_filter"
     return failure
 
 

@@ -1,9 +1,10 @@
-"""Families of chat models: what they accept, what a picture costs them, what they cost.
+"""Families of chat models: what they accept, what a picture takes, what they cost.
 
 The table is config/models.yaml. It changes more often than this code.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.usage import TokenUsage
+from app.prices import DeploymentType, Factor, Price, Tariff
 from app.yaml_file import YamlFile
 
 Detail = Literal["low", "high", "auto"]
@@ -72,29 +73,6 @@ class Patches(_Row):
         return math.ceil(count * self.multiplier)
 
 
-class Price(_Row):
-    """US dollars for a million tokens, global standard deployment."""
-
-    input: Decimal
-    cached: Decimal
-    cache_write: Decimal | None = Field(
-        None, description="Of tokens that fill the prompt cache; unset: what `input` costs."
-    )
-    output: Decimal
-    as_of: date
-    source: str
-
-    def of(self, usage: TokenUsage) -> Decimal:
-        cached, written = (usage.parts.get(part, 0) for part in ("cached", "cache_write"))
-        millionths = (
-            self.input * (usage.prompt - cached - written)
-            + self.cached * cached
-            + (self.input if self.cache_write is None else self.cache_write) * written
-            + self.output * usage.completion
-        )
-        return millionths / 1_000_000
-
-
 class ModelFamily(_Row):
     """One row of the table."""
 
@@ -108,6 +86,11 @@ class ModelFamily(_Row):
     tiles: Tiles | None = None
     patches: Patches | None = None
     price: Price | None = None
+    factors: dict[DeploymentType, Decimal | None] = Field(
+        {},
+        description="By what a type of deployment multiplies the price, where not as for all "
+        "families; null: not known.",
+    )
     retires: date | None = Field(None, description="When Azure retires it.")
 
     def image_tokens(self, width: int, height: int, detail: Detail) -> int | None:
@@ -115,27 +98,51 @@ class ModelFamily(_Row):
         formula = self.tiles or self.patches
         return formula.tokens(width, height, detail) if formula else None
 
-    def cost(self, usage: TokenUsage) -> Decimal | None:
-        """US dollars; None when the price is not known."""
-        return self.price.of(usage) if self.price else None
-
 
 UNKNOWN_FAMILY = ModelFamily(name="unknown")
 """Everything is tried; what the model refuses is dropped."""
 
 
 class _Table(_Row):
+    deployment_types: dict[DeploymentType, Factor] = {}
     families: list[ModelFamily]
 
 
 class ModelTable:
-    def __init__(self, families: list[ModelFamily]) -> None:
+    def __init__(
+        self,
+        families: Iterable[ModelFamily],
+        deployment_types: Mapping[DeploymentType, Factor] | None = None,
+    ) -> None:
         self._families = {family.name: family for family in families}
+        self._factors = dict(deployment_types or {})
 
     @classmethod
     def read(cls, path: Path) -> "ModelTable":
         """Raises ConfigurationError."""
-        return cls(YamlFile.read(path).validate(_Table).families)
+        table = YamlFile.read(path).validate(_Table)
+        return cls(table.families, table.deployment_types)
+
+    def price(self, model: str | None, tariff: Tariff) -> Price | None:
+        """What tokens of this model cost there; None: not known."""
+        if tariff.agreed is not None:
+            return tariff.agreed.price
+        return self._price(self.family(model), tariff.kind)
+
+    def dearest(self, tariff: Tariff) -> Price | None:
+        """What they may cost while the model is not known yet."""
+        if tariff.agreed is not None:
+            return tariff.agreed.price
+        found = (self._price(each, tariff.kind) for each in self._families.values())
+        prices = [each for each in found if each is not None]
+        return max(prices, key=lambda each: each.output, default=None)
+
+    def _price(self, family: ModelFamily, kind: DeploymentType) -> Price | None:
+        if kind in family.factors:
+            factor = family.factors[kind]
+        else:
+            factor = self._factors[kind].factor if kind in self._factors else None
+        return None if family.price is None or factor is None else family.price.times(factor)
 
     def family(self, model: str | None) -> ModelFamily:
         """The family of "gpt-4o-2024-11-20": the longest name that it is, up to a "-"."""

@@ -8,13 +8,15 @@ from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Com
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
-from app.storage.database import Database, Unit
+from app.storage.budgets import BudgetRepository, BudgetState, Purse
+from app.storage.database import Database, Unit, both
 from app.storage.deliveries import DeliveryRepository
 from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
 from app.storage.exporting import ExportRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen, replace_chosen
+from app.storage.ledger import LedgerRepository
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
 from app.storage.outbox import Outbox
@@ -35,6 +37,8 @@ __all__ = [
     "BatchRow",
     "BatchStatus",
     "BlobStore",
+    "BudgetRepository",
+    "BudgetState",
     "Claim",
     "Committed",
     "Database",
@@ -43,9 +47,11 @@ __all__ = [
     "ExportRepository",
     "IdempotencyRepository",
     "KeptAnswer",
+    "LedgerRepository",
     "ObjectStore",
     "Outbox",
     "Outcome",
+    "Purse",
     "ReceivingRepository",
     "ResultFilter",
     "ResultRepository",
@@ -53,6 +59,7 @@ __all__ = [
     "ShardRepository",
     "Unit",
     "WebhookRepository",
+    "both",
     "chosen",
     "describe",
     "migrate",

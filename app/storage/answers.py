@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 import sqlalchemy as sa
@@ -26,7 +27,11 @@ EVICT_EVERY = 500
 
 
 class KeptAnswer(BaseModel):
-    """A provider's answer, and the picture it is about; each verdict on it is made anew."""
+    """A provider's answer, and the picture it is about; each verdict on it is made anew.
+
+    Attributes:
+        cost_usd: what it cost; None: nothing, or the price is not known.
+    """
 
     provider: str
     model: str
@@ -35,6 +40,8 @@ class KeptAnswer(BaseModel):
     probabilities: dict[str, float]
     confidence_source: Literal["logprobs", "votes", "stated", "local"]
     image: ImageFacts
+    is_billed: bool = False
+    cost_usd: Decimal | None = None
 
 
 class AnswerRepository:

@@ -75,6 +75,8 @@ class BatchRow:
     paced_done: int = 0
     callback_url: str | None = None
     progress_told_at: datetime | None = None
+    budget_usd: Decimal | None = None
+    resumes_at: datetime | None = None
 
     @property
     def done(self) -> int:
@@ -116,11 +118,17 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An item's result, to be stored; `again`: only what it cost, for the item is tried again."""
+    """An item's result, to be stored.
+
+    Attributes:
+        again: only what it cost, for the item is tried again.
+        worth_usd: what the answer cost, whoever paid; None: nothing was billed.
+    """
 
     item: BatchItem
     result: Result
     again: bool = False
+    worth_usd: Decimal | None = None
 
 
 class Committed:

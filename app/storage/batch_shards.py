@@ -1,7 +1,7 @@
 """Shards of batches: given out, worked on by one at a time, committed with their results. All SQL
 about that is here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.identifiers import RESULT, new_id
+from app.ledger import LedgerEntry
 from app.result import Result, Usage
 from app.storage.batch_rows import (
     DELETED,
@@ -25,20 +26,29 @@ from app.storage.batch_rows import (
 )
 from app.storage.database import Database, Unit
 from app.storage.events import batch_changed, batch_progress, result_created
+from app.storage.ledger import book
 from app.storage.outbox import Outbox, Telling
 from app.storage.results import link_similar, row_of
 from app.storage.tables import UtcTime, batch_items, batch_shards, batches, results
+
+TwinEntry = Callable[[str, Result, Decimal], LedgerEntry]
+"""From the batch, a duplicate's result, and what its answer cost, to the entry of what it saved."""
 
 
 class ShardRepository:
     """What is done is here, whoever did it."""
 
     def __init__(
-        self, database: Database, outbox: Outbox, committed: Committed | None = None
+        self,
+        database: Database,
+        outbox: Outbox,
+        committed: Committed | None = None,
+        twin_entry: TwinEntry | None = None,
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._committed = committed
+        self._twin_entry = twin_entry
 
     async def given_out(self, batch_id: str) -> list[int]:
         """Shards that were begun and are not done."""
@@ -162,7 +172,7 @@ class ShardRepository:
                 return None if row is None else BatchRow(**row)
             if beside is not None:
                 beside(connection)
-            stored = _store(connection, batch, done)
+            stored = _store(connection, batch, done, self._twin_entry)
             if again:
                 connection.execute(_AGAIN, {"batch": batch.id, "numbers": again})
             after = _advance(connection, batch, stored, [each.result for each in outcomes])
@@ -234,18 +244,27 @@ _TOLD = (
 
 
 def _store(
-    connection: sa.Connection, batch: BatchRow, outcomes: Sequence[Outcome]
+    connection: sa.Connection,
+    batch: BatchRow,
+    outcomes: Sequence[Outcome],
+    twin_entry: TwinEntry | None,
 ) -> list[tuple[BatchItem, Result]]:
     """Results of items, and of those that are about the same pictures."""
     stored = [(each.item, each.result) for each in outcomes]
     if not stored:
         return []
     if batch.duplicates:
-        originals = {item.number: result for item, result in stored}
+        originals = {each.item.number: each for each in outcomes}
         wanted = {"batch": batch.id, "numbers": list(originals)}
+        entries: list[LedgerEntry] = []
         for row in connection.execute(_TWINS, wanted).mappings():
             twin = item_of(row)
-            stored.append((twin, _twin_of(originals[twin.same_as or 0], twin)))
+            original = originals[twin.same_as or 0]
+            result = _twin_of(original.result, twin)
+            stored.append((twin, result))
+            if twin_entry is not None and result.cached and original.worth_usd is not None:
+                entries.append(twin_entry(batch.id, result, original.worth_usd))
+        book(connection, entries)
     rows = [row_of(result) for _, result in stored]
     connection.execute(sa.insert(results), rows)
     connection.execute(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -114,14 +115,21 @@ class BatchRepository:
             after = page[-1].number
 
     async def change_status(
-        self, batch_id: str, status: BatchStatus, *, of: Iterable[BatchStatus], reason: str = ""
+        self,
+        batch_id: str,
+        status: BatchStatus,
+        *,
+        of: Iterable[BatchStatus],
+        reason: str = "",
+        resumes_at: datetime | None = None,
     ) -> bool:
-        """Whether it was in one of `of`."""
+        """Whether it was in one of `of`. `resumes_at`: when a paused one goes on by itself."""
         values: dict[str, Any] = {"status": status}
         if status == "paused":
             values["paced_from"] = None
-        if reason:
-            values["reason"] = reason
+        if status == "running" or reason:
+            values["reason"] = reason or None
+        values["resumes_at"] = resumes_at
         if status in OVER:
             values["completed_at"] = datetime.now(UTC)
         change = (
@@ -200,6 +208,22 @@ class BatchRepository:
         )
         await self._change(change, told=True)
         self._committed.clear()
+
+    async def resume_due(self) -> None:
+        """Those that were paused until now."""
+        change = (
+            sa.update(batches)
+            .where(batches.c.resumes_at <= datetime.now(UTC), batches.c.status == "paused")
+            .values(status="running", reason=None, resumes_at=None)
+            .returning(batches)
+        )
+        await self._change(change, told=False)
+
+    async def change_budget(self, batch_id: str, amount_usd: Decimal | None) -> None:
+        """None: there is no limit any more."""
+        change = sa.update(batches).where(batches.c.id == batch_id).values(budget_usd=amount_usd)
+        await self._database.write(lambda each: _run(each, change))
+        self._committed.drop(batch_id)
 
     async def unfinished(self) -> list[str]:
         """Batches on which there is work to do."""

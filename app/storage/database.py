@@ -22,6 +22,20 @@ Unit = Callable[[sa.Connection], T]
 statement writes: then SQLite waits for the lock there, where it can, and not after a read, where it
 must fail. It may run twice, so it has no effect but on its connection."""
 
+
+def both(*units: Unit[None] | None) -> Unit[None] | None:
+    """One after the other, in one transaction; None: there is nothing to do."""
+    found = [each for each in units if each is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+
+    def unit(connection: sa.Connection) -> None:
+        for each in found:
+            each(connection)
+
+    return unit
+
+
 MAX_GROUP = 256
 READERS = 3
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.result import Result
+from app.budget import EPOCH, Action, Budget, Period
+from app.result import Result, UsdAmount
 from app.storage.batch_report import BatchReport
 from app.storage.batch_rows import BatchRow
 
@@ -32,6 +34,28 @@ class EndpointDisabled(BaseModel):
     url: str = Field(examples=["https://shop.example.com/hooks"])
     reason: str = Field(examples=["Nothing but failures for 5 days."])
     disabled_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+
+
+class BudgetThreshold(BaseModel):
+    """So much of a budget is spent. Told once in each period for each threshold."""
+
+    budget: str = Field(examples=["shop-per-month"])
+    domain: str | None = Field(examples=[None])
+    caller: str | None = Field(examples=["shop"])
+    batch_id: str | None = Field(examples=[None])
+    period: Period = Field(examples=["month"])
+    action: Action = Field(
+        description="What is done when it is spent: `alert`, `degrade` or `block`.",
+        examples=["block"],
+    )
+    percent: int = Field(
+        description="50, 80 or 100; 100 also when what is left is too little for a call.",
+        examples=[80],
+    )
+    amount_usd: UsdAmount = Field(examples=[50.0])
+    spent_usd: UsdAmount = Field(examples=[40.01])
+    starts_at: datetime | None = Field(examples=["2026-01-01T00:00:00Z"])
+    resets_at: datetime | None = Field(examples=["2026-02-01T00:00:00Z"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +87,9 @@ EVENT_TYPES: Mapping[str, EventType] = {
     "batch.cancelled": EventType("A batch was cancelled.", BatchReport, "batches"),
     "endpoint.disabled": EventType(
         "A webhook fails, and is left alone.", EndpointDisabled, "webhooks"
+    ),
+    "budget.threshold": EventType(
+        "50, 80 or 100 % of a budget are spent.", BudgetThreshold, "budgets"
     ),
     "ping": EventType("A test, when it is asked for.", Ping, "webhooks"),
 }
@@ -154,6 +181,24 @@ def _of_batch(kind: str, batch: BatchRow, callback_url: str | None = None) -> Ev
 
 def endpoint_disabled(caller: str, data: EndpointDisabled) -> Event:
     return Event("endpoint.disabled", caller, None, data.webhook_id, lambda: data)
+
+
+def budget_threshold(budget: Budget, starts_at: datetime, spent: Decimal, percent: int) -> Event:
+    """Told to the caller whose it is, and to operators."""
+    data = BudgetThreshold(
+        budget=budget.name,
+        domain=budget.domain,
+        caller=budget.caller,
+        batch_id=budget.batch_id,
+        period=budget.period,
+        action=budget.action,
+        percent=percent,
+        amount_usd=budget.amount_usd,
+        spent_usd=spent,
+        starts_at=starts_at if starts_at > EPOCH else None,
+        resets_at=budget.resets_at(starts_at),
+    )
+    return Event("budget.threshold", budget.caller or "", budget.domain, budget.name, lambda: data)
 
 
 def ping(caller: str, webhook_id: str) -> Event:

@@ -125,6 +125,8 @@ batches = sa.Table(
     sa.Column("paced_done", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("callback_url", sa.Text),
     sa.Column("progress_told_at", UtcTime),
+    sa.Column("budget_usd", Usd),
+    sa.Column("resumes_at", UtcTime),
     sa.Index(None, "caller", "id"),
     sa.Index(None, "status", "id"),
 )
@@ -248,6 +250,119 @@ attempts = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("error", sa.String(32)),
     sa.Column("answer", sa.Text),
+)
+
+TOKENS = (
+    "prompt_tokens",
+    "image_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+)
+
+IS_OPEN = sa.text("NOT rolled")
+"""Of an entry that no sum has yet; in these words, or the index is not found."""
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("process", sa.String(40), nullable=False),
+    sa.Column("provider", sa.String(64), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("deployment", sa.Text, nullable=False),
+    sa.Column("tariff", sa.String(16), nullable=False),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("batch_id", sa.String(40)),
+    sa.Column("result_id", sa.String(40)),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("outcome", sa.String(32), nullable=False),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in TOKENS),
+    sa.Column("cost_usd", Usd),
+    sa.Column("price", sa.String(16)),
+    sa.Column("estimated", sa.Boolean, nullable=False),
+    sa.Column("answers", sa.Integer, nullable=False),
+    sa.Column("saved_usd", Usd, nullable=False),
+    sa.Column("rolled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index(None, "process", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+)
+
+SPENT_BY = ("provider", "model", "deployment", "caller", "domain")
+COUNTED = ("calls", "estimated_calls", "unpriced_calls")
+ANSWERED = ("asked", "kept", "shared", "duplicate")
+"""Answers, by how they came about."""
+SUMS = (
+    *COUNTED,
+    *ANSWERED,
+    *TOKENS,
+    *("cost_usd", "estimated_usd"),
+    *(f"saved_{kind}_usd" for kind in ANSWERED[1:]),
+)
+
+
+def _sums() -> list[sa.Column[object]]:
+    return [
+        sa.Column(name, Usd if name.endswith("_usd") else sa.BigInteger, nullable=False)
+        for name in SUMS
+    ]
+
+
+def _spent_by() -> list[sa.Column[object]]:
+    return [
+        sa.Column(name, sa.Text if name in ("model", "deployment") else sa.String(64))
+        for name in SPENT_BY
+    ]
+
+
+HAS_BATCH = sa.text("batch_id <> ''")
+
+cost_hours = sa.Table(
+    "cost_hours",
+    metadata,
+    sa.Column("start", UtcTime),
+    *_spent_by(),
+    sa.Column("batch_id", sa.String(40)),
+    *_sums(),
+    sa.PrimaryKeyConstraint("start", *SPENT_BY, "batch_id"),
+    sa.Index(None, "batch_id", sqlite_where=HAS_BATCH, postgresql_where=HAS_BATCH),
+)
+
+cost_days = sa.Table(
+    "cost_days",
+    metadata,
+    sa.Column("start", UtcTime),
+    *_spent_by(),
+    *_sums(),
+    sa.PrimaryKeyConstraint("start", *SPENT_BY),
+)
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("changed_at", UtcTime, nullable=False),
+)
+
+budget_periods = sa.Table(
+    "budget_periods",
+    metadata,
+    sa.Column("budget", sa.String(40), primary_key=True),
+    sa.Column("starts_at", UtcTime, primary_key=True),
+    sa.Column("told", sa.Integer, nullable=False, server_default="0"),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("budget", sa.String(40), primary_key=True),
+    sa.Column("starts_at", UtcTime, primary_key=True),
+    sa.Column("process", sa.String(40), primary_key=True),
+    sa.Column("amount", Usd, nullable=False),
+    sa.Column("seen_at", UtcTime, nullable=False),
 )
 
 installation = sa.Table(

@@ -1,6 +1,9 @@
 """The way to the providers: their quota spent in full, never exceeded, shared out fairly."""
 
 from app.traffic.board import Board
+from app.traffic.books import Books
+from app.traffic.budgets import Budgets
+from app.traffic.call_journal import CallJournal
 from app.traffic.deployment import Deployment
 from app.traffic.dispatch import Dispatcher, Spent
 from app.traffic.link import RedisLink
@@ -9,6 +12,9 @@ from app.traffic.state import DeploymentState, ProviderState
 
 __all__ = [
     "Board",
+    "Books",
+    "Budgets",
+    "CallJournal",
     "Deployment",
     "DeploymentState",
     "Dispatcher",

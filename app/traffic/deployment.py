@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from app.domains import Domain
 from app.errors import ProviderError, ProviderRateLimited, ProviderTimeout
 from app.images import PreparedImage
-from app.providers.base import Provider, ProviderAnswer
+from app.providers.base import Provider, ProviderAnswer, Quoting
 from app.settings import Settings
 from app.settings_groups import DeploymentLimits
 from app.traffic.belief import MINUTE_S
@@ -17,6 +17,7 @@ from app.traffic.quota import Amounts, Quota, Reservation
 from app.traffic.retry import speaks_against
 from app.traffic.shared import SharedQuota
 from app.traffic.window import Window
+from app.usage import TokenUsage
 
 SHORTEST_WINDOW_S = 1.0
 """Over which Azure enforces calls per minute where it does not over ten seconds."""
@@ -54,6 +55,7 @@ class Deployment:
         """`limits` None: calls to it are not metered. `link`: they are counted together with those
         of other processes."""
         self.provider = provider
+        self._quoting = provider if isinstance(provider, Quoting) else None
         self.name = provider.capabilities().deployment or provider.name
         self.limits = limits
         self.breaker = Breaker()
@@ -89,6 +91,20 @@ class Deployment:
         if self.limits is None:
             return {"requests": 1.0}
         return {"requests": 1.0, "tokens": float(self.provider.estimate_tokens(image, domain))}
+
+    def most(self, image: PreparedImage, domain: Domain) -> TokenUsage:
+        """What a call about this picture is billed at most. Of who can't tell no price is known."""
+        if self._quoting is not None:
+            return self._quoting.most(image, domain)
+        return TokenUsage(self.provider.estimate_tokens(image, domain), cost_usd=None)
+
+    def image_tokens(
+        self, image: PreparedImage, domain: Domain, outcome: ProviderAnswer | BaseException
+    ) -> int:
+        """What the picture took of the prompt."""
+        if isinstance(outcome, ProviderAnswer):
+            return outcome.image_tokens or 0
+        return self._quoting.image_tokens(image, domain).count if self._quoting else 0
 
     def free_at(self, now: float, amounts: Amounts, *, burst_s: float) -> float:
         """When a call may begin; infinite: not before one that is under way ends."""

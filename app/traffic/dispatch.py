@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from app.budget import Payer
 from app.domains import Domain
 from app.errors import (
+    BudgetSpent,
     ClassifierError,
     Overloaded,
     ProviderAdjusting,
@@ -22,11 +24,14 @@ from app.errors import (
     ProviderUnknown,
 )
 from app.images import PreparedImage
+from app.ledger import LedgerEntry
 from app.providers.base import Capabilities, Provider, ProviderAnswer
 from app.providers.registry import ProviderRegistry
 from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
+from app.traffic.books import Books, OpenCall
+from app.traffic.budgets import FREE, Hold
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.link import RedisLink
 from app.traffic.queue import Lane, Waiter
@@ -44,6 +49,9 @@ from app.traffic.state import ProviderState, states
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
+
+LOCAL = "local"
+"""Who answers where a budget is spent that says so."""
 
 BATCH_PATIENCE_S = 600.0
 """How long a call of a batch waits for quota: nobody waits for it."""
@@ -63,7 +71,8 @@ class Spent:
         wait_s: seconds spent waiting for quota, and between attempts.
         provider_s: seconds spent in calls.
         provider: who was asked last; None before the first call.
-        degraded: a provider that is preferred to this one was down.
+        degraded: a provider that is preferred to this one was down, or too dear.
+        entries: of the ledger, one for each call that may be billed.
     """
 
     usage: TokenUsage = field(default_factory=TokenUsage)
@@ -73,6 +82,7 @@ class Spent:
     provider: str | None = None
     capabilities: Capabilities | None = None
     degraded: bool = False
+    entries: list[LedgerEntry] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -83,7 +93,7 @@ class _Question:
     scheduler: Scheduler
     image: PreparedImage
     domain: Domain
-    caller: str
+    payer: Payer
     lane: Lane
     began: float
     policy: RetryPolicy
@@ -109,7 +119,7 @@ class _Question:
         deadline = self.deadline - min(call_s, self.policy.total_s / 2)
         if without:
             deadline = min(deadline, now + MOVES_WITHIN_S)
-        return Waiter(self.caller, self.lane, amounts, deadline)
+        return Waiter(self.payer.caller, self.lane, amounts, deadline)
 
 
 class Dispatcher:
@@ -122,6 +132,7 @@ class Dispatcher:
         settings: Settings,
         metrics: Metrics,
         health: Health,
+        books: Books,
         *,
         link: RedisLink | None = None,
         jitter: Callable[[], float] = random.random,
@@ -131,7 +142,8 @@ class Dispatcher:
         self._settings = settings
         self._metrics = metrics
         self._health = health
-        self._budgets: dict[str, RetryBudget] = {}
+        self._books = books
+        self._retries: dict[str, RetryBudget] = {}
         self._schedulers: dict[str, Scheduler] = {}
         metrics.watch_traffic(self.states)
         self._link = link
@@ -144,12 +156,13 @@ class Dispatcher:
         domain: Domain,
         spent: Spent,
         *,
-        caller: str,
+        payer: Payer,
         lane: Lane = "interactive",
     ) -> ProviderAnswer:
         """Ask the providers in order until one answers; what it costs is added to `spent`.
 
-        Raises the ProviderError of the last one that was down, else why none could be asked.
+        Raises the ProviderError of the last one that was down, else why none could be asked; and
+        BudgetSpent, where the local model may not answer instead or can't.
         """
         retries = domain.max_retries
         if retries is None:
@@ -159,6 +172,7 @@ class Dispatcher:
             patience_s = max(patience_s, BATCH_PATIENCE_S)
         deadline = self._now() + patience_s
         failure: ClassifierError | None = None
+        names = list(names)
         for position, name in enumerate(names):
             now = self._now()
             # Whoever comes later must have time left to answer in.
@@ -167,13 +181,22 @@ class Dispatcher:
             try:
                 scheduler = await self._scheduler(name)
                 return await self._ask(
-                    _Question(name, scheduler, image, domain, caller, lane, now, policy, spent)
+                    _Question(name, scheduler, image, domain, payer, lane, now, policy, spent)
                 )
+            except BudgetSpent as error:
+                if not error.degrades:
+                    raise
+                log.warning("a budget is spent", budget=error.budget, provider=name)
+                failure = error
+                spent.degraded = True
+                if LOCAL not in names:
+                    names.append(LOCAL)
             except WORTH_ANOTHER_PROVIDER as error:
                 log.warning("a provider does not answer", provider=name, reason=error.slug())
                 # Who was down matters more than who could not have helped.
-                failure = error if isinstance(error, DOWN) else failure or error
-                spent.degraded = isinstance(failure, DOWN)
+                if not isinstance(failure, BudgetSpent):
+                    failure = error if isinstance(error, DOWN) else failure or error
+                    spent.degraded = isinstance(failure, DOWN)
         if failure is None:
             raise ProviderUnavailable("No provider is named for this domain.")
         if isinstance(failure, ProviderRateLimited) and failure.retry_after_s is not None:
@@ -199,16 +222,16 @@ class Dispatcher:
 
     async def _ask(self, question: _Question) -> ProviderAnswer:
         """Ask one provider until it answers, or insisting is of no use any more."""
-        budget = self._budgets[question.provider]
+        retries = self._retries[question.provider]
         attempt, adjustments = 1, 0
         failed: frozenset[Deployment] = frozenset()
         failure: ProviderError | None = None
         while True:
-            ticket = await self._admit(question, without=failed, instead=failure)
+            ticket, call = await self._leave(question, without=failed, instead=failure)
             if failure is None:
-                budget.called()
+                retries.called()
             try:
-                return await self._call(ticket, question, failed)
+                return await self._call(ticket, call, question, failed)
             except ProviderError as error:
                 failure = error
             adjusting = isinstance(failure, ProviderAdjusting)
@@ -225,7 +248,7 @@ class Dispatcher:
             pause_s = 0.0
             if not self._moves(failure, decision, question, failed):
                 # Moves need no budget: the breaker ends them. What is asked again does.
-                if isinstance(decision, GiveUp) or not (adjusting or budget.spend()):
+                if isinstance(decision, GiveUp) or not (adjusting or retries.spend()):
                     raise failure
                 failed, pause_s = frozenset(), decision.seconds
                 attempt += not adjusting
@@ -253,13 +276,54 @@ class Dispatcher:
             providers = await self._registry.get(name)
             if name in self._schedulers:
                 return self._schedulers[name]  # somebody else was as quick
-            self._budgets[name] = RetryBudget(traffic.retry_share)
+            self._retries[name] = RetryBudget(traffic.retry_share)
             self._schedulers[name] = Scheduler(
                 [Deployment.of(each, self._settings, self._link) for each in providers],
                 batch_share=traffic.batch_share,
                 most_waiting=traffic.max_waiting,
             )
         return self._schedulers[name]
+
+    async def _leave(
+        self,
+        question: _Question,
+        *,
+        without: Collection[Deployment],
+        instead: ProviderError | None,
+    ) -> tuple[Ticket, OpenCall | None]:
+        """Leave for a call by the quota and by the budgets; no books are kept of what is not
+        metered. What is answered in between can leave too little of a budget again."""
+        while True:
+            if question.scheduler.is_metered:
+                await self._wait_for_room(question)
+            ticket = await self._admit(question, without=without, instead=instead)
+            if ticket.deployment.limits is None:
+                return ticket, None
+            try:
+                call = await self._open(ticket.deployment, question)
+            except BaseException:
+                question.scheduler.give_back(ticket)
+                raise
+            if call is not None:
+                return ticket, call
+            question.scheduler.give_back(ticket)
+
+    async def _wait_for_room(self, question: _Question) -> None:
+        budgets, payer, domain = self._books.budgets, question.payer, question.domain
+        if budgets.covers(payer, domain.name):
+            most = question.scheduler.deployments[0].most(question.image, domain)
+            await budgets.wait_for_room(payer, domain.name, most, until=question.deadline)
+
+    async def _open(self, deployment: Deployment, question: _Question) -> OpenCall | None:
+        """None: what is left of a budget was reserved by others meanwhile."""
+        payer, domain = question.payer, question.domain.name
+        most = deployment.most(question.image, question.domain)
+        hold: Hold | None = FREE
+        if self._books.budgets.covers(payer, domain):
+            hold = await self._books.budgets.reserve(payer, domain, most)
+        if hold is None:
+            return None
+        return self._books.begin(deployment.provider, payer, domain, most, hold)
 
     async def _admit(
         self,
@@ -290,7 +354,11 @@ class Dispatcher:
             question.spent.wait_s += seconds
 
     async def _call(
-        self, ticket: Ticket, question: _Question, failed: Collection[Deployment]
+        self,
+        ticket: Ticket,
+        call: OpenCall | None,
+        question: _Question,
+        failed: Collection[Deployment],
     ) -> ProviderAnswer:
         deployment = ticket.deployment
         began = self._now()
@@ -312,7 +380,7 @@ class Dispatcher:
             seconds = self._now() - began
             deployment.ended(self._now(), ticket, seconds, outcome)
             question.scheduler.changed()
-            self._book(deployment.provider, question, outcome, seconds)
+            self._book(deployment, call, question, outcome, seconds)
         self._health.provider_answered()
         return outcome
 
@@ -325,7 +393,9 @@ class Dispatcher:
                 return await provider.classify(question.image, question.domain, timeout=timeout)
         except TimeoutError:
             self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
-            raise ProviderTimeout(f"No answer within {timeout:.1f} s.") from None
+            late = ProviderTimeout(f"No answer within {timeout:.1f} s.")
+            late.may_be_billed = True
+            raise late from None
         except ProviderError as error:
             self._metrics.provider_error(provider=provider.name, kind=error.kind)
             raise
@@ -334,17 +404,25 @@ class Dispatcher:
 
     def _book(
         self,
-        provider: Provider,
+        deployment: Deployment,
+        call: OpenCall | None,
         question: _Question,
         outcome: ProviderAnswer | BaseException,
         seconds: float,
     ) -> None:
+        provider, spent = deployment.provider, question.spent
+        entry = None
+        if call is not None:
+            picture = deployment.image_tokens(question.image, question.domain, outcome)
+            entry = self._books.end(call, outcome, picture)
         if isinstance(outcome, ProviderCannotServeDomain):
             return  # nobody was asked: the row goes on telling of whoever was before
         usage = TokenUsage()
-        if isinstance(outcome, ProviderAnswer | ProviderError):
+        if entry is not None:
+            spent.entries.append(entry)
+            usage = entry.usage
+        elif isinstance(outcome, ProviderAnswer | ProviderError):
             usage = outcome.usage
-        spent = question.spent
         spent.calls += 1
         spent.provider_s += seconds
         spent.provider = provider.name

@@ -408,21 +408,22 @@ async def test_billed_tokens_of_an_answer_that_can_not_be_read_are_added_to_the_
     response, _, _ = await answer()
 
     assert response.status_code == 200
-    assert response.json()["usage"] == {
-        "prompt_tokens": 428,
-        "completion_tokens": 10,
-        "cost_usd": None,
-    }
+    usage = response.json()["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (428, 10)
+    assert usage["cost_usd"] > 0.05  # nobody had named the model: it may have been the dearest
 
 
 @pytest.mark.parametrize("usage", [None, "free", {"prompt_tokens": "many"}])
-async def test_an_answer_without_a_bill_that_can_be_read_cost_nothing(answer, played, usage):
+async def test_an_answer_without_a_bill_that_can_be_read_cost_what_was_reserved(
+    answer, played, usage
+):
     played.post(V1).respond(json=unreadable(choices=[]) | {"usage": usage})
 
     response, rows, _ = await answer()
 
     assert response.json()["type"] == "/problems/provider-answer-invalid"
-    assert rows[0]["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+    assert rows[0]["usage"]["prompt_tokens"] > 85  # more than the picture
+    assert rows[0]["usage"]["completion_tokens"] == 2 * 32  # the cap, of both attempts
 
 
 @pytest.mark.parametrize("header", ["retry-after-ms", "x-ms-retry-after-ms"])

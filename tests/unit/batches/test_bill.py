@@ -13,6 +13,7 @@ from app.providers.base import Prompt, Quote
 from app.providers.image_tokens import ImageTokens
 from app.result import ImageFacts, Result, Usage
 from app.traffic import Deployment
+from app.usage import TokenUsage
 from tests.fakes import FakeProvider
 from tests.integration.calls import NOON
 
@@ -35,6 +36,9 @@ class Quoting(FakeProvider):
 
     def cost(self, usage):
         return None if self.price is None else self.price * (usage.prompt + usage.completion)
+
+    def most(self, image, domain):
+        return TokenUsage(1_000, 32)
 
 
 def seen(tokens: int | None = 85, *, estimated: bool = False) -> Looked:

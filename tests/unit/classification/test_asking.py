@@ -6,6 +6,7 @@ import time
 import pytest
 from PIL import Image
 
+from app.budget import Payer
 from app.classification.asking import Asking
 from app.domains import Domain
 from app.errors import Interrupted, ProviderUnavailable
@@ -38,7 +39,7 @@ class Calls:
         self.let_stop.set()
         self.failure: Exception | None = None
 
-    async def ask(self, names, image, domain, spent, *, caller, lane):
+    async def ask(self, names, image, domain, spent, *, payer, lane):
         self.began.append((tuple(names), domain.max_retries))
         spent.calls += 1
         spent.usage += USAGE
@@ -66,7 +67,7 @@ def asking(calls) -> Asking:
 def ask(asking: Asking, *names: str, key="picture", max_retries=None, looked_at=None):
     domain = Domain(name="flowers", classes=("rose", "daisy"), max_retries=max_retries)
     return asking.ask(
-        names or ("fake",), IMAGE, domain, key=key, caller="test", looked_at=looked_at
+        names or ("fake",), IMAGE, domain, key=key, payer=Payer("test"), looked_at=looked_at
     )
 
 

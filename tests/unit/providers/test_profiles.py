@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
+from app.prices import GLOBAL_STANDARD
+from app.providers.profiles import ModelTable
 from app.usage import TokenUsage
 from app.yaml_file import config_dir
 
@@ -72,7 +73,7 @@ def test_a_model_belongs_to_the_longest_name(models, model, family):
 
 def test_a_price_is_exact_and_cached_tokens_cost_less(models):
     """600 fresh and 400 cached prompt tokens, 10 of completion, with gpt-4o."""
-    cost = models.family("gpt-4o").cost(TokenUsage(1000, 10, {"cached": 400}))
+    cost = models.price("gpt-4o", GLOBAL_STANDARD).of(TokenUsage(1000, 10, {"cached": 400}))
 
     assert (
         cost
@@ -87,11 +88,11 @@ def test_a_price_is_exact_and_cached_tokens_cost_less(models):
 def test_filling_the_prompt_cache_costs_what_the_family_says(models, model, dollars):
     """600 fresh, 400 written to the cache, 10 of completion: gpt-5.6 charges 1.25 times the input's
     price for writing, gpt-4o nothing more."""
-    cost = models.family(model).cost(TokenUsage(1000, 10, {"cache_write": 400}))
+    cost = models.price(model, GLOBAL_STANDARD).of(TokenUsage(1000, 10, {"cache_write": 400}))
 
     assert cost == Decimal(dollars)
 
 
-def test_an_unknown_price_is_not_zero(models):
+def test_an_unknown_price_is_none(models):
     """Null in the result, never a silent 0."""
-    assert UNKNOWN_FAMILY.cost(TokenUsage(1000, 10)) is None
+    assert models.price("no-such-model", GLOBAL_STANDARD) is None

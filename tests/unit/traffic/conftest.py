@@ -7,7 +7,7 @@ from app.settings_groups import ApiSettings, AzureOpenAISettings, TrafficSetting
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher
-from tests.fakes import FakeProvider, Registry
+from tests.fakes import FakeProvider, Registry, unkept_books
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def dispatcher():
             settings,
             Metrics(),
             Health(),
+            unkept_books(),
             jitter=lambda: 0.5,
         )
 

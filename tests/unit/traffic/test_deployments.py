@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from PIL import Image
 
+from app.budget import Payer
 from app.domains import Domain
 from app.errors import (
     Overloaded,
@@ -36,7 +37,7 @@ def always(outcome, seconds: float = 0.0):
 
 
 async def ask(dispatcher: Dispatcher, *names: str, spent: Spent | None = None, **who):
-    who = {"caller": "test"} | who
+    who = {"payer": Payer("test")} | who
     return await dispatcher.ask(names or ("azure",), IMAGE, DOMAIN, spent or Spent(), **who)
 
 
@@ -200,7 +201,7 @@ async def test_interactive_calls_hardly_wait_while_batches_want_everything(dispa
         waits.append(spent.wait_s)
 
     batch = [
-        asyncio.create_task(ask(asked, caller="bulk", lane="batch", spent=Spent()))
+        asyncio.create_task(ask(asked, payer=Payer("bulk"), lane="batch", spent=Spent()))
         for _ in range(2_000)
     ]
     people = []

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from PIL import Image
 
+from app.budget import Payer
 from app.domains import Domain
 from app.errors import (
     ContentFiltered,
@@ -24,7 +25,7 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent
 from app.usage import TokenUsage
-from tests.fakes import FakeProvider, Registry, after, answer, spent_with
+from tests.fakes import FakeProvider, Registry, after, answer, spent_with, unkept_books
 from tests.pictures import encoded
 from tests.virtual_time import now
 
@@ -57,14 +58,16 @@ def dispatcher(health):
             api=ApiSettings(max_retries=retries, timeout=total_s),
             traffic=TrafficSettings(retry_share=1.0),
         )
-        return Dispatcher(Registry(*providers), settings, Metrics(), health, jitter=lambda: jitter)
+        return Dispatcher(
+            Registry(*providers), settings, Metrics(), health, unkept_books(), jitter=lambda: jitter
+        )
 
     return made
 
 
 async def ask(dispatcher: Dispatcher, *names: str, spent: Spent | None = None, **fields):
     return await dispatcher.ask(
-        names or ("fake",), IMAGE, domain(**fields), spent or Spent(), caller="test"
+        names or ("fake",), IMAGE, domain(**fields), spent or Spent(), payer=Payer("test")
     )
 
 
@@ -283,7 +286,7 @@ async def test_whoever_comes_later_has_time_left(dispatcher):
 
 async def test_without_providers_none_is_there(dispatcher):
     with pytest.raises(ProviderUnavailable):
-        await dispatcher().ask((), IMAGE, domain(), Spent(), caller="test")
+        await dispatcher().ask((), IMAGE, domain(), Spent(), payer=Payer("test"))
 
 
 async def test_what_was_spent_is_summed_over_all_calls(dispatcher):

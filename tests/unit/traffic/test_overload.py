@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from app.budget import Payer
 from app.domains import Domain
 from app.errors import (
     ClassifierError,
@@ -69,7 +70,7 @@ def waiter(*deployments, caller="a", lane="interactive", patience_s=30.0, tokens
 
 
 async def ask(dispatcher: Dispatcher, *, caller: str = "test") -> None:
-    await dispatcher.ask(["azure"], IMAGE, DOMAIN, Spent(), caller=caller)
+    await dispatcher.ask(["azure"], IMAGE, DOMAIN, Spent(), payer=Payer(caller))
 
 
 async def call(line: Scheduler, wanted: Waiter, seconds: float = 0.0) -> float:

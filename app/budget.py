@@ -1,0 +1,88 @@
+"""What may be spent, by whom, and in which time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Period = Literal["day", "month", "total"]
+Action = Literal["alert", "degrade", "block"]
+
+THRESHOLDS = (50, 80, 100)
+"""Per cent of a budget at which its owner is told."""
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+Amount = Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=18, decimal_places=6)]
+
+
+class Budget(BaseModel):
+    """An amount for calls to providers. Without `domain` and `caller` it is one for all calls."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", examples=["shop-per-month"])
+    domain: str | None = Field(None, description="Only calls about it.", examples=["flowers"])
+    caller: str | None = Field(None, description="Only this one's calls.", examples=["shop"])
+    period: Period = Field("month", description="In UTC; `total`: it is never reset.")
+    amount_usd: Amount = Field(description="US dollars in each period.", examples=[50])
+    action: Action = Field(
+        "block",
+        description="When it is spent: `alert` only tells, `degrade` has the local model answer, "
+        "`block` refuses calls with 429 and pauses batches.",
+    )
+    batch_id: str | None = Field(None, exclude=True, repr=False)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether calls need to have their cost reserved in it."""
+        return self.action != "alert"
+
+    def covers(self, *, caller: str, domain: str, batch_id: str | None) -> bool:
+        return (
+            self.domain in (None, domain)
+            and self.caller in (None, caller)
+            and self.batch_id in (None, batch_id)
+        )
+
+    def starts_at(self, moment: datetime) -> datetime:
+        """Of the period that `moment` is in."""
+        if self.period == "total":
+            return EPOCH
+        day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return day if self.period == "day" else day.replace(day=1)
+
+    def resets_at(self, starts_at: datetime) -> datetime | None:
+        """When the period ends that began then; None: it does not."""
+        if self.period == "total":
+            return None
+        if self.period == "day":
+            return starts_at + timedelta(days=1)
+        return (starts_at + timedelta(days=31)).replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """On whose account a call is made.
+
+    Attributes:
+        budget: of the batch, where it has one.
+    """
+
+    caller: str
+    batch_id: str | None = None
+    budget: Budget | None = None
+
+
+def budget_of_batch(batch_id: str, amount_usd: Decimal, *, caller: str, domain: str) -> Budget:
+    """What a batch may cost, which is paused when that is spent."""
+    return Budget(
+        name=batch_id,
+        domain=domain,
+        caller=caller,
+        period="total",
+        amount_usd=amount_usd,
+        batch_id=batch_id,
+    )

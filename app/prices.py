@@ -1,0 +1,121 @@
+"""What a deployment is billed for its tokens.
+
+A price belongs to a model and to the type of the deployment: config/models.yaml has both. What was
+agreed with Azure otherwise is set with the deployment, and wins.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.usage import TokenUsage
+
+DeploymentType = Literal["global_standard", "data_zone", "standard", "provisioned", "batch"]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Price(_Row):
+    """US dollars for a million tokens."""
+
+    input: Decimal = Field(ge=0)
+    cached: Decimal | None = Field(
+        None, ge=0, description="Of tokens from the prompt cache; unset: what `input` costs."
+    )
+    cache_write: Decimal | None = Field(
+        None, ge=0, description="Of tokens that fill the prompt cache; unset: what `input` costs."
+    )
+    output: Decimal = Field(ge=0)
+    as_of: date | None = None
+    source: str = ""
+
+    def of(self, usage: TokenUsage) -> Decimal:
+        cached, written = (usage.parts.get(part, 0) for part in ("cached", "cache_write"))
+        millionths = (
+            self.input * (usage.prompt - cached - written)
+            + (self.input if self.cached is None else self.cached) * cached
+            + (self.input if self.cache_write is None else self.cache_write) * written
+            + self.output * usage.completion
+        )
+        return millionths / 1_000_000
+
+    def times(self, factor: Decimal) -> "Price":
+        if factor == 1:
+            return self
+        scaled = {
+            name: None if (each := getattr(self, name)) is None else each * factor
+            for name in ("input", "cached", "cache_write", "output")
+        }
+        return self.model_copy(update=scaled)
+
+    @property
+    def version(self) -> str:
+        """Another one for every other price: eight hex digits."""
+        amounts = (self.input, self.cached, self.cache_write, self.output)
+        text = " ".join("" if each is None else f"{each.normalize():f}" for each in amounts)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+class Factor(_Row):
+    """By what a type of deployment multiplies the price of a model."""
+
+    factor: Decimal = Field(ge=0)
+    as_of: date
+    source: str
+
+
+class AgreedPrice(_Row):
+    """What a deployment costs, where that is not what config/models.yaml says: US dollars for a
+    million tokens, or provisioned throughput, spread over the tokens that it is used for."""
+
+    input: Decimal | None = Field(None, ge=0, description="USD for a million tokens.")
+    cached: Decimal | None = Field(None, ge=0)
+    cache_write: Decimal | None = Field(None, ge=0)
+    output: Decimal | None = Field(None, ge=0)
+    usd_per_hour: Decimal | None = Field(
+        None, ge=0, description="Of all provisioned units of the deployment."
+    )
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="Prompt tokens a minute that they are used for on average."
+    )
+    output_weight: Decimal = Field(
+        Decimal(4),
+        gt=0,
+        description="Prompt tokens that a token of the answer takes of provisioned throughput.",
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        by_token = self.input is not None and self.output is not None
+        amortised = self.usd_per_hour is not None and self.tokens_per_minute is not None
+        if by_token == amortised:
+            raise ValueError("needs input and output, or usd_per_hour and tokens_per_minute")
+        return self
+
+    @property
+    def price(self) -> Price:
+        """Amortised: what is taken from the prompt cache takes nothing of the throughput."""
+        if self.usd_per_hour is not None and self.tokens_per_minute is not None:
+            million = self.usd_per_hour * 1_000_000 / (60 * self.tokens_per_minute)
+            return Price(input=million, cached=Decimal(0), output=million * self.output_weight)
+        assert self.input is not None and self.output is not None  # noqa: S101, PT018
+        return Price(
+            input=self.input, cached=self.cached, cache_write=self.cache_write, output=self.output
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """By what a deployment is billed."""
+
+    kind: DeploymentType = "global_standard"
+    agreed: AgreedPrice | None = None
+
+
+GLOBAL_STANDARD = Tariff()

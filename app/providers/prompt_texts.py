@@ -1,0 +1,57 @@
+"""What the text of a domain's prompts takes: bounded beforehand, known after the first answer."""
+
+import json
+from dataclasses import dataclass, field
+
+from app.domains import Domain
+from app.providers.chat_quote import PER_ANSWER, PER_MESSAGE
+from app.providers.question import ChatQuestion
+
+MAX_KEPT = 1_000
+"""Texts; a domain has one for each form of the answer, and another one after each change."""
+
+MESSAGES = 2
+"""A system message, and the picture's."""
+
+
+@dataclass(slots=True)
+class PromptText:
+    """The same for all pictures.
+
+    Attributes:
+        characters: that the model reads, the schema of the answer too.
+        most_tokens: that they take: no token is less than a byte. What a prompt was billed beside
+            its picture says it exactly.
+    """
+
+    characters: int
+    most_tokens: int
+    _billed: int = 0
+
+    @classmethod
+    def of(cls, question: ChatQuestion) -> "PromptText":
+        schema = question.response_format["json_schema"]["schema"]
+        text = question.system + json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
+        return cls(len(text), len(text.encode()) + MESSAGES * PER_MESSAGE + PER_ANSWER)
+
+    def learn(self, tokens: int) -> None:
+        """So many were billed."""
+        if tokens > self._billed:
+            self._billed = self.most_tokens = tokens
+
+
+@dataclass(slots=True)
+class PromptTexts:
+    """Of one deployment."""
+
+    _known: dict[tuple[str, str, bool], PromptText] = field(default_factory=dict)
+
+    def of(self, domain: Domain, *, stated: bool) -> PromptText:
+        key = (domain.name, domain.version, stated)
+        text = self._known.get(key)
+        if text is None:
+            if len(self._known) >= MAX_KEPT:
+                del self._known[next(iter(self._known))]
+            text = PromptText.of(ChatQuestion(domain, stated=stated))
+            self._known[key] = text
+        return text

@@ -1,0 +1,336 @@
+"""What may be spent still, however many processes spend it. All SQL about it is here.
+
+A process takes a lease of a budget, and spends from it without asking anybody. What the sums say is
+spent and all leases together are never more than the budget: who takes a lease looks at both at
+once, and while it has the budget's row to itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+
+from app.budget import EPOCH, THRESHOLDS, Budget
+from app.storage.database import Database
+from app.storage.events import budget_threshold
+from app.storage.outbox import Outbox, Telling
+from app.storage.tables import Usd, budget_periods, budgets, cost_days, cost_hours, leases, ledger
+
+LEAST_SHARE = 4
+"""A lease is at most a fourth of what is free, so that others get something too, unless that is not
+enough for a call."""
+
+DEAD_AFTER = timedelta(minutes=10)
+"""Without a sign of life: then a lease is given back whose process can't be asked."""
+
+
+class Purse(NamedTuple):
+    """A budget in one of its periods."""
+
+    budget: str
+    starts_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """For a lease.
+
+    Attributes:
+        needs: or it is of no use.
+        wants: would be better.
+    """
+
+    budget: Budget
+    starts_at: datetime
+    needs: Decimal
+    wants: Decimal
+
+    @property
+    def purse(self) -> Purse:
+        return Purse(self.budget.name, self.starts_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """
+    Attributes:
+        amount: that was added; 0: what is free is not enough.
+        spent: of the budget, as sums have it.
+    """
+
+    amount: Decimal
+    spent: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """
+    Attributes:
+        spent: in this period, down to the last entry.
+        reserved: for calls under way, and by processes for the next ones.
+    """
+
+    budget: Budget
+    starts_at: datetime
+    spent: Decimal
+    reserved: Decimal
+
+
+class BudgetRepository:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def all(self) -> list[Budget]:
+        query = sa.select(budgets.c.definition).order_by(budgets.c.name)
+
+        def unit(connection: sa.Connection) -> list[Budget]:
+            found = connection.execute(query).scalars()
+            return [Budget.model_validate_json(each) for each in found]
+
+        return await self._database.read(unit)
+
+    async def put(self, *changed: Budget, only: bool = False) -> None:
+        """`only`: all others go."""
+        rows = [
+            {
+                "name": each.name,
+                "definition": each.model_dump_json(),
+                "changed_at": datetime.now(UTC),
+            }
+            for each in changed
+        ]
+
+        def unit(connection: sa.Connection) -> None:
+            if only:
+                names = [each.name for each in changed]
+                connection.execute(sa.delete(budgets).where(budgets.c.name.not_in(names)))
+            if rows:
+                connection.execute(_PUT, rows)
+
+        await self._database.write(unit)
+
+    async def delete(self, name: str) -> bool:
+        """Whether there was one."""
+        goes = sa.delete(budgets).where(budgets.c.name == name)
+        return await self._database.write(lambda each: each.execute(goes).rowcount > 0)
+
+    async def lease(
+        self, process: str, requests: Sequence[Request], now: datetime
+    ) -> dict[Purse, Lease]:
+        """More of some budgets. Whoever gets nothing of one is told of it as spent when it can't
+        become free again. Raises StorageUnavailable."""
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> dict[Purse, Lease]:
+            # In one order, or two who want the same two wait for each other.
+            return {
+                each.purse: _lease(connection, telling, process, each, now)
+                for each in sorted(requests, key=lambda each: each.purse)
+            }
+
+        got = await self._database.write(unit)
+        telling.wake()
+        return got
+
+    async def leases(self, process: str) -> dict[Purse, Decimal]:
+        """What it has of them."""
+        column = leases.c
+        query = sa.select(column.budget, column.starts_at, column.amount).where(
+            column.process == process
+        )
+
+        def unit(connection: sa.Connection) -> dict[Purse, Decimal]:
+            return {Purse(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+        return await self._database.read(unit)
+
+    async def end_leases(self, process: str) -> None:
+        """It is dead, and nothing of what it did is unknown."""
+        ends = sa.delete(leases).where(leases.c.process == process)
+        await self._database.write(lambda each: each.execute(ends).rowcount)
+
+    async def end_dead_leases(self, now: datetime) -> int:
+        """Of processes that nobody has heard of for a while."""
+        ends = sa.delete(leases).where(leases.c.seen_at < now - DEAD_AFTER)
+        return await self._database.write(lambda each: each.execute(ends).rowcount)
+
+    async def states(self, wanted: Iterable[Budget], now: datetime) -> list[BudgetState]:
+        """In their present periods."""
+        asked = [(each, each.starts_at(now)) for each in wanted]
+
+        def unit(connection: sa.Connection) -> list[BudgetState]:
+            found = []
+            for budget, starts_at in asked:
+                terms = (each(budget, starts_at) for each in (_spent, _leased, _fresh))
+                row = connection.execute(sa.select(*terms)).one()
+                spent, leased, fresh = (each or Decimal(0) for each in row)
+                # What no sum has yet is in leases still.
+                reserved = max(Decimal(0), leased - fresh)
+                found.append(BudgetState(budget, starts_at, spent + fresh, reserved))
+            return found
+
+        return await self._database.read(unit)
+
+
+def _lease(
+    connection: sa.Connection, telling: Telling, process: str, request: Request, now: datetime
+) -> Lease:
+    budget, starts_at = request.budget, request.starts_at
+    key = {"budget": budget.name, "starts_at": starts_at}
+    connection.execute(_HAVE_TO_ITSELF, key)
+    spent, leased = (
+        each or Decimal(0)
+        for each in connection.execute(
+            sa.select(_spent(budget, starts_at), _leased(budget, starts_at))
+        ).one()
+    )
+    free = budget.amount_usd - spent - leased
+    if free < request.needs:
+        if budget.amount_usd - spent < request.needs:
+            _tell(connection, telling, budget, starts_at, spent, 100)
+        return Lease(Decimal(0), spent)
+    amount = min(request.wants, max(request.needs, free / LEAST_SHARE))
+    connection.execute(_TAKE, {**key, "process": process, "amount": amount, "seen_at": now})
+    return Lease(amount, spent)
+
+
+def release(
+    connection: sa.Connection, process: str, freed: Mapping[Purse, Decimal], now: datetime
+) -> None:
+    """Give back what of leases is spent, or not needed any more."""
+    for purse, amount in sorted(freed.items()):
+        connection.execute(
+            _RELEASE,
+            {
+                "this": purse.budget,
+                "since": purse.starts_at,
+                "mine": process,
+                "less": amount,
+                "now": now,
+            },
+        )
+
+
+def tell_thresholds(
+    connection: sa.Connection,
+    telling: Telling,
+    wanted: Sequence[Budget],
+    rows: Sequence[sa.RowMapping],
+) -> None:
+    """Of budgets that entries were just added to."""
+    for budget in wanted:
+        periods = {
+            budget.starts_at(row["at"])
+            for row in rows
+            if row["cost_usd"]
+            and budget.covers(caller=row["caller"], domain=row["domain"], batch_id=row["batch_id"])
+        }
+        for starts_at in periods:
+            spent = connection.execute(sa.select(_spent(budget, starts_at))).scalar() or Decimal(0)
+            passed = [each for each in THRESHOLDS if spent * 100 >= budget.amount_usd * each]
+            if passed:
+                connection.execute(_KNOW, {"budget": budget.name, "starts_at": starts_at})
+                _tell(connection, telling, budget, starts_at, spent, passed[-1])
+
+
+def _tell(
+    connection: sa.Connection,
+    telling: Telling,
+    budget: Budget,
+    starts_at: datetime,
+    spent: Decimal,
+    percent: int,
+) -> None:
+    """Once in a period."""
+    row = {"this": budget.name, "since": starts_at, "percent": percent}
+    if connection.execute(_TOLD, row).rowcount:
+        telling.tell(connection, budget_threshold(budget, starts_at, spent, percent))
+
+
+def _spent(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
+    """As sums have it."""
+    table = cost_days if budget.batch_id is None else cost_hours
+    column = table.c
+    query = sa.select(sa.func.sum(column.cost_usd)).where(*_covered(budget, column))
+    if budget.batch_id is None and starts_at > EPOCH:
+        query = query.where(column.start >= starts_at)
+        if (resets_at := budget.resets_at(starts_at)) is not None:
+            query = query.where(column.start < resets_at)
+    return query.scalar_subquery()
+
+
+def _fresh(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
+    """What no sum has yet."""
+    column = ledger.c
+    query = sa.select(sa.func.sum(column.cost_usd)).where(
+        sa.text("NOT rolled"), column.at >= starts_at, *_covered(budget, column)
+    )
+    if (resets_at := budget.resets_at(starts_at)) is not None:
+        query = query.where(column.at < resets_at)
+    return query.scalar_subquery()
+
+
+def _covered(budget: Budget, column: Any) -> list[sa.ColumnElement[bool]]:
+    covered = []
+    if budget.domain is not None:
+        covered.append(column.domain == budget.domain)
+    if budget.caller is not None:
+        covered.append(column.caller == budget.caller)
+    if budget.batch_id is not None:
+        covered.append(column.batch_id == budget.batch_id)
+    return covered
+
+
+def _leased(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
+    return (
+        sa.select(sa.func.sum(leases.c.amount))
+        .where(leases.c.budget == budget.name, leases.c.starts_at == starts_at)
+        .scalar_subquery()
+    )
+
+
+_NEW_BUDGET = insert(budgets)
+_PUT = _NEW_BUDGET.on_conflict_do_update(
+    index_elements=[budgets.c.name],
+    set_={
+        "definition": _NEW_BUDGET.excluded.definition,
+        "changed_at": _NEW_BUDGET.excluded.changed_at,
+    },
+)
+_PERIOD = insert(budget_periods)
+_KNOW = _PERIOD.on_conflict_do_nothing()
+_HAVE_TO_ITSELF = _PERIOD.on_conflict_do_update(
+    index_elements=list(budget_periods.primary_key.columns),
+    set_={"told": budget_periods.c.told},
+)
+_TOLD = (
+    sa.update(budget_periods)
+    .where(
+        budget_periods.c.budget == sa.bindparam("this"),
+        budget_periods.c.starts_at == sa.bindparam("since"),
+        budget_periods.c.told < sa.bindparam("percent"),
+    )
+    .values(told=sa.bindparam("percent"))
+)
+_NEW_LEASE = insert(leases)
+_TAKE = _NEW_LEASE.on_conflict_do_update(
+    index_elements=list(leases.primary_key.columns),
+    set_={
+        "amount": leases.c.amount + _NEW_LEASE.excluded.amount,
+        "seen_at": _NEW_LEASE.excluded.seen_at,
+    },
+)
+_RELEASE = (
+    sa.update(leases)
+    .where(
+        leases.c.budget == sa.bindparam("this"),
+        leases.c.starts_at == sa.bindparam("since"),
+        leases.c.process == sa.bindparam("mine"),
+    )
+    .values(amount=leases.c.amount - sa.bindparam("less", type_=Usd), seen_at=sa.bindparam("now"))
+)

@@ -1,0 +1,194 @@
+"""What calls cost: an entry for each, and sums by hour and day. All SQL that writes it is here.
+
+An entry is written with the result that it was made for. Sums get it later, together with the
+leases of budgets that it was reserved in: so nothing that all have in common is locked meanwhile.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+
+from app.budget import Budget
+from app.ledger import LedgerEntry
+from app.storage.budgets import Purse, release, tell_thresholds
+from app.storage.database import Database, Unit
+from app.storage.outbox import Outbox
+from app.storage.tables import ANSWERED, SPENT_BY, SUMS, TOKENS, cost_days, cost_hours, ledger
+
+AT_ONCE = 5_000
+"""Entries that are summed in one transaction."""
+
+_COLUMNS = tuple(each.name for each in fields(LedgerEntry))
+_VALUES = attrgetter(*_COLUMNS)
+
+Amounts = Mapping[Purse, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """Entries that sums have from now on.
+
+    Attributes:
+        ids: of all of them.
+        more: there are others.
+    """
+
+    ids: tuple[str, ...]
+    more: bool
+
+
+class LedgerRepository:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    def booking(self, entries: Iterable[LedgerEntry]) -> Unit[None] | None:
+        """Writes them, if they are not there; None: there is nothing to write."""
+        found = list(entries)
+        return (lambda connection: book(connection, found)) if found else None
+
+    async def book(self, entries: Iterable[LedgerEntry]) -> None:
+        """Without a result. Raises StorageUnavailable."""
+        unit = self.booking(entries)
+        if unit is not None:
+            await self._database.write(unit)
+
+    async def roll(
+        self,
+        process: str,
+        budgets: Sequence[Budget],
+        held: Mapping[str, Amounts],
+        given_up: Amounts,
+        now: datetime,
+    ) -> Rolled:
+        """Sum the entries of a process, and let go, of its leases, of what they cost.
+
+        Args:
+            budgets: whose owners are told when they get spent.
+            held: by the id of an entry, what of each lease it takes.
+            given_up: what of leases is not needed any more besides.
+        """
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> Rolled:
+            mine = {"wanted": process, "most": AT_ONCE}
+            rows = connection.execute(_ROLL, mine).mappings().all()
+            _add(connection, rows)
+            freed: defaultdict[Purse, Decimal] = defaultdict(Decimal, given_up)
+            for row in rows:
+                for purse, amount in held.get(row["id"], {}).items():
+                    freed[purse] += amount
+            release(connection, process, freed, now)
+            tell_thresholds(connection, telling, budgets, rows)
+            return Rolled(tuple(row["id"] for row in rows), len(rows) == AT_ONCE)
+
+        rolled = await self._database.write(unit)
+        telling.wake()
+        return rolled
+
+    async def rolled(self, ids: Collection[str]) -> list[str]:
+        """Those that sums have."""
+        query = sa.select(ledger.c.id).where(ledger.c.id.in_(ids), ledger.c.rolled)
+        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+
+    async def processes_behind(self, before: datetime) -> list[str]:
+        """Those that made entries before then which no sum has."""
+        query = (
+            sa.select(ledger.c.process)
+            .distinct()
+            .where(sa.text("NOT rolled"), ledger.c.at < before)
+        )
+        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+
+
+def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
+    """Write them, if they are not there."""
+    if entries:
+        rows = [dict(zip(_COLUMNS, _VALUES(each), strict=True)) for each in entries]
+        connection.execute(_BOOK, rows)
+
+
+def sums_of(row: sa.RowMapping) -> dict[str, Any]:
+    """What an entry adds to sums."""
+    cost, kind = row["cost_usd"], row["kind"]
+    asked = kind == "asked"
+    return {
+        "calls": int(asked),
+        "estimated_calls": int(row["estimated"]),
+        "unpriced_calls": int(cost is None),
+        **{each: row["answers"] if each == kind else 0 for each in ANSWERED},
+        **{name: row[name] for name in TOKENS},
+        "cost_usd": cost or Decimal(0),
+        "estimated_usd": (cost or Decimal(0)) if row["estimated"] else Decimal(0),
+        **{
+            f"saved_{each}_usd": row["saved_usd"] if each == kind else Decimal(0)
+            for each in ANSWERED[1:]
+        },
+    }
+
+
+def _add(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> None:
+    hours: dict[tuple[Any, ...], dict[str, Any]] = {}
+    days: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        by = tuple(row[name] for name in SPENT_BY)
+        hour = row["at"].replace(minute=0, second=0, microsecond=0)
+        added = sums_of(row)
+        for sums, key in (
+            (hours, (hour, *by, row["batch_id"] or "")),
+            (days, (hour.replace(hour=0), *by)),
+        ):
+            if (known := sums.get(key)) is None:
+                sums[key] = dict(added)
+            else:
+                for name, value in added.items():
+                    known[name] += value
+    _upsert(connection, _ADD_HOURS, ("start", *SPENT_BY, "batch_id"), hours)
+    _upsert(connection, _ADD_DAYS, ("start", *SPENT_BY), days)
+
+
+def _upsert(
+    connection: sa.Connection,
+    statement: Any,
+    names: Sequence[str],
+    sums: Mapping[tuple[Any, ...], Mapping[str, Any]],
+) -> None:
+    if sums:  # in order: two that add to the same wait for each other, and not in a circle
+        keys = sorted(sums)
+        connection.execute(
+            statement, [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in keys]
+        )
+
+
+def _adding(table: sa.Table) -> Any:
+    new = insert(table)
+    return new.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: table.c[name] + new.excluded[name] for name in SUMS},
+    )
+
+
+_BOOK = insert(ledger).on_conflict_do_nothing()
+"""Once, though it is sent again because nobody said that it was stored."""
+_ROLL = (
+    sa.update(ledger)
+    .where(
+        ledger.c.id.in_(
+            sa.select(ledger.c.id)
+            .where(sa.text("NOT rolled"), ledger.c.process == sa.bindparam("wanted"))
+            .order_by(ledger.c.id)
+            .limit(sa.bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(rolled=True)
+    .returning(*(each for each in ledger.c if each.name != "rolled"))
+)
+_ADD_HOURS, _ADD_DAYS = _adding(cost_hours), _adding(cost_days)

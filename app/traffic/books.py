@@ -1,0 +1,296 @@
+"""Every call that may be billed, from before it is made until it is in the ledger."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import structlog
+
+from app.budget import Payer
+from app.errors import ProviderError, StorageUnavailable
+from app.ledger import Kind, LedgerEntry, new_call_id
+from app.providers.base import Provider, ProviderAnswer
+from app.storage.budgets import DEAD_AFTER, BudgetRepository, Purse
+from app.storage.ledger import LedgerRepository
+from app.traffic.budgets import FREE, Budgets, Hold
+from app.traffic.call_journal import CallJournal
+from app.usage import TokenUsage
+
+log = structlog.stdlib.get_logger(__name__)
+
+SUMMED_EVERY_S = 1.0
+"""Entries are added to sums, and leases that are not needed given back."""
+
+STORED_WITHIN_S = 30.0
+"""After a call. Then its entry is written without the result that it was made for."""
+
+LONGEST_NAME = 100
+"""Characters of a model or deployment that are kept."""
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call under way.
+
+    Attributes:
+        most: what it costs at most.
+        slot: of the journal.
+    """
+
+    entry: LedgerEntry
+    most: TokenUsage
+    hold: Hold
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    entry: LedgerEntry
+    slot: int
+    at: float
+
+
+class Books:
+    """Of this process. What the result of a call is stored with, its entry is stored with; what has
+    no result is stored alone, and what a dead process left by whoever finds it."""
+
+    def __init__(
+        self,
+        process: str,
+        journal: CallJournal,
+        rows: LedgerRepository,
+        budgets: Budgets,
+        leases: BudgetRepository,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.budgets = budgets
+        self._process = process
+        self._journal = journal
+        self._rows = rows
+        self._leases = leases
+        self._clock = clock
+        self._ended: dict[str, _Ended] = {}
+        self._owed: dict[str, dict[Purse, Decimal]] = {}
+        self._changed = asyncio.Event()
+        self._summing: asyncio.Task[None] | None = None
+        self._unpriced: set[str] = set()
+        self._unsure = False
+        """Whether the last sums were written, nobody knows."""
+
+    async def open(self) -> None:
+        """Take over what dead processes left, then keep books. Raises StorageUnavailable."""
+        await self.budgets.load()
+        await self.recover()
+        self._journal.open()
+        self._summing = asyncio.create_task(self._sum_again_and_again(), context=Context())
+
+    async def aclose(self) -> None:
+        """Write what no result was stored with, and give back what was reserved."""
+        if self._summing is not None:
+            self._summing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._summing
+        try:
+            if self._changed.is_set() or self._ended or self.budgets.has_leases:
+                await self._book_unstored(older_than_s=0)
+                await self._sum()
+                await self._leases.end_leases(self._process)
+        except StorageUnavailable:
+            log.exception("entries of the ledger wait for the next start", count=len(self._ended))
+        self._journal.close()
+
+    def begin(
+        self, provider: Provider, payer: Payer, domain: str, most: TokenUsage, hold: Hold = FREE
+    ) -> OpenCall:
+        """Before the call is made. Raises StorageUnavailable."""
+        now, capabilities = self._clock(), provider.capabilities()
+        entry = LedgerEntry(
+            id=new_call_id(now),
+            at=now,
+            process=self._process,
+            provider=provider.name,
+            model=_name(capabilities.model),
+            deployment=_name(capabilities.deployment or provider.name),
+            tariff=capabilities.tariff,
+            caller=payer.caller,
+            domain=domain,
+            batch_id=payer.batch_id,
+        )
+        _bill(entry, most, estimated=True)
+        return OpenCall(entry, most, hold, self._journal.begin(entry))
+
+    def end(
+        self, call: OpenCall, outcome: ProviderAnswer | BaseException, image_tokens: int
+    ) -> LedgerEntry | None:
+        """None: it costs nothing, for sure."""
+        entry = call.entry
+        entry.outcome, entry.answers = "interrupted", 0
+        told: TokenUsage | None = None
+        may_be_billed = True
+        if isinstance(outcome, ProviderAnswer):
+            entry.outcome, entry.answers, told = "answered", 1, outcome.usage
+            entry.model = _name(outcome.model)
+        elif isinstance(outcome, ProviderError):
+            entry.outcome, told = outcome.kind, outcome.usage
+            may_be_billed = outcome.may_be_billed
+        entry.image_tokens = image_tokens
+        if told is not None and told.is_told:
+            _bill(entry, told, estimated=False)
+        elif not may_be_billed:
+            self.budgets.settle(call.hold, Decimal(0))
+            self._journal.forget(call.slot)
+            return None
+        if entry.cost_usd is None:
+            # Of an unknown model nothing is known but what it may cost at most.
+            entry.cost_usd, entry.estimated = call.most.cost_usd, call.most.cost_usd is not None
+        if entry.cost_usd is None:
+            self._warn_unpriced(entry)
+        cost = entry.cost_usd or Decimal(0)
+        if owed := self.budgets.settle(call.hold, cost):
+            self._owed[entry.id] = owed
+        self._journal.end(call.slot, entry)
+        self._ended[entry.id] = _Ended(entry, call.slot, _now())
+        self._changed.set()
+        return entry
+
+    def saved(
+        self,
+        kind: Kind,
+        payer: Payer,
+        domain: str,
+        *,
+        provider: str,
+        model: str,
+        deployment: str | None,
+        worth_usd: Decimal,
+    ) -> LedgerEntry:
+        """For an answer that nobody was asked for again."""
+        now = self._clock()
+        return LedgerEntry(
+            id=new_call_id(now),
+            at=now,
+            process=self._process,
+            provider=provider,
+            model=_name(model),
+            deployment=_name(deployment or provider),
+            tariff="",
+            caller=payer.caller,
+            domain=domain,
+            batch_id=payer.batch_id,
+            kind=kind,
+            outcome="answered",
+            answers=1,
+            saved_usd=worth_usd,
+        )
+
+    def booked(self, entries: Iterable[LedgerEntry]) -> None:
+        """They are in the ledger."""
+        for entry in entries:
+            ended = self._ended.pop(entry.id, None)
+            if ended is not None:
+                self._journal.forget(ended.slot)
+        self._changed.set()
+
+    async def recover(self) -> None:
+        """Book what dead processes of this machine left. Raises StorageUnavailable."""
+        with self._journal.dead_processes() as dead:
+            for each in dead:
+                await self._rows.book(each.entries)
+                await self._sum_of(each.name)
+                if each.entries:
+                    log.warning(
+                        "calls that a dead process left are in the ledger now",
+                        count=len(each.entries),
+                    )
+
+    async def sum_of_the_dead(self) -> None:
+        """Entries that a process wrote and did not live to sum; leases that none can give back."""
+        before = self._clock() - DEAD_AFTER
+        for process in await self._rows.processes_behind(before):
+            if process != self._process:
+                await self._sum_of(process)
+        await self._leases.end_dead_leases(self._clock())
+
+    async def _sum_of(self, process: str) -> None:
+        more = True
+        while more:
+            rolled = await self._rows.roll(process, self.budgets.watched, {}, {}, self._clock())
+            more = rolled.more
+        await self._leases.end_leases(process)
+
+    async def _sum_again_and_again(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(SUMMED_EVERY_S)
+            try:
+                await self._book_unstored(older_than_s=STORED_WITHIN_S)
+                await self._sum()
+            except StorageUnavailable as error:
+                log.warning("sums of costs are put off", reason=str(error))
+            except Exception:
+                log.exception("sums of costs failed, and are tried again")
+
+    async def _book_unstored(self, *, older_than_s: float) -> None:
+        late = _now() - older_than_s
+        unstored = [each.entry for each in self._ended.values() if each.at <= late]
+        await self._rows.book(unstored)
+        self.booked(unstored)
+
+    async def _sum(self) -> None:
+        more = True
+        while more:
+            if self._unsure:
+                await self._look_again()
+            self._unsure = True
+            rolled = await self._rows.roll(
+                self._process,
+                self.budgets.watched,
+                self._owed,
+                self.budgets.give_up(),
+                self._clock(),
+            )
+            self._forget_owed(rolled.ids)
+            self._unsure = False
+            more = rolled.more
+        if not (self._ended or self.budgets.has_leases):
+            self._changed.clear()
+
+    async def _look_again(self) -> None:
+        self._forget_owed(await self._rows.rolled(list(self._owed)))
+        await self.budgets.look_again()
+
+    def _forget_owed(self, ids: Iterable[str]) -> None:
+        for entry_id in ids:
+            self.budgets.summed(self._owed.pop(entry_id, {}))
+
+    def _warn_unpriced(self, entry: LedgerEntry) -> None:
+        name = f"{entry.deployment} {entry.model}"
+        if name not in self._unpriced:
+            self._unpriced.add(name)
+            log.warning(
+                "the price of a deployment is not known: its costs are null",
+                deployment=entry.deployment,
+                model=entry.model,
+            )
+
+
+def _bill(entry: LedgerEntry, usage: TokenUsage, *, estimated: bool) -> None:
+    entry.prompt_tokens, entry.completion_tokens = usage.prompt, usage.completion
+    entry.cached_tokens = usage.parts.get("cached", 0)
+    entry.cache_write_tokens = usage.parts.get("cache_write", 0)
+    entry.reasoning_tokens = usage.parts.get("reasoning", 0)
+    entry.cost_usd, entry.price, entry.estimated = usage.cost_usd, usage.price, estimated
+
+
+def _name(text: str) -> str:
+    """As any database takes it."""
+    return text[:LONGEST_NAME].replace("\0", "")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

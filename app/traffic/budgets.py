@@ -1,0 +1,274 @@
+"""What may be spent: reserved before a call, settled after it, never exceeded.
+
+A process spends from leases without asking anybody. What it can't reserve there it asks the
+database for, and gives back what it does not need, once a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from app.budget import Budget, Payer
+from app.errors import BudgetSpent, PriceUnknown
+from app.storage.budgets import BudgetRepository, BudgetState, Purse, Request
+from app.usage import TokenUsage
+
+CALLS_AHEAD = 16
+"""For which a lease is taken, at least, where there is enough."""
+
+SETTLES_WITHIN_S = 3.0
+"""Calls under way cost less than is reserved for them, and other processes give back what they do
+not need: so long it is waited for what is left."""
+
+LOOKED_AT_EVERY_S = 0.1
+
+REFUSED_FOR_S = 1.0
+"""What was just found to be spent is not looked at again."""
+
+MAX_FOUND = 10_000
+NOTHING = Decimal(0)
+
+
+@dataclass(slots=True)
+class Wallet:
+    """This process's part of a budget in one period.
+
+    Attributes:
+        held: for calls under way.
+        owed: for calls that ended, and that no sum has yet.
+        lately: of that, since it was last looked at.
+        refused: why there is nothing for a while, and until when, by the event loop's clock.
+    """
+
+    budget: Budget
+    starts_at: datetime
+    lease: Decimal = NOTHING
+    held: Decimal = NOTHING
+    owed: Decimal = NOTHING
+    lately: Decimal = NOTHING
+    refused: tuple[float, Decimal] | None = None
+
+    @property
+    def purse(self) -> Purse:
+        return Purse(self.budget.name, self.starts_at)
+
+    @property
+    def room(self) -> Decimal:
+        return self.lease - self.held - self.owed
+
+    def spent(self, known: Decimal) -> BudgetSpent:
+        """The error; `known` is what sums say."""
+        budget, resets_at = self.budget, self.budget.resets_at(self.starts_at)
+        until = f" until {resets_at:%Y-%m-%dT%H:%M:%SZ}" if resets_at else ""
+        return BudgetSpent(
+            f"The budget {budget.name} of {budget.amount_usd:f} USD is spent{until}: "
+            f"{max(NOTHING, budget.amount_usd - known - self.owed):.6f} USD are left.",
+            budget=budget.name,
+            degrades=budget.action == "degrade",
+            resets_at=resets_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What is reserved for one call."""
+
+    amount: Decimal
+    wallets: tuple[Wallet, ...] = ()
+
+
+FREE = Hold(NOTHING)
+
+
+class Budgets:
+    """Those of the settings, those that were given while the service runs, and those of batches."""
+
+    def __init__(
+        self,
+        rows: BudgetRepository,
+        configured: Sequence[Budget],
+        *,
+        process: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.configured = tuple(configured)
+        self.stored: tuple[Budget, ...] = ()
+        self._rows = rows
+        self._process = process
+        self._clock = clock
+        self._kept = tuple(each for each in self.configured if each.is_kept)
+        self._found: dict[tuple[str, str], tuple[Budget, ...]] = {}
+        self._wallets: dict[Purse, Wallet] = {}
+        self._leasing = asyncio.Lock()
+
+    @property
+    def all(self) -> tuple[Budget, ...]:
+        return (*self.configured, *self.stored)
+
+    @property
+    def watched(self) -> list[Budget]:
+        """Whose owners are told when they get spent."""
+        of_batches = {each.budget for each in self._wallets.values() if each.budget.batch_id}
+        return [*self.all, *of_batches]
+
+    async def load(self) -> None:
+        """Those that were given: at the start, and after every change. Raises
+        StorageUnavailable."""
+        names = {each.name for each in self.configured}
+        self.stored = tuple(each for each in await self._rows.all() if each.name not in names)
+        self._kept = tuple(each for each in self.all if each.is_kept)
+        self._found.clear()
+
+    async def states(self, wanted: Iterable[Budget]) -> list[BudgetState]:
+        """How much of them is spent. Raises StorageUnavailable."""
+        return await self._rows.states(wanted, self._clock())
+
+    def covers(self, payer: Payer, domain: str) -> bool:
+        """Whether a call has to have its cost reserved."""
+        return bool(self._covering(payer, domain))
+
+    async def wait_for_room(
+        self, payer: Payer, domain: str, most: TokenUsage, *, until: float
+    ) -> None:
+        """Return when a call that costs at most `most` may be made. Raises BudgetSpent, and
+        StorageUnavailable: nobody spends what nobody counts."""
+        now = _now()
+        until = min(until, now + SETTLES_WITHIN_S)
+        amount = _amount(most, self._covering(payer, domain))
+        while (short := await self._short(self._wallets_of(payer, domain), amount)) is not None:
+            wallet, known = short
+            could = wallet.budget.amount_usd - known - wallet.owed >= amount
+            if not could or _now() >= until:
+                wallet.refused = (_now() + REFUSED_FOR_S, known)
+                raise wallet.spent(known)
+            await asyncio.sleep(LOOKED_AT_EVERY_S)
+
+    async def reserve(self, payer: Payer, domain: str, most: TokenUsage) -> Hold | None:
+        """For a call that is about to be made. None: others were quicker."""
+        amount = _amount(most, self._covering(payer, domain))
+        wallets = self._wallets_of(payer, domain)
+        if await self._short(wallets, amount) is not None:
+            return None
+        for each in wallets:
+            each.held += amount
+        return Hold(amount, wallets)
+
+    def settle(self, hold: Hold, cost: Decimal) -> dict[Purse, Decimal]:
+        """The call cost that; returns what is owed of leases until sums have it."""
+        for each in hold.wallets:
+            each.held -= hold.amount
+            each.owed += cost
+            each.lately += cost
+        return {each.purse: cost for each in hold.wallets} if cost else {}
+
+    def give_up(self) -> dict[Purse, Decimal]:
+        """What of leases is not needed for as much as was lately spent."""
+        given_up = {}
+        for purse, wallet in list(self._wallets.items()):
+            idle = wallet.room - wallet.lately
+            wallet.lately = NOTHING
+            if idle > 0:
+                wallet.lease -= idle
+                given_up[purse] = idle
+            elif not (wallet.lease or wallet.held or wallet.owed or self._leasing.locked()):
+                del self._wallets[purse]
+        return given_up
+
+    def summed(self, owed: dict[Purse, Decimal]) -> None:
+        """Sums have it now, and the lease is that much less."""
+        for purse, amount in owed.items():
+            if purse in self._wallets:
+                self._wallets[purse].owed -= amount
+                self._wallets[purse].lease -= amount
+
+    async def look_again(self) -> None:
+        """What the leases are, when nobody knows what was written of them. Raises
+        StorageUnavailable."""
+        async with self._leasing:
+            leases = await self._rows.leases(self._process)
+            for purse, wallet in self._wallets.items():
+                wallet.lease = leases.get(purse, NOTHING)
+
+    @property
+    def has_leases(self) -> bool:
+        return bool(self._wallets)
+
+    def _covering(self, payer: Payer, domain: str) -> tuple[Budget, ...]:
+        """Those that refuse come before those that degrade."""
+        if not self._kept:
+            return () if payer.budget is None else (payer.budget,)
+        key = (payer.caller, domain)
+        found = self._found.get(key)
+        if found is None:
+            covering = (
+                each
+                for each in self._kept
+                if each.covers(caller=payer.caller, domain=domain, batch_id=None)
+            )
+            found = tuple(sorted(covering, key=lambda each: each.action))
+            if len(self._found) < MAX_FOUND:
+                self._found[key] = found
+        return found if payer.budget is None else (payer.budget, *found)
+
+    def _wallets_of(self, payer: Payer, domain: str) -> tuple[Wallet, ...]:
+        now = self._clock()
+        return tuple(self._wallet(each, now) for each in self._covering(payer, domain))
+
+    def _wallet(self, budget: Budget, now: datetime) -> Wallet:
+        starts_at = budget.starts_at(now)
+        purse = Purse(budget.name, starts_at)
+        wallet = self._wallets.get(purse)
+        if wallet is None:
+            wallet = self._wallets[purse] = Wallet(budget, starts_at)
+        elif wallet.budget is not budget and wallet.budget != budget:
+            wallet.budget, wallet.refused = budget, None  # it was changed
+        return wallet
+
+    async def _short(
+        self, wallets: Sequence[Wallet], amount: Decimal
+    ) -> tuple[Wallet, Decimal] | None:
+        """The first that has no room, and what of it sums say is spent."""
+        if all(each.room >= amount for each in wallets):
+            return None
+        async with self._leasing:
+            short = [each for each in wallets if each.room < amount]
+            for each in short:
+                if each.refused is not None and each.refused[0] > _now():
+                    return each, each.refused[1]
+            if not short:
+                return None
+            requests = [
+                Request(
+                    each.budget,
+                    each.starts_at,
+                    needs=amount - each.room,
+                    wants=max(CALLS_AHEAD * amount, 2 * each.lately) - each.room,
+                )
+                for each in short
+            ]
+            got = await self._rows.lease(self._process, requests, self._clock())
+            for each in short:
+                each.lease += got[each.purse].amount
+                each.refused = None
+        for each in short:
+            if each.room < amount:
+                return each, got[each.purse].spent
+        return None
+
+
+def _amount(most: TokenUsage, budgets: Sequence[Budget]) -> Decimal:
+    """Raises PriceUnknown."""
+    if most.cost_usd is None and budgets:
+        raise PriceUnknown(
+            f"The budget {budgets[0].name} can't be kept: the price of the deployment is not "
+            "known. Set its `price`, or that of its model in config/models.yaml.",
+            budget=budgets[0].name,
+            degrades=all(each.action == "degrade" for each in budgets),
+        )
+    return most.cost_usd or NOTHING
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

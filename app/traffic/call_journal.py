@@ -1,0 +1,153 @@
+"""Calls that no database knows of yet, noted where they outlive the process."""
+
+import json
+import mmap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+from pathlib import Path
+
+import structlog
+
+from app.errors import StorageUnavailable
+from app.ledger import LedgerEntry
+from app.process_file import abandoned, claim, mapped
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_CALLS = 2_048
+"""That are under way, or answered and not stored: no more are made before some of them are."""
+
+RECORD = 1_024
+SLOT = 2 * RECORD
+"""Bytes: a record from when the call begins, and one from when it ends. Written half, the second
+one is no record, and the first one holds."""
+
+_NAMES = tuple(each.name for each in fields(LedgerEntry))
+_VALUES = attrgetter(*_NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadProcess:
+    """
+    Attributes:
+        entries: of its calls; those that it did not see the end of are `estimated`.
+    """
+
+    name: str
+    entries: tuple[LedgerEntry, ...]
+
+
+class CallJournal:
+    """Each process has a file. Who is killed leaves its calls there; a machine that loses its power
+    may lose them."""
+
+    def __init__(self, folder: Path | None, process: str) -> None:
+        """`folder`: of all processes on this machine; None: nothing outlives the process, nor, with
+        a warning, where it can't be written."""
+        self._folder = folder
+        self._process = process
+        self._closing = ExitStack()
+        self._free = [SLOT * (number + 1) for number in range(MAX_CALLS)]
+        self._slots: mmap.mmap | None = None
+
+    def open(self) -> None:
+        """Have a file, from now on."""
+        if self._folder is None:
+            return
+        blank = self._process.encode().ljust(SLOT, b"\0") + bytes(SLOT * MAX_CALLS)
+        try:
+            path = claim(self._folder, self._closing)
+            self._slots = mapped(path, blank, self._closing)
+        except OSError as error:
+            self._warn(error)
+        else:
+            self._closing.callback(self._leave, path)
+
+    @contextmanager
+    def dead_processes(self) -> Iterator[list[DeadProcess]]:
+        """What they left in the folder; forgotten if nothing goes wrong within."""
+        if self._folder is None:
+            yield []
+            return
+        with ExitStack() as locks:
+            files: list[Path] = []
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                files = locks.enter_context(abandoned(self._folder))
+                found = [_read(path.read_bytes()) for path in files]
+            except OSError as error:
+                self._warn(error)
+                found = []
+            yield found
+            for path in files[: len(found)]:
+                path.unlink(missing_ok=True)
+
+    def begin(self, entry: LedgerEntry) -> int:
+        """Note a call that is about to be made; what it returns is to be given back. Raises
+        StorageUnavailable when too many could not be stored."""
+        if not self._free:
+            raise StorageUnavailable("Too many calls are not in the ledger yet.")
+        slot = self._free.pop()
+        self._write(slot, entry)
+        return slot
+
+    def end(self, slot: int, entry: LedgerEntry) -> None:
+        """Its bill is known."""
+        self._write(slot + RECORD, entry)
+
+    def forget(self, slot: int) -> None:
+        """It is in the ledger, or costs nothing."""
+        if self._slots is not None:
+            self._slots[slot] = self._slots[slot + RECORD] = 0
+        self._free.append(slot)
+
+    def close(self) -> None:
+        """What is noted still is for another process."""
+        self._closing.close()
+
+    def _warn(self, error: OSError) -> None:
+        log.warning(
+            "what a call costs is not known that is under way when the process is killed",
+            folder=str(self._folder),
+            reason=error.strerror,
+        )
+
+    def _leave(self, path: Path) -> None:
+        if len(self._free) == MAX_CALLS:
+            path.unlink()
+
+    def _write(self, place: int, entry: LedgerEntry) -> None:
+        if self._slots is not None:
+            text = json.dumps(_VALUES(entry), default=str, ensure_ascii=False).encode() + b"\n"
+            self._slots[place : place + len(text)] = text[:RECORD]
+
+
+def _read(content: bytes) -> DeadProcess:
+    slots = (content[place : place + SLOT] for place in range(SLOT, len(content), SLOT))
+    entries = tuple(entry for each in slots if (entry := _entry(each)) is not None)
+    return DeadProcess(content[:SLOT].rstrip(b"\0").decode("ascii", "replace"), entries)
+
+
+def _entry(slot: bytes) -> LedgerEntry | None:
+    begun, ended = _record(slot[:RECORD]), _record(slot[RECORD:])
+    if slot[:1] == b"[" and begun is None:
+        log.error("a call can't be read that a dead process made")
+    return ended if begun is not None and ended is not None and ended.id == begun.id else begun
+
+
+def _record(text: bytes) -> LedgerEntry | None:
+    line, end, _ = text.partition(b"\n")
+    if not (end and line.startswith(b"[")):
+        return None
+    try:
+        values = dict(zip(_NAMES, json.loads(line), strict=True))
+        values["at"] = datetime.fromisoformat(values["at"])
+        for name in ("cost_usd", "saved_usd"):
+            values[name] = None if values[name] is None else Decimal(values[name])
+    except (ValueError, ArithmeticError):
+        return None
+    return LedgerEntry(**values)
