@@ -19,7 +19,7 @@ from app.errors import (
 from app.images import ImageWorkers, PreparedImage
 from app.prices import GLOBAL_STANDARD, Price, Tariff
 from app.providers.base import Capabilities, Example, ProviderAnswer, Quote
-from app.providers.chat_answer import ChatAnswer, Choice, content_filtered
+from app.providers.chat_answer import Bill, ChatAnswer, Choice, content_filtered
 from app.providers.chat_quote import quote
 from app.providers.codes import read_distribution
 from app.providers.image_tokens import ImageTokenCounter, ImageTokens
@@ -211,7 +211,10 @@ class ChatModel:
         try:
             return ChatAnswer.read(raw.http_response.content), raw.headers
         except ProviderAnswerInvalid as error:
-            error.usage = _priced(error.usage, self._price(self._model))
+            error.may_be_billed = True
+            if bill := Bill.read(raw.http_response.content):
+                price = self._price(bill.model or self._model)
+                error.usage = _priced(bill.usage.billed, price)
             raise
 
     def _drops(self, error: openai.BadRequestError, parameters: dict[str, Any]) -> bool:

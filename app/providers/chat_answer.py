@@ -96,18 +96,19 @@ class _Usage(_Lenient):
         )
 
 
-class _Bill(_Lenient):
+class Bill(_Lenient):
     """What an answer that can't be read was billed all the same."""
 
     usage: _Usage
+    model: str | None = None
 
     @classmethod
-    def read(cls, body: bytes) -> TokenUsage:
+    def read(cls, body: bytes) -> "Bill | None":
+        """None: it does not say so."""
         try:
-            billed = cls.model_validate_json(body).usage.billed
+            return cls.model_validate_json(body)
         except ValidationError:
-            return TokenUsage()
-        return billed
+            return None
 
 
 def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -129,10 +130,7 @@ class ChatAnswer(_Lenient):
         try:
             return cls.model_validate_json(body)
         except ValidationError:
-            error = ProviderAnswerInvalid("The provider's answer is no chat completion.")
-            error.usage = _Bill.read(body)
-            error.may_be_billed = True
-            raise error from None
+            raise ProviderAnswerInvalid("The provider's answer is no chat completion.") from None
 
     @property
     def image_tokens(self) -> int | None:
