@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from app.identifiers import BATCH
 
 Period = Literal["day", "month", "total"]
 Action = Literal["alert", "degrade", "block"]
@@ -15,15 +17,22 @@ THRESHOLDS = (50, 80, 100)
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-Amount = Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=18, decimal_places=6)]
+Amount = Annotated[
+    Decimal,
+    Field(gt=0, le=1_000_000, max_digits=18, decimal_places=6),
+    PlainSerializer(float, return_type=float, when_used="json"),
+]
 
 
-class Budget(BaseModel):
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.-]{0,39}$"
+"""Without the `_` of a batch's id, which names the budget of the batch."""
+
+
+class BudgetSpec(BaseModel):
     """An amount for calls to providers. Without `domain` and `caller` it is one for all calls."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", examples=["shop-per-month"])
     domain: str | None = Field(None, description="Only calls about it.", examples=["flowers"])
     caller: str | None = Field(None, description="Only this one's calls.", examples=["shop"])
     period: Period = Field("month", description="In UTC; `total`: it is never reset.")
@@ -33,7 +42,17 @@ class Budget(BaseModel):
         description="When it is spent: `alert` only tells, `degrade` has the local model answer, "
         "`block` refuses calls with 429 and pauses batches.",
     )
-    batch_id: str | None = Field(None, exclude=True, repr=False)
+
+
+class Budget(BudgetSpec):
+    """A budget with its name."""
+
+    name: str = Field(pattern=NAME_PATTERN, examples=["shop-per-month"])
+
+    @property
+    def batch_id(self) -> str | None:
+        """Of the batch whose own it is."""
+        return self.name if self.name.startswith(f"{BATCH}_") else None
 
     @property
     def is_kept(self) -> bool:
@@ -76,13 +95,17 @@ class Payer:
     budget: Budget | None = None
 
 
-def budget_of_batch(batch_id: str, amount_usd: Decimal, *, caller: str, domain: str) -> Budget:
-    """What a batch may cost, which is paused when that is spent."""
-    return Budget(
+def budget_of_batch(
+    batch_id: str, amount_usd: Decimal | None, *, caller: str, domain: str
+) -> Budget | None:
+    """None: it may cost what it costs."""
+    if amount_usd is None:
+        return None
+    return Budget.model_construct(
         name=batch_id,
         domain=domain,
         caller=caller,
         period="total",
         amount_usd=amount_usd,
-        batch_id=batch_id,
+        action="block",
     )

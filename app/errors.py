@@ -112,6 +112,14 @@ class EventForgotten(ClassifierError):
     """What the event was about is deleted, and with it what there was to tell."""
 
 
+class BudgetNotFound(ClassifierError):
+    """No budget has this name, or it is another caller's."""
+
+
+class BudgetReadOnly(ClassifierError):
+    """The budget comes from the settings and can only be changed there."""
+
+
 class IdempotencyKeyReused(ClassifierError):
     """The Idempotency-Key was used before, with another request."""
 

@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from app import __version__
 from app.api import (
     batches,
+    budgets,
     classify,
     deliveries,
     deployments,
@@ -77,7 +78,7 @@ def create_schema_app(**options: Any) -> FastAPI:
     problems.install(app)
     openapi.document(app)
     for module in (
-        *(classify, batches, results, domains, webhooks, deliveries),
+        *(classify, batches, results, domains, budgets, webhooks, deliveries),
         *(deployments, operations, pages),
     ):
         app.include_router(module.router)

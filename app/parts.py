@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from app.batches import BatchRunner, Estimator, TakingIn
+from app.batches.affording import Affording
 from app.batches.reading import Reading
 from app.batches.taking_in import RECEIVED_WITHIN_S
 from app.classification import Accepting, Asking, ClassificationService, Intake, Keeper, Once
@@ -189,6 +190,14 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     )
     stack.push_async_callback(_drain, classification, runner, deliveries, settings.drain_timeout)
     reading = Reading(settings.batch, objects.allowed)
+    affording = Affording(
+        books.budgets,
+        dispatcher,
+        results,
+        receiving,
+        intake,
+        default_provider=settings.provider_name,
+    )
     parts = Parts(
         settings=settings,
         health=health,
@@ -205,16 +214,8 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         receiving=receiving,
         objects=objects,
         targets=targets,
-        taking_in=TakingIn(receiving, batches, keys, blobs, domains, reading),
-        estimator=Estimator(
-            domains,
-            intake,
-            dispatcher,
-            results,
-            metrics,
-            reading,
-            default_provider=settings.provider_name,
-        ),
+        taking_in=TakingIn(receiving, batches, keys, blobs, domains, reading, affording),
+        estimator=Estimator(domains, intake, metrics, reading, affording),
         runner=runner,
         classification=classification,
         accepting=Accepting(

@@ -17,6 +17,10 @@ from app.usage import TokenUsage
 DeploymentType = Literal["global_standard", "data_zone", "standard", "provisioned", "batch"]
 
 
+LEAST = Decimal("1e-12")
+"""US dollars: what the database counts by."""
+
+
 class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +47,7 @@ class Price(_Row):
             + (self.input if self.cache_write is None else self.cache_write) * written
             + self.output * usage.completion
         )
-        return millionths / 1_000_000
+        return (millionths / 1_000_000).quantize(LEAST)
 
     def times(self, factor: Decimal) -> "Price":
         if factor == 1:

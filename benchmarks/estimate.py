@@ -77,7 +77,9 @@ async def compare(
     """A dry run, the run, and a dry run again."""
     options = BatchOptions(domain=domain)
     before = simulator.billed(model)
-    estimate = await parts.estimator.estimate(options, _rows(parts, options, folders))
+    estimate = await parts.estimator.estimate(
+        options, _rows(parts, options, folders), caller="test"
+    )
     batch = await parts.taking_in.take(options, _rows(parts, options, folders), caller="benchmark")
     await parts.runner.go_on(batch.id)
     while not batch.is_over:
@@ -85,7 +87,7 @@ async def compare(
         batch = await parts.batches.get(batch.id)
     after = simulator.billed(model)
     billed = sum(after[part] - before[part] for part in ("prompt", "completion"))
-    again = await parts.estimator.estimate(options, _rows(parts, options, folders))
+    again = await parts.estimator.estimate(options, _rows(parts, options, folders), caller="test")
     return {
         "pictures": estimate.items - estimate.duplicates,
         "sampled": estimate.sampled,

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.exports import FileQuery
 from app.batches import BatchOptions
+from app.budget import Amount
 from app.identifiers import BATCH_PATTERN
 from app.result import Result
 from app.storage import BatchItem, BatchReport
@@ -107,7 +108,16 @@ class BatchChange(BaseModel):
     """What can be changed of a batch."""
 
     model_config = ConfigDict(extra="forbid")
-    lane: Lane = Field(examples=["interactive"])
+    lane: Lane | None = Field(None, description="Null: as it was.", examples=["interactive"])
+    budget_usd: Amount | None = Field(
+        None, description="US dollars that it may cost; null: any amount.", examples=[50]
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.lane is None and "budget_usd" not in self.model_fields_set:
+            raise ValueError("either lane or budget_usd is needed")
+        return self
 
 
 class BatchQuery(BaseModel):

@@ -74,7 +74,9 @@ async def create_batch(
             place = await parts.webhooks.use_callback(caller.name, options.callback_url)
             options = options.model_copy(update={"callback_url": place})
         if options.dry_run:
-            estimate = await parts.estimator.estimate(options, rows, threads=threads)
+            estimate = await parts.estimator.estimate(
+                options, rows, caller=caller.name, threads=threads
+            )
             return JSONResponse(estimate.model_dump(mode="json", by_alias=True))
         if idempotency_key is None:
             batch = await parts.taking_in.take(options, rows, caller=caller.name, threads=threads)
@@ -237,9 +239,13 @@ async def retry_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batch
 async def change_batch(
     batch_id: BatchId, change: BatchChange, parts: Joined, caller: Caller
 ) -> BatchReport:
-    """Make it more or less urgent, also while it runs."""
+    """Make it more or less urgent, or let it cost more or less, also while it runs. One that is
+    paused for its budget is gone on with by `resume`."""
     await parts.batches.get(batch_id, caller=caller.sees)
-    await parts.runner.change_lane(batch_id, change.lane)
+    if change.lane is not None:
+        await parts.runner.change_lane(batch_id, change.lane)
+    if "budget_usd" in change.model_fields_set:
+        await parts.runner.change_budget(batch_id, change.budget_usd)
     return BatchReport.of(await parts.batches.get(batch_id))
 
 

@@ -39,6 +39,8 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.WebhookDisabled: Problem(409, "The webhook is disabled"),
     errors.DeliveryNotFound: Problem(404, "No such delivery"),
     errors.EventForgotten: Problem(410, "The event is gone"),
+    errors.BudgetNotFound: Problem(404, "No such budget"),
+    errors.BudgetReadOnly: Problem(409, "The budget is read-only here"),
     errors.IdempotencyKeyReused: Problem(422, "The Idempotency-Key belongs to another request"),
     errors.IdempotencyKeyInUse: Problem(409, "The first request with this key is not answered yet"),
     errors.DomainNotFound: Problem(404, "No such domain"),

@@ -1,5 +1,6 @@
 """What the calls of a batch would be billed."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -98,6 +99,18 @@ class Bill:
         if low is None or expected is None or high is None:
             return None
         return low, expected, high
+
+    def least_of_a_call(self) -> Decimal | None:
+        """US dollars that no call costs less than: as earlier ones, or a prompt without its
+        picture. None when nobody can say."""
+        costs = [each.usage.cost_usd for each in self.history if each.usage]
+        known = [each for each in costs if each is not None]
+        if len(known) >= LEAST_HISTORY:
+            return min(known)
+        if self.quote is None or not isinstance(self.provider, Quoting):
+            return None
+        text = math.floor(self.quote.text_tokens * (1 - TEXT_OFF))
+        return self.provider.cost(TokenUsage(text, 1))
 
     def _by_rule(self, looked: Sequence[Looked]) -> tuple[Range, Range]:
         """Text and answer of one call. Of who gives no quote it is known what a call takes at most,

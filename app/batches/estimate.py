@@ -4,34 +4,32 @@ import asyncio
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from decimal import Decimal
 from statistics import fmean
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.batches.bill import Bill
+from app.batches.affording import Affording, BudgetShare
 from app.batches.looking import Looked, Looking
 from app.batches.ranges import Range
 from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
 from app.batches.sample import Sample
 from app.batches.taking_in import BatchOptions
+from app.budget import Payer, budget_of_batch
 from app.classification import Intake
 from app.domains import Domain, DomainRegistry
-from app.providers.base import Provider
+from app.identifiers import BATCH, new_id
 from app.result import UsdAmount
-from app.storage import ResultFilter, ResultRepository
 from app.telemetry.metrics import Metrics
-from app.traffic import Deployment, Dispatcher
+from app.traffic import Deployment
 
 LOOKED_AT = 100
 """Pictures at most."""
 
 TOLD = 20
 """Of what is no item."""
-
-NEWEST = 300
-"""Results of the domain that are looked through for what such calls were billed."""
 
 
 class TokenRange(BaseModel):
@@ -94,6 +92,9 @@ class BatchEstimate(BaseModel):
     completion_tokens: TokenRange = Field(description="Answers, and the reasoning before them.")
     tokens: TokenRange = Field(description="Both.")
     cost_usd: CostRange | None = Field(description="Null when the price is not known.")
+    budgets: list[BudgetShare] = Field(
+        description="That calls are reserved in, and what of them the batch would take."
+    )
     duration_s: float | None = Field(
         description="At the provider's present quota, when nobody else wants it, or at the pace of "
         "the sample when this machine answers; null when nobody can say.",
@@ -116,26 +117,22 @@ class Estimator:
         self,
         domains: DomainRegistry,
         intake: Intake,
-        dispatcher: Dispatcher,
-        results: ResultRepository,
         metrics: Metrics,
         reading: Reading,
-        *,
-        default_provider: str,
+        affording: Affording,
     ) -> None:
         self._domains = domains
         self._intake = intake
-        self._dispatcher = dispatcher
-        self._results = results
         self._metrics = metrics
         self._reading = reading
-        self._default_provider = default_provider
+        self._affording = affording
 
     async def estimate(
         self,
         options: BatchOptions,
         rows: Iterable[Row | Unusable],
         *,
+        caller: str,
         threads: Executor | None = None,
     ) -> BatchEstimate:
         """`rows` are read in `threads`, and up to 100 pictures looked at. The bill is that of the
@@ -144,18 +141,13 @@ class Estimator:
         Raises what TakingIn.take raises, ProviderUnknown, and Overloaded.
         """
         domain = await self._domains.find(options.domain)
-        name = options.provider or (domain.providers or (self._default_provider,))[0]
-        # The one with the least priority is asked while it has room.
-        deployments = sorted(
-            await self._dispatcher.deployments(name), key=lambda each: each.priority
-        )
+        bill, deployments = await self._affording.bill(options.provider, domain)
         looking = Looking(
             self._intake, self._metrics, domain, [each.provider for each in deployments]
         )
         sample, bad = await self._read(rows, domain, looking, threads)
         looked = [looking.found[rank] for rank in sample.drawn]
         pictures = await asyncio.to_thread(sample.pictures)
-        bill = await self._bill(deployments[0].provider, domain)
         prompt, completion = bill.tokens(looked, pictures)
         cost = bill.cost(prompt, completion)
         duration_s = (
@@ -165,7 +157,7 @@ class Estimator:
         )
         return BatchEstimate(
             domain=domain.name,
-            provider=name,
+            provider=self._affording.provider(options.provider, domain),
             model=deployments[0].provider.capabilities().model,
             items=sample.items,
             duplicates=sample.items - pictures,
@@ -178,10 +170,22 @@ class Estimator:
             completion_tokens=_tokens(completion),
             tokens=_tokens(prompt + completion),
             cost_usd=cost and CostRange(low=cost[0], expected=cost[1], high=cost[2]),
+            budgets=await self._budgets(options, caller, domain, cost) if bill.is_metered else [],
             duration_s=None if duration_s is None else round(duration_s, 2),
             basis=bill.basis,
             prompt=bill.quote and PromptText.model_validate(bill.quote.prompt),
         )
+
+    async def _budgets(
+        self,
+        options: BatchOptions,
+        caller: str,
+        domain: Domain,
+        cost: tuple[Decimal, Decimal, Decimal] | None,
+    ) -> list[BudgetShare]:
+        batch_id = new_id(BATCH)  # of none that there is: nothing is spent of its budget
+        own = budget_of_batch(batch_id, options.budget_usd, caller=caller, domain=domain.name)
+        return await self._affording.shares(Payer(caller, batch_id, own), domain, cost)
 
     async def _read(
         self,
@@ -201,13 +205,6 @@ class Estimator:
                 sample.let_go(key)
         await looking.at({key: each for key, each in sample.drawn.items() if isinstance(each, str)})
         return sample, bad
-
-    async def _bill(self, provider: Provider, domain: Domain) -> Bill:
-        """By what the domain's newest answers were billed, whoever asked."""
-        newest = await self._results.page(
-            ResultFilter(domain=domain.name), before=None, limit=NEWEST
-        )
-        return Bill.of(provider, domain, newest)
 
 
 def quota_s(

@@ -89,10 +89,8 @@ class Shard:
 
     @property
     def _budget(self) -> Budget | None:
-        batch, amount = self._batch, self.budget_usd
-        if amount is None:
-            return None
-        return budget_of_batch(batch.id, amount, caller=batch.caller, domain=batch.domain)
+        batch = self._batch
+        return budget_of_batch(batch.id, self.budget_usd, caller=batch.caller, domain=batch.domain)
 
     async def work(self, items: Sequence[BatchItem]) -> float | None:
         """Classify `items`, for a minute at most; after how many seconds to go on, None: not."""

@@ -9,8 +9,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
+from app.batches.affording import Affording
 from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
+from app.budget import Amount
 from app.domains import DomainRegistry
 from app.errors import (
     BatchNotFound,
@@ -83,6 +85,11 @@ class BatchOptions(BaseModel):
         "the service's WEBHOOK_SECRET: docs/webhooks.md.",
         examples=[None],
     )
+    budget_usd: Amount | None = Field(
+        None,
+        description="US dollars that it may cost: then it is paused, and can be given more.",
+        examples=[25],
+    )
     dry_run: bool = Field(
         default=False,
         description="Only say what it would cost: nothing is stored, no provider is asked.",
@@ -109,6 +116,7 @@ class TakingIn:
         blobs: BlobStore,
         domains: DomainRegistry,
         reading: Reading,
+        affording: Affording,
     ) -> None:
         self._receiving = receiving
         self._batches = batches
@@ -116,6 +124,7 @@ class TakingIn:
         self._blobs = blobs
         self._domains = domains
         self._reading = reading
+        self._affording = affording
         self._settings = reading.settings
 
     async def take_once(
@@ -157,7 +166,8 @@ class TakingIn:
         threads: Executor | None = None,
     ) -> BatchRow:
         """`rows` are read in `threads`; None: the event loop's own. Raises DomainNotFound,
-        StorageUnavailable, BatchTooLarge, and what Reading raises; then nothing is left of it."""
+        StorageUnavailable, BatchTooLarge, BudgetSpent, and what Reading raises; then nothing is
+        left of it."""
         domain = await self._domains.find(options.domain)
         batch = BatchRow(
             id=batch_id or new_id(BATCH),
@@ -173,11 +183,13 @@ class TakingIn:
             status="receiving",
             created_at=datetime.now(UTC),
             callback_url=options.callback_url,
+            budget_usd=options.budget_usd,
         )
         await self._receiving.create(batch)
         try:
             async with asyncio.timeout(RECEIVED_WITHIN_S):
                 await self._store(batch.id, rows, frozenset(domain.labels), threads)
+            await self._affording.check(batch, domain)
             await self._receiving.received(batch.id)
         except TimeoutError:
             await self._receiving.forget(batch.id)

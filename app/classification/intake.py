@@ -115,12 +115,13 @@ class Intake:
         picture = self._picture(_facts(prepared), key, provider, prepared, domain)
         return replace(picture, looked_at=looked_at)
 
-    async def look_ahead(self, digests: Sequence[str], domain: Domain, provider: str) -> None:
+    async def look_ahead(self, digests: Sequence[str], domain: Domain, provider: str) -> int:
         """See AnswerRepository.look_ahead; by the pictures' SHA-256. Raises ProviderUnknown."""
-        if self._answers.enabled and digests:
-            capabilities = await self._providers.capabilities(provider)
-            keys = [_key(each, domain, provider, capabilities) for each in digests]
-            await self._answers.look_ahead(keys)
+        if not (self._answers.enabled and digests):
+            return 0
+        capabilities = await self._providers.capabilities(provider)
+        keys = [_key(each, domain, provider, capabilities) for each in digests]
+        return await self._answers.look_ahead(keys)
 
     async def is_metered(self, provider: str) -> bool:
         """Whether calls to it wait for a quota. Raises ProviderUnknown."""

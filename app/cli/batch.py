@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def batch(
     *,
     provider: str | None,
     name: str | None,
+    budget: Decimal | None,
     dry_run: bool,
     file: Order | None,
     resume: bool | None,
@@ -50,7 +52,11 @@ def batch(
         raise typer.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
     place = source if _is_uri(source) else str(Path(source).resolve())
     options = BatchOptions(
-        domain=domain, provider=provider, name=(name or place)[-200:], dry_run=dry_run
+        domain=domain,
+        provider=provider,
+        name=(name or place)[-200:],
+        budget_usd=budget,
+        dry_run=dry_run,
     )
     settings = start(log_level="warning")
     if dry_run:
@@ -79,6 +85,8 @@ def _run(work: Coroutine[Any, Any, BatchRow], *, as_json: bool) -> None:
         raise typer.Exit(130) from None
     line = f"{found.id}: {found.status}, {found.done:,} of {found.total:,} done"
     console.print(f"{line}, {found.failed:,} failed", highlight=False)
+    if found.reason:
+        console.print(found.reason, highlight=False, markup=False)
     if as_json:
         print_json(BatchReport.of(found).model_dump(mode="json"))
     if found.status != "completed" or found.failed:
@@ -97,6 +105,9 @@ async def _batch(
         found = None if resume is False else await work.unfinished(options)
         if resume and found is None:
             raise BatchNotFound(f"There is no unfinished batch {options.name!r}.")
+        if found is not None and options.budget_usd not in (None, found.budget_usd):
+            await work.parts.runner.change_budget(found.id, options.budget_usd)
+            await work.parts.runner.change_status(found.id, "running", of=("paused",))
         return found or await _taken(work, source, options)
 
     async def end(parts: Parts, batch: BatchRow) -> BatchRow:
@@ -112,7 +123,7 @@ async def _batch(
 async def _estimate(settings: Settings, source: str, options: BatchOptions) -> BatchEstimate:
     async with build_parts(settings) as parts:
         rows = await _rows(parts, source, options)
-        return await parts.estimator.estimate(options, rows)
+        return await parts.estimator.estimate(options, rows, caller=CALLER)
 
 
 async def _taken(work: AtWork, source: str, options: BatchOptions) -> BatchRow:

@@ -25,6 +25,8 @@ def show(estimate: BatchEstimate) -> None:
     console.print(_counts(estimate))
     if estimate.basis is not None:
         console.print(_amounts(estimate))
+    if estimate.budgets:
+        console.print(_budgets(estimate))
     if estimate.prompt is not None:
         console.print("The model would be told:", style="bold")
         console.print(estimate.prompt.system, markup=False)
@@ -64,6 +66,17 @@ def _amounts(estimate: BatchEstimate) -> Table:
         table.add_row(
             "US dollars", f"{cost.low:,.4f}", f"{cost.expected:,.4f}", f"{cost.high:,.4f}"
         )
+    return table
+
+
+def _budgets(estimate: BatchEstimate) -> Table:
+    table = Table("budget", "left, USD", "takes", "")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for each in estimate.budgets:
+        takes = "" if each.share is None else f"{each.share:.1%}"
+        verdict = {True: "", False: "does not fit", None: "price not known"}[each.fits]
+        table.add_row(f"{each.name}, {each.action}", f"{each.left_usd:,.4f}", takes, verdict)
     return table
 
 

@@ -1,5 +1,6 @@
 """Commands that have pictures classified."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,14 @@ def batch(
     name: Annotated[
         str | None, typer.Option(help="What it is called; unset: the source's path.")
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="USD",
+            min=0.000001,
+            help="What it may cost; then it is paused, and goes on with a larger one.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would cost, and end.")
     ] = False,
@@ -85,6 +94,7 @@ def batch(
         domain,
         provider=provider,
         name=name,
+        budget=None if budget is None else Decimal(str(budget)),
         dry_run=dry_run,
         file=file,
         resume=resume,

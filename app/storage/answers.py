@@ -75,9 +75,9 @@ class AnswerRepository:
                 kept = KeptAnswer.model_validate_json(text)
                 self._models.setdefault((kept.provider, kept.deployment), kept.model)
 
-    async def look_ahead(self, keys: Collection[str]) -> None:
-        """One look for many: those that are not there are not looked for the next time, for a
-        while."""
+    async def look_ahead(self, keys: Collection[str]) -> int:
+        """One look for many, and how many are there: those that are not are not looked for the next
+        time, for a while."""
         query = sa.select(answers.c.key).where(answers.c.key.in_(keys))
 
         def unit(connection: sa.Connection) -> set[str]:
@@ -87,6 +87,7 @@ class AnswerRepository:
         now = time.monotonic()
         self._absent = {key: at for key, at in self._absent.items() if at > now}
         self._absent |= dict.fromkeys(set(keys) - found, now + self._ahead_s)
+        return len(found)
 
     async def get(self, key: str) -> KeptAnswer | None:
         """None for one that is too old, was kept in another form by another version, or is of a

@@ -10,11 +10,15 @@ from app.errors import BatchNotFound
 from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import BadRow, BatchItem, BatchRow
 from app.storage.database import Database
-from app.storage.tables import batch_errors, batch_items, batch_shards, batches
+from app.storage.tables import IS_UPLOAD, batch_errors, batch_items, batch_shards, batches
 
 TWINS_WITHIN = 1_000
 """Items among which one with the same picture is taken for a duplicate: they are stored together.
 Others get the kept answer."""
+
+
+AT_ONCE = 500
+"""Sources in one look."""
 
 
 class ReceivingRepository:
@@ -51,6 +55,26 @@ class ReceivingRepository:
                 connection.execute(sa.insert(batch_errors), errors)
 
         await self._database.write(unit)
+
+    async def pictures(self, batch_id: str) -> int:
+        """How many different sources there are."""
+        query = sa.select(sa.func.count(batch_items.c.source.distinct())).where(
+            batch_items.c.batch_id == batch_id
+        )
+        return await self._database.read(lambda each: each.execute(query).scalar() or 0)
+
+    async def uploads(self, batch_id: str, *, after: str) -> list[str]:
+        """Sources of those that were uploaded, in their order, from behind `after`; some at a
+        time."""
+        column = batch_items.c
+        query = (
+            sa.select(column.source)
+            .distinct()
+            .where(column.batch_id == batch_id, IS_UPLOAD, column.source > after)
+            .order_by(column.source)
+            .limit(AT_ONCE)
+        )
+        return await self._database.read(lambda each: list(each.execute(query).scalars()))
 
     async def received(self, batch_id: str) -> None:
         """All of it is there: duplicates are found, shards are cut, and it can begin. Raises as

@@ -31,7 +31,10 @@ class BatchReport(BaseModel):
     deadline: datetime | None = Field(examples=[None])
     caller: str = Field(examples=["anonymous"])
     status: BatchStatus = Field(examples=["running"])
-    reason: str | None = Field(description="Why it ended early.", examples=[None])
+    reason: str | None = Field(description="Why it ended early, or was paused.", examples=[None])
+    resumes_at: datetime | None = Field(
+        description="When it goes on by itself: its budget is reset then.", examples=[None]
+    )
     total: int = Field(description="Items.", examples=[100])
     duplicates: int = Field(description="Items whose picture is there before.", examples=[3])
     bad_rows: int = Field(description="What is no item: see `errors`.", examples=[0])
@@ -44,6 +47,9 @@ class BatchReport(BaseModel):
     prompt_tokens: int = Field(examples=[12_840])
     completion_tokens: int = Field(examples=[300])
     cost_usd: UsdAmount = Field(description="So far, in US dollars.", examples=[0.0351])
+    budget_usd: UsdAmount | None = Field(
+        description="That it may cost; then it is paused.", examples=[None]
+    )
     projected_cost_usd: UsdAmount | None = Field(
         description="All of it, as it went so far.", examples=[0.0585]
     )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.budget import EPOCH, THRESHOLDS, Budget
+from app.prices import LEAST
 from app.storage.database import Database
 from app.storage.events import budget_threshold
 from app.storage.outbox import Outbox, Telling
@@ -78,6 +79,11 @@ class BudgetState:
     starts_at: datetime
     spent: Decimal
     reserved: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        """That is not spent."""
+        return max(Decimal(0), self.budget.amount_usd - self.spent)
 
 
 class BudgetRepository:
@@ -194,7 +200,7 @@ def _lease(
         if budget.amount_usd - spent < request.needs:
             _tell(connection, telling, budget, starts_at, spent, 100)
         return Lease(Decimal(0), spent)
-    amount = min(request.wants, max(request.needs, free / LEAST_SHARE))
+    amount = min(request.wants, max(request.needs, (free / LEAST_SHARE).quantize(LEAST)))
     connection.execute(_TAKE, {**key, "process": process, "amount": amount, "seen_at": now})
     return Lease(amount, spent)
 

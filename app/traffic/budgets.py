@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.budget import Budget, Payer
-from app.errors import BudgetSpent, PriceUnknown
+from app.errors import BudgetNotFound, BudgetReadOnly, BudgetSpent, PriceUnknown
 from app.storage.budgets import BudgetRepository, BudgetState, Purse, Request
 from app.usage import TokenUsage
 
@@ -125,9 +125,35 @@ class Budgets:
         """How much of them is spent. Raises StorageUnavailable."""
         return await self._rows.states(wanted, self._clock())
 
+    def find(self, name: str) -> Budget:
+        """Raises BudgetNotFound."""
+        for each in self.all:
+            if each.name == name:
+                return each
+        raise BudgetNotFound(f"There is no budget {name!r}.")
+
+    async def put(self, *budgets: Budget, only: bool = False) -> None:
+        """Make or change them; `only`: all others that were given while the service runs go. Raises
+        BudgetReadOnly, StorageUnavailable."""
+        self._refuse_configured(*(each.name for each in budgets))
+        await self._rows.put(*budgets, only=only)
+        await self.load()
+
+    async def delete(self, name: str) -> None:
+        """Raises BudgetNotFound, BudgetReadOnly, StorageUnavailable."""
+        self._refuse_configured(name)
+        if not await self._rows.delete(name):
+            raise BudgetNotFound(f"There is no budget {name!r}.")
+        await self.load()
+
+    def _refuse_configured(self, *names: str) -> None:
+        for each in self.configured:
+            if each.name in names:
+                raise BudgetReadOnly(f"The budget {each.name} is set in the settings.")
+
     def covers(self, payer: Payer, domain: str) -> bool:
         """Whether a call has to have its cost reserved."""
-        return bool(self._covering(payer, domain))
+        return bool(self.covering(payer, domain))
 
     async def wait_for_room(
         self, payer: Payer, domain: str, most: TokenUsage, *, until: float
@@ -136,7 +162,7 @@ class Budgets:
         StorageUnavailable: nobody spends what nobody counts."""
         now = _now()
         until = min(until, now + SETTLES_WITHIN_S)
-        amount = _amount(most, self._covering(payer, domain))
+        amount = _amount(most, self.covering(payer, domain))
         while (short := await self._short(self._wallets_of(payer, domain), amount)) is not None:
             wallet, known = short
             could = wallet.budget.amount_usd - known - wallet.owed >= amount
@@ -147,7 +173,7 @@ class Budgets:
 
     async def reserve(self, payer: Payer, domain: str, most: TokenUsage) -> Hold | None:
         """For a call that is about to be made. None: others were quicker."""
-        amount = _amount(most, self._covering(payer, domain))
+        amount = _amount(most, self.covering(payer, domain))
         wallets = self._wallets_of(payer, domain)
         if await self._short(wallets, amount) is not None:
             return None
@@ -195,8 +221,8 @@ class Budgets:
     def has_leases(self) -> bool:
         return bool(self._wallets)
 
-    def _covering(self, payer: Payer, domain: str) -> tuple[Budget, ...]:
-        """Those that refuse come before those that degrade."""
+    def covering(self, payer: Payer, domain: str) -> tuple[Budget, ...]:
+        """In which a call's cost is reserved; those that refuse come before those that degrade."""
         if not self._kept:
             return () if payer.budget is None else (payer.budget,)
         key = (payer.caller, domain)
@@ -214,7 +240,7 @@ class Budgets:
 
     def _wallets_of(self, payer: Payer, domain: str) -> tuple[Wallet, ...]:
         now = self._clock()
-        return tuple(self._wallet(each, now) for each in self._covering(payer, domain))
+        return tuple(self._wallet(each, now) for each in self.covering(payer, domain))
 
     def _wallet(self, budget: Budget, now: datetime) -> Wallet:
         starts_at = budget.starts_at(now)

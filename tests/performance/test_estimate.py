@@ -16,10 +16,10 @@ async def test_a_million_rows_are_not_held(parts):
     process = Process(os.getpid())
     options = BatchOptions(domain="flowers", provider="fake")
     rows = (Row("", f"http://127.0.0.1:9/{number}.jpg") for number in range(1_000_000))
-    await parts.estimator.estimate(options, iter([Row("", jpeg())]))
+    await parts.estimator.estimate(options, iter([Row("", jpeg())]), caller="test")
     process.forget_peak()
     before = process.megabytes("VmRSS")
-    estimate = await parts.estimator.estimate(options, rows)
+    estimate = await parts.estimator.estimate(options, rows, caller="test")
 
     assert (estimate.items, estimate.sampled) == (1_000_000, 100)
     assert process.megabytes("VmHWM") - before < HELD_MB
@@ -38,7 +38,7 @@ async def test_uploads_are_not_held(parts):
     process.forget_peak()
     before = process.megabytes("VmRSS")
     estimate = await parts.estimator.estimate(
-        BatchOptions(domain="flowers", provider="fake"), pictures()
+        BatchOptions(domain="flowers", provider="fake"), pictures(), caller="test"
     )
 
     assert (estimate.items, estimate.sampled, estimate.unreadable) == (count, 100, 0)

@@ -1,0 +1,143 @@
+"""Whether what is left of budgets is enough for a batch."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from pydantic import BaseModel, Field
+
+from app.batches.bill import Bill
+from app.budget import Budget, Payer, Period, budget_of_batch
+from app.classification import Intake
+from app.domains import Domain
+from app.errors import BudgetSpent
+from app.result import UsdAmount
+from app.storage import BatchRow, BudgetState, ReceivingRepository, ResultFilter, ResultRepository
+from app.storage.batch_rows import DIGEST
+from app.traffic import Budgets, Deployment, Dispatcher
+
+NEWEST = 300
+"""Results of the domain that are looked through for what such calls were billed."""
+
+
+class BudgetShare(BaseModel):
+    """What a batch would take of a budget."""
+
+    name: str = Field(description="`batch`: its own.", examples=["shop-per-month"])
+    period: Period = Field(examples=["month"])
+    action: str = Field(examples=["block"])
+    amount_usd: UsdAmount = Field(examples=[50.0])
+    left_usd: UsdAmount = Field(description="That is not spent.", examples=[37.5])
+    share: float | None = Field(
+        description="Of what is left, as expected; null when the price is not known, or nothing "
+        "is left.",
+        examples=[0.08],
+    )
+    fits: bool | None = Field(
+        description="False: even the low estimate is more than is left, and the batch would be "
+        "refused, where the budget blocks. Null when the price is not known.",
+        examples=[True],
+    )
+
+    @classmethod
+    def of(cls, state: BudgetState, cost: tuple[Decimal, Decimal, Decimal] | None) -> "BudgetShare":
+        """`cost`: low, expected, high."""
+        budget, left = state.budget, state.left
+        return cls(
+            name=budget.name if budget.batch_id is None else "batch",
+            period=budget.period,
+            action=budget.action,
+            amount_usd=budget.amount_usd,
+            left_usd=left,
+            share=round(float(cost[1] / left), 6) if cost and left else None,
+            fits=None if cost is None else cost[0] <= left,
+        )
+
+
+class Affording:
+    def __init__(
+        self,
+        budgets: Budgets,
+        dispatcher: Dispatcher,
+        results: ResultRepository,
+        receiving: ReceivingRepository,
+        intake: Intake,
+        *,
+        default_provider: str,
+    ) -> None:
+        self._budgets = budgets
+        self._dispatcher = dispatcher
+        self._results = results
+        self._receiving = receiving
+        self._intake = intake
+        self._default_provider = default_provider
+
+    async def bill(self, provider: str | None, domain: Domain) -> tuple[Bill, list[Deployment]]:
+        """Of the first of the provider's deployments that would be asked, by what the domain's
+        newest answers were billed, whoever asked. Raises ProviderUnknown."""
+        # The one with the least priority is asked while it has room.
+        deployments = sorted(
+            await self._dispatcher.deployments(self.provider(provider, domain)),
+            key=lambda each: each.priority,
+        )
+        newest = await self._results.page(
+            ResultFilter(domain=domain.name), before=None, limit=NEWEST
+        )
+        return Bill.of(deployments[0].provider, domain, newest), deployments
+
+    def provider(self, asked: str | None, domain: Domain) -> str:
+        """Who is asked first."""
+        return asked or (domain.providers or (self._default_provider,))[0]
+
+    async def shares(
+        self, payer: Payer, domain: Domain, cost: tuple[Decimal, Decimal, Decimal] | None
+    ) -> list[BudgetShare]:
+        """What a batch of this cost takes of each budget that it is reserved in."""
+        budgets = self._budgets.covering(payer, domain.name)
+        return [BudgetShare.of(each, cost) for each in await self._budgets.states(budgets)]
+
+    async def check(self, batch: BatchRow, domain: Domain) -> None:
+        """Raises BudgetSpent for a batch, received so far, that can't be paid to its end: not even
+        if each call cost as little as any, and no more than its URLs' pictures were asked about."""
+        own = budget_of_batch(batch.id, batch.budget_usd, caller=batch.caller, domain=domain.name)
+        payer = Payer(batch.caller, batch.id, own)
+        blocking = [
+            each for each in self._budgets.covering(payer, domain.name) if each.action == "block"
+        ]
+        if not blocking:
+            return
+        bill, _ = await self.bill(batch.provider, domain)
+        least = bill.least_of_a_call()
+        if least is None or not bill.is_metered:
+            return
+        states = await self._budgets.states(blocking)
+        pictures = await self._receiving.pictures(batch.id)
+        if _too_little(states, pictures * least) is None:
+            return
+        asked = pictures - await self._answered(batch, domain)
+        short = _too_little(states, asked * least)
+        if short is not None:
+            raise _refusal(short, asked * least)
+
+    async def _answered(self, batch: BatchRow, domain: Domain) -> int:
+        """Uploads whose answers are kept."""
+        count, after = 0, ""
+        provider = self.provider(batch.provider, domain)
+        while sources := await self._receiving.uploads(batch.id, after=after):
+            digests = [each.removeprefix(DIGEST) for each in sources]
+            count += await self._intake.look_ahead(digests, domain, provider)
+            after = sources[-1]
+        return count
+
+
+def _too_little(states: Sequence[BudgetState], needed: Decimal) -> BudgetState | None:
+    return next((each for each in states if each.left < needed), None)
+
+
+def _refusal(short: BudgetState, needed: Decimal) -> BudgetSpent:
+    budget: Budget = short.budget
+    name = "its budget" if budget.batch_id is not None else f"the budget {budget.name}"
+    return BudgetSpent(
+        f"The batch costs {needed:.4f} USD at least, and {short.left:.4f} USD are left of {name}.",
+        budget=budget.name,
+        resets_at=budget.resets_at(short.starts_at),
+    )
