@@ -405,7 +405,7 @@ async def _build_books(
     outbox: Outbox,
     ledger: LedgerRepository,
 ) -> Books:
-    process, leases = new_id(PROCESS), BudgetRepository(database, outbox)
+    process, leases = new_id(PROCESS), BudgetRepository(database)
     books = Books(
         process,
         CallJournal(settings.calls_folder, process),

@@ -3,13 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.metadata import EntryPoint
 from inspect import isawaitable
 
 from app.budget import Budget
 from app.errors import ProviderError, ProviderUnknown
-from app.providers.base import Capabilities, ProviderAnswer
+from app.providers.base import Capabilities, Prompt, ProviderAnswer, Quote
+from app.providers.image_tokens import ImageTokens
 from app.providers.registry import GROUP
 from app.storage import BudgetRepository, Database, LedgerRepository, Outbox
 from app.traffic import Books, Budgets, CallJournal
@@ -104,6 +107,35 @@ class FakeProvider:
         return
 
 
+COST_USD, MOST_USD = Decimal("0.004"), Decimal("0.01")
+"""Of a call to a PricedProvider, and what it may cost at most."""
+
+
+class PricedProvider(FakeProvider):
+    """Metered, and knows what it costs. `price` None: nobody knows that."""
+
+    def __init__(self, name: str = "priced", *steps, **options) -> None:
+        super().__init__(name, *steps, metered=True, **options)
+        self.price: str | None = "test"
+
+    def quote(self, domain) -> Quote:
+        return Quote(Prompt("What is it?", "", None), 40, 10, 10)
+
+    def image_tokens(self, image, domain) -> ImageTokens:
+        return ImageTokens(50, estimated=False)
+
+    def cost(self, usage: TokenUsage) -> Decimal | None:
+        return COST_USD * (usage.prompt + usage.completion) / 100 if self.price else None
+
+    def most(self, image, domain) -> TokenUsage:
+        return TokenUsage(200, 50, {}, MOST_USD if self.price else None, self.price)
+
+    async def classify(self, image, domain, **how):
+        got = await super().classify(image, domain, **how)
+        usage = TokenUsage(90, 10, {}, COST_USD if self.price else None, self.price)
+        return replace(got, deployment=self.deployment, usage=usage, image_tokens=50)
+
+
 class Registry:
     """Of fakes: those of one name are deployments of one provider."""
 
@@ -126,9 +158,14 @@ def create_second(context) -> FakeProvider:
     return FakeProvider("second")
 
 
+def create_priced(context) -> PricedProvider:
+    return PricedProvider()
+
+
 ENTRY_POINTS = (
     EntryPoint("fake", "tests.fakes:create", GROUP),
     EntryPoint("second", "tests.fakes:create_second", GROUP),
+    EntryPoint("priced", "tests.fakes:create_priced", GROUP),
 )
 
 
@@ -136,7 +173,7 @@ def unkept_books(*budgets: Budget) -> Books:
     """On nothing that lasts, of a database in memory that is never asked without budgets."""
     database = Database("sqlite://")
     outbox = Outbox(database, None)
-    leases = BudgetRepository(database, outbox)
+    leases = BudgetRepository(database)
     return Books(
         "prc_test",
         CallJournal(None, "prc_test"),

@@ -18,7 +18,7 @@ from app.budget import EPOCH, THRESHOLDS, Budget
 from app.prices import LEAST
 from app.storage.database import Database
 from app.storage.events import budget_threshold
-from app.storage.outbox import Outbox, Telling
+from app.storage.outbox import Telling
 from app.storage.tables import Usd, budget_periods, budgets, cost_days, cost_hours, leases, ledger
 
 LEAST_SHARE = 4
@@ -87,9 +87,8 @@ class BudgetState:
 
 
 class BudgetRepository:
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._outbox = outbox
 
     async def all(self) -> list[Budget]:
         query = sa.select(budgets.c.definition).order_by(budgets.c.name)
@@ -128,20 +127,16 @@ class BudgetRepository:
     async def lease(
         self, process: str, requests: Sequence[Request], now: datetime
     ) -> dict[Purse, Lease]:
-        """More of some budgets. Whoever gets nothing of one is told of it as spent when it can't
-        become free again. Raises StorageUnavailable."""
-        telling = self._outbox.telling()
+        """More of some budgets. Raises StorageUnavailable."""
 
         def unit(connection: sa.Connection) -> dict[Purse, Lease]:
             # In one order, or two who want the same two wait for each other.
             return {
-                each.purse: _lease(connection, telling, process, each, now)
+                each.purse: _lease(connection, process, each, now)
                 for each in sorted(requests, key=lambda each: each.purse)
             }
 
-        got = await self._database.write(unit)
-        telling.wake()
-        return got
+        return await self._database.write(unit)
 
     async def leases(self, process: str) -> dict[Purse, Decimal]:
         """What it has of them."""
@@ -183,9 +178,7 @@ class BudgetRepository:
         return await self._database.read(unit)
 
 
-def _lease(
-    connection: sa.Connection, telling: Telling, process: str, request: Request, now: datetime
-) -> Lease:
+def _lease(connection: sa.Connection, process: str, request: Request, now: datetime) -> Lease:
     budget, starts_at = request.budget, request.starts_at
     key = {"budget": budget.name, "starts_at": starts_at}
     connection.execute(_HAVE_TO_ITSELF, key)
@@ -197,8 +190,6 @@ def _lease(
     )
     free = budget.amount_usd - spent - leased
     if free < request.needs:
-        if budget.amount_usd - spent < request.needs:
-            _tell(connection, telling, budget, starts_at, spent, 100)
         return Lease(Decimal(0), spent)
     amount = min(request.wants, max(request.needs, (free / LEAST_SHARE).quantize(LEAST)))
     connection.execute(_TAKE, {**key, "process": process, "amount": amount, "seen_at": now})
@@ -227,8 +218,13 @@ def tell_thresholds(
     telling: Telling,
     wanted: Sequence[Budget],
     rows: Sequence[sa.RowMapping],
+    exhausted: Mapping[Purse, Budget],
 ) -> None:
-    """Of budgets that entries were just added to."""
+    """Of budgets that entries were just added to, or of which too little is left for a call."""
+    for (_, starts_at), budget in exhausted.items():
+        spent = _sum(connection, budget, starts_at)
+        connection.execute(_KNOW, {"budget": budget.name, "starts_at": starts_at})
+        _tell(connection, telling, budget, starts_at, spent, 100)
     for budget in wanted:
         periods = {
             budget.starts_at(row["at"])
@@ -237,7 +233,7 @@ def tell_thresholds(
             and budget.covers(caller=row["caller"], domain=row["domain"], batch_id=row["batch_id"])
         }
         for starts_at in periods:
-            spent = connection.execute(sa.select(_spent(budget, starts_at))).scalar() or Decimal(0)
+            spent = _sum(connection, budget, starts_at)
             passed = [each for each in THRESHOLDS if spent * 100 >= budget.amount_usd * each]
             if passed:
                 connection.execute(_KNOW, {"budget": budget.name, "starts_at": starts_at})
@@ -256,6 +252,10 @@ def _tell(
     row = {"this": budget.name, "since": starts_at, "percent": percent}
     if connection.execute(_TOLD, row).rowcount:
         telling.tell(connection, budget_threshold(budget, starts_at, spent, percent))
+
+
+def _sum(connection: sa.Connection, budget: Budget, starts_at: datetime) -> Decimal:
+    return connection.execute(sa.select(_spent(budget, starts_at))).scalar() or Decimal(0)
 
 
 def _spent(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:

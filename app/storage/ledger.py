@@ -66,6 +66,7 @@ class LedgerRepository:
         budgets: Sequence[Budget],
         held: Mapping[str, Amounts],
         given_up: Amounts,
+        exhausted: Mapping[Purse, Budget],
         now: datetime,
     ) -> Rolled:
         """Sum the entries of a process, and let go, of its leases, of what they cost.
@@ -74,6 +75,7 @@ class LedgerRepository:
             budgets: whose owners are told when they get spent.
             held: by the id of an entry, what of each lease it takes.
             given_up: what of leases is not needed any more besides.
+            exhausted: budgets that are told to be spent.
         """
         telling = self._outbox.telling()
 
@@ -86,7 +88,7 @@ class LedgerRepository:
                 for purse, amount in held.get(row["id"], {}).items():
                     freed[purse] += amount
             release(connection, process, freed, now)
-            tell_thresholds(connection, telling, budgets, rows)
+            tell_thresholds(connection, telling, budgets, rows, exhausted)
             return Rolled(tuple(row["id"] for row in rows), len(rows) == AT_ONCE)
 
         rolled = await self._database.write(unit)

@@ -76,7 +76,6 @@ class Books:
         self._clock = clock
         self._ended: dict[str, _Ended] = {}
         self._owed: dict[str, dict[Purse, Decimal]] = {}
-        self._changed = asyncio.Event()
         self._summing: asyncio.Task[None] | None = None
         self._unpriced: set[str] = set()
         self._unsure = False
@@ -96,7 +95,7 @@ class Books:
             with suppress(asyncio.CancelledError):
                 await self._summing
         try:
-            if self._changed.is_set() or self._ended or self.budgets.has_leases:
+            if self.budgets.changed.is_set() or self._ended or self.budgets.has_leases:
                 await self._book_unstored(older_than_s=0)
                 await self._sum()
                 await self._leases.end_leases(self._process)
@@ -155,7 +154,7 @@ class Books:
             self._owed[entry.id] = owed
         self._journal.end(call.slot, entry)
         self._ended[entry.id] = _Ended(entry, call.slot, _now())
-        self._changed.set()
+        self.budgets.changed.set()
         return entry
 
     def saved(
@@ -194,7 +193,7 @@ class Books:
             ended = self._ended.pop(entry.id, None)
             if ended is not None:
                 self._journal.forget(ended.slot)
-        self._changed.set()
+        self.budgets.changed.set()
 
     async def recover(self) -> None:
         """Book what dead processes of this machine left. Raises StorageUnavailable."""
@@ -219,13 +218,13 @@ class Books:
     async def _sum_of(self, process: str) -> None:
         more = True
         while more:
-            rolled = await self._rows.roll(process, self.budgets.watched, {}, {}, self._clock())
+            rolled = await self._rows.roll(process, self.budgets.watched, {}, {}, {}, self._clock())
             more = rolled.more
         await self._leases.end_leases(process)
 
     async def _sum_again_and_again(self) -> None:
         while True:
-            await self._changed.wait()
+            await self.budgets.changed.wait()
             await asyncio.sleep(SUMMED_EVERY_S)
             try:
                 await self._book_unstored(older_than_s=STORED_WITHIN_S)
@@ -247,18 +246,22 @@ class Books:
             if self._unsure:
                 await self._look_again()
             self._unsure = True
+            exhausted = dict(self.budgets.exhausted)
             rolled = await self._rows.roll(
                 self._process,
                 self.budgets.watched,
                 self._owed,
                 self.budgets.give_up(),
+                exhausted,
                 self._clock(),
             )
             self._forget_owed(rolled.ids)
             self._unsure = False
+            for purse in exhausted:
+                del self.budgets.exhausted[purse]
             more = rolled.more
         if not (self._ended or self.budgets.has_leases):
-            self._changed.clear()
+            self.budgets.changed.clear()
 
     async def _look_again(self) -> None:
         self._forget_owed(await self._rows.rolled(list(self._owed)))

@@ -101,7 +101,11 @@ class Budgets:
         self._kept = tuple(each for each in self.configured if each.is_kept)
         self._found: dict[tuple[str, str], tuple[Budget, ...]] = {}
         self._wallets: dict[Purse, Wallet] = {}
+        self.exhausted: dict[Purse, Budget] = {}
+        """Of which too little was left for a call; their owners are not told yet."""
         self._leasing = asyncio.Lock()
+        self.changed = asyncio.Event()
+        """Set when there is something to be written."""
 
     @property
     def all(self) -> tuple[Budget, ...]:
@@ -168,6 +172,8 @@ class Budgets:
             could = wallet.budget.amount_usd - known - wallet.owed >= amount
             if not could or _now() >= until:
                 wallet.refused = (_now() + REFUSED_FOR_S, known)
+                self.exhausted[wallet.purse] = wallet.budget
+                self.changed.set()
                 raise wallet.spent(known)
             await asyncio.sleep(LOOKED_AT_EVERY_S)
 
