@@ -55,6 +55,7 @@ from app.storage import (
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Board, Books, Budgets, CallJournal, Dispatcher, RedisLink
+from app.traffic.budgets import check_budgets
 from app.webhooks import AT_ONCE as WEBHOOKS_AT_ONCE
 from app.webhooks import (
     Deliveries,
@@ -139,6 +140,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.callback(journal.close)
     stack.callback(workers.close)
     models = ModelTable.read(config_dir() / "models.yaml")
+    check_budgets(settings, models)
     providers = ProviderRegistry(ProviderContext(settings, models, workers))
     stack.push_async_callback(providers.aclose)
     outbox = Outbox(database, settings.operators, shared=settings.shared)

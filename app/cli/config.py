@@ -13,10 +13,11 @@ from app.egress import Allowance
 from app.errors import ConfigurationError, ProviderUnknown
 from app.images import ImageWorkers
 from app.providers.base import ProviderContext
-from app.providers.profiles import UNKNOWN_FAMILY, Detail, ModelTable
+from app.providers.profiles import Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
+from app.traffic.budgets import check_budgets
 from app.webhooks import configured_callback_secret, configured_vault
 from app.yaml_file import config_dir
 
@@ -56,6 +57,7 @@ def check(*, as_json: bool) -> None:
     complaints += _unknown_providers(domains or {})
     if settings and models:
         attempt(lambda: asyncio.run(_build_provider(settings, models)))
+        attempt(lambda: check_budgets(settings, models))
     if complaints or settings is None or models is None:
         raise ConfigurationError("\n".join(complaints))
 
@@ -132,9 +134,8 @@ def _models(settings: Settings) -> list[str]:
 
 
 def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
-    for name in _models(settings):
-        if models.family(name) is UNKNOWN_FAMILY:
-            yield f"models.yaml does not know {name}: its costs will be unknown"
+    for name in models.unpriced(settings):
+        yield f"the price of {name} is not known: its costs will be null"
     if settings.shared and not settings.webhooks.encryption_keys:
         yield "webhooks and callbacks are refused: WEBHOOKS_ENCRYPTION_KEYS is not set"
     if not settings.api_keys and settings.allow_anonymous:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app import __version__
 from app.client.problems import ServiceUnreachable, UnexpectedAnswer, error_of, retry_after_s
-from app.errors import IdempotencyKeyInUse, InvalidRequest
+from app.errors import BudgetSpent, IdempotencyKeyInUse, InvalidRequest
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -131,7 +131,9 @@ def parsed(response: httpx2.Response, model: type[T]) -> T:
 
 
 def _may_pass(status: int, error: Exception) -> bool:
-    """Whether the same request may succeed later."""
+    """Whether the same request may succeed soon."""
+    if isinstance(error, BudgetSpent):
+        return False
     return status in (429, 503) or isinstance(error, IdempotencyKeyInUse)
 
 

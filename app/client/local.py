@@ -80,7 +80,7 @@ class LocalBackend:
 
         def go_on(batch: BatchRow) -> bool:
             tell(_progress(batch))
-            return True
+            return not batch.is_held_up
 
         # Parts of their own: they keep others off the database while they work on it, no longer.
         answers = await work_through(self._settings, CALLER, begin, go_on=go_on, end=_answers)

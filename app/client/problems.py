@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -51,6 +53,10 @@ def _complete(error: errors.ClassifierError, told: dict[str, Any], wait_s: float
         error.fields = told.get("errors") or []
     if isinstance(error, errors.ContentFiltered):
         error.categories = tuple(told.get("categories") or ())
+    if isinstance(error, errors.BudgetSpent):
+        error.budget = str(told.get("budget") or "")
+        with suppress(ValueError, TypeError):  # null, where it never is
+            error.resets_at = datetime.fromisoformat(told["resets_at"])
     if isinstance(error, (errors.ProviderError, errors.Overloaded)):
         error.retry_after_s = wait_s
 

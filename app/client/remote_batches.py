@@ -55,6 +55,11 @@ class Report(BaseModel):
     def is_over(self) -> bool:
         return self.status in ("completed", "failed", "cancelled")
 
+    @property
+    def is_held_up(self) -> bool:
+        """For want of budget."""
+        return self.status == "paused" and self.reason is not None
+
 
 class Reports(BaseModel):
     batches: list[Report]
@@ -192,7 +197,7 @@ class RemoteBatches:
                 await self._http.send("POST", f"/batches/{report.id}/resume")
 
     async def _follow(self, reports: dict[str, Report], tell: Tell) -> None:
-        """Until all are over; `reports` are kept up to date."""
+        """Until all are over, or held up; `reports` are kept up to date."""
         wait_s = FIRST_LOOK_S
         while True:
             for each in [each.id for each in reports.values() if not each.is_over]:
@@ -200,7 +205,7 @@ class RemoteBatches:
                     f"/batches/{each}", Report, patience_s=OUTAGE_PATIENCE_S
                 )
             tell(_progress(reports.values()))
-            if all(each.is_over for each in reports.values()):
+            if all(each.is_over or each.is_held_up for each in reports.values()):
                 return
             await asyncio.sleep(wait_s)
             wait_s = min(1.5 * wait_s, LOOKED_AT_EVERY_S)

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.prices import DeploymentType, Factor, Price, Tariff
+from app.settings import Settings
 from app.yaml_file import YamlFile
 
 Detail = Literal["low", "high", "auto"]
@@ -128,6 +129,14 @@ class ModelTable:
         if tariff.agreed is not None:
             return tariff.agreed.price
         return self._price(self.family(model), tariff.kind)
+
+    def unpriced(self, settings: Settings) -> list[str]:
+        """Models that are named in the settings, at deployments where nobody knows what they
+        cost."""
+        azure = settings.azure_deployments if settings.azure_configured else ()
+        named = [(each.model, each.tariff) for each in azure]
+        named.append((settings.openai.model, Tariff(agreed=settings.openai.price)))
+        return sorted({model for model, tariff in named if model and not self.price(model, tariff)})
 
     def dearest(self, tariff: Tariff) -> Price | None:
         """What they may cost while the model is not known yet."""

@@ -86,6 +86,11 @@ class BatchRow:
     def is_over(self) -> bool:
         return self.status in OVER
 
+    @property
+    def is_held_up(self) -> bool:
+        """It was paused, and not because somebody wanted that."""
+        return self.status == "paused" and self.reason is not None
+
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:

@@ -11,7 +11,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.budget import Budget, Payer
-from app.errors import BudgetNotFound, BudgetReadOnly, BudgetSpent, PriceUnknown
+from app.errors import (
+    BudgetNotFound,
+    BudgetReadOnly,
+    BudgetSpent,
+    ConfigurationError,
+    PriceUnknown,
+)
+from app.providers.profiles import ModelTable
+from app.settings import Settings
 from app.storage.budgets import BudgetRepository, BudgetState, Purse, Request
 from app.usage import TokenUsage
 
@@ -288,6 +296,17 @@ class Budgets:
             if each.room < amount:
                 return each, got[each.purse].spent
         return None
+
+
+def check_budgets(settings: Settings, models: ModelTable) -> None:
+    """Raises ConfigurationError: a budget is to be kept, and nobody knows what calls cost."""
+    kept = [each.name for each in settings.budgets if each.is_kept]
+    unpriced = models.unpriced(settings)
+    if kept and unpriced:
+        raise ConfigurationError(
+            f"the budget {kept[0]} can't be kept: the price of {', '.join(unpriced)} is not known; "
+            "set the deployment's `price`, or that of the model in config/models.yaml"
+        )
 
 
 def _amount(most: TokenUsage, budgets: Sequence[Budget]) -> Decimal:

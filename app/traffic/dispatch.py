@@ -427,6 +427,10 @@ class Dispatcher:
         spent.provider_s += seconds
         spent.provider = provider.name
         spent.usage += usage
+        if usage.cost_usd:
+            self._metrics.cost(
+                deployment=deployment.name, domain=question.domain.name, usd=usage.cost_usd
+            )
         spent.capabilities = capabilities = provider.capabilities()
         if usage.prompt or usage.completion:
             self._metrics.tokens(
