@@ -293,14 +293,16 @@ class Dispatcher:
     ) -> tuple[Ticket, OpenCall | None]:
         """Leave for a call by the quota and by the budgets; no books are kept of what is not
         metered. What is answered in between can leave too little of a budget again."""
+        asked = question.scheduler.deployments[0]
         while True:
             if question.scheduler.is_metered:
-                await self._wait_for_room(question)
+                await self._wait_for_room(question, asked)
             ticket = await self._admit(question, without=without, instead=instead)
-            if ticket.deployment.limits is None:
+            asked = ticket.deployment
+            if asked.limits is None:
                 return ticket, None
             try:
-                call = await self._open(ticket.deployment, question)
+                call = await self._open(asked, question)
             except BaseException:
                 question.scheduler.give_back(ticket)
                 raise
@@ -308,10 +310,11 @@ class Dispatcher:
                 return ticket, call
             question.scheduler.give_back(ticket)
 
-    async def _wait_for_room(self, question: _Question) -> None:
+    async def _wait_for_room(self, question: _Question, asked: Deployment) -> None:
+        """In the budgets, for what a call to this deployment costs at most."""
         budgets, payer, domain = self._books.budgets, question.payer, question.domain
         if budgets.covers(payer, domain.name):
-            most = question.scheduler.deployments[0].most(question.image, domain)
+            most = asked.most(question.image, domain)
             await budgets.wait_for_room(payer, domain.name, most, until=question.deadline)
 
     async def _open(self, deployment: Deployment, question: _Question) -> OpenCall | None:

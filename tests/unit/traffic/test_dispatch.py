@@ -1,6 +1,7 @@
 """Asking providers: retries, time, limits and fallbacks, in virtual time."""
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from app.budget import Payer
 from app.domains import Domain
 from app.errors import (
+    BudgetSpent,
     ContentFiltered,
     ProviderAdjusting,
     ProviderAnswerInvalid,
@@ -24,8 +26,18 @@ from app.settings_groups import ApiSettings, TrafficSettings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent
+from app.traffic.budgets import FREE
 from app.usage import TokenUsage
-from tests.fakes import FakeProvider, Registry, after, answer, spent_with, unkept_books
+from tests.fakes import (
+    MOST_USD,
+    FakeProvider,
+    PricedProvider,
+    Registry,
+    after,
+    answer,
+    spent_with,
+    unkept_books,
+)
 from tests.pictures import encoded
 from tests.virtual_time import now
 
@@ -360,3 +372,43 @@ async def test_a_retry_takes_its_place_in_the_quota_too(dispatcher):
     await ask(dispatcher(provider, rpm=6, jitter=0))
 
     assert provider.called_at[1] - provider.called_at[0] >= 10
+
+
+class Purse:
+    """Stands in for budgets: has room for calls that cost no more than `holds`."""
+
+    def __init__(self, holds: Decimal) -> None:
+        self._holds = holds
+        self.changed = asyncio.Event()
+
+    def settle(self, hold, cost) -> dict:
+        return {}
+
+    def covers(self, payer, domain) -> bool:
+        return True
+
+    async def wait_for_room(self, payer, domain, most, *, until) -> None:
+        if most.cost_usd > self._holds:
+            raise BudgetSpent("Nothing is left.")
+
+    async def reserve(self, payer, domain, most):
+        return None if most.cost_usd > self._holds else FREE
+
+
+async def test_a_dearer_deployment_that_has_room_is_not_taken_for_the_cheaper(monkeypatch, health):
+    """The first one is full. What the other one costs is more than the budget holds: that ends it,
+    and nobody goes round and round."""
+    books = unkept_books()
+    books.budgets = Purse(holds=MOST_USD)
+    cheap, dear = PricedProvider("azure", deployment="a"), PricedProvider("azure", deployment="b")
+    monkeypatch.setattr(dear, "most", lambda *_: TokenUsage(1, 1, {}, 2 * MOST_USD, "dear"))
+    settings = Settings(
+        azure_openai={"endpoint": "https://x", "api_key": "k", "deployment": "unused"},
+        deployments=[{"name": "a", "rpm": 1, "window": 1}, {"name": "b", "rpm": 600}],
+    )
+    asked = Dispatcher(Registry(cheap, dear), settings, Metrics(), health, books)
+
+    await ask(asked, "azure")
+    with pytest.raises(BudgetSpent):
+        await ask(asked, "azure")
+    assert (cheap.calls, dear.calls) == (1, 0)
