@@ -11,7 +11,7 @@ SECONDS_KEPT = 600
 
 
 class Billed(BaseModel):
-    """Tokens of answers, as `usage` told them."""
+    """Tokens of calls."""
 
     prompt: int = 0
     image: int = Field(0, description="Of `prompt`.")
@@ -31,7 +31,16 @@ class Counts(BaseModel):
     answered: int = Field(0, description="200 with an answer that makes sense.")
     faults: dict[str, int] = Field(default_factory=dict, description="By kind.")
     tokens_admitted: int = Field(0, description="The estimates of the calls that got in.")
-    billed: Billed = Field(default_factory=Billed)
+    billed: Billed = Field(
+        default_factory=Billed,
+        description="By what `usage` told. A client that went away before all of a body came was "
+        "billed, too.",
+    )
+    untold: Billed = Field(
+        default_factory=Billed,
+        description="Besides, for what came without `usage`: a filtered prompt, a 408, silence, "
+        "a broken connection, garbage.",
+    )
     in_flight: int = Field(0, description="Now.")
     in_flight_peak: int = 0
     accepted_by_second: dict[int, int] = Field(
@@ -81,8 +90,8 @@ class Tally:
     def strike(self, fault: str) -> None:
         self._faults[fault] += 1
 
-    def bill(self, usage: Usage) -> None:
-        billed = self._counts.billed
+    def bill(self, usage: Usage, *, told: bool = True) -> None:
+        billed = self._counts.billed if told else self._counts.untold
         billed.prompt += usage.prompt
         billed.image += usage.image
         billed.completion += usage.completion

@@ -13,7 +13,7 @@ from app.simulator.asked import Asked
 from app.simulator.config import Behaviour, DeploymentConfig, Fault
 from app.simulator.counts import Tally
 from app.simulator.errors import Unacceptable
-from app.simulator.faults import FaultSource
+from app.simulator.faults import UNTOLD, FaultSource
 from app.simulator.inference import Inference
 from app.simulator.latency import LatencySource
 from app.simulator.parameters import complaint
@@ -128,6 +128,8 @@ class Deployment:
         if fault is None or fault.kind in ("slow_body", "output_filter", "refusal"):
             return await self._infer(call.asked, latency, fault)
         await _sleep(latency)
+        if fault.kind in UNTOLD:
+            self.tally.bill(self._inference.usage(call.asked, self.config), told=False)
         match fault.kind:
             case "garbage":
                 return self._garbage.choice(GARBAGE)

@@ -8,6 +8,10 @@ from app.simulator.config import Fault
 OF_THE_PICTURE = frozenset({"content_filter", "output_filter", "refusal"})
 """What the picture brings about: for a share of pictures, not of calls."""
 
+UNTOLD = frozenset({"timeout_408", "reset", "silence", "garbage", "content_filter"})
+"""Billed as the answer would have been, in the worst case: the service did its work. Source: "HTTP
+Error response code and billing status" in Azure's "Plan to manage costs for Azure OpenAI"."""
+
 
 class FaultSource:
     """One deployment's faults, until others are ordered."""

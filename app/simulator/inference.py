@@ -1,5 +1,6 @@
 """What a model makes of a call that got in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,20 +32,16 @@ class Inference:
     ) -> Inferred:
         """With `fault` `refusal` the model declines, with `output_filter` its answer is held back.
         Raises Unacceptable."""
-        reasoning = 0
-        if self._model.reasons:
-            drawn = self.drawn(asked, "reasoning")
-            reasoning = self._model.reasoning_tokens(asked.effort, drawn)
-        choices, output = [], 0
-        for index, said in enumerate(await self._said(asked, behaviour)):
-            tokens = self._tokens(said, asked, behaviour, fault)
+        written = [
+            self._tokens(said, asked, behaviour, fault)
+            for said in await self._said(asked, behaviour)
+        ]
+        usage, room = self._usage(asked, written), self._room(asked)
+        choices = []
+        for index, tokens in enumerate(written):
             reason = "content_filter" if fault == "output_filter" else "stop"
-            room = asked.output_cap
-            if room is not None and reasoning + len(tokens) > room:
-                reason, tokens = "length", tokens[: max(0, room - reasoning)]
-                output += room
-            else:
-                output += reasoning + len(tokens)
+            if room is not None and len(tokens) > room:
+                reason, tokens = "length", tokens[:room]
             choices.append(
                 completion.choice(
                     index,
@@ -54,14 +51,37 @@ class Inference:
                     refusal=fault == "refusal",
                 )
             )
-        usage = Usage(
+        told = usage.told(image=behaviour.tell_image_tokens)
+        return Inferred(completion.completion(choices, self._model.name, told), usage)
+
+    def usage(self, asked: Asked, behaviour: Behaviour) -> Usage:
+        """Of an answer that nobody gets: no need to look at the picture, as every class takes one
+        token."""
+        offered = dict.fromkeys(asked.offered(), 1.0)
+        said = Said(next(iter(offered), None), offered)
+        return self._usage(asked, [self._tokens(said, asked, behaviour, None)] * asked.choices)
+
+    def _usage(self, asked: Asked, written: Sequence[Sequence[Token]]) -> Usage:
+        reasoning = self._reasoning(asked)
+        whole = [reasoning + len(tokens) for tokens in written]
+        cap = asked.output_cap
+        output = sum(whole if cap is None else (min(cap, each) for each in whole))
+        return Usage(
             prompt=asked.prompt_tokens(self._model),
             image=asked.image_tokens(self._model),
             completion=output,
-            reasoning=min(reasoning * len(choices), output),
+            reasoning=min(reasoning * len(written), output),
         )
-        told = usage.told(image=behaviour.tell_image_tokens)
-        return Inferred(completion.completion(choices, self._model.name, told), usage)
+
+    def _room(self, asked: Asked) -> int | None:
+        """What is left for an answer when the model has thought."""
+        cap = asked.output_cap
+        return None if cap is None else max(0, cap - self._reasoning(asked))
+
+    def _reasoning(self, asked: Asked) -> int:
+        if not self._model.reasons:
+            return 0
+        return self._model.reasoning_tokens(asked.effort, self.drawn(asked, "reasoning"))
 
     def drawn(self, asked: Asked, what: str) -> float:
         """0 to 1, the same for the same picture and end."""

@@ -1,6 +1,7 @@
 """Errors, broken connections and slow answers on order."""
 
 import time
+from contextlib import suppress
 
 import httpx2
 import openai
@@ -160,3 +161,63 @@ async def test_a_deployment_is_down_and_comes_back(simulator):
     assert caught.value.status_code == 503
     counts = simulator.look()
     assert (counts["turned_away"], counts["accepted"]) == (3, 1)
+
+
+UNTOLD = ("content_filter", "timeout_408", "silence", "reset", "garbage")
+UNBILLED = ("error_500", "empty_500", "html_502", "unavailable_503", "capacity_429")
+
+
+@pytest.mark.parametrize("kind", UNTOLD)
+@pytest.mark.parametrize("behaviour", [{}, {"model": "gpt-5-mini", "tokenisation": "mixed"}])
+def test_what_is_billed_and_not_told(simulator, kind, behaviour):
+    """As much as the answer to the same call."""
+    simulator.start(**behaviour)
+    asked = {key: value for key, value in question().items() if key != "max_completion_tokens"}
+    simulator.order(faults=[{"kind": kind, "next": 1, "seconds": 0.01}])
+
+    _send(simulator, asked)
+    first = simulator.look()
+    _send(simulator, asked)
+    both = simulator.look()
+
+    assert not any(first["billed"].values())
+    assert first["untold"] == both["untold"] == both["billed"]
+    assert both["untold"]["completion"] > 0
+
+
+@pytest.mark.parametrize("kind", UNBILLED)
+def test_errors_that_are_not_billed(simulator, kind):
+    simulator.order(faults=[{"kind": kind, "next": 1}])
+
+    _send(simulator, question())
+
+    counts = simulator.look()
+    assert not any((*counts["billed"].values(), *counts["untold"].values()))
+
+
+def test_refusals_of_quota_are_not_billed(simulator):
+    simulator.order(rpm=0)
+
+    _send(simulator, question())
+
+    counts = simulator.look()
+    assert counts["refused_requests"] == 1
+    assert not any((*counts["billed"].values(), *counts["untold"].values()))
+
+
+def test_a_slow_body_is_billed_as_told(simulator):
+    """Though nobody waits for the end of it."""
+    simulator.order(faults=[{"kind": "slow_body", "next": 1, "seconds": 20}])
+
+    _send(simulator, question(), timeout=0.2)
+
+    counts = simulator.look()
+    assert counts["billed"]["prompt"] > 0
+    assert not any(counts["untold"].values())
+
+
+def _send(simulator, body, **options):
+    """However it ends."""
+    url = f"{simulator.url}/openai/v1/chat/completions"
+    with suppress(httpx2.TransportError):
+        httpx2.post(url, json=body, headers={"api-key": KEY}, **options)
