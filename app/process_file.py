@@ -15,13 +15,16 @@ MOST_PROCESSES = 1_000
 """That have one folder."""
 
 
-def claim(folder: Path, closing: ExitStack) -> Path:
+def claim(folder: Path, closing: ExitStack, *, new: bool = False) -> Path:
     """The first file of a folder that no living process has: this one's until `closing`. It may be
-    there already, as a dead one left it. Raises OSError."""
+    there already, as a dead one left it, unless it is to be `new`. Raises OSError."""
     for number in range(MOST_PROCESSES):
-        with suppress(Timeout):
-            closing.enter_context(FileLock(folder / f"{number}.lock").acquire(timeout=0))
-            return folder / f"{number}"
+        path = folder / f"{number}"
+        with suppress(Timeout), ExitStack() as locked:
+            locked.enter_context(FileLock(f"{path}.lock").acquire(timeout=0))
+            if not (new and path.exists()):
+                closing.enter_context(locked.pop_all())
+                return path
     raise OSError(None, "all files in it are in use")
 
 

@@ -29,7 +29,7 @@ STORED_WITHIN_S = 30.0
 """After a call. Then its entry is written without the result that it was made for."""
 
 LONGEST_NAME = 100
-"""Characters of a model or deployment that are kept."""
+"""Bytes of a model or deployment that are kept."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,12 @@ class Books:
             batch_id=payer.batch_id,
         )
         _bill(entry, most, estimated=True)
-        return OpenCall(entry, most, hold, self._journal.begin(entry))
+        try:
+            slot = self._journal.begin(entry)
+        except StorageUnavailable:
+            self.budgets.settle(hold, Decimal(0))
+            raise
+        return OpenCall(entry, most, hold, slot)
 
     def end(
         self, call: OpenCall, outcome: ProviderAnswer | BaseException, image_tokens: int
@@ -291,8 +296,10 @@ def _bill(entry: LedgerEntry, usage: TokenUsage, *, estimated: bool) -> None:
 
 
 def _name(text: str) -> str:
-    """As any database takes it."""
-    return text[:LONGEST_NAME].replace("\0", "")
+    """As any database takes it, and the journal has room for it."""
+    if not text.isprintable():
+        text = "".join(filter(str.isprintable, text))
+    return text.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _now() -> float:

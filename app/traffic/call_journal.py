@@ -60,7 +60,8 @@ class CallJournal:
             return
         blank = self._process.encode().ljust(SLOT, b"\0") + bytes(SLOT * MAX_CALLS)
         try:
-            path = claim(self._folder, self._closing)
+            # Somebody may have died since the dead were looked for: what it left is not lost.
+            path = claim(self._folder, self._closing, new=True)
             self._slots = mapped(path, blank, self._closing)
         except OSError as error:
             self._warn(error)
@@ -123,7 +124,10 @@ class CallJournal:
     def _write(self, place: int, entry: LedgerEntry) -> None:
         if self._slots is not None:
             text = json.dumps(_VALUES(entry), default=str, ensure_ascii=False).encode() + b"\n"
-            self._slots[place : place + len(text)] = text[:RECORD]
+            text = text[:RECORD]
+            # Its first byte last: until then it is no record, whatever else is there.
+            self._slots[place + 1 : place + len(text)] = text[1:]
+            self._slots[place] = text[0]
 
 
 def _read(content: bytes) -> DeadProcess:
@@ -148,6 +152,6 @@ def _record(text: bytes) -> LedgerEntry | None:
         values["at"] = datetime.fromisoformat(values["at"])
         for name in ("cost_usd", "saved_usd"):
             values[name] = None if values[name] is None else Decimal(values[name])
-    except (ValueError, ArithmeticError):
+    except (ValueError, TypeError, ArithmeticError):
         return None
     return LedgerEntry(**values)
