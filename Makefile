@@ -6,7 +6,7 @@ BIN := .venv/bin
 IMAGES ?= examples/images
 CASES ?= ../shared/security
 
-.PHONY: run test check format lock test-deps test-security fuzz crash-test benchmark docs image clean
+.PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test benchmark docs image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -82,6 +82,10 @@ fuzz: .venv/development       ## 10,000 damaged pictures against a real server
 crash-test: .venv/development  ## batches of 2,000 while what works on them is killed 20 times
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --several
+
+ledger-test: .venv/development  ## the ledger beside what the simulator billed, on 5,000 calls
+	$(BIN)/python -m tests.ledger_proof
+	$(BIN)/python -m tests.ledger_proof --several
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

@@ -1,0 +1,182 @@
+"""What a simulator billed, and what a service booked."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import sqlalchemy as sa
+
+from app.simulator.faults import UNTOLD
+from app.storage import Database
+from app.storage.tables import SUMS, cost_days, cost_hours, ledger, results
+from tests.service import ROOT
+
+DEPLOYMENTS = ("east", "west")
+RPM, TPM = 60_000, 1_000_000_000
+PROMPT_USD, COMPLETION_USD = Decimal("0.0000025"), Decimal("0.00001")
+"""Of a token of gpt-4o."""
+
+TOKENS = ("prompt", "image", "completion", "reasoning")
+
+BILLED = {*UNTOLD, "slow_body", "output_filter", "refusal"}
+"""Kinds of faults."""
+
+SEED = "2"
+"""With this one each of the rare faults strikes."""
+
+
+class Azure:
+    """A simulator of two deployments, as a process."""
+
+    def __init__(self, faults: Sequence[dict[str, Any]]) -> None:
+        options = ["--port", "0", "--seed", SEED, "--accuracy", "0.97", "--latency", "0.05:0.1"]
+        for each in DEPLOYMENTS:
+            options += ["--deployment", f"{each}:gpt-4o:{RPM}:{TPM}"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app", "simulate", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+        )
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        self.url = line.split()[-1]
+        for each in DEPLOYMENTS:
+            self.order(each, faults=faults)
+
+    def order(self, deployment: str, **change: Any) -> None:
+        httpx2.post(f"{self.url}/_sim/deployments/{deployment}", json=change).raise_for_status()
+
+    def bill(self) -> "Bill":
+        deployments = httpx2.get(f"{self.url}/_sim").json()["deployments"]
+        counts = [deployments[each]["counts"] for each in DEPLOYMENTS]
+        faults = sum((Counter(each["faults"]) for each in counts), Counter[str]())
+        told, untold = (
+            Counter({name: sum(each[what][name] for each in counts) for name in TOKENS})
+            for what in ("billed", "untold")
+        )
+        return Bill(
+            arrived=[each["arrived"] for each in counts],
+            turned_away=sum(each["turned_away"] for each in counts),
+            faults=faults,
+            calls=sum(each["answered"] for each in counts) + sum(faults[kind] for kind in BILLED),
+            told=told,
+            untold=untold,
+        )
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+@dataclass(frozen=True)
+class Bill:
+    """
+    Attributes:
+        arrived: calls, by deployment.
+        calls: that were billed.
+        told, untold: tokens.
+    """
+
+    arrived: list[int]
+    turned_away: int
+    faults: Counter[str]
+    calls: int
+    told: Counter[str]
+    untold: Counter[str]
+
+    @property
+    def usd(self) -> Decimal:
+        tokens = self.told + self.untold
+        return tokens["prompt"] * PROMPT_USD + tokens["completion"] * COMPLETION_USD
+
+
+@dataclass
+class Booked:
+    """What the database tells in the end.
+
+    Attributes:
+        tokens: where usage told them.
+        sums: of the ledger, of hours and of days, by name.
+        cached: answers that needed no call.
+    """
+
+    calls: int
+    estimated: int
+    estimated_usd: Decimal
+    tokens: Counter[str]
+    usd: Decimal
+    kinds: Counter[str]
+    unsummed: int
+    sums: dict[str, dict[str, Decimal]]
+    cached: int
+
+    @classmethod
+    async def read(cls, url: str) -> "Booked":
+        database = Database(url)
+        try:
+            rows = await database.read(
+                lambda each: each.execute(sa.select(ledger)).mappings().all()
+            )
+            by = {
+                table.name: await database.read(
+                    lambda each, table=table: each.execute(sa.select(table)).mappings().all()
+                )
+                for table in (cost_hours, cost_days)
+            }
+            answered = results.c.status != "failed"
+            cached = sa.select(sa.func.count()).where(results.c.cached, answered)
+            free = await database.read(lambda each: each.execute(cached).scalar_one())
+        finally:
+            await database.close()
+        asked = [each for each in rows if each["kind"] == "asked"]
+        told = [each for each in asked if not each["estimated"]]
+        guessed = [each for each in asked if each["estimated"]]
+        return cls(
+            calls=len(asked),
+            estimated=len(guessed),
+            estimated_usd=sum((each["cost_usd"] for each in guessed), Decimal(0)),
+            tokens=Counter({name: sum(each[f"{name}_tokens"] for each in told) for name in TOKENS}),
+            usd=sum((each["cost_usd"] for each in rows), Decimal(0)),
+            kinds=Counter(each["kind"] for each in rows),
+            unsummed=sum(not each["rolled"] for each in rows),
+            sums={"ledger": _summed(rows)} | {name: _added(each) for name, each in by.items()},
+            cached=free,
+        )
+
+    def complaints(self) -> Iterator[str]:
+        """Whatever happened."""
+        if self.unsummed:
+            yield f"{self.unsummed} entries are in no sum"
+        for name, sums in self.sums.items():
+            if sums != self.sums["ledger"]:
+                yield f"{name} has {sums}, and the ledger {self.sums['ledger']}"
+        if (saved := self.kinds.total() - self.kinds["asked"]) != self.cached:
+            yield f"{saved} entries for {self.cached} answers that needed no call"
+
+
+def _summed(rows: Sequence[Any]) -> dict[str, Decimal]:
+    """Reckoned from entries, and not as the service does."""
+    sums = dict.fromkeys(SUMS, Decimal(0))
+    for row in rows:
+        sums["calls"] += row["kind"] == "asked"
+        sums["estimated_calls"] += row["estimated"]
+        sums["unpriced_calls"] += row["cost_usd"] is None
+        sums[row["kind"]] += row["answers"]
+        sums["cost_usd"] += row["cost_usd"] or 0
+        sums["estimated_usd"] += (row["cost_usd"] or 0) * row["estimated"]
+        if row["kind"] != "asked":
+            sums[f"saved_{row['kind']}_usd"] += row["saved_usd"]
+        for name in SUMS:
+            if name.endswith("_tokens"):
+                sums[name] += row[name]
+    return sums
+
+
+def _added(rows: Sequence[Any]) -> dict[str, Decimal]:
+    return {name: sum((Decimal(each[name]) for each in rows), Decimal(0)) for name in SUMS}
