@@ -74,7 +74,7 @@ async def opened(database, rows, tmp_path):
     all_books = []
 
     async def opened(process="prc_first", *, folder=tmp_path / "calls", budgets=()) -> Books:
-        leases = BudgetRepository(database, Outbox(database, None))
+        leases = BudgetRepository(database)
         books = Books(
             process,
             CallJournal(folder, process),
