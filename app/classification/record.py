@@ -85,7 +85,7 @@ def _spent(asked: Asked, stopwatch: Stopwatch) -> dict[str, Any]:
         "provider": spent.provider,
         "model": capabilities.model if capabilities else None,
         "deployment": capabilities.deployment if capabilities else None,
-        "cached": asked.again,
+        "cached": asked.again and not isinstance(asked.outcome, ClassifierError),
         "degraded": spent.degraded,
         "usage": Usage(
             prompt_tokens=spent.usage.prompt,
