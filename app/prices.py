@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -61,9 +62,13 @@ class Price(_Row):
     @property
     def version(self) -> str:
         """Another one for every other price: eight hex digits."""
-        amounts = (self.input, self.cached, self.cache_write, self.output)
-        text = " ".join("" if each is None else f"{each.normalize():f}" for each in amounts)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return _version(self.input, self.cached, self.cache_write, self.output)
+
+
+@lru_cache
+def _version(*amounts: Decimal | None) -> str:
+    text = " ".join("" if each is None else f"{each.normalize():f}" for each in amounts)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 class Factor(_Row):
@@ -102,7 +107,7 @@ class AgreedPrice(_Row):
             raise ValueError("needs input and output, or usd_per_hour and tokens_per_minute")
         return self
 
-    @property
+    @cached_property
     def price(self) -> Price:
         """Amortised: what is taken from the prompt cache takes nothing of the throughput."""
         if self.usd_per_hour is not None and self.tokens_per_minute is not None:

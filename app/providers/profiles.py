@@ -117,6 +117,7 @@ class ModelTable:
     ) -> None:
         self._families = {family.name: family for family in families}
         self._factors = dict(deployment_types or {})
+        self._prices: dict[tuple[str, DeploymentType], Price | None] = {}
 
     @classmethod
     def read(cls, path: Path) -> "ModelTable":
@@ -147,6 +148,12 @@ class ModelTable:
         return max(prices, key=lambda each: each.output, default=None)
 
     def _price(self, family: ModelFamily, kind: DeploymentType) -> Price | None:
+        key = (family.name, kind)
+        if key not in self._prices:
+            self._prices[key] = self._price_at(family, kind)
+        return self._prices[key]
+
+    def _price_at(self, family: ModelFamily, kind: DeploymentType) -> Price | None:
         if kind in family.factors:
             factor = family.factors[kind]
         else:
