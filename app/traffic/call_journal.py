@@ -28,6 +28,7 @@ one is no record, and the first one holds."""
 
 _NAMES = tuple(each.name for each in fields(LedgerEntry))
 _VALUES = attrgetter(*_NAMES)
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,7 @@ class CallJournal:
 
     def _write(self, place: int, entry: LedgerEntry) -> None:
         if self._slots is not None:
-            text = json.dumps(_VALUES(entry), default=str, ensure_ascii=False).encode() + b"\n"
-            text = text[:RECORD]
+            text = (_ENCODER.encode(_VALUES(entry)).encode() + b"\n")[:RECORD]
             # Its first byte last: until then it is no record, whatever else is there.
             self._slots[place + 1 : place + len(text)] = text[1:]
             self._slots[place] = text[0]
