@@ -217,18 +217,19 @@ def tell_thresholds(
     connection: sa.Connection,
     telling: Telling,
     wanted: Sequence[Budget],
-    rows: Sequence[sa.RowMapping],
+    added: Sequence[Mapping[str, Any]],
     exhausted: Mapping[Purse, Budget],
 ) -> None:
-    """Of budgets that entries were just added to, or of which too little is left for a call."""
+    """Of budgets, after that was `added` to sums of hours, or when too little is left of one for a
+    call."""
     for (_, starts_at), budget in exhausted.items():
         spent = _sum(connection, budget, starts_at)
         connection.execute(_KNOW, {"budget": budget.name, "starts_at": starts_at})
         _tell(connection, telling, budget, starts_at, spent, 100)
     for budget in wanted:
         periods = {
-            budget.starts_at(row["at"])
-            for row in rows
+            budget.starts_at(row["start"])
+            for row in added
             if row["cost_usd"]
             and budget.covers(caller=row["caller"], domain=row["domain"], batch_id=row["batch_id"])
         }

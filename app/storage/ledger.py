@@ -20,13 +20,24 @@ from app.ledger import LedgerEntry
 from app.storage.budgets import Purse, release, tell_thresholds
 from app.storage.database import Database, Unit
 from app.storage.outbox import Outbox
-from app.storage.tables import ANSWERED, SPENT_BY, SUMS, TOKENS, cost_days, cost_hours, ledger
+from app.storage.tables import (
+    ANSWERED,
+    SPENT_BY,
+    SUMS,
+    TOKENS,
+    cost_days,
+    cost_hours,
+    ledger,
+)
 
 AT_ONCE = 5_000
 """Entries that are summed in one transaction."""
 
 _COLUMNS = tuple(each.name for each in fields(LedgerEntry))
 _VALUES = attrgetter(*_COLUMNS)
+_BY = attrgetter(*SPENT_BY)
+_ALIKE = attrgetter(*SPENT_BY, "batch_id", "kind", "estimated")
+_COST, _SAVED = attrgetter("cost_usd"), attrgetter("saved_usd")
 
 Amounts = Mapping[Purse, Decimal]
 
@@ -81,15 +92,15 @@ class LedgerRepository:
 
         def unit(connection: sa.Connection) -> Rolled:
             mine = {"wanted": process, "most": AT_ONCE}
-            rows = connection.execute(_ROLL, mine).mappings().all()
-            _add(connection, rows)
+            rows = connection.execute(_ROLL, mine).all()
+            added = _add(connection, rows)
             freed: defaultdict[Purse, Decimal] = defaultdict(Decimal, given_up)
             for row in rows:
-                for purse, amount in held.get(row["id"], {}).items():
+                for purse, amount in held.get(row.id, {}).items():
                     freed[purse] += amount
             release(connection, process, freed, now)
-            tell_thresholds(connection, telling, budgets, rows, exhausted)
-            return Rolled(tuple(row["id"] for row in rows), len(rows) == AT_ONCE)
+            tell_thresholds(connection, telling, budgets, added, exhausted)
+            return Rolled(tuple(row.id for row in rows), len(rows) == AT_ONCE)
 
         rolled = await self._database.write(unit)
         telling.wake()
@@ -117,34 +128,37 @@ def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
         connection.execute(_BOOK, rows)
 
 
-def sums_of(row: sa.RowMapping) -> dict[str, Any]:
-    """What an entry adds to sums."""
-    cost, kind = row["cost_usd"], row["kind"]
-    asked = kind == "asked"
+def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
+    """What they add to sums, if they are of one kind, and all or none estimated and priced."""
+    kind, estimated, cost_usd = entries[0].kind, entries[0].estimated, entries[0].cost_usd
+    total = {name: sum(map(attrgetter(name), entries)) for name in (*TOKENS, "answers")}
+    cost = Decimal(0) if cost_usd is None else sum(map(_COST, entries), Decimal(0))
+    saved = sum(map(_SAVED, entries), Decimal(0))
+    count = len(entries)
     return {
-        "calls": int(asked),
-        "estimated_calls": int(row["estimated"]),
-        "unpriced_calls": int(cost is None),
-        **{each: row["answers"] if each == kind else 0 for each in ANSWERED},
-        **{name: row[name] for name in TOKENS},
-        "cost_usd": cost or Decimal(0),
-        "estimated_usd": (cost or Decimal(0)) if row["estimated"] else Decimal(0),
-        **{
-            f"saved_{each}_usd": row["saved_usd"] if each == kind else Decimal(0)
-            for each in ANSWERED[1:]
-        },
+        "calls": count if kind == "asked" else 0,
+        "estimated_calls": count if estimated else 0,
+        "unpriced_calls": count if cost_usd is None else 0,
+        **{each: total["answers"] if each == kind else 0 for each in ANSWERED},
+        **{name: total[name] for name in TOKENS},
+        "cost_usd": cost,
+        "estimated_usd": cost if estimated else Decimal(0),
+        **{f"saved_{each}_usd": saved if each == kind else Decimal(0) for each in ANSWERED[1:]},
     }
 
 
-def _add(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> None:
+def _add(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Sequence[Mapping[str, Any]]:
+    """Returns what is new of hours."""
+    alike: defaultdict[tuple[Any, ...], list[sa.Row[Any]]] = defaultdict(list)
+    for row in rows:
+        hour = row.at.replace(minute=0, second=0, microsecond=0)
+        alike[(hour, row.cost_usd is None, *_ALIKE(row))].append(row)
     hours: dict[tuple[Any, ...], dict[str, Any]] = {}
     days: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        by = tuple(row[name] for name in SPENT_BY)
-        hour = row["at"].replace(minute=0, second=0, microsecond=0)
-        added = sums_of(row)
+    for (hour, *_), entries in alike.items():
+        added, by = sums_of(entries), _BY(entries[0])
         for sums, key in (
-            (hours, (hour, *by, row["batch_id"] or "")),
+            (hours, (hour, *by, entries[0].batch_id or "")),
             (days, (hour.replace(hour=0), *by)),
         ):
             if (known := sums.get(key)) is None:
@@ -152,21 +166,18 @@ def _add(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> None:
             else:
                 for name, value in added.items():
                     known[name] += value
-    _upsert(connection, _ADD_HOURS, ("start", *SPENT_BY, "batch_id"), hours)
-    _upsert(connection, _ADD_DAYS, ("start", *SPENT_BY), days)
+    new = _rows(("start", *SPENT_BY, "batch_id"), hours)
+    if new:
+        connection.execute(_ADD_HOURS, new)
+        connection.execute(_ADD_DAYS, _rows(("start", *SPENT_BY), days))
+    return new
 
 
-def _upsert(
-    connection: sa.Connection,
-    statement: Any,
-    names: Sequence[str],
-    sums: Mapping[tuple[Any, ...], Mapping[str, Any]],
-) -> None:
-    if sums:  # in order: two that add to the same wait for each other, and not in a circle
-        keys = sorted(sums)
-        connection.execute(
-            statement, [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in keys]
-        )
+def _rows(
+    names: Sequence[str], sums: Mapping[tuple[Any, ...], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """In order: two that add to the same wait for each other, and not in a circle."""
+    return [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in sorted(sums)]
 
 
 def _adding(table: sa.Table) -> Any:
