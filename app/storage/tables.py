@@ -25,13 +25,15 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
-        if value is None:
-            return None
-        since = value - EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return None if value is None else self.stored(value)
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
         return None if value is None else self.moment(value)
+
+    @staticmethod
+    def stored(moment: datetime) -> int:
+        since = moment - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
     @staticmethod
     def moment(stored: int) -> datetime:
@@ -45,10 +47,14 @@ class Usd(TypeDecorator[Decimal]):
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:
-        return None if value is None else int(value.scaleb(12).to_integral_value())
+        return None if value is None else self.stored(value)
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> Decimal | None:
         return None if value is None else Decimal(value).scaleb(-12)
+
+    @staticmethod
+    def stored(amount: Decimal) -> int:
+        return int(amount.scaleb(12).to_integral_value())
 
     @staticmethod
     def number(stored: int) -> float:
