@@ -41,6 +41,8 @@ class Price(_Row):
     source: str = ""
 
     def of(self, usage: TokenUsage) -> Decimal:
+        if not usage.parts:
+            return (self.input * usage.prompt + self.output * usage.completion) / 1_000_000
         cached, written = (usage.parts.get(part, 0) for part in ("cached", "cache_write"))
         millionths = (
             self.input * (usage.prompt - cached - written)

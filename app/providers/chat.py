@@ -303,7 +303,7 @@ class ChatModel:
 def _priced(usage: TokenUsage, price: Price | None) -> TokenUsage:
     if price is None:
         return replace(usage, cost_usd=None)
-    return replace(usage, cost_usd=price.of(usage), price=price.version)
+    return TokenUsage(usage.prompt, usage.completion, usage.parts, price.of(usage), price.version)
 
 
 def _tells_no_distribution(choice: Choice, question: ChatQuestion) -> bool:
