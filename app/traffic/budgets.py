@@ -44,6 +44,7 @@ class Wallet:
     """This process's part of a budget in one period.
 
     Attributes:
+        ends_at: when the period does; None: never.
         held: for calls under way.
         owed: for calls that ended, and that no sum has yet.
         lately: of that, since it was last looked at.
@@ -52,6 +53,7 @@ class Wallet:
 
     budget: Budget
     starts_at: datetime
+    ends_at: datetime | None
     lease: Decimal = NOTHING
     held: Decimal = NOTHING
     owed: Decimal = NOTHING
@@ -62,13 +64,20 @@ class Wallet:
     def purse(self) -> Purse:
         return Purse(self.budget.name, self.starts_at)
 
+    def is_of(self, budget: Budget, now: datetime) -> bool:
+        return (
+            self.budget is budget
+            and self.starts_at <= now
+            and (self.ends_at is None or now < self.ends_at)
+        )
+
     @property
     def room(self) -> Decimal:
         return self.lease - self.held - self.owed
 
     def spent(self, known: Decimal) -> BudgetSpent:
         """The error; `known` is what sums say."""
-        budget, resets_at = self.budget, self.budget.resets_at(self.starts_at)
+        budget, resets_at = self.budget, self.ends_at
         until = f" until {resets_at:%Y-%m-%dT%H:%M:%SZ}" if resets_at else ""
         return BudgetSpent(
             f"The budget {budget.name} of {budget.amount_usd:f} USD is spent{until}: "
@@ -111,6 +120,7 @@ class Budgets:
         self._wallets: dict[Purse, Wallet] = {}
         self.exhausted: dict[Purse, Budget] = {}
         """Of which too little was left for a call; their owners are not told yet."""
+        self._present: dict[str, Wallet] = {}
         self._leasing = asyncio.Lock()
         self.changed = asyncio.Event()
         """Set when there is something to be written."""
@@ -214,6 +224,7 @@ class Budgets:
                 given_up[purse] = idle
             elif not (wallet.lease or wallet.held or wallet.owed or self._leasing.locked()):
                 del self._wallets[purse]
+                self._present.clear()
         return given_up
 
     def summed(self, owed: dict[Purse, Decimal]) -> None:
@@ -257,13 +268,20 @@ class Budgets:
         return tuple(self._wallet(each, now) for each in self.covering(payer, domain))
 
     def _wallet(self, budget: Budget, now: datetime) -> Wallet:
-        starts_at = budget.starts_at(now)
-        purse = Purse(budget.name, starts_at)
+        wallet = self._present.get(budget.name)
+        if wallet is None or not wallet.is_of(budget, now):
+            wallet = self._present[budget.name] = self._wallet_at(budget, budget.starts_at(now))
+        return wallet
+
+    def _wallet_at(self, budget: Budget, starts_at: datetime) -> Wallet:
+        purse, ends_at = Purse(budget.name, starts_at), budget.resets_at(starts_at)
         wallet = self._wallets.get(purse)
         if wallet is None:
-            wallet = self._wallets[purse] = Wallet(budget, starts_at)
-        elif wallet.budget is not budget and wallet.budget != budget:
-            wallet.budget, wallet.refused = budget, None  # it was changed
+            wallet = self._wallets[purse] = Wallet(budget, starts_at, ends_at)
+        elif wallet.budget is not budget:
+            if wallet.budget != budget:  # it was changed
+                wallet.ends_at, wallet.refused = ends_at, None
+            wallet.budget = budget
         return wallet
 
     async def _short(
