@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,9 +39,11 @@ _CONVERTED = ("at", "cost_usd", "saved_usd")
 _AS_THEY_ARE = tuple(each.name for each in fields(LedgerEntry) if each.name not in _CONVERTED)
 _COLUMNS = (*_CONVERTED, *_AS_THEY_ARE)
 _OTHERS = attrgetter(*_AS_THEY_ARE)
-_BY = attrgetter(*SPENT_BY)
-_ALIKE = attrgetter(*SPENT_BY, "batch_id", "kind", "estimated")
-_COST, _SAVED = attrgetter("cost_usd"), attrgetter("saved_usd")
+_ROLLED = tuple(each.name for each in ledger.c if each.name != "rolled")
+_BY, _ALIKE = (
+    itemgetter(*map(_ROLLED.index, names))  # a row's names take ten times as long
+    for names in (SPENT_BY, (*SPENT_BY, "batch_id", "kind", "estimated"))
+)
 
 Amounts = Mapping[Purse, Decimal]
 
@@ -144,17 +146,19 @@ def _values(entry: LedgerEntry) -> tuple[Any, ...]:
 
 def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
     """What they add to sums, if they are of one kind, and all or none estimated and priced."""
-    kind, estimated, cost_usd = entries[0].kind, entries[0].estimated, entries[0].cost_usd
-    total = {name: sum(map(attrgetter(name), entries)) for name in (*TOKENS, "answers")}
-    cost = Decimal(0) if cost_usd is None else sum(map(_COST, entries), Decimal(0))
-    saved = sum(map(_SAVED, entries), Decimal(0))
+    columns = dict(zip(_ROLLED, zip(*entries, strict=True), strict=True))
+    kind, estimated = entries[0].kind, entries[0].estimated
+    priced = entries[0].cost_usd is not None
+    cost = sum(columns["cost_usd"], Decimal(0)) if priced else Decimal(0)
+    saved = sum(columns["saved_usd"], Decimal(0))
+    answers = sum(columns["answers"])
     count = len(entries)
     return {
         "calls": count if kind == "asked" else 0,
         "estimated_calls": count if estimated else 0,
-        "unpriced_calls": count if cost_usd is None else 0,
-        **{each: total["answers"] if each == kind else 0 for each in ANSWERED},
-        **{name: total[name] for name in TOKENS},
+        "unpriced_calls": 0 if priced else count,
+        **{each: answers if each == kind else 0 for each in ANSWERED},
+        **{name: sum(columns[name]) for name in TOKENS},
         "cost_usd": cost,
         "estimated_usd": cost if estimated else Decimal(0),
         **{f"saved_{each}_usd": saved if each == kind else Decimal(0) for each in ANSWERED[1:]},
@@ -221,6 +225,6 @@ _ROLL = (
         )
     )
     .values(rolled=True)
-    .returning(*(each for each in ledger.c if each.name != "rolled"))
+    .returning(*(ledger.c[name] for name in _ROLLED))
 )
 _ADD_HOURS, _ADD_DAYS = _adding(cost_hours), _adding(cost_days)
