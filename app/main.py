@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import (
+    analytics,
     batches,
     budgets,
     classify,
@@ -79,7 +80,7 @@ def create_schema_app(**options: Any) -> FastAPI:
     openapi.document(app)
     for module in (
         *(classify, batches, results, domains, budgets, webhooks, deliveries),
-        *(deployments, operations, pages),
+        *(analytics, deployments, operations, pages),
     ):
         app.include_router(module.router)
     app.webhooks.include_router(events.router)

@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from app.analytics import Costs
 from app.batches import BatchRunner, Estimator, TakingIn
 from app.batches.affording import Affording
 from app.batches.reading import Reading
@@ -36,6 +37,7 @@ from app.storage import (
     BlobStore,
     BudgetRepository,
     Committed,
+    CostRepository,
     Database,
     DeliveryRepository,
     DomainRepository,
@@ -99,6 +101,7 @@ class Parts:
     board: Board
     results: ResultRepository
     exports: ExportRepository
+    costs: Costs
     batches: BatchRepository
     receiving: ReceivingRepository
     objects: ObjectStore
@@ -212,6 +215,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         board=board,
         results=results,
         exports=ExportRepository(database, results),
+        costs=Costs(CostRepository(database), clock=now),
         batches=batches,
         receiving=receiving,
         objects=objects,

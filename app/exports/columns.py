@@ -40,11 +40,12 @@ class Column:
     missing: Any = None
 
 
-def _columns(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterable[Column]:
+def columns_of(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterable[Column]:
+    """Of its fields, and those below them."""
     for name, field in model.model_fields.items():
         path, kind = (*above, name), _without_none(field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _columns(kind, path)
+            yield from columns_of(kind, path)
             continue
         missing = None if field.default is PydanticUndefined or not above else field.default
         yield Column(".".join(path), path, _kind(kind), missing)
@@ -72,7 +73,7 @@ def _kind(annotation: Any) -> Kind:
 
 COLUMNS = (
     Column("item_id", ("item_id",), "text"),
-    *_columns(Result),
+    *columns_of(Result),
 )
 """All that there are, but those of single keys."""
 

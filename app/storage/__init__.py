@@ -9,6 +9,7 @@ from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
 from app.storage.budgets import BudgetRepository, BudgetState, Purse
+from app.storage.costs import CostRepository, Grouping, Pace, Spending, Sums
 from app.storage.database import Database, Unit, both
 from app.storage.deliveries import DeliveryRepository
 from app.storage.domains import DomainRepository
@@ -41,22 +42,27 @@ __all__ = [
     "BudgetState",
     "Claim",
     "Committed",
+    "CostRepository",
     "Database",
     "DeliveryRepository",
     "DomainRepository",
     "ExportRepository",
+    "Grouping",
     "IdempotencyRepository",
     "KeptAnswer",
     "LedgerRepository",
     "ObjectStore",
     "Outbox",
     "Outcome",
+    "Pace",
     "Purse",
     "ReceivingRepository",
     "ResultFilter",
     "ResultRepository",
     "RetentionRepository",
     "ShardRepository",
+    "Spending",
+    "Sums",
     "Unit",
     "WebhookRepository",
     "both",

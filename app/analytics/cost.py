@@ -1,0 +1,207 @@
+"""What was spent, what was saved, and what the month will cost."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import reduce
+from operator import getitem
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.exports import Layout, columns_of, find_format
+from app.result import UsdAmount
+from app.storage import CostRepository, Grouping, Pace, Spending, Sums
+from app.storage.costs import BASIS, LATEST, Key
+
+HOUR = timedelta(hours=1)
+
+
+class Saved(BaseModel):
+    """Answers that nobody was asked for again."""
+
+    answers: int = Field(examples=[120])
+    usd: UsdAmount = Field(description="What they cost when they were asked.", examples=[0.0702])
+
+
+class Savings(BaseModel):
+    """What calls that were not made would have cost."""
+
+    cache: Saved = Field(description="Kept from an earlier request.")
+    coalescing: Saved = Field(description="Shared with a request at the same time.")
+    duplicates: Saved = Field(description="Of the same picture in a batch.")
+
+
+class Amounts(BaseModel):
+    """Sums of calls, and of answers without one."""
+
+    total_usd: UsdAmount = Field(
+        description="US dollars; without `unpriced_calls`, whose cost is not known.",
+        examples=[1.4625],
+    )
+    prompt_tokens: int = Field(examples=[535_000])
+    completion_tokens: int = Field(examples=[12_500])
+    image_tokens: int = Field(description="Of the prompts.", examples=[212_500])
+    cached_tokens: int = Field(
+        description="Of the prompts, taken from the provider's cache.", examples=[0]
+    )
+    reasoning_tokens: int = Field(description="Of the completions.", examples=[0])
+    calls: int = Field(description="That may be billed, retries too.", examples=[2_510])
+    answers: int = Field(description="From calls, and from `savings`.", examples=[2_620])
+    estimated_usd: UsdAmount = Field(
+        description="Of `total_usd`: of calls that nobody told the cost of, at most.",
+        examples=[0.0058],
+    )
+    unpriced_calls: int = Field(description="Their cost is not known.", examples=[0])
+    usd_per_1000_images: UsdAmount | None = Field(
+        description="`total_usd` for a thousand answers; null without any.", examples=[0.5582]
+    )
+    savings: Savings
+
+    @classmethod
+    def of(cls, sums: Sums, **more: object) -> Self:
+        same = (
+            *("prompt_tokens", "completion_tokens", "image_tokens", "cached_tokens"),
+            *("reasoning_tokens", "calls", "answers", "estimated_usd", "unpriced_calls"),
+        )
+        amounts = {name: getattr(sums, name) for name in same} | {
+            "total_usd": sums.cost_usd,
+            "usd_per_1000_images": sums.cost_usd / sums.answers * 1000 if sums.answers else None,
+            "savings": Savings(
+                cache=Saved(answers=sums.kept, usd=sums.saved_kept_usd),
+                coalescing=Saved(answers=sums.shared, usd=sums.saved_shared_usd),
+                duplicates=Saved(answers=sums.duplicate, usd=sums.saved_duplicate_usd),
+            ),
+        }
+        return cls(**amounts, **more)
+
+
+class _Group(BaseModel):
+    key: str | None = Field(
+        description="A day, an hour, or a name; null for what is of no batch.",
+        examples=["2026-11-01"],
+    )
+    share: float | None = Field(
+        description="Of `total_usd`, 0 to 1; null where that is nothing.", examples=[0.25]
+    )
+
+
+class CostGroup(Amounts, _Group):
+    """What has a key in common."""
+
+
+class Forecast(BaseModel):
+    """What the month will cost if it goes on like this, by all that the filters let through."""
+
+    month: str = Field(examples=["2026-11"])
+    spent_usd: UsdAmount = Field(description="In this month so far.", examples=[1.4625])
+    expected_usd: UsdAmount = Field(description="At its end.", examples=[1.75])
+    basis_days: float = Field(
+        description="Whose mean goes on: the last 7, or all since the first entry.", examples=[7.0]
+    )
+
+
+class _Span(BaseModel):
+    since: datetime = Field(description="A whole hour.", examples=["2026-11-01T00:00:00Z"])
+    until: datetime | None = Field(
+        description="A whole hour, which is not in it; null: no end.", examples=[None]
+    )
+
+
+class CostReport(Amounts, _Span):
+    """What was spent in a time, with the last entry that is stored."""
+
+    forecast: Forecast | None = Field(
+        description="Whatever `since` and `until` are; null without entries."
+    )
+    by: Grouping
+    groups: list[CostGroup] = Field(
+        description="The dearest first; days and hours as they came. At most 1,000."
+    )
+    more_groups: bool = Field(description="There are others.", examples=[False])
+
+
+COLUMNS = tuple(columns_of(CostGroup))
+"""Of a file of groups."""
+
+
+class Costs:
+    def __init__(self, rows: CostRepository, *, clock: Callable[[], datetime]) -> None:
+        self._rows = rows
+        self._clock = clock
+
+    async def report(
+        self,
+        by: Grouping = "day",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        domain: str | None = None,
+        caller: str | None = None,
+    ) -> CostReport:
+        """Of whole hours; without `since`, of this month. Raises StorageUnavailable."""
+        now = self._clock()
+        wanted = Spending(
+            since=whole_hour(now).replace(day=1, hour=0) if since is None else whole_hour(since),
+            until=None if until is None else whole_hour(until),
+            domain=domain,
+            caller=caller,
+        )
+        spent = await self._rows.spent(wanted, by, now)
+        total = spent.total.cost_usd
+        return CostReport.of(
+            spent.total,
+            since=wanted.since,
+            until=wanted.until,
+            forecast=forecast(spent.pace, now),
+            by=by,
+            groups=[
+                CostGroup.of(
+                    sums,
+                    key=_named(key, by),
+                    share=float(sums.cost_usd / total) if total else None,
+                )
+                for key, sums in spent.groups
+            ],
+            more_groups=spent.more_groups,
+        )
+
+
+def forecast(pace: Pace, now: datetime) -> Forecast | None:
+    """What the month has cost so far, and the mean of the last days for the hours that are left."""
+    if pace.first is None:
+        return None
+    ends = (now.replace(day=1) + timedelta(days=31)).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    # Of a few minutes nothing follows for a month.
+    basis = max(now - max(pace.first, whole_hour(now - BASIS)), HOUR)
+    left = Decimal((ends - now) / basis)
+    return Forecast(
+        month=f"{now:%Y-%m}",
+        spent_usd=pace.month_usd,
+        expected_usd=pace.month_usd + round(pace.lately_usd * left, 12),
+        basis_days=round(min(basis, BASIS) / timedelta(days=1), 2),
+    )
+
+
+def as_csv(groups: Sequence[CostGroup]) -> bytes:
+    """With the names and numbers of their JSON."""
+    writer = find_format("csv").write(Layout(COLUMNS))
+    rows = [
+        [reduce(getitem, each.path, group) for each in COLUMNS]
+        for group in (each.model_dump(mode="json") for each in groups)
+    ]
+    return b"".join((writer.begin(), writer.rows(rows), *writer.end()))
+
+
+def whole_hour(moment: datetime) -> datetime:
+    """The last one that has begun then, in UTC, as far as these reach."""
+    seconds = min(max(moment.timestamp(), 0), LATEST.timestamp())
+    return datetime.fromtimestamp(seconds // 3600 * 3600, UTC)
+
+
+def _named(key: Key, by: Grouping) -> str | None:
+    if isinstance(key, datetime):
+        return f"{key:%Y-%m-%d}" if by == "day" else f"{key:%Y-%m-%dT%H:%M:%SZ}"
+    return key
