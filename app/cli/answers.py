@@ -1,5 +1,6 @@
 """Commands that tell what was answered, and what can be asked."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -7,6 +8,8 @@ import typer
 from app.cli.declaring import command, group
 from app.cli.options import (
     AsLines,
+    AsObject,
+    CostGrouping,
     MaxConfidence,
     MinConfidence,
     OfCaller,
@@ -20,12 +23,15 @@ from app.cli.options import (
     Until,
     domain_names,
     format_names,
+    moment,
 )
 from app.loading import loading
 
 app = group()
 
 PANEL = "Answers"
+
+CALLS = "Which calls"
 
 BOTH = "Give an ID, or say which results: not both."
 
@@ -158,6 +164,53 @@ def export(
         raise typer.BadParameter(BOTH)
     file = order(output, form=form, columns=columns, safe=not raw)
     work(file, batch_id or wanted, as_json=as_json)
+
+
+@command(
+    app,
+    "cost",
+    "cost --by domain --since 2026-11-01 --until 2026-12-01",
+    "cost --by batch --csv > batches.csv",
+    panel=PANEL,
+)
+def cost(
+    by: Annotated[CostGrouping, typer.Option(help="What each line has in common.")] = "day",
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="From this hour on; unset: since the month began.",
+            rich_help_panel=CALLS,
+        ),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="Before this hour.", rich_help_panel=CALLS
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(help="About it.", autocompletion=domain_names, rich_help_panel=CALLS),
+    ] = None,
+    caller: Annotated[
+        str | None, typer.Option(help="On its account.", rich_help_panel=CALLS)
+    ] = None,
+    as_json: AsObject = False,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+) -> None:
+    """Show what calls cost, down to the last one, and what was saved by making none.
+
+    On a terminal as a table, else as lines with tabs: what the line has in common, US dollars,
+    share, calls, answers, tokens of prompts, tokens of completions.
+    """
+    if as_json and csv:
+        raise typer.BadParameter("Either --json or --csv.")
+    with loading():
+        from app.cli.cost import cost as work
+    wanted = {"since": since, "until": until, "domain": domain, "caller": caller}
+    work(by, wanted, as_json=as_json, csv=csv)
 
 
 @command(app, "domains", "domains flowers --json", panel=PANEL)

@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
-"""As in a result; to load that would take longer than all the rest of a help."""
+CostGrouping = Literal[
+    "day", "hour", "domain", "model", "deployment", "provider", "caller", "batch"
+]
+"""As in a result and in costs; to load those would take longer than all the rest of a help."""
 
 
 def domains() -> dict[str, Any]:

@@ -26,7 +26,7 @@ def on_terminal() -> bool:
     return Console().is_terminal
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+def print_table(heads: Sequence[str | Text], rows: Sequence[Sequence[str | Text]]) -> None:
     """For people. The first column, by which a row is named, is never cut."""
     if not rows:
         Console(stderr=True).print("none", style="dim")
