@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from app.analytics import Costs
+from app.analytics import Costs, Repricing
 from app.batches import BatchRunner, Estimator, TakingIn
 from app.batches.affording import Affording
 from app.batches.reading import Reading
@@ -47,6 +47,7 @@ from app.storage import (
     ObjectStore,
     Outbox,
     ReceivingRepository,
+    RepricingRepository,
     ResultRepository,
     RetentionRepository,
     ShardRepository,
@@ -102,6 +103,7 @@ class Parts:
     results: ResultRepository
     exports: ExportRepository
     costs: Costs
+    repricing: Repricing
     batches: BatchRepository
     receiving: ReceivingRepository
     objects: ObjectStore
@@ -216,6 +218,7 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         results=results,
         exports=ExportRepository(database, results),
         costs=Costs(CostRepository(database), clock=now),
+        repricing=Repricing(RepricingRepository(database), models, settings),
         batches=batches,
         receiving=receiving,
         objects=objects,

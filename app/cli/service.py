@@ -2,19 +2,21 @@
 
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli.declaring import command, group
-from app.cli.options import AsObject
+from app.cli.options import AsObject, moment
 from app.loading import loading
 
 app = group()
 config = group("Look at the configuration.")
 db = group("Look after the database.")
 keys = group("API keys.")
+ledger = group("What calls cost.")
 webhooks = group("Events told to other services.")
 
 PANEL = "Run the service"
@@ -151,6 +153,28 @@ def new(
     work(name, admin=admin, as_json=as_json)
 
 
+@command(
+    ledger,
+    "ledger reprice --since 2026-11-01 --dry-run",
+    "ledger reprice --since 2026-11-01",
+)
+def reprice(
+    since: Annotated[
+        datetime, typer.Option(parser=moment, metavar="TIME", help="Calls then or later.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it changes.")] = False,
+    as_json: AsObject = False,
+) -> None:
+    """Reckon anew what calls cost, by config/models.yaml and the settings as they are now.
+
+    Sums, results and batches follow. A call whose price is not known now keeps what it has. A
+    service may run meanwhile.
+    """
+    with loading():
+        from app.cli.ledger import reprice as work
+    work(since, dry_run=dry_run, as_json=as_json)
+
+
 @command(webhooks, "webhooks secret", name="secret")
 def webhook_secret(as_json: AsObject = False) -> None:
     """Tell what signs deliveries to a `callback_url`: whoever receives them has to know it."""
@@ -210,6 +234,7 @@ def listen(
 app.add_typer(config, name="config", rich_help_panel=PANEL)
 app.add_typer(db, name="db", rich_help_panel=PANEL)
 app.add_typer(keys, name="keys", rich_help_panel=PANEL)
+app.add_typer(ledger, name="ledger", rich_help_panel=PANEL)
 app.add_typer(webhooks, name="webhooks", rich_help_panel=PANEL)
 
 

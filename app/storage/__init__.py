@@ -21,6 +21,7 @@ from app.storage.ledger import LedgerRepository
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
 from app.storage.outbox import Outbox
+from app.storage.repricing import NewPrice, RepricingRepository
 from app.storage.results import ResultFilter, ResultRepository
 from app.storage.retention import RetentionRepository
 from app.storage.uris import AllowedUris
@@ -51,12 +52,14 @@ __all__ = [
     "IdempotencyRepository",
     "KeptAnswer",
     "LedgerRepository",
+    "NewPrice",
     "ObjectStore",
     "Outbox",
     "Outcome",
     "Pace",
     "Purse",
     "ReceivingRepository",
+    "RepricingRepository",
     "ResultFilter",
     "ResultRepository",
     "RetentionRepository",

@@ -1,4 +1,5 @@
-"""What calls cost: an entry for each, and sums by hour and day. All SQL that writes it is here.
+"""What calls cost: an entry for each, and sums by hour and day. All SQL that writes it is here, but
+for another price: repricing.py.
 
 An entry is written with the result that it was made for. Sums get it later, together with the
 leases of budgets that it was reserved in: so nothing that all have in common is locked meanwhile.
@@ -10,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
@@ -165,24 +166,50 @@ def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
     }
 
 
-def _add(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Sequence[Mapping[str, Any]]:
-    """Returns what is new of hours."""
+class Added(NamedTuple):
+    """To the sums of an hour, and of its day.
+
+    Attributes:
+        by: values of SPENT_BY.
+        batch_id: empty for none.
+    """
+
+    hour: datetime
+    by: tuple[str, ...]
+    batch_id: str
+    sums: Mapping[str, Any]
+
+
+def _add(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
     alike: defaultdict[tuple[Any, ...], list[sa.Row[Any]]] = defaultdict(list)
     for row in rows:
-        hour = row.at.replace(minute=0, second=0, microsecond=0)
-        alike[(hour, row.cost_usd is None, *_ALIKE(row))].append(row)
+        alike[(hour_of(row.at), row.cost_usd is None, *_ALIKE(row))].append(row)
+    return add(
+        connection,
+        (
+            Added(hour, _BY(entries[0]), entries[0].batch_id or "", sums_of(entries))
+            for (hour, *_), entries in alike.items()
+        ),
+    )
+
+
+def hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def add(connection: sa.Connection, added: Iterable[Added]) -> list[dict[str, Any]]:
+    """Returns what is new of hours."""
     hours: dict[tuple[Any, ...], dict[str, Any]] = {}
     days: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for (hour, *_), entries in alike.items():
-        added, by = sums_of(entries), _BY(entries[0])
+    for hour, by, batch_id, more in added:
         for sums, key in (
-            (hours, (hour, *by, entries[0].batch_id or "")),
+            (hours, (hour, *by, batch_id)),
             (days, (hour.replace(hour=0), *by)),
         ):
             if (known := sums.get(key)) is None:
-                sums[key] = dict(added)
+                sums[key] = dict(more)
             else:
-                for name, value in added.items():
+                for name, value in more.items():
                     known[name] += value
     new = _rows(("start", *SPENT_BY, "batch_id"), hours)
     if new:
