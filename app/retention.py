@@ -26,6 +26,7 @@ class Swept:
         pictures: uploads, and what nobody needs of uploads that were cut off or refused.
         keys: idempotency keys.
         deliveries: of events to webhooks.
+        entries: of the ledger.
     """
 
     batches: int
@@ -33,6 +34,7 @@ class Swept:
     pictures: int
     keys: int
     deliveries: int = 0
+    entries: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -67,6 +69,7 @@ class Retention:
             keys=await self._keys(now, dry_run=dry_run),
             pictures=await self._pictures(now, dry_run=dry_run),
             deliveries=await self._deliveries(now, dry_run=dry_run),
+            entries=await self._entries(now, dry_run=dry_run),
         )
 
     async def _results(self, now: datetime, *, dry_run: bool) -> int:
@@ -104,6 +107,15 @@ class Retention:
             count += len(page) if dry_run else await self._stored.delete_deliveries(page, before)
         if not dry_run:
             await self._forget_untold(before)
+        return count
+
+    async def _entries(self, now: datetime, *, dry_run: bool) -> int:
+        before = _ago(now, self._policy.ledger)
+        if before is None:
+            return 0
+        count = 0
+        async for page in _pages(lambda after: self._stored.old_entries(before, after=after)):
+            count += len(page) if dry_run else await self._stored.delete_entries(page)
         return count
 
     async def _forget_untold(self, before: datetime) -> None:

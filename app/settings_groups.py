@@ -289,6 +289,14 @@ class RetentionSettings(Group):
         description="Days that it is kept what was sent to webhooks, for looking and replaying; "
         "what is to be sent still is kept.",
     )
+    ledger: float | None = Field(
+        None,
+        # Of what is so old no process wonders any more whether it was stored.
+        ge=1,
+        le=36_500,
+        description="Days that the ledger keeps single calls; unset: for good. Sums by hour and "
+        "day stay for good.",
+    )
 
 
 class WebhookSettings(Group):

@@ -18,7 +18,8 @@ def retention(*, dry_run: bool, as_json: bool) -> None:
         return
     counts = (
         f"{swept.batches:,} batches, {swept.results:,} results, {swept.pictures:,} pictures, "
-        f"{swept.keys:,} idempotency keys, {swept.deliveries:,} deliveries"
+        f"{swept.keys:,} idempotency keys, {swept.deliveries:,} deliveries, "
+        f"{swept.entries:,} entries of the ledger"
     )
     print(f"{'would delete' if dry_run else 'deleted'} {counts}")  # noqa: T201
 

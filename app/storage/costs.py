@@ -213,15 +213,25 @@ def _pace(fresh: Any) -> Iterator[Any]:
     """Spent in this month, spent since `began`, the oldest day or hour, and the oldest hour of the
     day of `began` or later."""
 
-    def over(column: str, function: Any, table: Any, since: str) -> Any:
-        found = (sa.select(each.c[column]).where(*_since(each, since)) for each in (table, fresh))
+    def spent(table: Any, since: str) -> Any:
+        found = (sa.select(each.c.cost_usd).where(*_since(each, since)) for each in (table, fresh))
         both = sa.union_all(*found).subquery()
-        return sa.select(function(both.c[column])).scalar_subquery()
+        return sa.select(sa.func.sum(both.c.cost_usd)).scalar_subquery()
 
-    yield over("cost_usd", sa.func.sum, cost_days, "month").label("month")
-    yield over("cost_usd", sa.func.sum, cost_hours, "began").label("lately")
-    yield over("start", sa.func.min, cost_days, "ever").label("oldest")
-    yield over("start", sa.func.min, cost_hours, "began_day").label("first")
+    def first(table: Any, since: str) -> Any:
+        """An index has them in order: one is read, not all."""
+        found = (
+            sa.select(each.c.start).where(*_since(each, since)).order_by(each.c.start).limit(1)
+            for each in (table, fresh)
+        )
+        rows = (sa.select(each.scalar_subquery().label("start")) for each in found)
+        both = sa.union_all(*rows).subquery()
+        return sa.select(sa.func.min(both.c.start)).scalar_subquery()
+
+    yield spent(cost_days, "month").label("month")
+    yield spent(cost_hours, "began").label("lately")
+    yield first(cost_days, "ever").label("oldest")
+    yield first(cost_hours, "began_day").label("first")
 
 
 def _fresh() -> sa.CTE:

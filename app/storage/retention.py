@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.identifiers import DELIVERY, RESULT, lowest_id
+from app.identifiers import CALL, DELIVERY, RESULT, lowest_id
 from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import DELETED, DIGEST, OVER
 from app.storage.database import Database
@@ -22,6 +22,7 @@ from app.storage.tables import (
     deliveries,
     events,
     idempotency_keys,
+    ledger,
     results,
     webhooks,
 )
@@ -75,6 +76,20 @@ class RetentionRepository:
         return await self._database.write(
             lambda each: delete_deliveries(each, goes, *_are_over(before))
         )
+
+    async def old_entries(self, before: datetime, *, after: str) -> list[str]:
+        """Ids of those from before then that sums have."""
+        column = ledger.c
+        return await self._ids(
+            sa.select(column.id)
+            .where(column.id > after, column.id < lowest_id(CALL, before), column.rolled)
+            .order_by(column.id)
+            .limit(AT_ONCE)
+        )
+
+    async def delete_entries(self, ids: Sequence[str]) -> int:
+        """Of old ones; returns how many there were still."""
+        return await self._change(sa.delete(ledger).where(ledger.c.id.in_(list(ids))))
 
     async def untold_events(self, before: datetime, *, after: int) -> list[int]:
         """Numbers of those from before then that are on their way to nobody: two who deleted their

@@ -1,7 +1,7 @@
 """What is to go is found by an index, however much stays: or all who write would have to wait."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from app.storage import Claim, IdempotencyRepository, RetentionRepository
 from app.storage.deliveries import DeliveryFilter
 from app.storage.tables import metadata
+from tests.entries import book, entry
+from tests.integration.calls import store
 from tests.integration.test_retention import cancelled, urls
 
 pytestmark = pytest.mark.each_database
@@ -17,6 +19,9 @@ NOW = datetime.now(UTC)
 
 DISCOURAGED = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 """What PostgreSQL does with tables as small as these, and does not with large ones."""
+
+SMALL = {"leases", "ix_ledger_process_id"}
+"""Tables, and indexes of some rows only, that stay so: here of entries that no sum has yet."""
 
 
 @pytest.fixture
@@ -37,8 +42,12 @@ def scanned(connection: sa.Connection, statement: str, parameters) -> list[str]:
     """Tables that it goes through, row by row."""
     if connection.dialect.name == "sqlite":
         steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        begun = [each.detail.split()[:2] for each in steps]
-        return [what for how, what in begun if how == "SCAN" and what in metadata.tables]
+        begun = [each.detail.split() for each in steps]
+        return [
+            what
+            for how, what, *by in begun
+            if how == "SCAN" and what in metadata.tables and not SMALL & {what, *by}
+        ]
     for each in DISCOURAGED:
         connection.exec_driver_sql(f"SET LOCAL {each} = off")
     explain = f"EXPLAIN (FORMAT JSON) {statement}"
@@ -49,6 +58,7 @@ def scanned(connection: sa.Connection, statement: str, parameters) -> list[str]:
         if each["Node Type"].endswith("Scan")
         and "Relation Name" in each
         and not {"Index Cond", "Recheck Cond"} & each.keys()
+        and not SMALL & {each["Relation Name"], each.get("Index Name")}
     ]
 
 
@@ -86,6 +96,26 @@ async def delete_results(parts) -> None:
     await retention.delete_results(["cls_1", "cls_2"], NOW)
 
 
+async def delete_entries(parts) -> None:
+    retention = RetentionRepository(parts.database)
+    await retention.old_entries(NOW, after="cal_")
+    await retention.delete_entries(["cal_1", "cal_2"])
+
+
+async def reprice(parts) -> None:
+    """One call of a result whose cost was not known."""
+    row = {"created_at": NOW, "completed_at": NOW}
+    result_id = await store(parts, **row)
+    await book(parts.database, entry(NOW, None, result_id=result_id, batch_id="bat_1"))
+    assert (await parts.repricing.reprice(NOW - timedelta(days=1))).entries == 1
+
+
+async def look_at_costs(parts) -> None:
+    """Of a time, and of entries that no sum has: the index of these is small."""
+    for by in ("day", "batch"):
+        await parts.costs.report(by, since=NOW, until=NOW)
+
+
 async def delete_a_batch(parts) -> None:
     """Its idempotency key, too."""
     batch_id = await cancelled(parts, urls(3))
@@ -120,6 +150,9 @@ async def look_for_deliveries(parts) -> None:
         release_unanswered,
         delete_keys,
         delete_results,
+        delete_entries,
+        reprice,
+        look_at_costs,
         delete_a_batch,
         look_for_pictures,
         send_events,

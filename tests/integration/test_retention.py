@@ -455,6 +455,7 @@ class TestByItself:
                 "pictures": 0,
                 "keys": 0,
                 "deliveries": 0,
+                "entries": 0,
             }
         ]
 
@@ -473,7 +474,10 @@ class TestCommand:
         ]
 
         assert (await client.get(f"/batches/{batch_id}")).status_code == 404
-        counts = "1 batches, 1 results, 3 pictures, 0 idempotency keys, 0 deliveries\n"
+        counts = (
+            "1 batches, 1 results, 3 pictures, 0 idempotency keys, 0 deliveries, "
+            "0 entries of the ledger\n"
+        )
         assert told == [f"would delete {counts}", f"deleted {counts}"]
 
 
