@@ -130,6 +130,9 @@ class Metrics:
             "completion).",
             ["deployment", "domain", "part"],
         )
+        self._cost = self._counter(
+            "cost_usd", "US dollars, where the price is known.", ["deployment", "domain"]
+        )
         self._config_reloads = self._counter(
             "config_reloads", "Reloads of config/domains.yaml.", ["outcome"]
         )
@@ -216,6 +219,9 @@ class Metrics:
         self._tokens.labels(deployment, domain, "completion").inc(completion)
         for part, count in parts.items():
             self._token_parts.labels(deployment, domain, part).inc(count)
+
+    def cost(self, *, deployment: str, domain: str, usd: Decimal) -> None:
+        self._cost.labels(deployment, domain).inc(float(usd))
 
     def webhook_attempt(self, outcome: str) -> None:
         self._webhook_attempts.labels(outcome).inc()

@@ -435,10 +435,15 @@ class Dispatcher:
                 deployment=deployment.name, domain=question.domain.name, usd=usage.cost_usd
             )
         spent.capabilities = capabilities = provider.capabilities()
+        of = {
+            "deployment": capabilities.deployment or provider.name,
+            "domain": question.domain.name,
+        }
+        if usage.cost_usd:
+            self._metrics.cost(**of, usd=usage.cost_usd)
         if usage.prompt or usage.completion:
             self._metrics.tokens(
-                deployment=capabilities.deployment or provider.name,
-                domain=question.domain.name,
+                **of,
                 prompt=usage.prompt,
                 completion=usage.completion,
                 parts=dict(usage.parts),

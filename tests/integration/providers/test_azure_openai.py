@@ -103,6 +103,7 @@ async def test_the_distribution_of_the_code_token_comes_back(answer, played):
     assert (
         'classifier_tokens_total{deployment="eyes",domain="flowers",kind="prompt"} 214.0' in metrics
     )
+    assert 'classifier_cost_usd_total{deployment="eyes",domain="flowers"} 0.000585' in metrics
 
 
 @pytest.mark.parametrize(
