@@ -170,7 +170,7 @@ def export(
     app,
     "cost",
     "cost --by domain --since 2026-11-01 --until 2026-12-01",
-    "cost --by batch --csv > batches.csv",
+    "cost --by batch --csv",
     panel=PANEL,
 )
 def cost(

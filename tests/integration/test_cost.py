@@ -1,5 +1,6 @@
 """/analytics/cost: what calls cost, by sums and by entries that no sum has yet."""
 
+import asyncio
 import csv
 import io
 from dataclasses import replace
@@ -13,7 +14,7 @@ from app.analytics import Costs
 from app.main import create_app
 from app.storage import CostRepository
 from tests.clock import Clock
-from tests.entries import NOON, book, entry, saved
+from tests.entries import NOON, book, entry, ledger, saved
 from tests.integration.calls import api_keys, is_problem
 
 pytestmark = pytest.mark.each_database
@@ -344,6 +345,24 @@ class TestForecast:
         found = (await cost(client))["forecast"]
 
         assert (found["spent_usd"], found["expected_usd"], found["basis_days"]) == (3, 3, 7)
+
+
+async def test_nothing_is_missed_or_counted_twice_while_sums_are_written(client, parts):
+    """Both are read at once, as they were at one moment."""
+    rows, processes = ledger(parts.database), [f"prc_{number}" for number in range(20)]
+    await rows.book(entry(process=each) for each in processes for _ in range(50))
+
+    async def roll() -> None:
+        for each in processes:
+            await rows.roll(each, (), {}, {}, NOON)
+
+    rolling = asyncio.create_task(roll())
+    told = []
+    while not rolling.done():
+        told.append((await cost(client, by="hour"))["total_usd"])
+    await rolling
+
+    assert set(told) == {1_000}
 
 
 async def test_the_call_that_was_just_made_is_in_it(parts):
