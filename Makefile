@@ -83,9 +83,11 @@ crash-test: .venv/development  ## batches of 2,000 while what works on them is k
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --several
 
-ledger-test: .venv/development  ## the ledger beside what the simulator billed, on 5,000 calls
+ledger-test: .venv/development  ## the ledger beside what the simulator billed, and a budget of $$1
 	$(BIN)/python -m tests.ledger_proof
 	$(BIN)/python -m tests.ledger_proof --several
+	$(BIN)/python -m tests.budget_proof
+	$(BIN)/python -m tests.budget_proof --several
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

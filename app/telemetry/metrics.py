@@ -119,11 +119,6 @@ class Metrics:
             "Tokens as billed; kind is prompt or completion.",
             ["deployment", "domain", "kind"],
         )
-        self._cost = self._counter(
-            "cost_usd",
-            "US dollars, as in the ledger; calls whose price is not known are in none.",
-            ["deployment", "domain"],
-        )
         self._token_parts = self._counter(
             "token_parts",
             "What the tokens were; part is cached or cache_write (of prompt), or reasoning (of "
@@ -208,9 +203,6 @@ class Metrics:
         """Ask `connected` at every scrape whether the quota is shared."""
         gauge = self._gauge("quota_shared", "1 while Redis counts; 0: this process counts alone.")
         gauge.set_function(lambda: float(connected()))
-
-    def cost(self, *, deployment: str, domain: str, usd: Decimal) -> None:
-        self._cost.labels(deployment, domain).inc(float(usd))
 
     def tokens(
         self, *, deployment: str, domain: str, prompt: int, completion: int, parts: dict[str, int]

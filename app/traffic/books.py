@@ -42,6 +42,7 @@ class OpenCall:
     """
 
     entry: LedgerEntry
+    provider: Provider
     most: TokenUsage
     hold: Hold
     slot: int
@@ -126,7 +127,7 @@ class Books:
         except StorageUnavailable:
             self.budgets.settle(hold, Decimal(0))
             raise
-        return OpenCall(entry, most, hold, slot)
+        return OpenCall(entry, provider, most, hold, slot)
 
     def end(
         self, call: OpenCall, outcome: ProviderAnswer | BaseException, image_tokens: int
@@ -141,6 +142,7 @@ class Books:
             entry.model = _name(outcome.model)
         elif isinstance(outcome, ProviderError):
             entry.outcome, told = outcome.kind, outcome.usage
+            entry.model = _name(call.provider.capabilities().model)  # it may be known by now
             may_be_billed = outcome.may_be_billed
         entry.image_tokens = image_tokens
         if told is not None and told.is_told:

@@ -430,10 +430,6 @@ class Dispatcher:
         spent.provider_s += seconds
         spent.provider = provider.name
         spent.usage += usage
-        if usage.cost_usd:
-            self._metrics.cost(
-                deployment=deployment.name, domain=question.domain.name, usd=usage.cost_usd
-            )
         spent.capabilities = capabilities = provider.capabilities()
         of = {
             "deployment": capabilities.deployment or provider.name,

@@ -52,8 +52,17 @@ REACHES_NOT = {
 
 COMMANDS = {"classify", "batch", "evaluate"}
 COMMANDS_NOT = {
-    *("config check", "db upgrade", "domains", "export", "keys new", "results", "retention"),
-    *("serve", "simulate", "watch", "worker"),
+    *(
+        "config check",
+        "cost",
+        "db upgrade",
+        "domains",
+        "export",
+        "keys new",
+        "results",
+        "retention",
+    ),
+    *("ledger reprice", "serve", "simulate", "watch", "worker"),
     *("webhooks listen", "webhooks new-key", "webhooks reencrypt", "webhooks secret"),
 }
 """`serve` and `worker` run the routes."""
