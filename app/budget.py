@@ -59,6 +59,11 @@ class Budget(BudgetSpec):
         """Whether calls need to have their cost reserved in it."""
         return self.action != "alert"
 
+    @property
+    def is_callers(self) -> bool:
+        """Whose calls it holds back may know what it is; of others they only learn that."""
+        return self.caller is not None
+
     def covers(self, *, caller: str, domain: str, batch_id: str | None) -> bool:
         return (
             self.domain in (None, domain)

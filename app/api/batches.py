@@ -75,7 +75,11 @@ async def create_batch(
             options = options.model_copy(update={"callback_url": place})
         if options.dry_run:
             estimate = await parts.estimator.estimate(
-                options, rows, caller=caller.name, threads=threads
+                options,
+                rows,
+                caller=caller.name,
+                operator=caller.sees is None,
+                threads=threads,
             )
             return JSONResponse(estimate.model_dump(mode="json", by_alias=True))
         if idempotency_key is None:

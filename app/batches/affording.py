@@ -25,11 +25,16 @@ class BudgetShare(BaseModel):
     name: str = Field(description="`batch`: its own.", examples=["shop-per-month"])
     period: Period = Field(examples=["month"])
     action: str = Field(examples=["block"])
-    amount_usd: UsdAmount = Field(examples=[50.0])
-    left_usd: UsdAmount = Field(description="That is not spent.", examples=[37.5])
+    amount_usd: UsdAmount | None = Field(
+        description="Null for a budget that is for others, too, unless an operator asks.",
+        examples=[50.0],
+    )
+    left_usd: UsdAmount | None = Field(
+        description="That is not spent; null as `amount_usd`.", examples=[37.5]
+    )
     share: float | None = Field(
-        description="Of what is left, as expected; null when the price is not known, or nothing "
-        "is left.",
+        description="Of what is left, as expected; null as `amount_usd`, when the price is not "
+        "known, or nothing is left.",
         examples=[0.08],
     )
     fits: bool | None = Field(
@@ -39,16 +44,23 @@ class BudgetShare(BaseModel):
     )
 
     @classmethod
-    def of(cls, state: BudgetState, cost: tuple[Decimal, Decimal, Decimal] | None) -> "BudgetShare":
+    def of(
+        cls,
+        state: BudgetState,
+        cost: tuple[Decimal, Decimal, Decimal] | None,
+        *,
+        operator: bool,
+    ) -> "BudgetShare":
         """`cost`: low, expected, high."""
         budget, left = state.budget, state.left
+        told = operator or budget.is_callers
         return cls(
             name=budget.name if budget.batch_id is None else "batch",
             period=budget.period,
             action=budget.action,
-            amount_usd=budget.amount_usd,
-            left_usd=left,
-            share=round(float(cost[1] / left), 6) if cost and left else None,
+            amount_usd=budget.amount_usd if told else None,
+            left_usd=left if told else None,
+            share=round(float(cost[1] / left), 6) if cost and left and told else None,
             fits=None if cost is None else cost[0] <= left,
         )
 
@@ -89,11 +101,16 @@ class Affording:
         return asked or (domain.providers or (self._default_provider,))[0]
 
     async def shares(
-        self, payer: Payer, domain: Domain, cost: tuple[Decimal, Decimal, Decimal] | None
+        self,
+        payer: Payer,
+        domain: Domain,
+        cost: tuple[Decimal, Decimal, Decimal] | None,
+        *,
+        operator: bool,
     ) -> list[BudgetShare]:
         """What a batch of this cost takes of each budget that it is reserved in."""
-        budgets = self._budgets.covering(payer, domain.name)
-        return [BudgetShare.of(each, cost) for each in await self._budgets.states(budgets)]
+        states = await self._budgets.states(self._budgets.covering(payer, domain.name))
+        return [BudgetShare.of(each, cost, operator=operator) for each in states]
 
     async def check(self, batch: BatchRow, domain: Domain) -> None:
         """Raises BudgetSpent for a batch, received so far, that can't be paid to its end: not even
@@ -136,8 +153,9 @@ def _too_little(states: Sequence[BudgetState], needed: Decimal) -> BudgetState |
 def _refusal(short: BudgetState, needed: Decimal) -> BudgetSpent:
     budget: Budget = short.budget
     name = "its budget" if budget.batch_id is not None else f"the budget {budget.name}"
+    left = f", and {short.left:.4f} USD are left" if budget.is_callers else ""
     return BudgetSpent(
-        f"The batch costs {needed:.4f} USD at least, and {short.left:.4f} USD are left of {name}.",
+        f"The batch costs {needed:.4f} USD at least{left}: more than {name} holds.",
         budget=budget.name,
         resets_at=budget.resets_at(short.starts_at),
     )

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from decimal import Decimal
 from statistics import fmean
 from typing import Literal
 
@@ -133,6 +132,7 @@ class Estimator:
         rows: Iterable[Row | Unusable],
         *,
         caller: str,
+        operator: bool = False,
         threads: Executor | None = None,
     ) -> BatchEstimate:
         """`rows` are read in `threads`, and up to 100 pictures looked at. The bill is that of the
@@ -170,22 +170,17 @@ class Estimator:
             completion_tokens=_tokens(completion),
             tokens=_tokens(prompt + completion),
             cost_usd=cost and CostRange(low=cost[0], expected=cost[1], high=cost[2]),
-            budgets=await self._budgets(options, caller, domain, cost) if bill.is_metered else [],
+            budgets=(
+                await self._affording.shares(
+                    _payer(options, caller), domain, cost, operator=operator
+                )
+                if bill.is_metered
+                else []
+            ),
             duration_s=None if duration_s is None else round(duration_s, 2),
             basis=bill.basis,
             prompt=bill.quote and PromptText.model_validate(bill.quote.prompt),
         )
-
-    async def _budgets(
-        self,
-        options: BatchOptions,
-        caller: str,
-        domain: Domain,
-        cost: tuple[Decimal, Decimal, Decimal] | None,
-    ) -> list[BudgetShare]:
-        batch_id = new_id(BATCH)  # of none that there is: nothing is spent of its budget
-        own = budget_of_batch(batch_id, options.budget_usd, caller=caller, domain=domain.name)
-        return await self._affording.shares(Payer(caller, batch_id, own), domain, cost)
 
     async def _read(
         self,
@@ -230,6 +225,13 @@ def quota_s(
 def _add(sample: Sample, pictures: Sequence[str | bytes]) -> None:
     for each in pictures:
         sample.add(each)
+
+
+def _payer(options: BatchOptions, caller: str) -> Payer:
+    """Of a batch that there is not: nothing is spent of its own budget."""
+    batch_id = new_id(BATCH)
+    own = budget_of_batch(batch_id, options.budget_usd, caller=caller, domain=options.domain)
+    return Payer(caller, batch_id, own)
 
 
 def _tokens(amount: Range) -> TokenRange:

@@ -123,7 +123,7 @@ async def _batch(
 async def _estimate(settings: Settings, source: str, options: BatchOptions) -> BatchEstimate:
     async with build_parts(settings) as parts:
         rows = await _rows(parts, source, options)
-        return await parts.estimator.estimate(options, rows, caller=CALLER)
+        return await parts.estimator.estimate(options, rows, caller=CALLER, operator=True)
 
 
 async def _taken(work: AtWork, source: str, options: BatchOptions) -> BatchRow:

@@ -76,7 +76,8 @@ def _budgets(estimate: BatchEstimate) -> Table:
     for each in estimate.budgets:
         takes = "" if each.share is None else f"{each.share:.1%}"
         verdict = {True: "", False: "does not fit", None: "price not known"}[each.fits]
-        table.add_row(f"{each.name}, {each.action}", f"{each.left_usd:,.4f}", takes, verdict)
+        left = "" if each.left_usd is None else f"{each.left_usd:,.4f}"
+        table.add_row(f"{each.name}, {each.action}", left, takes, verdict)
     return table
 
 

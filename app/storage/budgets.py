@@ -25,6 +25,9 @@ LEAST_SHARE = 4
 """A lease is at most a fourth of what is free, so that others get something too, unless that is not
 enough for a call."""
 
+SUMMED_WITHIN = timedelta(minutes=1)
+"""Of a call that nobody reserved for: then sums have it."""
+
 DEAD_AFTER = timedelta(minutes=10)
 """Without a sign of life: then a lease is given back whose process can't be asked."""
 
@@ -181,13 +184,15 @@ class BudgetRepository:
 def _lease(connection: sa.Connection, process: str, request: Request, now: datetime) -> Lease:
     budget, starts_at = request.budget, request.starts_at
     key = {"budget": budget.name, "starts_at": starts_at}
-    connection.execute(_HAVE_TO_ITSELF, key)
-    spent, leased = (
-        each or Decimal(0)
-        for each in connection.execute(
-            sa.select(_spent(budget, starts_at), _leased(budget, starts_at))
-        ).one()
+    since = connection.execute(_HAVE_TO_ITSELF, {**key, "since": now}).scalar_one()
+    terms = [_spent(budget, starts_at), _leased(budget, starts_at)]
+    if now < since + SUMMED_WITHIN:
+        # What was spent just before anybody reserved it.
+        terms.append(_fresh(budget, starts_at, before=since))
+    spent, leased, *before = (
+        each or Decimal(0) for each in connection.execute(sa.select(*terms)).one()
     )
+    spent += sum(before, Decimal(0))
     free = budget.amount_usd - spent - leased
     if free < request.needs:
         return Lease(Decimal(0), spent)
@@ -219,13 +224,13 @@ def tell_thresholds(
     wanted: Sequence[Budget],
     added: Sequence[Mapping[str, Any]],
     exhausted: Mapping[Purse, Budget],
+    now: datetime,
 ) -> None:
     """Of budgets, after that was `added` to sums of hours, or when too little is left of one for a
     call."""
     for (_, starts_at), budget in exhausted.items():
         spent = _sum(connection, budget, starts_at)
-        connection.execute(_KNOW, {"budget": budget.name, "starts_at": starts_at})
-        _tell(connection, telling, budget, starts_at, spent, 100)
+        _tell(connection, telling, budget, starts_at, spent, 100, now)
     for budget in wanted:
         periods = {
             budget.starts_at(row["start"])
@@ -237,8 +242,7 @@ def tell_thresholds(
             spent = _sum(connection, budget, starts_at)
             passed = [each for each in THRESHOLDS if spent * 100 >= budget.amount_usd * each]
             if passed:
-                connection.execute(_KNOW, {"budget": budget.name, "starts_at": starts_at})
-                _tell(connection, telling, budget, starts_at, spent, passed[-1])
+                _tell(connection, telling, budget, starts_at, spent, passed[-1], now)
 
 
 def _tell(
@@ -248,9 +252,12 @@ def _tell(
     starts_at: datetime,
     spent: Decimal,
     percent: int,
+    now: datetime,
 ) -> None:
     """Once in a period."""
-    row = {"this": budget.name, "since": starts_at, "percent": percent}
+    key = {"budget": budget.name, "starts_at": starts_at}
+    connection.execute(_KNOW, {**key, "since": now})
+    row = {"this": budget.name, "period": starts_at, "percent": percent}
     if connection.execute(_TOLD, row).rowcount:
         telling.tell(connection, budget_threshold(budget, starts_at, spent, percent))
 
@@ -271,14 +278,17 @@ def _spent(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
     return query.scalar_subquery()
 
 
-def _fresh(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
+def _fresh(
+    budget: Budget, starts_at: datetime, before: datetime | None = None
+) -> sa.ScalarSelect[Any]:
     """What no sum has yet."""
     column = ledger.c
     query = sa.select(sa.func.sum(column.cost_usd)).where(
         sa.text("NOT rolled"), column.at >= starts_at, *_covered(budget, column)
     )
-    if (resets_at := budget.resets_at(starts_at)) is not None:
-        query = query.where(column.at < resets_at)
+    for end in (budget.resets_at(starts_at), before):
+        if end is not None:
+            query = query.where(column.at < end)
     return query.scalar_subquery()
 
 
@@ -314,12 +324,12 @@ _KNOW = _PERIOD.on_conflict_do_nothing()
 _HAVE_TO_ITSELF = _PERIOD.on_conflict_do_update(
     index_elements=list(budget_periods.primary_key.columns),
     set_={"told": budget_periods.c.told},
-)
+).returning(budget_periods.c.since)
 _TOLD = (
     sa.update(budget_periods)
     .where(
         budget_periods.c.budget == sa.bindparam("this"),
-        budget_periods.c.starts_at == sa.bindparam("since"),
+        budget_periods.c.starts_at == sa.bindparam("period"),
         budget_periods.c.told < sa.bindparam("percent"),
     )
     .values(told=sa.bindparam("percent"))

@@ -106,7 +106,7 @@ class LedgerRepository:
                 for purse, amount in held.get(row.id, {}).items():
                     freed[purse] += amount
             release(connection, process, freed, now)
-            tell_thresholds(connection, telling, budgets, added, exhausted)
+            tell_thresholds(connection, telling, budgets, added, exhausted, now)
             return Rolled(tuple(row.id for row in rows), len(rows) == AT_ONCE)
 
         rolled = await self._database.write(unit)

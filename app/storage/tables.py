@@ -358,6 +358,7 @@ budget_periods = sa.Table(
     metadata,
     sa.Column("budget", sa.String(40), primary_key=True),
     sa.Column("starts_at", UtcTime, primary_key=True),
+    sa.Column("since", UtcTime, nullable=False),
     sa.Column("told", sa.Integer, nullable=False, server_default="0"),
 )
 

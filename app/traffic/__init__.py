@@ -5,7 +5,8 @@ from app.traffic.books import Books
 from app.traffic.budgets import Budgets
 from app.traffic.call_journal import CallJournal
 from app.traffic.deployment import Deployment
-from app.traffic.dispatch import Dispatcher, Spent
+from app.traffic.dispatch import Dispatcher
+from app.traffic.enquiry import Spent
 from app.traffic.link import RedisLink
 from app.traffic.queue import Lane
 from app.traffic.state import DeploymentState, ProviderState

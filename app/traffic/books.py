@@ -248,27 +248,35 @@ class Books:
         self.booked(unstored)
 
     async def _sum(self) -> None:
-        more = True
-        while more:
-            if self._unsure:
-                await self._look_again()
-            self._unsure = True
-            exhausted = dict(self.budgets.exhausted)
-            rolled = await self._rows.roll(
-                self._process,
-                self.budgets.watched,
-                self._owed,
-                self.budgets.give_up(),
-                exhausted,
-                self._clock(),
-            )
-            self._forget_owed(rolled.ids)
-            self._unsure = False
-            for purse in exhausted:
-                del self.budgets.exhausted[purse]
-            more = rolled.more
-        if not (self._ended or self.budgets.has_leases):
-            self.budgets.changed.clear()
+        self.budgets.changed.clear()
+        try:
+            while await self._sum_some():
+                pass
+        except BaseException:
+            self.budgets.changed.set()
+            raise
+        if self._ended or self.budgets.has_leases:
+            self.budgets.changed.set()
+
+    async def _sum_some(self) -> bool:
+        """Whether there is more."""
+        if self._unsure:
+            await self._look_again()
+        self._unsure = True
+        exhausted = dict(self.budgets.exhausted)
+        rolled = await self._rows.roll(
+            self._process,
+            self.budgets.watched,
+            self._owed,
+            self.budgets.give_up(),
+            exhausted,
+            self._clock(),
+        )
+        self._forget_owed(rolled.ids)
+        self._unsure = False
+        for purse in exhausted:
+            del self.budgets.exhausted[purse]
+        return rolled.more
 
     async def _look_again(self) -> None:
         self._forget_owed(await self._rows.rolled(list(self._owed)))

@@ -79,9 +79,10 @@ class Wallet:
         """The error; `known` is what sums say."""
         budget, resets_at = self.budget, self.ends_at
         until = f" until {resets_at:%Y-%m-%dT%H:%M:%SZ}" if resets_at else ""
+        left = max(NOTHING, budget.amount_usd - known - self.owed)
+        amounts = f": {left:.6f} of {budget.amount_usd:f} USD are left" if budget.is_callers else ""
         return BudgetSpent(
-            f"The budget {budget.name} of {budget.amount_usd:f} USD is spent{until}: "
-            f"{max(NOTHING, budget.amount_usd - known - self.owed):.6f} USD are left.",
+            f"The budget {budget.name} is spent{until}{amounts}.",
             budget=budget.name,
             degrades=budget.action == "degrade",
             resets_at=resets_at,

@@ -131,6 +131,35 @@ class TestOfOthers:
             await client.delete("/budgets/fixed", headers=boss), 409, "budget-read-only"
         )
 
+    async def test_a_caller_does_not_learn_what_others_may_spend(self, client, priced):
+        """Of a budget for all only that it holds the call back; of its own how much is left."""
+        boss, shop = {"x-api-key": "boss"}, {"x-api-key": "shop"}
+        await put(client, "all", headers=boss, **holding(1))
+        await ask(client, headers=shop)
+        refused = (await ask(client, 1, headers=shop)).json()
+        await client.put("/budgets", json={"budgets": []}, headers=boss)
+        await put(client, "own", headers=boss, caller="shop", **holding(1))
+        own = (await ask(client, 2, headers=shop)).json()
+
+        assert "USD" not in refused["detail"]
+        assert "0.006000 of 0.01 USD are left" in own["detail"]
+
+    async def test_nor_from_a_dry_run(self, client, priced):
+        boss, shop = {"x-api-key": "boss"}, {"x-api-key": "shop"}
+        await put(client, "all", headers=boss, amount_usd=5)
+        fields = {"domain": "flowers", "provider": "priced", "dry_run": "true"}
+        seen = [
+            (
+                await client.post(
+                    "/batches", data=fields, files={"file": ("a.zip", pictures(2))}, headers=who
+                )
+            ).json()["budgets"][0]
+            for who in (shop, boss)
+        ]
+
+        assert [each["left_usd"] for each in seen] == [None, 5]
+        assert [each["fits"] for each in seen] == [True, True]
+
     async def test_a_callers_budget_holds_nobody_else_back(self, client, priced):
         boss, shop = {"x-api-key": "boss"}, {"x-api-key": "shop"}
         await put(client, "shop", headers=boss, caller="shop", **holding(1))
@@ -167,6 +196,16 @@ class TestBlocking:
         codes = [each.status_code for each in (*answers, *late)]
         assert codes.count(200) == priced.calls == 20
         assert set(codes) == {200, 429}
+
+    async def test_what_was_spent_before_it_was_made_counts(self, client, priced):
+        """Also what no sum has yet."""
+        for number in range(3):
+            await ask(client, number)
+        await put(client, amount_usd=float(3 * COST_USD + MOST_USD))
+        codes = [(await ask(client, 3 + number)).status_code for number in range(2)]
+
+        assert codes == [200, 429]
+        assert priced.calls == 4
 
     async def test_a_larger_one_lets_go_on(self, client, priced):
         await put(client, **holding(1))
@@ -372,7 +411,7 @@ class TestBatches:
         fits = await create(client, ("b.zip", pictures(5, first=200)), provider="priced")
 
         assert is_problem(refused, 429, "budget-spent")
-        assert "0.4000 USD at least, and 0.2600 USD are left" in refused.json()["detail"]
+        assert "0.4000 USD at least: more than the budget all holds" in refused.json()["detail"]
         assert is_problem(own, 429, "budget-spent")
         assert (await client.get("/batches")).json()["batches"][1:] == []
         assert (await ended(client, fits["id"]))["counts"]["accepted"] == 5

@@ -80,6 +80,7 @@ def upgrade() -> None:
         "budget_periods",
         sa.Column("budget", sa.String(40), nullable=False),
         sa.Column("starts_at", sa.BigInteger, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
         sa.Column("told", sa.Integer, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("budget", "starts_at", name="pk_budget_periods"),
     )

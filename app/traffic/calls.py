@@ -1,0 +1,190 @@
+"""One call to a provider: with leave of the quota and of the budgets, timed, and booked."""
+
+import asyncio
+from collections.abc import Collection
+
+from app.errors import (
+    ProviderCannotServeDomain,
+    ProviderError,
+    ProviderPaused,
+    ProviderRateLimited,
+    ProviderTimeout,
+)
+from app.providers.base import Provider, ProviderAnswer
+from app.settings import Settings
+from app.telemetry.health import Health
+from app.telemetry.metrics import Metrics
+from app.traffic.books import Books, OpenCall
+from app.traffic.budgets import FREE, Hold
+from app.traffic.deployment import Deployment, Ticket
+from app.traffic.enquiry import Enquiry
+from app.usage import TokenUsage
+
+
+class Calls:
+    """There is no other way to a provider."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, health: Health, books: Books) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._health = health
+        self._books = books
+
+    async def leave(
+        self,
+        enquiry: Enquiry,
+        *,
+        without: Collection[Deployment],
+        instead: ProviderError | None,
+    ) -> tuple[Ticket, OpenCall | None]:
+        """Leave for a call by the quota and by the budgets; no books are kept of what is not
+        metered. What is answered in between can leave too little of a budget again."""
+        asked = enquiry.scheduler.deployments[0]
+        while True:
+            if enquiry.scheduler.is_metered:
+                await self._wait_for_room(enquiry, asked)
+            ticket = await self._admit(enquiry, without=without, instead=instead)
+            asked = ticket.deployment
+            if asked.limits is None:
+                return ticket, None
+            try:
+                call = await self._open(asked, enquiry)
+            except BaseException:
+                enquiry.scheduler.give_back(ticket)
+                raise
+            if call is not None:
+                return ticket, call
+            enquiry.scheduler.give_back(ticket)
+
+    async def _wait_for_room(self, enquiry: Enquiry, asked: Deployment) -> None:
+        """In the budgets, for what a call to this deployment costs at most."""
+        budgets, payer, domain = self._books.budgets, enquiry.payer, enquiry.domain
+        if budgets.covers(payer, domain.name):
+            began, most = self._now(), asked.most(enquiry.image, domain)
+            try:
+                await budgets.wait_for_room(payer, domain.name, most, until=enquiry.deadline)
+            finally:
+                enquiry.spent.wait_s += self._now() - began
+
+    async def _open(self, deployment: Deployment, enquiry: Enquiry) -> OpenCall | None:
+        """None: what is left of a budget was reserved by others meanwhile."""
+        payer, domain = enquiry.payer, enquiry.domain.name
+        most = deployment.most(enquiry.image, enquiry.domain)
+        hold: Hold | None = FREE
+        if self._books.budgets.covers(payer, domain):
+            hold = await self._books.budgets.reserve(payer, domain, most)
+        if hold is None:
+            return None
+        return self._books.begin(deployment.provider, payer, domain, most, hold)
+
+    async def _admit(
+        self,
+        enquiry: Enquiry,
+        *,
+        without: Collection[Deployment],
+        instead: ProviderError | None,
+    ) -> Ticket:
+        """Leave for a call. Where one that moves finds none, what made it move is raised `instead`
+        of the refusal."""
+        began = self._now()
+        try:
+            return await enquiry.scheduler.admit(enquiry.waiter(without=without, now=began))
+        except (ProviderRateLimited, ProviderPaused):
+            if without and instead is not None:
+                raise instead from None
+            raise
+        finally:
+            waited_s = self._now() - began
+            enquiry.spent.wait_s += waited_s
+            if enquiry.scheduler.is_metered:
+                self._metrics.admission(enquiry.lane, waited_s)
+
+    async def make(
+        self,
+        ticket: Ticket,
+        call: OpenCall | None,
+        enquiry: Enquiry,
+        failed: Collection[Deployment],
+    ) -> ProviderAnswer:
+        deployment = ticket.deployment
+        began = self._now()
+        timeout = min(enquiry.deadline - began, self._settings.api.timeout)
+        if any(
+            each.breaker.state(began) == "closed"
+            for each in enquiry.scheduler.deployments
+            if each is not deployment and each not in failed
+        ):
+            # One that hangs must leave time for another.
+            timeout = min(timeout / 2, deployment.patience_s(ticket))
+        outcome: ProviderAnswer | BaseException
+        try:
+            outcome = await self._timed(deployment.provider, enquiry, timeout)
+        except BaseException as error:
+            outcome = error
+            raise
+        finally:
+            seconds = self._now() - began
+            deployment.ended(self._now(), ticket, seconds, outcome)
+            enquiry.scheduler.changed()
+            self._book(deployment, call, enquiry, outcome, seconds)
+        self._health.provider_answered()
+        return outcome
+
+    async def _timed(self, provider: Provider, enquiry: Enquiry, timeout: float) -> ProviderAnswer:
+        self._metrics.call_started(provider.name)
+        try:
+            async with asyncio.timeout(timeout):
+                return await provider.classify(enquiry.image, enquiry.domain, timeout=timeout)
+        except TimeoutError:
+            self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
+            late = ProviderTimeout(f"No answer within {timeout:.1f} s.")
+            late.may_be_billed = True
+            raise late from None
+        except ProviderError as error:
+            self._metrics.provider_error(provider=provider.name, kind=error.kind)
+            raise
+        finally:
+            self._metrics.call_finished(provider.name)
+
+    def _book(
+        self,
+        deployment: Deployment,
+        call: OpenCall | None,
+        enquiry: Enquiry,
+        outcome: ProviderAnswer | BaseException,
+        seconds: float,
+    ) -> None:
+        provider, spent = deployment.provider, enquiry.spent
+        entry = None
+        if call is not None:
+            picture = deployment.image_tokens(enquiry.image, enquiry.domain, outcome)
+            entry = self._books.end(call, outcome, picture)
+        if isinstance(outcome, ProviderCannotServeDomain):
+            return  # nobody was asked: the row goes on telling of whoever was before
+        usage = TokenUsage()
+        if entry is not None:
+            spent.entries.append(entry)
+            usage = entry.usage
+        elif isinstance(outcome, ProviderAnswer | ProviderError):
+            usage = outcome.usage
+        spent.calls += 1
+        spent.provider_s += seconds
+        spent.provider = provider.name
+        spent.usage += usage
+        spent.capabilities = capabilities = provider.capabilities()
+        of = {
+            "deployment": capabilities.deployment or provider.name,
+            "domain": enquiry.domain.name,
+        }
+        if usage.cost_usd:
+            self._metrics.cost(**of, usd=usage.cost_usd)
+        if usage.prompt or usage.completion:
+            self._metrics.tokens(
+                **of,
+                prompt=usage.prompt,
+                completion=usage.completion,
+                parts=dict(usage.parts),
+            )
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
