@@ -60,7 +60,7 @@ class Calls:
         """In the budgets, for what a call to this deployment costs at most."""
         budgets, payer, domain = self._books.budgets, enquiry.payer, enquiry.domain
         if budgets.covers(payer, domain.name):
-            began, most = self._now(), asked.most(enquiry.image, domain)
+            began, most = self._now(), enquiry.most(asked)
             try:
                 await budgets.wait_for_room(payer, domain.name, most, until=enquiry.deadline)
             finally:
@@ -69,7 +69,7 @@ class Calls:
     async def _open(self, deployment: Deployment, enquiry: Enquiry) -> OpenCall | None:
         """None: what is left of a budget was reserved by others meanwhile."""
         payer, domain = enquiry.payer, enquiry.domain.name
-        most = deployment.most(enquiry.image, enquiry.domain)
+        most = enquiry.most(deployment)
         hold: Hold | None = FREE
         if self._books.budgets.covers(payer, domain):
             hold = await self._books.budgets.reserve(payer, domain, most)

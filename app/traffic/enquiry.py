@@ -54,6 +54,7 @@ class Enquiry:
     began: float
     policy: RetryPolicy
     spent: Spent
+    _most: dict[Deployment, TokenUsage] = field(default_factory=dict)
 
     @property
     def deadline(self) -> float:
@@ -66,6 +67,13 @@ class Enquiry:
             for each in self.scheduler.deployments
             if each not in without
         }
+
+    def most(self, deployment: Deployment) -> TokenUsage:
+        """What a call to it costs at most."""
+        known = self._most.get(deployment)
+        if known is None:
+            known = self._most[deployment] = deployment.most(self.image, self.domain)
+        return known
 
     def waiter(self, *, without: Collection[Deployment], now: float) -> Waiter:
         """Leave is of use while there is time left for the call. One that failed somewhere waits a
