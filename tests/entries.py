@@ -45,4 +45,4 @@ async def book(database: Database, *entries: LedgerEntry, rolled: bool = True) -
     rows = ledger(database)
     await rows.book(entries)
     if rolled:
-        await rows.roll(PROCESS, (), {}, {}, datetime.now(UTC))
+        await rows.roll(PROCESS, (), {}, {}, {}, datetime.now(UTC))

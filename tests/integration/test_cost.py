@@ -354,7 +354,7 @@ async def test_nothing_is_missed_or_counted_twice_while_sums_are_written(client,
 
     async def roll() -> None:
         for each in processes:
-            await rows.roll(each, (), {}, {}, NOON)
+            await rows.roll(each, (), {}, {}, {}, NOON)
 
     rolling = asyncio.create_task(roll())
     told = []

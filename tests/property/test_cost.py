@@ -73,7 +73,7 @@ async def _compare(found: list[LedgerEntry], query: dict) -> None:
                 assert sum(getattr(group, name) for group in each.groups) == getattr(each, name)
                 assert getattr(each, name) == getattr(fresh[0], name)
         for process in PROCESSES:
-            await ledger(database).roll(process, (), {}, {}, NOW)
+            await ledger(database).roll(process, (), {}, {}, {}, NOW)
             assert await reports() == fresh
     finally:
         await database.close()
