@@ -71,6 +71,14 @@ class Budget(BudgetSpec):
             and self.batch_id in (None, batch_id)
         )
 
+    def covers_as(self, other: "Budget") -> bool:
+        """Whether both are about the same calls."""
+        return (self.domain, self.caller, self.period) == (
+            other.domain,
+            other.caller,
+            other.period,
+        )
+
     def starts_at(self, moment: datetime) -> datetime:
         """Of the period that `moment` is in."""
         if self.period == "total":

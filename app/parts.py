@@ -378,7 +378,6 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
         # Whoever is at it is alive: only what is too old was left behind.
         recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
         recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
-        recurring.every(DOMAINS_EVERY_S, "budgets", parts.books.budgets.load)
         left_behind = partial(_settle, parts, keys, RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
@@ -415,9 +414,13 @@ async def _build_books(
     ledger: LedgerRepository,
 ) -> Books:
     process, leases = new_id(PROCESS), BudgetRepository(database)
+    folder = settings.calls_folder
+    if folder is not None:
+        # Calls of another database in the same folder are none of ours.
+        folder /= await chosen(database, "id", new_id("ins"))
     books = Books(
         process,
-        CallJournal(settings.calls_folder, process),
+        CallJournal(folder, process),
         ledger,
         Budgets(leases, settings.budgets, process=process, clock=now),
         leases,

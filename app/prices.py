@@ -5,11 +5,11 @@ agreed with Azure otherwise is set with the deployment, and wins.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,17 +26,20 @@ class _Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Amount = Annotated[Decimal, Field(ge=0, decimal_places=6)]
+
+
 class Price(_Row):
     """US dollars for a million tokens."""
 
-    input: Decimal = Field(ge=0)
-    cached: Decimal | None = Field(
-        None, ge=0, description="Of tokens from the prompt cache; unset: what `input` costs."
+    input: Amount
+    cached: Amount | None = Field(
+        None, description="Of tokens from the prompt cache; unset: what `input` costs."
     )
-    cache_write: Decimal | None = Field(
-        None, ge=0, description="Of tokens that fill the prompt cache; unset: what `input` costs."
+    cache_write: Amount | None = Field(
+        None, description="Of tokens that fill the prompt cache; unset: what `input` costs."
     )
-    output: Decimal = Field(ge=0)
+    output: Amount
     as_of: date | None = None
     source: str = ""
 
@@ -50,21 +53,33 @@ class Price(_Row):
             + (self.input if self.cache_write is None else self.cache_write) * written
             + self.output * usage.completion
         )
-        return (millionths / 1_000_000).quantize(LEAST)
+        return millionths / 1_000_000
 
     def times(self, factor: Decimal) -> "Price":
         if factor == 1:
             return self
         scaled = {
-            name: None if (each := getattr(self, name)) is None else each * factor
+            name: None if (each := getattr(self, name)) is None else _whole(each * factor)
             for name in ("input", "cached", "cache_write", "output")
         }
         return self.model_copy(update=scaled)
+
+    def most(self, prompt: int, completion: int) -> TokenUsage:
+        """So many tokens, none of which the prompt cache makes cheaper, and all as dear as it may
+        make them."""
+        fills = self.cache_write is not None and self.cache_write > self.input
+        usage = TokenUsage(prompt, completion, {"cache_write": prompt} if fills else {})
+        return replace(usage, cost_usd=self.of(usage), price=self.version)
 
     @property
     def version(self) -> str:
         """Another one for every other price: eight hex digits."""
         return _version(self.input, self.cached, self.cache_write, self.output)
+
+
+def _whole(amount: Decimal) -> Decimal:
+    """Rounded, so that what any number of tokens costs is exact."""
+    return amount.quantize(Decimal("1e-6"))
 
 
 @lru_cache
@@ -85,10 +100,10 @@ class AgreedPrice(_Row):
     """What a deployment costs, where that is not what config/models.yaml says: US dollars for a
     million tokens, or provisioned throughput, spread over the tokens that it is used for."""
 
-    input: Decimal | None = Field(None, ge=0, description="USD for a million tokens.")
-    cached: Decimal | None = Field(None, ge=0)
-    cache_write: Decimal | None = Field(None, ge=0)
-    output: Decimal | None = Field(None, ge=0)
+    input: Amount | None = Field(None, description="USD for a million tokens.")
+    cached: Amount | None = None
+    cache_write: Amount | None = None
+    output: Amount | None = None
     usd_per_hour: Decimal | None = Field(
         None, ge=0, description="Of all provisioned units of the deployment."
     )
@@ -113,8 +128,10 @@ class AgreedPrice(_Row):
     def price(self) -> Price:
         """Amortised: what is taken from the prompt cache takes nothing of the throughput."""
         if self.usd_per_hour is not None and self.tokens_per_minute is not None:
-            million = self.usd_per_hour * 1_000_000 / (60 * self.tokens_per_minute)
-            return Price(input=million, cached=Decimal(0), output=million * self.output_weight)
+            million = _whole(self.usd_per_hour * 1_000_000 / (60 * self.tokens_per_minute))
+            return Price(
+                input=million, cached=Decimal(0), output=_whole(million * self.output_weight)
+            )
         assert self.input is not None and self.output is not None  # noqa: S101, PT018
         return Price(
             input=self.input, cached=self.cached, cache_write=self.cache_write, output=self.output

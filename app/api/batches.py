@@ -210,8 +210,11 @@ async def follow_batch(
 
 @router.post("/{batch_id}/pause")
 async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
-    """Take no more pictures; those under way are answered."""
-    return await _changed(parts, batch_id, caller.sees, "paused", of=UNFINISHED)
+    """Take no more pictures; those under way are answered. One that is paused for its budget does
+    not go on by itself any more."""
+    batch = await parts.batches.get(batch_id, caller=caller.sees)
+    of: tuple[BatchStatus, ...] = (*UNFINISHED, "paused") if batch.is_held_up else UNFINISHED
+    return await _changed(parts, batch_id, caller.sees, "paused", of=of)
 
 
 @router.post("/{batch_id}/resume")

@@ -91,18 +91,23 @@ class BatchRunner:
             return False
         for shard in self._of(batch_id):
             shard.status = status
+            if status == "running":
+                shard.spent = None
         return True
 
-    async def _pause_for_budget(self, batch_id: str, spent: BudgetSpent) -> None:
-        await self.change_status(
-            batch_id, "paused", of=UNFINISHED, reason=str(spent), resumes_at=spent.resets_at
-        )
+    async def _pause_for_budget(self, shard: Shard, spent: BudgetSpent) -> None:
+        """Unless it was given more meanwhile."""
+        batch = await self._batch(shard.batch_id)
+        if batch is not None and batch.budget_usd == shard.budget_usd:
+            await self.change_status(
+                batch.id, "paused", of=UNFINISHED, reason=str(spent), resumes_at=spent.resets_at
+            )
 
     async def change_budget(self, batch_id: str, amount_usd: Decimal | None) -> None:
         """For what is not asked yet. None: there is no limit any more."""
         await self._batches.change_budget(batch_id, amount_usd)
         for shard in self._of(batch_id):
-            shard.budget_usd = amount_usd
+            shard.take_budget(amount_usd)
 
     async def change_lane(self, batch_id: str, lane: Lane) -> None:
         """For what is not asked yet."""
@@ -119,7 +124,8 @@ class BatchRunner:
                 if shard.status is not None:  # None: it is another process's now
                     shard.status = "cancelled" if batch is None else batch.status
                     if batch is not None:
-                        shard.lane, shard.budget_usd = batch.lane, batch.budget_usd
+                        shard.lane = batch.lane
+                        shard.take_budget(batch.budget_usd)
 
     def _of(self, batch_id: str) -> list[Shard]:
         return [each for each in self._shards if each.batch_id == batch_id]
@@ -181,7 +187,7 @@ class BatchRunner:
         with self._under_way(shard):
             again_after_s = await shard.work(items)
         if shard.spent is not None:
-            await self._pause_for_budget(batch_id, shard.spent)
+            await self._pause_for_budget(shard, shard.spent)
         elif again_after_s is not None:
             return again_after_s
         if shard.status in ("paused", *OVER) and number in await self._left(batch_id):

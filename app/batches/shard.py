@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import structlog
 
@@ -86,6 +87,11 @@ class Shard:
         self._stopping = stopping
         self.status: BatchStatus | None = "running"
         """The batch's, as far as is known; None: somebody else has the shard now."""
+
+    def take_budget(self, amount_usd: Decimal | None) -> None:
+        """From now on; what was found to be too little before may be enough."""
+        if amount_usd != self.budget_usd:
+            self.budget_usd, self.spent = amount_usd, None
 
     @property
     def _budget(self) -> Budget | None:

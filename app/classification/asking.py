@@ -12,7 +12,7 @@ import structlog
 
 from app.budget import Payer
 from app.domains import Domain
-from app.errors import BudgetSpent, ClassifierError, InternalError, Interrupted
+from app.errors import ClassifierError, InternalError, Interrupted
 from app.images import PreparedImage
 from app.ledger import LedgerEntry
 from app.providers.base import ProviderAnswer
@@ -60,6 +60,11 @@ class Asked:
         )
         saved_usd = (kept.cost_usd or Decimal(0)) if kept.is_billed else None
         return cls(answer, Spent(provider=kept.provider), again=True, saved_usd=saved_usd)
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether others may have the answer, whoever pays."""
+        return not (isinstance(self.outcome, ClassifierError) or self.spent.over_budget)
 
     @property
     def entries(self) -> list[LedgerEntry]:
@@ -147,8 +152,7 @@ class Asking:
         finally:
             call.waiting -= 1
         if call.booked:
-            if isinstance(asked.outcome, BudgetSpent) and asked.spent.calls == 0:
-                # It was another one's budget.
+            if asked.spent.over_budget:  # which is another one's
                 return await self.ask(names, image, domain, key=None, payer=payer, lane=lane)
             return asked.shared()
         call.booked = True
@@ -182,7 +186,7 @@ class Asking:
         return call
 
     def _ended(self, call: _Call, task: asyncio.Task[Asked]) -> None:
-        if task.cancelled() or isinstance(task.result().outcome, ClassifierError):
+        if task.cancelled() or not task.result().is_for_all:
             self._forget(call)
         else:
             self._hold(call)

@@ -60,6 +60,7 @@ def batch(
         typer.Option(
             metavar="USD",
             min=0.000001,
+            max=1_000_000,
             help="What it may cost; then it is paused, and goes on with a larger one.",
         ),
     ] = None,
@@ -94,7 +95,7 @@ def batch(
         domain,
         provider=provider,
         name=name,
-        budget=None if budget is None else Decimal(str(budget)),
+        budget=None if budget is None else round(Decimal(str(budget)), 6),
         dry_run=dry_run,
         file=file,
         resume=resume,

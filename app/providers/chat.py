@@ -113,7 +113,10 @@ class ChatModel:
         price = self._price(self._model)
         if self._model is None and price is None:
             price = self._models.dearest(self._tariff)
-        return _priced(TokenUsage(text.most_tokens + picture, self._completion_cap), price)
+        prompt = text.most_tokens + picture
+        if price is None:
+            return TokenUsage(prompt, self._completion_cap, cost_usd=None)
+        return price.most(prompt, self._completion_cap)
 
     def quote(self, domain: Domain) -> Quote:
         question = ChatQuestion(domain, stated=not self._gives_logprobs)

@@ -145,7 +145,12 @@ class ModelTable:
             return tariff.agreed.price
         found = (self._price(each, tariff.kind) for each in self._families.values())
         prices = [each for each in found if each is not None]
-        return max(prices, key=lambda each: each.output, default=None)
+        if not prices:
+            return None
+        return Price(
+            input=max(max(each.input, each.cache_write or 0) for each in prices),
+            output=max(each.output for each in prices),
+        )
 
     def _price(self, family: ModelFamily, kind: DeploymentType) -> Price | None:
         key = (family.name, kind)

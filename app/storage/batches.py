@@ -127,9 +127,7 @@ class BatchRepository:
         values: dict[str, Any] = {"status": status}
         if status == "paused":
             values["paced_from"] = None
-        if status == "running" or reason:
-            values["reason"] = reason or None
-        values["resumes_at"] = resumes_at
+        values |= {"reason": reason or None, "resumes_at": resumes_at}
         if status in OVER:
             values["completed_at"] = datetime.now(UTC)
         change = (
@@ -203,7 +201,12 @@ class BatchRepository:
                 batches.c.deadline <= datetime.now(UTC),
                 batches.c.status.in_([*UNFINISHED, "paused"]),
             )
-            .values(status="failed", reason=OVERDUE, completed_at=datetime.now(UTC))
+            .values(
+                status="failed",
+                reason=OVERDUE,
+                resumes_at=None,
+                completed_at=datetime.now(UTC),
+            )
             .returning(batches)
         )
         await self._change(change, told=True)

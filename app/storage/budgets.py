@@ -5,7 +5,8 @@ spent and all leases together are never more than the budget: who takes a lease 
 once, and while it has the budget's row to itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -103,7 +104,8 @@ class BudgetRepository:
         return await self._database.read(unit)
 
     async def put(self, *changed: Budget, only: bool = False) -> None:
-        """`only`: all others go."""
+        """What is spent of them stays so, and thresholds are told anew. `only`: all others go."""
+        names = [each.name for each in changed]
         rows = [
             {
                 "name": each.name,
@@ -115,8 +117,9 @@ class BudgetRepository:
 
         def unit(connection: sa.Connection) -> None:
             if only:
-                names = [each.name for each in changed]
                 connection.execute(sa.delete(budgets).where(budgets.c.name.not_in(names)))
+            for each in changed:
+                _begin_anew(connection, each.name, each)
             if rows:
                 connection.execute(_PUT, rows)
 
@@ -125,7 +128,12 @@ class BudgetRepository:
     async def delete(self, name: str) -> bool:
         """Whether there was one."""
         goes = sa.delete(budgets).where(budgets.c.name == name)
-        return await self._database.write(lambda each: each.execute(goes).rowcount > 0)
+
+        def unit(connection: sa.Connection) -> bool:
+            _begin_anew(connection, name)
+            return connection.execute(goes).rowcount > 0
+
+        return await self._database.write(unit)
 
     async def lease(
         self, process: str, requests: Sequence[Request], now: datetime
@@ -168,17 +176,28 @@ class BudgetRepository:
         asked = [(each, each.starts_at(now)) for each in wanted]
 
         def unit(connection: sa.Connection) -> list[BudgetState]:
-            found = []
+            found, sums = [], _sums(connection, asked)
             for budget, starts_at in asked:
-                terms = (each(budget, starts_at) for each in (_spent, _leased, _fresh))
+                terms = (each(budget, starts_at) for each in (_leased, _fresh))
                 row = connection.execute(sa.select(*terms)).one()
-                spent, leased, fresh = (each or Decimal(0) for each in row)
+                leased, fresh = (each or Decimal(0) for each in row)
+                spent = sums[Purse(budget.name, starts_at)] + fresh
                 # What no sum has yet is in leases still.
                 reserved = max(Decimal(0), leased - fresh)
-                found.append(BudgetState(budget, starts_at, spent + fresh, reserved))
+                found.append(BudgetState(budget, starts_at, spent, reserved))
             return found
 
         return await self._database.read(unit)
+
+
+def _begin_anew(connection: sa.Connection, name: str, new: Budget | None = None) -> None:
+    """What was told of this budget was told of another one; and where it covers other calls now,
+    nothing of these was reserved in it yet."""
+    periods = budget_periods.c.budget == name
+    connection.execute(sa.update(budget_periods).where(periods).values(told=0))
+    old = connection.execute(sa.select(budgets.c.definition).where(budgets.c.name == name)).scalar()
+    if new is None or old is None or not Budget.model_validate_json(old).covers_as(new):
+        connection.execute(sa.delete(budget_periods).where(periods))
 
 
 def _lease(connection: sa.Connection, process: str, request: Request, now: datetime) -> Lease:
@@ -204,7 +223,8 @@ def _lease(connection: sa.Connection, process: str, request: Request, now: datet
 def release(
     connection: sa.Connection, process: str, freed: Mapping[Purse, Decimal], now: datetime
 ) -> None:
-    """Give back what of leases is spent, or not needed any more."""
+    """Give back what of leases is spent, or not needed any more; a lease of which nothing is given
+    back is heard of all the same."""
     for purse, amount in sorted(freed.items()):
         connection.execute(
             _RELEASE,
@@ -228,21 +248,22 @@ def tell_thresholds(
 ) -> None:
     """Of budgets, after that was `added` to sums of hours, or when too little is left of one for a
     call."""
-    for (_, starts_at), budget in exhausted.items():
-        spent = _sum(connection, budget, starts_at)
-        _tell(connection, telling, budget, starts_at, spent, 100, now)
-    for budget in wanted:
-        periods = {
-            budget.starts_at(row["start"])
-            for row in added
-            if row["cost_usd"]
-            and budget.covers(caller=row["caller"], domain=row["domain"], batch_id=row["batch_id"])
-        }
-        for starts_at in periods:
-            spent = _sum(connection, budget, starts_at)
-            passed = [each for each in THRESHOLDS if spent * 100 >= budget.amount_usd * each]
-            if passed:
-                _tell(connection, telling, budget, starts_at, spent, passed[-1], now)
+    spent_of = {
+        (budget, budget.starts_at(row["start"]))
+        for budget in wanted
+        for row in added
+        if row["cost_usd"]
+        and budget.covers(caller=row["caller"], domain=row["domain"], batch_id=row["batch_id"])
+    }
+    too_little = {(budget, starts_at) for (_, starts_at), budget in exhausted.items()}
+    sums = _sums(connection, spent_of | too_little)
+    for budget, starts_at in spent_of | too_little:
+        spent = sums[Purse(budget.name, starts_at)]
+        passed = [each for each in THRESHOLDS if spent * 100 >= budget.amount_usd * each]
+        if (budget, starts_at) in too_little:
+            passed = [100]
+        if passed:
+            _tell(connection, telling, budget, starts_at, spent, passed[-1], now)
 
 
 def _tell(
@@ -262,8 +283,41 @@ def _tell(
         telling.tell(connection, budget_threshold(budget, starts_at, spent, percent))
 
 
-def _sum(connection: sa.Connection, budget: Budget, starts_at: datetime) -> Decimal:
-    return connection.execute(sa.select(_spent(budget, starts_at))).scalar() or Decimal(0)
+def _sums(
+    connection: sa.Connection, asked: Collection[tuple[Budget, datetime]]
+) -> dict[Purse, Decimal]:
+    """What is spent, as sums have it. Those of one period are looked for together."""
+    found: dict[Purse, Decimal] = {}
+    together: defaultdict[tuple[datetime, datetime | None], list[Budget]] = defaultdict(list)
+    for budget, starts_at in asked:
+        if budget.batch_id is None:
+            together[starts_at, budget.resets_at(starts_at)].append(budget)
+        else:
+            spent = connection.execute(sa.select(_spent(budget, starts_at))).scalar()
+            found[Purse(budget.name, starts_at)] = spent or Decimal(0)
+    column = cost_days.c
+    for (starts_at, resets_at), some in together.items():
+        query = sa.select(column.caller, column.domain, sa.func.sum(column.cost_usd))
+        rows = connection.execute(
+            _within(query, starts_at, resets_at).group_by(column.caller, column.domain)
+        ).all()
+        for each in some:
+            found[Purse(each.name, starts_at)] = sum(
+                (
+                    usd
+                    for caller, domain, usd in rows
+                    if each.covers(caller=caller, domain=domain, batch_id=None)
+                ),
+                Decimal(0),
+            )
+    return found
+
+
+def _within(query: Any, starts_at: datetime, resets_at: datetime | None) -> Any:
+    """Of sums by day."""
+    if starts_at > EPOCH:
+        query = query.where(cost_days.c.start >= starts_at)
+    return query if resets_at is None else query.where(cost_days.c.start < resets_at)
 
 
 def _spent(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
@@ -271,10 +325,8 @@ def _spent(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
     table = cost_days if budget.batch_id is None else cost_hours
     column = table.c
     query = sa.select(sa.func.sum(column.cost_usd)).where(*_covered(budget, column))
-    if budget.batch_id is None and starts_at > EPOCH:
-        query = query.where(column.start >= starts_at)
-        if (resets_at := budget.resets_at(starts_at)) is not None:
-            query = query.where(column.start < resets_at)
+    if budget.batch_id is None:
+        query = _within(query, starts_at, budget.resets_at(starts_at))
     return query.scalar_subquery()
 
 

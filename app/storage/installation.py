@@ -19,11 +19,14 @@ async def replace_chosen(database: Database, name: str, before: str, after: str)
 
 async def chosen(database: Database, name: str, proposed: str) -> str:
     """The value under `name`: `proposed`, unless somebody was first."""
+    query = sa.select(installation.c.value).where(installation.c.name == name)
+    found = await database.read(lambda each: each.execute(query).scalar())
+    if found is not None:
+        return str(found)
 
     def unit(connection: sa.Connection) -> str:
         row = {"name": name, "value": proposed}
         connection.execute(insert(installation).on_conflict_do_nothing(), row)
-        query = sa.select(installation.c.value).where(installation.c.name == name)
         return str(connection.execute(query).scalar_one())
 
     return await database.write(unit)

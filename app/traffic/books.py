@@ -25,6 +25,12 @@ log = structlog.stdlib.get_logger(__name__)
 SUMMED_EVERY_S = 1.0
 """Entries are added to sums, and leases that are not needed given back."""
 
+LOOKED_AT_EVERY_S = 60.0
+"""At entries that are long in the ledger, and that no sum of this process has."""
+
+FOLLOWED_EVERY_S = 2.0
+"""Until a budget that one process changed holds in all."""
+
 STORED_WITHIN_S = 30.0
 """After a call. Then its entry is written without the result that it was made for."""
 
@@ -79,8 +85,8 @@ class Books:
         self._owed: dict[str, dict[Purse, Decimal]] = {}
         self._summing: asyncio.Task[None] | None = None
         self._unpriced: set[str] = set()
-        self._unsure = False
-        """Whether the last sums were written, nobody knows."""
+        self._looked_at = float("-inf")
+        self._following: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Take over what dead processes left, then keep books. Raises StorageUnavailable."""
@@ -88,13 +94,15 @@ class Books:
         await self.recover()
         self._journal.open()
         self._summing = asyncio.create_task(self._sum_again_and_again(), context=Context())
+        self._following = asyncio.create_task(self._follow(), context=Context())
 
     async def aclose(self) -> None:
         """Write what no result was stored with, and give back what was reserved."""
-        if self._summing is not None:
-            self._summing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._summing
+        for task in (self._summing, self._following):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         try:
             if self.budgets.changed.is_set() or self._ended or self.budgets.has_leases:
                 await self._book_unstored(older_than_s=0)
@@ -108,7 +116,7 @@ class Books:
         self, provider: Provider, payer: Payer, domain: str, most: TokenUsage, hold: Hold = FREE
     ) -> OpenCall:
         """Before the call is made. Raises StorageUnavailable."""
-        now, capabilities = self._clock(), provider.capabilities()
+        now, capabilities = hold.at or self._clock(), provider.capabilities()
         entry = LedgerEntry(
             id=new_call_id(now),
             at=now,
@@ -208,6 +216,7 @@ class Books:
             for each in dead:
                 await self._rows.book(each.entries)
                 await self._sum_of(each.name)
+                await self._leases.end_leases(each.name)
                 if each.entries:
                     log.warning(
                         "calls that a dead process left are in the ledger now",
@@ -227,7 +236,6 @@ class Books:
         while more:
             rolled = await self._rows.roll(process, self.budgets.watched, {}, {}, {}, self._clock())
             more = rolled.more
-        await self._leases.end_leases(process)
 
     async def _sum_again_and_again(self) -> None:
         while True:
@@ -240,6 +248,17 @@ class Books:
                 log.warning("sums of costs are put off", reason=str(error))
             except Exception:
                 log.exception("sums of costs failed, and are tried again")
+
+    async def _follow(self) -> None:
+        """Learn of budgets that another process changes."""
+        while True:
+            await asyncio.sleep(FOLLOWED_EVERY_S)
+            try:
+                await self.budgets.load()
+            except StorageUnavailable:
+                continue
+            except Exception:
+                log.exception("budgets can't be read, and are tried again")
 
     async def _book_unstored(self, *, older_than_s: float) -> None:
         late = _now() - older_than_s
@@ -260,27 +279,31 @@ class Books:
 
     async def _sum_some(self) -> bool:
         """Whether there is more."""
-        if self._unsure:
-            await self._look_again()
-        self._unsure = True
-        exhausted = dict(self.budgets.exhausted)
-        rolled = await self._rows.roll(
-            self._process,
-            self.budgets.watched,
-            self._owed,
-            self.budgets.give_up(),
-            exhausted,
-            self._clock(),
-        )
-        self._forget_owed(rolled.ids)
-        self._unsure = False
+        budgets = self.budgets
+        async with budgets.settling:
+            # What another one summed, who took this process for dead, is owed no more.
+            if budgets.unsure or (self._owed and _now() > self._looked_at + LOOKED_AT_EVERY_S):
+                self._looked_at = _now()
+                self._forget_owed(await self._rows.rolled(list(self._owed)))
+                await budgets.look_again()
+            exhausted = dict(budgets.exhausted)
+            try:
+                rolled = await self._rows.roll(
+                    self._process,
+                    budgets.watched,
+                    self._owed,
+                    budgets.give_up(),
+                    exhausted,
+                    self._clock(),
+                )
+            except BaseException:
+                budgets.unsure = True
+                raise
+            self._forget_owed(rolled.ids)
+            budgets.heard_at = _now()
         for purse in exhausted:
-            del self.budgets.exhausted[purse]
+            budgets.exhausted.pop(purse, None)
         return rolled.more
-
-    async def _look_again(self) -> None:
-        self._forget_owed(await self._rows.rolled(list(self._owed)))
-        await self.budgets.look_again()
 
     def _forget_owed(self, ids: Iterable[str]) -> None:
         for entry_id in ids:

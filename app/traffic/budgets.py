@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from app.budget import Budget, Payer
 from app.errors import (
@@ -20,7 +21,14 @@ from app.errors import (
 )
 from app.providers.profiles import ModelTable
 from app.settings import Settings
-from app.storage.budgets import BudgetRepository, BudgetState, Purse, Request
+from app.storage.budgets import (
+    DEAD_AFTER,
+    BudgetRepository,
+    BudgetState,
+    Lease,
+    Purse,
+    Request,
+)
 from app.usage import TokenUsage
 
 CALLS_AHEAD = 16
@@ -34,6 +42,11 @@ LOOKED_AT_EVERY_S = 0.1
 
 REFUSED_FOR_S = 1.0
 """What was just found to be spent is not looked at again."""
+
+CUT_OFF_AFTER_S = DEAD_AFTER.total_seconds() / 2
+"""Without a word from the database a lease is not spent from any more."""
+
+_NEVER = float("-inf")
 
 MAX_FOUND = 10_000
 NOTHING = Decimal(0)
@@ -91,13 +104,30 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What is reserved for one call."""
+    """What is reserved for one call.
+
+    Attributes:
+        at: in the periods of which moment; None: it does not matter.
+    """
 
     amount: Decimal
     wallets: tuple[Wallet, ...] = ()
+    at: datetime | None = None
 
 
 FREE = Hold(NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """
+    Attributes:
+        lack: the first that has no room, and what of it sums say is spent; None: all have.
+    """
+
+    wallets: tuple[Wallet, ...]
+    at: datetime
+    lack: tuple[Wallet, Decimal] | None = None
 
 
 class Budgets:
@@ -122,7 +152,15 @@ class Budgets:
         self.exhausted: dict[Purse, Budget] = {}
         """Of which too little was left for a call; their owners are not told yet."""
         self._present: dict[str, Wallet] = {}
-        self._leasing = asyncio.Lock()
+        self._lost: dict[Purse, Decimal] = {}
+        """Of leases that no wallet has."""
+        self.settling = asyncio.Lock()
+        """Held by whoever changes leases, or looks what they are."""
+        self._taking: set[asyncio.Task[Any]] = set()
+        self.unsure = False
+        """Whether what was last written of leases is there, nobody knows."""
+        self.heard_at = _NEVER
+        """When the database was last written to, by the event loop's clock."""
         self.changed = asyncio.Event()
         """Set when there is something to be written."""
 
@@ -183,11 +221,10 @@ class Budgets:
     ) -> None:
         """Return when a call that costs at most `most` may be made. Raises BudgetSpent, and
         StorageUnavailable: nobody spends what nobody counts."""
-        now = _now()
-        until = min(until, now + SETTLES_WITHIN_S)
+        until = min(until, _now() + SETTLES_WITHIN_S)
         amount = _amount(most, self.covering(payer, domain))
-        while (short := await self._short(self._wallets_of(payer, domain), amount)) is not None:
-            wallet, known = short
+        while (lack := (await self._look(payer, domain, amount)).lack) is not None:
+            wallet, known = lack
             could = wallet.budget.amount_usd - known - wallet.owed >= amount
             if not could or _now() >= until:
                 wallet.refused = (_now() + REFUSED_FOR_S, known)
@@ -199,12 +236,12 @@ class Budgets:
     async def reserve(self, payer: Payer, domain: str, most: TokenUsage) -> Hold | None:
         """For a call that is about to be made. None: others were quicker."""
         amount = _amount(most, self.covering(payer, domain))
-        wallets = self._wallets_of(payer, domain)
-        if await self._short(wallets, amount) is not None:
+        found = await self._look(payer, domain, amount)
+        if found.lack is not None:
             return None
-        for each in wallets:
+        for each in found.wallets:
             each.held += amount
-        return Hold(amount, wallets)
+        return Hold(amount, found.wallets, found.at)
 
     def settle(self, hold: Hold, cost: Decimal) -> dict[Purse, Decimal]:
         """The call cost that; returns what is owed of leases until sums have it."""
@@ -215,15 +252,16 @@ class Budgets:
         return {each.purse: cost for each in hold.wallets} if cost else {}
 
     def give_up(self) -> dict[Purse, Decimal]:
-        """What of leases is not needed for as much as was lately spent."""
-        given_up = {}
+        """What of leases is not needed for as much as was lately spent, of some nothing; while
+        `settling`."""
+        given_up, self._lost = self._lost, {}
         for purse, wallet in list(self._wallets.items()):
             idle = wallet.room - wallet.lately
             wallet.lately = NOTHING
-            if idle > 0:
-                wallet.lease -= idle
-                given_up[purse] = idle
-            elif not (wallet.lease or wallet.held or wallet.owed or self._leasing.locked()):
+            if wallet.lease or wallet.held or wallet.owed:
+                given_up[purse] = max(NOTHING, idle)
+                wallet.lease -= given_up[purse]
+            else:
                 del self._wallets[purse]
                 self._present.clear()
         return given_up
@@ -236,12 +274,13 @@ class Budgets:
                 self._wallets[purse].lease -= amount
 
     async def look_again(self) -> None:
-        """What the leases are, when nobody knows what was written of them. Raises
+        """What the leases are, when nobody knows what was written of them; while `settling`. Raises
         StorageUnavailable."""
-        async with self._leasing:
-            leases = await self._rows.leases(self._process)
-            for purse, wallet in self._wallets.items():
-                wallet.lease = leases.get(purse, NOTHING)
+        leases = await self._rows.leases(self._process)
+        for purse, wallet in self._wallets.items():
+            wallet.lease = leases.pop(purse, NOTHING)
+        self._lost = {purse: amount for purse, amount in leases.items() if amount}
+        self.unsure, self.heard_at = False, _now()
 
     @property
     def has_leases(self) -> bool:
@@ -264,8 +303,7 @@ class Budgets:
                 self._found[key] = found
         return found if payer.budget is None else (payer.budget, *found)
 
-    def _wallets_of(self, payer: Payer, domain: str) -> tuple[Wallet, ...]:
-        now = self._clock()
+    def _wallets_of(self, payer: Payer, domain: str, now: datetime) -> tuple[Wallet, ...]:
         return tuple(self._wallet(each, now) for each in self.covering(payer, domain))
 
     def _wallet(self, budget: Budget, now: datetime) -> Wallet:
@@ -285,36 +323,66 @@ class Budgets:
             wallet.budget = budget
         return wallet
 
-    async def _short(
-        self, wallets: Sequence[Wallet], amount: Decimal
+    async def _look(self, payer: Payer, domain: str, amount: Decimal) -> _Found:
+        """Whether there is room, after a lease was asked for if there is none. Nothing is waited
+        for between the last look at a wallet and the return."""
+        while True:
+            now = self._clock()
+            wallets = self._wallets_of(payer, domain, now)
+            if not self._is_cut_off and all(each.room >= amount for each in wallets):
+                return _Found(wallets, now)
+            # Whoever stops waiting for it: it has to be known what was got.
+            taking = asyncio.create_task(self._take(payer, domain, amount, now))
+            self._taking.add(taking)
+            taking.add_done_callback(self._taking.discard)
+            if (lack := await asyncio.shield(taking)) is not None:
+                return _Found(wallets, now, lack)
+
+    async def _take(
+        self, payer: Payer, domain: str, amount: Decimal, now: datetime
     ) -> tuple[Wallet, Decimal] | None:
-        """The first that has no room, and what of it sums say is spent."""
-        if all(each.room >= amount for each in wallets):
-            return None
-        async with self._leasing:
+        """Leases, where there is no room; the first budget that has too little, and what sums say
+        is spent of it."""
+        async with self.settling:
+            if self.unsure or self._is_cut_off:
+                await self.look_again()
+            wallets = self._wallets_of(payer, domain, now)
             short = [each for each in wallets if each.room < amount]
             for each in short:
                 if each.refused is not None and each.refused[0] > _now():
                     return each, each.refused[1]
             if not short:
                 return None
-            requests = [
-                Request(
-                    each.budget,
-                    each.starts_at,
-                    needs=amount - each.room,
-                    wants=max(CALLS_AHEAD * amount, 2 * each.lately) - each.room,
-                )
-                for each in short
-            ]
+            got = await self._lease(short, amount)
+            lacking = (each for each in short if not got[each.purse].amount)
+            return next(((each, got[each.purse].spent) for each in lacking), None)
+
+    async def _lease(self, short: Sequence[Wallet], amount: Decimal) -> dict[Purse, Lease]:
+        requests = [
+            Request(
+                each.budget,
+                each.starts_at,
+                needs=amount - each.room,
+                wants=max(CALLS_AHEAD * amount, 2 * each.lately) - each.room,
+            )
+            for each in short
+        ]
+        self.changed.set()
+        try:
             got = await self._rows.lease(self._process, requests, self._clock())
-            for each in short:
-                each.lease += got[each.purse].amount
-                each.refused = None
+        except BaseException:
+            self.unsure = True
+            raise
+        self.heard_at = _now()
         for each in short:
-            if each.room < amount:
-                return each, got[each.purse].spent
-        return None
+            each.lease += got[each.purse].amount
+            each.refused = None
+        return got
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """For so long that others may have taken it for dead, and its leases."""
+        return bool(self._wallets) and _now() > self.heard_at + CUT_OFF_AFTER_S
 
 
 def check_budgets(settings: Settings, models: ModelTable) -> None:

@@ -117,6 +117,7 @@ class Dispatcher:
                     Enquiry(name, scheduler, image, domain, payer, lane, now, policy, spent)
                 )
             except BudgetSpent as error:
+                spent.over_budget = True
                 if not error.degrades:
                     raise
                 log.warning("a budget is spent", budget=error.budget, provider=name)

@@ -27,6 +27,7 @@ class Spent:
         wait_s: seconds spent waiting for quota, and between attempts.
         provider_s: seconds spent in calls.
         provider: who was asked last; None before the first call.
+        over_budget: somebody was not asked for what is left of the payer's budgets.
         degraded: a provider that is preferred to this one was down, or too dear.
         entries: of the ledger, one for each call that may be billed.
     """
@@ -37,6 +38,7 @@ class Spent:
     calls: int = 0
     provider: str | None = None
     capabilities: Capabilities | None = None
+    over_budget: bool = False
     degraded: bool = False
     entries: list[LedgerEntry] = field(default_factory=list)
 

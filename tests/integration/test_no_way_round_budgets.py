@@ -116,7 +116,7 @@ def test_only_the_dispatcher_calls_providers():
     of_the_service = {"parts.classification", "service", "self._backend"}
 
     assert {each for each in calls if each[1] not in of_the_service} == {
-        ("dispatch.py", "provider"),
+        ("calls.py", "provider"),
         ("looking.py", "self._deployments[0]"),
     }
 
