@@ -109,7 +109,8 @@ class Shard:
                 answered = None
                 if loop.time() < ends_at and self._goes_on():
                     with suppress(DomainNotFound):  # whoever goes on is told, and ends the batch
-                        answered = self._within_budget(await self._classify(item))
+                        budget_usd = self.budget_usd
+                        answered = self._within(budget_usd, await self._classify(item))
             answers.put_nowait((item, answered))
 
         # Without it each is looked for when it is its turn, and then what is wrong shows.
@@ -126,11 +127,13 @@ class Shard:
         ]
         await self._classification.look_ahead(digests, self._batch.domain, self._batch.provider)
 
-    def _within_budget(self, answered: Answered) -> Answered | None:
-        """None: nothing was spent, for there was too little; that is the whole batch's concern."""
+    def _within(self, budget_usd: Decimal | None, answered: Answered) -> Answered | None:
+        """None: nothing was spent, for there was too little; that is the whole batch's concern,
+        unless it was given more meanwhile."""
         if not isinstance(answered.error, BudgetSpent):
             return answered
-        self.spent = answered.error
+        if budget_usd == self.budget_usd:
+            self.spent = answered.error
         return None if answered.asked is None else answered
 
     def _goes_on(self) -> bool:

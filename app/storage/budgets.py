@@ -149,17 +149,20 @@ class BudgetRepository:
 
         return await self._database.write(unit)
 
-    async def leases(self, process: str) -> dict[Purse, Decimal]:
-        """What it has of them."""
+    async def leases(self, process: str, now: datetime) -> dict[Purse, Decimal]:
+        """What it has of them, and that it lives."""
         column = leases.c
-        query = sa.select(column.budget, column.starts_at, column.amount).where(
-            column.process == process
+        alive = (
+            sa.update(leases)
+            .where(column.process == process)
+            .values(seen_at=now)
+            .returning(column.budget, column.starts_at, column.amount)
         )
 
         def unit(connection: sa.Connection) -> dict[Purse, Decimal]:
-            return {Purse(row[0], row[1]): row[2] for row in connection.execute(query)}
+            return {Purse(row[0], row[1]): row[2] for row in connection.execute(alive)}
 
-        return await self._database.read(unit)
+        return await self._database.write(unit)
 
     async def end_leases(self, process: str) -> None:
         """It is dead, and nothing of what it did is unknown."""

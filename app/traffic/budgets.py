@@ -276,7 +276,7 @@ class Budgets:
     async def look_again(self) -> None:
         """What the leases are, when nobody knows what was written of them; while `settling`. Raises
         StorageUnavailable."""
-        leases = await self._rows.leases(self._process)
+        leases = await self._rows.leases(self._process, self._clock())
         for purse, wallet in self._wallets.items():
             wallet.lease = leases.pop(purse, NOTHING)
         self._lost = {purse: amount for purse, amount in leases.items() if amount}

@@ -170,6 +170,18 @@ class TestOfOthers:
 
         assert codes == [200, 429, 200]
 
+    async def test_who_joins_a_call_has_nothing_of_anothers_budget(self, client, priced):
+        """Both ask about the same picture at once; the first one's budget has the local model
+        answer."""
+        boss, shop = {"x-api-key": "boss"}, {"x-api-key": "shop"}
+        await put(client, "shop", headers=boss, caller="shop", action="degrade", **holding(1))
+        await ask(client, headers=shop)
+        both = await asyncio.gather(*(ask(client, 1, headers=who) for who in (shop, boss)))
+        later = await ask(client, 1, headers=boss)
+
+        told = [(each.json()["provider"], each.json()["degraded"]) for each in (*both, later)]
+        assert told == [("local", True), ("priced", False), ("priced", False)]
+
 
 class TestBlocking:
     async def test_what_does_not_fit_is_not_asked(self, client, priced):
@@ -370,6 +382,46 @@ class TestBatches:
         assert over["cost_usd"] == float(8 * COST_USD)
         assert over["reason"] is None
         assert priced.calls == 8
+
+    async def test_one_that_was_given_more_is_not_paused_by_what_was_ending(self, client, priced):
+        """A slow call of the shard that found the budget spent ends after the batch was resumed."""
+        priced.script.extend([after(0.01, answer()), after(1.5, answer())])
+        created = await create(
+            client, ("a.zip", pictures(8)), provider="priced", budget_usd=str(2 * MOST_USD)
+        )
+        path = f"/batches/{created['id']}"
+
+        async def held_up() -> bool:
+            return priced.calls >= 2
+
+        await until(held_up)
+        await asyncio.sleep(0.5)
+        await client.patch(path, json={"budget_usd": 100})
+        await client.post(f"{path}/resume")
+        over = await ended(client, created["id"])
+
+        assert over["counts"]["accepted"] == 8
+
+    async def test_one_that_waits_for_its_budget_can_be_paused_for_good(self, client, priced):
+        await put(client, **holding(1), period="day")
+        created = await create(client, ("a.zip", pictures(2)), provider="priced")
+        path = f"/batches/{created['id']}"
+
+        async def paused() -> bool:
+            return (await report(client, created["id"]))["status"] == "paused"
+
+        await until(paused)
+        by_hand = (await client.post(f"{path}/pause")).json()
+        again = await client.post(f"{path}/pause")
+        cancelled = (await client.post(f"{path}/cancel")).json()
+
+        assert (by_hand["status"], by_hand["reason"], by_hand["resumes_at"]) == (
+            "paused",
+            None,
+            None,
+        )
+        assert again.status_code == 409
+        assert cancelled["reason"] is None
 
     async def test_when_it_goes_on_is_told(self, client, parts, priced):
         """At midnight, of itself."""

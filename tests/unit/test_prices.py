@@ -101,6 +101,14 @@ def test_the_settings_have_types_and_prices_by_deployment(models):
     assert models.price("gpt-4o", ptu.tariff).output == 40
 
 
+def test_at_most_all_of_a_prompt_fills_the_cache(models):
+    """gpt-5.6-sol charges 5 USD for what it writes there, 4 for what it reads."""
+    price = models.price("gpt-5.6-sol", GLOBAL_STANDARD)
+
+    assert price.most(1_000, 10).cost_usd == Decimal("1000e-6") * 5 + Decimal("10e-6") * 20
+    assert models.dearest(GLOBAL_STANDARD).input == Decimal("12.5")
+
+
 class TestAtTheStart:
     BUDGET = Budget(name="all", amount_usd=Decimal(5))
 
