@@ -22,7 +22,7 @@ from app.cli.serve import settle_interpreter
 from app.images import Url
 from app.ledger import LedgerEntry
 from app.parts import Parts, build_parts
-from app.providers.base import ProviderAnswer
+from app.providers.base import Provider, ProviderAnswer
 from app.settings import Settings
 from app.settings_groups import AzureOpenAISettings, CacheSettings
 from app.telemetry.logging import LoggingConfig, configure_logging
@@ -50,11 +50,11 @@ WAYS = {"off": (), "on": (), "budgets": BUDGETS}
 class NoBooks:
     """Nothing is booked."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, provider: Provider) -> None:
         self.budgets = parts.books.budgets  # there are none
         now = datetime.now(UTC)
         entry = LedgerEntry("", now, "", "", "", "", "", "", "")
-        self._call = OpenCall(entry, TokenUsage(), FREE, 0)
+        self._call = OpenCall(entry, provider, TokenUsage(), FREE, 0)
 
     def begin(self, *_: object) -> OpenCall:
         return self._call
@@ -90,7 +90,8 @@ class Service:
         (provider,) = await parts.providers.get("azure_openai")
         provider.classify = _answering(provider.cost(BILLED))
         if way == "off":
-            parts.dispatcher._books = parts.classification._books = NoBooks(parts)
+            books = NoBooks(parts, provider)
+            parts.dispatcher._calls._books = parts.classification._books = books
             provider.most = lambda *_: BILLED
         return cls(parts)
 
@@ -113,7 +114,7 @@ class Service:
                 await self._parts.classification.classify(question)
 
         await asyncio.gather(*(ask() for _ in range(concurrency)))
-        if not isinstance(self._parts.dispatcher._books, NoBooks):
+        if not isinstance(self._parts.classification._books, NoBooks):
             await self._parts.books._sum()
 
 
