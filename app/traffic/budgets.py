@@ -7,7 +7,7 @@ database for, and gives back what it does not need, once a second.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -47,6 +47,8 @@ CUT_OFF_AFTER_S = DEAD_AFTER.total_seconds() / 2
 """Without a word from the database a lease is not spent from any more."""
 
 _NEVER = float("-inf")
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_NO_WALLETS = (datetime.min.replace(tzinfo=UTC), ())
 
 MAX_FOUND = 10_000
 NOTHING = Decimal(0)
@@ -76,13 +78,6 @@ class Wallet:
     @property
     def purse(self) -> Purse:
         return Purse(self.budget.name, self.starts_at)
-
-    def is_of(self, budget: Budget, now: datetime) -> bool:
-        return (
-            self.budget is budget
-            and self.starts_at <= now
-            and (self.ends_at is None or now < self.ends_at)
-        )
 
     @property
     def room(self) -> Decimal:
@@ -151,7 +146,7 @@ class Budgets:
         self._wallets: dict[Purse, Wallet] = {}
         self.exhausted: dict[Purse, Budget] = {}
         """Of which too little was left for a call; their owners are not told yet."""
-        self._present: dict[str, Wallet] = {}
+        self._present: dict[tuple[str, str], tuple[datetime, tuple[Wallet, ...]]] = {}
         self._lost: dict[Purse, Decimal] = {}
         """Of leases that no wallet has."""
         self.settling = asyncio.Lock()
@@ -178,9 +173,13 @@ class Budgets:
         """Those that were given: at the start, and after every change. Raises
         StorageUnavailable."""
         names = {each.name for each in self.configured}
-        self.stored = tuple(each for each in await self._rows.all() if each.name not in names)
+        stored = tuple(each for each in await self._rows.all() if each.name not in names)
+        if stored == self.stored:
+            return
+        self.stored = stored
         self._kept = tuple(each for each in self.all if each.is_kept)
         self._found.clear()
+        self._present.clear()
 
     async def states(self, wanted: Iterable[Budget]) -> list[BudgetState]:
         """How much of them is spent. Raises StorageUnavailable."""
@@ -304,13 +303,17 @@ class Budgets:
         return found if payer.budget is None else (payer.budget, *found)
 
     def _wallets_of(self, payer: Payer, domain: str, now: datetime) -> tuple[Wallet, ...]:
-        return tuple(self._wallet(each, now) for each in self.covering(payer, domain))
-
-    def _wallet(self, budget: Budget, now: datetime) -> Wallet:
-        wallet = self._present.get(budget.name)
-        if wallet is None or not wallet.is_of(budget, now):
-            wallet = self._present[budget.name] = self._wallet_at(budget, budget.starts_at(now))
-        return wallet
+        """In the periods of `now`, which are found once for all calls of a period."""
+        key = (payer.caller, domain)
+        until, wallets = self._present.get(key, _NO_WALLETS)
+        if now >= until or payer.budget is not None:
+            wallets = tuple(
+                self._wallet_at(each, each.starts_at(now)) for each in self.covering(payer, domain)
+            )
+            ends = [each.ends_at for each in wallets if each.ends_at is not None]
+            if payer.budget is None:
+                self._present[key] = (min(ends, default=_FOR_EVER), wallets)
+        return wallets
 
     def _wallet_at(self, budget: Budget, starts_at: datetime) -> Wallet:
         purse, ends_at = Purse(budget.name, starts_at), budget.resets_at(starts_at)

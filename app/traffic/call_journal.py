@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import structlog
+from pydantic_core import to_json
 
 from app.errors import StorageUnavailable
 from app.ledger import LedgerEntry
@@ -28,7 +29,6 @@ one is no record, and the first one holds."""
 
 _NAMES = tuple(each.name for each in fields(LedgerEntry))
 _VALUES = attrgetter(*_NAMES)
-_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class CallJournal:
 
     def _write(self, place: int, entry: LedgerEntry) -> None:
         if self._slots is not None:
-            text = (_ENCODER.encode(_VALUES(entry)).encode() + b"\n")[:RECORD]
+            text = (to_json(_VALUES(entry)) + b"\n")[:RECORD]
             # Its first byte last: until then it is no record, whatever else is there.
             self._slots[place + 1 : place + len(text)] = text[1:]
             self._slots[place] = text[0]

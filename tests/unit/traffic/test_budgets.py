@@ -220,18 +220,6 @@ async def test_a_call_belongs_to_the_day_that_it_was_reserved_in(begin, clock, m
     assert call.hold.wallets[0].starts_at == daily.starts_at(call.entry.at)
 
 
-async def test_one_that_another_process_changes_holds_here(begin, database):
-    """Soon, also where nothing is served."""
-    one = begin("prc_a")
-    await one.books.open()
-    rows = BudgetRepository(database)
-    await rows.put(Budget(name="late", amount_usd=Decimal("0.2"), period="total"))
-    await asyncio.sleep(5)
-
-    assert await one.all_there_is() == 2
-    await one.books.aclose()
-
-
 async def test_nothing_is_left_of_a_price_with_many_digits(begin):
     """50 USD an hour over 70,000 tokens a minute."""
     price = AgreedPrice(usd_per_hour=Decimal(50), tokens_per_minute=70_000).price
