@@ -28,6 +28,7 @@ from app.storage.tables import (
     TOKENS,
     Usd,
     UtcTime,
+    batches,
     cost_days,
     cost_hours,
     ledger,
@@ -72,11 +73,13 @@ class LedgerRepository:
         found = list(entries)
         return (lambda connection: book(connection, found)) if found else None
 
-    async def book(self, entries: Iterable[LedgerEntry]) -> None:
-        """Without a result. Raises StorageUnavailable."""
-        unit = self.booking(entries)
-        if unit is not None:
-            await self._database.write(unit)
+    async def book(self, entries: Iterable[LedgerEntry], *, lost: bool = False) -> None:
+        """Without a result; `lost`: there will be none, and what a batch has cost tells of it all
+        the same. Raises StorageUnavailable."""
+        found = list(entries)
+        if found:
+            unit = book_lost if lost else book
+            await self._database.write(lambda connection: unit(connection, found))
 
     async def roll(
         self,
@@ -133,6 +136,27 @@ def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
     if entries:
         text = _BOOK["?" if connection.dialect.paramstyle == "qmark" else "%s"]
         connection.exec_driver_sql(text, [_values(each) for each in entries])
+
+
+def book_lost(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
+    """With what they add to their batches, if they are not there."""
+    ids = [each.id for each in entries]
+    # First what writes: see Unit.
+    connection.execute(_TOUCH, {"batches": sorted({each.batch_id or "" for each in entries})})
+    there = set(connection.execute(sa.select(ledger.c.id).where(ledger.c.id.in_(ids))).scalars())
+    new = [each for each in entries if each.id not in there]
+    book(connection, new)
+    for each in new:
+        if each.batch_id is not None:
+            connection.execute(
+                _PAID,
+                {
+                    "this": each.batch_id,
+                    "prompt": each.prompt_tokens,
+                    "completion": each.completion_tokens,
+                    "usd": each.cost_usd or Decimal(0),
+                },
+            )
 
 
 def _values(entry: LedgerEntry) -> tuple[Any, ...]:
@@ -240,6 +264,20 @@ _BOOK = {
 }
 """Once, though it is sent again because nobody said that it was stored. As drivers take it, by how
 they mark a value: SQLAlchemy takes as long for two dozen of them as SQLite for the row."""
+_TOUCH = (
+    sa.update(batches)
+    .where(batches.c.id.in_(sa.bindparam("batches", expanding=True)))
+    .values(cost_usd=batches.c.cost_usd)
+)
+_PAID = (
+    sa.update(batches)
+    .where(batches.c.id == sa.bindparam("this"))
+    .values(
+        prompt_tokens=batches.c.prompt_tokens + sa.bindparam("prompt"),
+        completion_tokens=batches.c.completion_tokens + sa.bindparam("completion"),
+        cost_usd=batches.c.cost_usd + sa.bindparam("usd", type_=Usd),
+    )
+)
 _ROLL = (
     sa.update(ledger)
     .where(

@@ -75,11 +75,10 @@ def _change(connection: sa.Connection, wanted: Sequence[NewPrice]) -> list[NewPr
         if row["rolled"]:
             sums.append(_added(each))
     add(connection, sums)
-    # The others were made for results that were never stored, and are in no batch's costs.
     stored = [each for each in changed if each.entry.result_id is not None]
     _add_to(connection, _RESULT, ((each.entry.result_id, each) for each in stored))
     _know(connection, {each.entry.result_id for each in stored if each.entry.cost_usd is None})
-    _add_to(connection, _BATCH, ((each.entry.batch_id, each) for each in stored))
+    _add_to(connection, _BATCH, ((each.entry.batch_id, each) for each in changed))
     return changed
 
 

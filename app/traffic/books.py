@@ -105,7 +105,7 @@ class Books:
                     await task
         try:
             if self.budgets.changed.is_set() or self._ended or self.budgets.has_leases:
-                await self._book_unstored(older_than_s=0)
+                await self._book_unstored(older_than_s=0, lost=True)
                 await self._sum()
                 await self._leases.end_leases(self._process)
         except StorageUnavailable:
@@ -214,7 +214,7 @@ class Books:
         """Book what dead processes of this machine left. Raises StorageUnavailable."""
         with self._journal.dead_processes() as dead:
             for each in dead:
-                await self._rows.book(each.entries)
+                await self._rows.book(each.entries, lost=True)
                 await self._sum_of(each.name)
                 await self._leases.end_leases(each.name)
                 if each.entries:
@@ -260,10 +260,10 @@ class Books:
             except Exception:
                 log.exception("budgets can't be read, and are tried again")
 
-    async def _book_unstored(self, *, older_than_s: float) -> None:
+    async def _book_unstored(self, *, older_than_s: float, lost: bool = False) -> None:
         late = _now() - older_than_s
         unstored = [each.entry for each in self._ended.values() if each.at <= late]
-        await self._rows.book(unstored)
+        await self._rows.book(unstored, lost=lost)
         self.booked(unstored)
 
     async def _sum(self) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from app.budget import Budget, Payer
 from app.errors import (
@@ -151,7 +150,7 @@ class Budgets:
         """Of leases that no wallet has."""
         self.settling = asyncio.Lock()
         """Held by whoever changes leases, or looks what they are."""
-        self._taking: set[asyncio.Task[Any]] = set()
+        self._taking: set[asyncio.Task[object]] = set()
         self.unsure = False
         """Whether what was last written of leases is there, nobody knows."""
         self.heard_at = _NEVER
@@ -337,9 +336,15 @@ class Budgets:
             # Whoever stops waiting for it: it has to be known what was got.
             taking = asyncio.create_task(self._take(payer, domain, amount, now))
             self._taking.add(taking)
-            taking.add_done_callback(self._taking.discard)
+            taking.add_done_callback(self._taken)
             if (lack := await asyncio.shield(taking)) is not None:
                 return _Found(wallets, now, lack)
+
+    def _taken(self, taking: asyncio.Task[object]) -> None:
+        """A failure that nobody waits for any more is no news for the event loop."""
+        self._taking.discard(taking)
+        if not taking.cancelled():
+            taking.exception()
 
     async def _take(
         self, payer: Payer, domain: str, amount: Decimal, now: datetime

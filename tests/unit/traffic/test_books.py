@@ -18,42 +18,23 @@ from app.errors import (
     ProviderUnavailable,
     StorageUnavailable,
 )
-from app.storage import BudgetRepository, Database, LedgerRepository, Outbox
-from app.storage.tables import cost_days, cost_hours, ledger, metadata
+from app.storage import BudgetRepository, LedgerRepository, Outbox
+from app.storage.tables import batches, cost_days, cost_hours
 from app.traffic import Books, Budgets, CallJournal
 from app.traffic.books import LONGEST_NAME, STORED_WITHIN_S, SUMMED_EVERY_S
 from app.traffic.budgets import FREE
 from app.traffic.call_journal import MAX_CALLS
 from app.usage import TokenUsage
 from tests.fakes import FakeProvider, answer, spent_with
+from tests.inline_database import Inline
 
 pytestmark = pytest.mark.virtual_time
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BATCH = "bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"
 SHOP = Payer("shop")
 MOST = TokenUsage(200, 32, cost_usd=Decimal("0.00082"), price="v1")
 BILLED = TokenUsage(170, 5, cost_usd=Decimal("0.000475"), price="v1")
-
-
-class Inline(Database):
-    """In memory, without threads: no virtual time passes while it works."""
-
-    def __init__(self) -> None:
-        super().__init__("sqlite://")
-        self.fails = False
-        metadata.create_all(self.engine)
-
-    async def read(self, unit):
-        if self.fails:
-            raise StorageUnavailable("The database can't be read.")
-        with self.engine.begin() as connection:
-            return unit(connection)
-
-    write = read
-
-    def rows(self, table=ledger):
-        with self.engine.begin() as connection:
-            return connection.execute(sa.select(table)).mappings().all()
 
 
 @pytest.fixture
@@ -98,8 +79,8 @@ async def books(opened):
     return await opened()
 
 
-def call(books: Books, hold=FREE, provider=None):
-    return books.begin(provider or FakeProvider("azure"), SHOP, "flowers", MOST, hold)
+def call(books: Books, hold=FREE, provider=None, payer=SHOP):
+    return books.begin(provider or FakeProvider("azure"), payer, "flowers", MOST, hold)
 
 
 def may_be_billed(error):
@@ -297,3 +278,24 @@ async def test_a_full_journal_takes_no_more_calls_and_reserves_nothing(opened):
         assert hold is not None
         with pytest.raises(StorageUnavailable):
             call(books, hold)
+
+
+async def test_a_batch_has_cost_what_nobody_stored_for_it_too(opened, database):
+    """Its items are asked again; what is in the ledger already is not added once more."""
+    batch = {
+        **{"id": BATCH, "caller": "shop", "domain": "flowers", "lane": "batch"},
+        **{"batch_size": 10, "shard_size": 100, "on_error": "stop", "status": "running"},
+        "created_at": NOON,
+    }
+    await database.write(lambda each: each.execute(sa.insert(batches), batch).rowcount)
+    books = await opened()
+    entries = [
+        books.end(call(books, payer=Payer("shop", BATCH)), answer(usage=BILLED), 85)
+        for _ in range(3)
+    ]
+    await books._rows.book(entries[:1])  # with its result; nobody had time to say so
+    await books.aclose()
+
+    (row,) = database.rows(batches)
+    assert row["cost_usd"] == 2 * BILLED.cost_usd
+    assert row["prompt_tokens"] == 2 * BILLED.prompt

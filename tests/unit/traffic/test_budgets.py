@@ -9,13 +9,14 @@ import pytest
 from app.budget import Budget, Payer
 from app.errors import BudgetSpent, StorageUnavailable
 from app.prices import AgreedPrice
-from app.storage import BudgetRepository, Database, LedgerRepository, Outbox, migrate
+from app.storage import BudgetRepository, Database, LedgerRepository, Outbox
 from app.storage.budgets import DEAD_AFTER
 from app.traffic import Books, Budgets, CallJournal
 from app.traffic.budgets import CUT_OFF_AFTER_S
 from app.usage import TokenUsage
 from tests.clock import Clock
 from tests.fakes import PricedProvider, answer
+from tests.inline_database import Inline
 from tests.virtual_time import now
 
 pytestmark = pytest.mark.virtual_time
@@ -28,8 +29,7 @@ TENTH = TokenUsage(10, 10, {}, Decimal("0.1"), "test")
 
 @pytest.fixture
 async def database():
-    database = Database("sqlite://")
-    await migrate(database)
+    database = Inline()
     yield database
     await database.close()
 
