@@ -159,9 +159,9 @@ class Books:
             self.budgets.settle(call.hold, Decimal(0))
             self._journal.forget(call.slot)
             return None
-        if entry.cost_usd is None:
-            # Of an unknown model nothing is known but what it may cost at most.
-            entry.cost_usd, entry.estimated = call.most.cost_usd, call.most.cost_usd is not None
+        if entry.cost_usd is None and call.hold.wallets:
+            # No budget lets a call go that costs nobody knows what: it costs what was reserved.
+            entry.cost_usd, entry.estimated = call.hold.amount, True
         if entry.cost_usd is None:
             self._warn_unpriced(entry)
         cost = entry.cost_usd or Decimal(0)
