@@ -11,7 +11,6 @@ minute is not counted. `share` is of what a case leaves of the quota: where anot
 import asyncio
 import json
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -24,8 +23,7 @@ from benchmarks.load import percentile
 from benchmarks.quota_clients import CLIENTS, DEPLOYMENT, Plan, command
 from benchmarks.report import parser, report
 from tests.redis_server import RedisServer
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.simulator_process import SimulatorProcess
 
 RPM, PLENTY = 600, 100_000_000
 CALL_TOKENS, IMAGE_TOKENS = 186, 85
@@ -102,21 +100,12 @@ CASES = {
 }
 
 
-class Simulator:
-    """A process."""
+class Simulator(SimulatorProcess):
+    """Of one deployment."""
 
     def __init__(self, case: Case) -> None:
         deployment = f"{DEPLOYMENT}:gpt-4o:{case.rpm}:{case.tpm}"
-        options = ["--port", "0", "--accuracy", "0.97", "--deployment", deployment]
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "app", "simulate", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-        )
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        self.url = line.split()[-1]
+        super().__init__("--accuracy", "0.97", "--deployment", deployment)
         self.order({"latency": LATENCY, **case.behaviour})
 
     def order(self, change: dict[str, Any]) -> None:
@@ -125,10 +114,6 @@ class Simulator:
     def counts(self) -> dict[str, Any]:
         counts: dict[str, Any] = self._ask("/_sim")["deployments"][DEPLOYMENT]["counts"]
         return counts
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - our own simulator

@@ -1,7 +1,5 @@
 """What a simulator billed, and what a service booked."""
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ import sqlalchemy as sa
 from app.simulator.faults import UNTOLD
 from app.storage import Database
 from app.storage.tables import SUMS, cost_days, cost_hours, ledger, results
-from tests.service import ROOT
+from tests.simulator_process import SimulatorProcess
 
 DEPLOYMENTS = ("east", "west")
 RPM, TPM = 60_000, 1_000_000_000
@@ -30,22 +28,14 @@ SEED = "2"
 """With this one each of the rare faults strikes."""
 
 
-class Azure:
-    """A simulator of two deployments, as a process."""
+class Azure(SimulatorProcess):
+    """A simulator of two deployments."""
 
     def __init__(self, faults: Sequence[dict[str, Any]]) -> None:
-        options = ["--port", "0", "--seed", SEED, "--accuracy", "0.97", "--latency", "0.05:0.1"]
+        options = ["--seed", SEED, "--accuracy", "0.97", "--latency", "0.05:0.1"]
         for each in DEPLOYMENTS:
             options += ["--deployment", f"{each}:gpt-4o:{RPM}:{TPM}"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", "simulate", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-        )
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        self.url = line.split()[-1]
+        super().__init__(*options)
         for each in DEPLOYMENTS:
             self.order(each, faults=faults)
 
@@ -68,10 +58,6 @@ class Azure:
             told=told,
             untold=untold,
         )
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
 
 
 @dataclass(frozen=True)

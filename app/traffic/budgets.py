@@ -58,7 +58,6 @@ class Wallet:
     """This process's part of a budget in one period.
 
     Attributes:
-        ends_at: when the period does; None: never.
         held: for calls under way.
         owed: for calls that ended, and that no sum has yet.
         lately: of that, since it was last looked at.
@@ -67,7 +66,6 @@ class Wallet:
 
     budget: Budget
     starts_at: datetime
-    ends_at: datetime | None
     lease: Decimal = NOTHING
     held: Decimal = NOTHING
     owed: Decimal = NOTHING
@@ -77,6 +75,11 @@ class Wallet:
     @property
     def purse(self) -> Purse:
         return Purse(self.budget.name, self.starts_at)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the period does; None: never."""
+        return self.budget.resets_at(self.starts_at)
 
     @property
     def room(self) -> Decimal:
@@ -315,14 +318,12 @@ class Budgets:
         return wallets
 
     def _wallet_at(self, budget: Budget, starts_at: datetime) -> Wallet:
-        purse, ends_at = Purse(budget.name, starts_at), budget.resets_at(starts_at)
+        purse = Purse(budget.name, starts_at)
         wallet = self._wallets.get(purse)
         if wallet is None:
-            wallet = self._wallets[purse] = Wallet(budget, starts_at, ends_at)
-        elif wallet.budget is not budget:
-            if wallet.budget != budget:  # it was changed
-                wallet.ends_at, wallet.refused = ends_at, None
-            wallet.budget = budget
+            wallet = self._wallets[purse] = Wallet(budget, starts_at)
+        elif wallet.budget != budget:  # it was changed
+            wallet.budget, wallet.refused = budget, None
         return wallet
 
     async def _look(self, payer: Payer, domain: str, amount: Decimal) -> _Found:

@@ -1,0 +1,25 @@
+"""`python -m app simulate`, as a process of its own."""
+
+import subprocess
+import sys
+
+from tests.service import ROOT
+
+
+class SimulatorProcess:
+    """On a free port; answers when it is made."""
+
+    def __init__(self, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app", "simulate", "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+        )
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        self.url = line.split()[-1]
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
