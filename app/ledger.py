@@ -8,9 +8,10 @@ from typing import Literal
 from app.identifiers import CALL, new_id
 from app.usage import TokenUsage
 
-Kind = Literal["asked", "kept", "shared", "duplicate"]
+Kind = Literal["asked", "kept", "shared", "duplicate", "cascade"]
 """`asked`: a call. Else an answer without one: it was kept from an earlier request, shared with one
-at the same time, or that of the same picture in a batch."""
+at the same time, that of the same picture in a batch, or of who is asked first in a cascade and was
+sure enough."""
 
 
 @dataclass(slots=True)

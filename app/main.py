@@ -5,23 +5,31 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import (
+    alerts,
     analytics,
     batches,
     budgets,
+    calibrations,
+    cascades,
     classify,
     deliveries,
     deployments,
     domains,
+    evaluations,
     events,
+    examples,
+    lessons,
     openapi,
     operations,
     pages,
     problems,
     results,
+    reviews,
     webhooks,
 )
 from app.api.context import BodyLimit, RequestContext
@@ -33,6 +41,14 @@ Which class of a domain an image shows, how sure that is, and whether a person s
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems; their types are listed in
 docs/errors.md. Every answer carries an `X-Request-ID`.
 """
+
+OWN_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own would tell paths and queries, and the words of exceptions; api/context.py tells."""
 
 FORM_OVERHEAD = 100_000
 """Bytes of a body beside its picture, which base64 makes longer by a third."""
@@ -49,9 +65,9 @@ def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
         parts.health.state = "draining"
 
     if serving:
-        app = create_schema_app(lifespan=lifespan)
+        app = create_schema_app(lifespan=lifespan, telemetry=OWN_TELEMETRY)
     else:
-        app = FastAPI(lifespan=lifespan, openapi_url=None)
+        app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry=OWN_TELEMETRY)
         problems.install(app)
         app.include_router(operations.router)
     app.state.parts = parts
@@ -60,9 +76,10 @@ def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
         max_bytes={
             "/classify": parts.settings.max_upload * 4 // 3 + FORM_OVERHEAD,
             "/batches": parts.settings.batch.max_upload,
+            "/domains/{name}/examples": parts.settings.batch.max_upload,
         },
     )
-    app.add_middleware(RequestContext, metrics=parts.metrics)
+    app.add_middleware(RequestContext, metrics=parts.metrics, tracing=parts.tracing)
     return app
 
 
@@ -79,8 +96,11 @@ def create_schema_app(**options: Any) -> FastAPI:
     problems.install(app)
     openapi.document(app)
     for module in (
-        *(classify, batches, results, domains, budgets, webhooks, deliveries),
-        *(analytics, deployments, operations, pages),
+        *(classify, batches, results, reviews, evaluations),
+        *(domains, calibrations, cascades),
+        *(examples, lessons),
+        *(budgets, webhooks, deliveries),
+        *(alerts, analytics, deployments, operations, pages),
     ):
         app.include_router(module.router)
     app.webhooks.include_router(events.router)

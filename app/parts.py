@@ -7,58 +7,97 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from random import SystemRandom
 
 import structlog
 
-from app.analytics import Costs, Repricing
+from app.alerts import Alerting, Rules, Sources, open_targets
+from app.analytics import Costs, Qualities, Repricing
 from app.batches import BatchRunner, Estimator, TakingIn
 from app.batches.affording import Affording
 from app.batches.reading import Reading
 from app.batches.taking_in import RECEIVED_WITHIN_S
-from app.classification import Accepting, Asking, ClassificationService, Intake, Keeper, Once
+from app.calibration import (
+    LOOKED_EVERY_S,
+    SURE_AFTER_S,
+    Calibrations,
+    Surenesses,
+    ThresholdFinder,
+)
+from app.classification import (
+    Accepting,
+    Asking,
+    Cascading,
+    ClassificationService,
+    Eliciting,
+    Intake,
+    Keeper,
+    Once,
+    Reviewing,
+    Showing,
+    Standing,
+)
 from app.classification.accepting import MAX_PENDING
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
 from app.errors import ConfigurationError, Interrupted, ProviderUnknown
+from app.evaluation import Evaluations, Labelled
 from app.identifiers import PROCESS, new_id
 from app.images import ImageReader, ImageWorkers, Journal
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
 from app.providers.registry import ProviderRegistry
+from app.providers.taught import Taught
 from app.recurring import Recurring
 from app.result import Failure
 from app.retention import Retention
+from app.reviews import Pictures, Reviews
 from app.settings import Settings
 from app.storage import (
     AcceptedRepository,
+    AlertRepository,
     AllowedUris,
     AnswerRepository,
     BatchRepository,
     BlobStore,
+    BoardRepository,
     BudgetRepository,
+    CalibrationRepository,
     Committed,
     CostRepository,
     Database,
     DeliveryRepository,
     DomainRepository,
+    EvaluationRepository,
+    ExampleRepository,
     ExportRepository,
     IdempotencyRepository,
+    LabelledRepository,
     LedgerRepository,
+    LessonRepository,
     ObjectStore,
     Outbox,
     ReceivingRepository,
     RepricingRepository,
     ResultRepository,
     RetentionRepository,
+    ReviewChanges,
+    ReviewRepository,
     ShardRepository,
+    TallyRepository,
     WebhookRepository,
     chosen,
     migrate,
 )
+from app.teaching import LOOKED_EVERY_S as LEARNED_EVERY_S
+from app.teaching import Collecting, FromReviews, Lessons
+from app.telemetry.event_loop import LagWatch
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import Tracing, configured_tracing
 from app.traffic import Board, Books, Budgets, CallJournal, Dispatcher, RedisLink
 from app.traffic.budgets import check_budgets
+from app.traffic.state import troubles
 from app.webhooks import AT_ONCE as WEBHOOKS_AT_ONCE
 from app.webhooks import (
     Deliveries,
@@ -75,16 +114,23 @@ log = structlog.stdlib.get_logger(__name__)
 LOOKED_THROUGH_EVERY_S = 60.0
 """For work that lost its task, because Redis or a process did."""
 
-RETENTION_AFTER_S, RETENTION_EVERY_S = 60.0, 3_600.0
+CHECKED_EVERY_S = 15.0
+"""What /health checks, so that metrics know without being asked."""
+
+RETENTION_AFTER_S, RETENTION_EVERY_S, FITTED_AFTER_S = 60.0, 3_600.0, 60.0
 """A start has other things to do."""
 
 SHARED_LINGER_S, LINGER_S = 1.0, 10.0
 """How long a task waits for more to send to its webhook: a new one costs more than many deliveries.
 What other processes tell it does not hear of before it ends."""
 
+ROLLED_EVERY_S = 1.0
+FORGOTTEN_EVERY_S = 3_600.0
+
 DOMAINS_EVERY_S = 2.0
 FOLLOWED_EVERY_S = 0.5
-"""Until what one process changed, of domains and webhooks or of a batch, holds in all."""
+"""Until what one process changed, of domains, webhooks and calibrations or of a batch, holds in
+all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +140,7 @@ class Parts:
     settings: Settings
     health: Health
     metrics: Metrics
+    tracing: Tracing
     database: Database
     domains: DomainRegistry
     providers: ProviderRegistry
@@ -103,6 +150,9 @@ class Parts:
     results: ResultRepository
     exports: ExportRepository
     costs: Costs
+    tallies: TallyRepository
+    qualities: Qualities
+    evaluations: Evaluations
     repricing: Repricing
     batches: BatchRepository
     receiving: ReceivingRepository
@@ -111,10 +161,20 @@ class Parts:
     taking_in: TakingIn
     estimator: Estimator
     runner: BatchRunner
+    calibrations: Calibrations
+    thresholds: ThresholdFinder
+    examples: ExampleRepository
+    collecting: Collecting
+    lessons: Lessons
+    from_reviews: FromReviews
+    surenesses: Surenesses
     classification: ClassificationService
     accepting: Accepting
     once: Once
+    reviews: Reviews
+    pictures: Pictures
     retention: Retention
+    alerting: Alerting
     outbox: Outbox
     webhooks: Webhooks
     deliveries: Deliveries
@@ -136,6 +196,9 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     """What is built first is closed last."""
     health = Health()
     metrics = Metrics(enabled=settings.monitoring.enable_metrics)
+    metrics.watch_checks(lambda: health.passed)
+    tracing = configured_tracing(enabled=settings.tracing.enabled)
+    stack.push_async_callback(tracing.aclose)
     database = await _open_database(settings, stack, health, lock=serving and not settings.shared)
     keys = IdempotencyRepository(database)
     domains = DomainRegistry(config_dir() / "domains.yaml", DomainRepository(database), metrics)
@@ -146,13 +209,16 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.callback(workers.close)
     models = ModelTable.read(config_dir() / "models.yaml")
     check_budgets(settings, models)
-    providers = ProviderRegistry(ProviderContext(settings, models, workers))
+    taught = Taught()
+    providers = ProviderRegistry(ProviderContext(settings, models, workers, taught))
     stack.push_async_callback(providers.aclose)
     outbox = Outbox(database, settings.operators, shared=settings.shared)
     await outbox.load()
     ledger = LedgerRepository(database, outbox)
     books = await _build_books(settings, stack, database, outbox, ledger)
-    dispatcher, board = await _build_traffic(settings, stack, providers, metrics, health, books)
+    dispatcher, board = await _build_traffic(
+        settings, stack, database, providers, metrics, health, books
+    )
 
     blobs = BlobStore(settings.blobs_place)
     stack.push_async_callback(blobs.close)
@@ -160,22 +226,52 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     stack.push_async_callback(objects.close)
     targets = ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS"))
     stack.push_async_callback(targets.close)
+    tallies = TallyRepository(database, clock=now)
+    stack.push_async_callback(tallies.aclose)
     results = ResultRepository(database, outbox)
+    exports = ExportRepository(database, results)
     answers = await _load_answers(settings, database)
     reader = ImageReader(
         _build_egress(settings), workers, blobs, objects, max_bytes=settings.max_upload
     )
-    intake = Intake(reader, workers, journal, answers, providers, settings.quality)
     pictures, shards, events = await _build_work(settings, stack, database, serving=serving)
+    labelled = LabelledRepository(database)
+    calibrations = Calibrations(
+        CalibrationRepository(database),
+        labelled,
+        domains,
+        metrics,
+        process=new_id(PROCESS),
+        clock=now,
+    )
+    await calibrations.load()
+    surenesses = Surenesses(labelled, calibrations, domains, providers)
+    await surenesses.look()
+    standing = Standing(calibrations, surenesses)
+    examples, taught_rows = ExampleRepository(database), LessonRepository(database)
+    showing = Showing(examples, taught_rows, blobs, workers, providers, taught)
+    intake = Intake(
+        reader, workers, journal, answers, providers, settings.quality, standing, showing
+    )
+    collecting = Collecting(examples, intake, workers, blobs, providers, clock=now)
+    lessons = Lessons(taught_rows, examples, collecting, domains, taught, metrics, clock=now)
+    await lessons.load()
     classification = ClassificationService(
         domains=domains,
         intake=intake,
-        asking=Asking(dispatcher, joinable_s=settings.api.timeout / 2),
+        asking=Asking(
+            Cascading(Eliciting(dispatcher, showing), standing, providers),
+            joinable_s=settings.api.timeout / 2,
+        ),
         results=results,
         answers=answers,
         metrics=metrics,
+        tracing=tracing,
         ledger=ledger,
+        tallies=tallies,
+        reviewing=Reviewing(intake, blobs, random_share=settings.review.random_share),
         books=books,
+        calibrations=calibrations,
         default_provider=settings.provider_name,
         shared=settings.shared,
     )
@@ -193,9 +289,10 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
     )
     sent = DeliveryRepository(database, outbox)
     webhooks, deliveries = await _build_webhooks(
-        settings, database, outbox, sent, domains, events, metrics, serving=serving
+        settings, database, outbox, sent, domains, events, metrics, tracing, serving=serving
     )
     stack.push_async_callback(_drain, classification, runner, deliveries, settings.drain_timeout)
+    waiting = ReviewRepository(database)
     reading = Reading(settings.batch, objects.allowed)
     affording = Affording(
         books.budgets,
@@ -203,12 +300,14 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         results,
         receiving,
         intake,
+        showing,
         default_provider=settings.provider_name,
     )
     parts = Parts(
         settings=settings,
         health=health,
         metrics=metrics,
+        tracing=tracing,
         database=database,
         domains=domains,
         providers=providers,
@@ -216,16 +315,40 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
         dispatcher=dispatcher,
         board=board,
         results=results,
-        exports=ExportRepository(database, results),
+        exports=exports,
         costs=Costs(CostRepository(database), clock=now),
+        tallies=tallies,
+        qualities=Qualities(tallies, clock=now),
+        evaluations=Evaluations(
+            EvaluationRepository(database),
+            Labelled(exports, batches, domains),
+            domains,
+            blobs,
+            clock=now,
+        ),
         repricing=Repricing(RepricingRepository(database), models, settings),
         batches=batches,
         receiving=receiving,
         objects=objects,
         targets=targets,
         taking_in=TakingIn(receiving, batches, keys, blobs, domains, reading, affording),
-        estimator=Estimator(domains, intake, metrics, reading, affording),
+        estimator=Estimator(domains, intake, metrics, reading, affording, standing),
         runner=runner,
+        calibrations=calibrations,
+        thresholds=ThresholdFinder(labelled, calibrations, domains),
+        examples=examples,
+        collecting=collecting,
+        lessons=lessons,
+        from_reviews=FromReviews(
+            examples,
+            collecting,
+            lessons,
+            domains,
+            settings.teaching,
+            process=new_id(PROCESS),
+            clock=now,
+        ),
+        surenesses=surenesses,
         classification=classification,
         accepting=Accepting(
             classification,
@@ -234,10 +357,23 @@ async def _build(settings: Settings, stack: AsyncExitStack, *, serving: bool) ->
             results,
             keeper if database.lasts else None,
             metrics,
+            tracing,
             pictures if settings.shared else None,
         ),
         once=Once(keys, results, classification, patience_s=settings.api.timeout),
+        reviews=Reviews(
+            waiting,
+            ReviewChanges(database, outbox),
+            results,
+            domains,
+            metrics,
+            claim_s=settings.review.claim,
+            clock=now,
+            random=SystemRandom(),
+        ),
+        pictures=Pictures(waiting, blobs, intake, domains),
         retention=Retention(RetentionRepository(database), blobs, settings.retention),
+        alerting=_build_alerting(settings, database, outbox, tallies, board, metrics),
         outbox=outbox,
         webhooks=webhooks,
         deliveries=deliveries,
@@ -272,6 +408,7 @@ async def _build_webhooks(
     domains: DomainRegistry,
     work: Work,
     metrics: Metrics,
+    tracing: Tracing,
     *,
     serving: bool,
 ) -> tuple[Webhooks, Deliveries]:
@@ -292,7 +429,9 @@ async def _build_webhooks(
         sent,
         rows,
         webhooks,
-        Sender(_build_egress(settings, silence_s=timeout_s, within_s=timeout_s), clock=now),
+        Sender(
+            _build_egress(settings, silence_s=timeout_s, within_s=timeout_s), tracing, clock=now
+        ),
         work,
         metrics,
         settings.webhooks,
@@ -302,6 +441,33 @@ async def _build_webhooks(
         linger_s=SHARED_LINGER_S if settings.shared else LINGER_S,
     )
     return webhooks, deliveries
+
+
+def _build_alerting(
+    settings: Settings,
+    database: Database,
+    outbox: Outbox,
+    tallies: TallyRepository,
+    board: Board,
+    metrics: Metrics,
+) -> Alerting:
+    monitoring = settings.monitoring
+    return Alerting(
+        Rules(config_dir() / "alerts.yaml", monitoring.alert_thresholds),
+        Sources(
+            tallies,
+            CostRepository(database),
+            board,
+            WebhookRepository(database, outbox),
+            ExampleRepository(database),
+        ),
+        AlertRepository(database, outbox),
+        open_targets(monitoring.notify),
+        metrics,
+        process=new_id(PROCESS),
+        every_s=monitoring.alerts_every,
+        clock=now,
+    )
 
 
 def now() -> datetime:
@@ -328,7 +494,9 @@ async def _open_database(
     if lock:
         database.lock()
     await migrate(database)
-    health.register("storage", database.ping)
+    health.register(
+        "storage", database.ping, "The database does not answer: nothing can be taken or told."
+    )
     return database
 
 
@@ -372,6 +540,7 @@ async def _build_work(
 
 async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStack) -> None:
     """Go on with what is unfinished, and look again and again for what others left."""
+    stack.push_async_callback(parts.alerting.aclose)
     recurring = Recurring()
     stack.push_async_callback(recurring.aclose)
     if parts.settings.shared:
@@ -387,10 +556,31 @@ async def _begin(parts: Parts, keys: IdempotencyRepository, stack: AsyncExitStac
             log.info("accepted pictures of an earlier process are gone on with", count=count)
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
+    # A command may have fitted one.
+    recurring.every(DOMAINS_EVERY_S, "calibrations", parts.calibrations.load)
+    recurring.every(DOMAINS_EVERY_S, "lessons", parts.lessons.load)
+    recurring.every(SURE_AFTER_S, "cascades", parts.surenesses.look)
+    if parts.settings.calibration.automatic:
+        recurring.every(
+            LOOKED_EVERY_S, "fits", parts.calibrations.look, first_after_s=FITTED_AFTER_S
+        )
+    if parts.settings.teaching.automatic:
+        recurring.every(
+            LEARNED_EVERY_S, "examples", parts.from_reviews.look, first_after_s=FITTED_AFTER_S
+        )
+    recurring.every(ROLLED_EVERY_S, "tallies", parts.tallies.roll)
+    recurring.every(FORGOTTEN_EVERY_S, "old sums", parts.tallies.forget)
+    lag = LagWatch(parts.metrics)
+    lag.start()
+    stack.callback(lag.stop)
+    recurring.every(CHECKED_EVERY_S, "checks", parts.health.check)
     recurring.every(LOOKED_THROUGH_EVERY_S, "calls", parts.books.recover)
     recurring.every(LOOKED_THROUGH_EVERY_S, "sums", parts.books.sum_of_the_dead)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "reviews", parts.reviews.count_waiting)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
     recurring.every(LOOKED_THROUGH_EVERY_S, "deliveries", parts.deliveries.look)
+    alerts_every_s = parts.settings.monitoring.alerts_every
+    recurring.every(alerts_every_s, "alerts", parts.alerting.look, first_after_s=alerts_every_s)
     recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
     recurring.every(
         RETENTION_EVERY_S,
@@ -434,6 +624,7 @@ async def _build_books(
 async def _build_traffic(
     settings: Settings,
     stack: AsyncExitStack,
+    database: Database,
     providers: ProviderRegistry,
     metrics: Metrics,
     health: Health,
@@ -446,7 +637,9 @@ async def _build_traffic(
         await dispatcher.open(settings.provider_name)
     except ProviderUnknown as error:
         raise ConfigurationError(f"PROVIDER: {error}") from error
-    board = Board(dispatcher.states, link)
+    health.watch(lambda: troubles(dispatcher.states()))
+    kept = BoardRepository(database) if settings.shared else None
+    board = Board(dispatcher.states, link, lambda: health.passed, kept)
     board.start()
     stack.push_async_callback(board.aclose)
     return dispatcher, board
@@ -460,6 +653,12 @@ async def _build_link(
     link = RedisLink(settings.redis_url.get_secret_value(), processes=settings.traffic.processes)
     await link.open()
     stack.push_async_callback(link.aclose)
-    health.register("quota", link.ping, essential=False)
+    health.register(
+        "quota",
+        link.ping,
+        "Redis does not answer: each process keeps to its share of the quota, and what is shared "
+        "out as background work waits.",
+        essential=False,
+    )
     metrics.watch_sharing(lambda: link.connected)
     return link

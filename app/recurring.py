@@ -16,6 +16,7 @@ class Recurring:
 
     def __init__(self) -> None:
         self._running: list[asyncio.Task[None]] = []
+        self._closing = False
 
     def every(
         self,
@@ -29,7 +30,7 @@ class Recurring:
 
         async def again_and_again() -> None:
             await asyncio.sleep(first_after_s)
-            while True:
+            while not self._closing:
                 await _once(name, work)
                 await asyncio.sleep(seconds)
 
@@ -37,6 +38,7 @@ class Recurring:
 
     async def aclose(self) -> None:
         """What is under way is cut off."""
+        self._closing = True  # what it is built on may swallow a cancellation
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

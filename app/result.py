@@ -1,8 +1,9 @@
 """One classified picture: what is stored of it, told and exported."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -10,11 +11,27 @@ from app.errors import ClassifierError
 from app.image_quality import Quality
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
+ANSWERED: tuple[Status, ...] = ("accepted", "needs_review")
+"""There is an answer, whoever has to look at it."""
+
+LabelSource = Literal["request", "later", "review", "random_review"]
+LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
 UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 
 
+MODEL = "model"
+"""Who decided, where no person did; no reviewer may be called so."""
+
+NONE = "none"
+"""The true class of a picture that shows none of the domain's; no class may be called so."""
+
 MAX_METADATA = 16_384
 """Bytes of a picture's metadata as JSON."""
+
+
+def none_of_these(probabilities: Mapping[Any, float]) -> float:
+    """The probability that a picture shows none of the classes: what theirs leave of 1."""
+    return max(0.0, 1 - sum(probabilities.values()))
 
 
 class ImageFacts(BaseModel):
@@ -79,6 +96,11 @@ class Failure(BaseModel):
     def of(cls, error: ClassifierError) -> Self:
         return cls(type=f"/problems/{error.slug()}", detail=str(error))
 
+    @property
+    def kind(self) -> str:
+        """`provider-timeout`."""
+        return self.type.removeprefix("/problems/")
+
 
 class Result(BaseModel):
     """One classified picture."""
@@ -101,9 +123,20 @@ class Result(BaseModel):
     status: Status = Field(examples=["accepted"])
     review_reasons: list[str] = Field(
         default=[],
-        description="Why a person should look: `below_threshold`, `none_of_the_classes`, "
-        "`image_quality`.",
+        description="Why a person should look: `below_threshold`, `close_second`, "
+        "`none_of_the_classes`, `image_quality`, `degraded`, `ood`, `provider_disagreement`.",
         examples=[[]],
+    )
+    final_class: str | None = Field(
+        None,
+        description="What stands: the predicted class of what is accepted, or what a person said, "
+        "`none` for none of the classes. Null until then, and where the person found it useless.",
+        examples=["rose"],
+    )
+    decided_by: str | None = Field(
+        None,
+        description="Who decided that: `model`, or the name of the reviewer; null until then.",
+        examples=["model"],
     )
     confidence_source: str | None = Field(
         None,
@@ -132,7 +165,17 @@ class Result(BaseModel):
     usage: Usage | None = None
     timings_ms: Timings | None = None
     error: Failure | None = Field(None, description="Set when `status` is failed.")
-    expected: str | None = Field(None, description="The true class, as told.", examples=["rose"])
+    expected: str | None = Field(
+        None,
+        description="The true class, as told; `none` when the picture shows none of them.",
+        examples=["rose"],
+    )
+    expected_source: LabelSource | None = Field(
+        None,
+        description="When it was told: with the `request`, `later`, by a `review`, or by one of "
+        "what is drawn at random (`random_review`); null where that was before it was kept.",
+        examples=["request"],
+    )
     metadata: dict[str, Any] | None = Field(
         None, description="What the request carried.", examples=[{"order": "A-17"}]
     )
@@ -145,10 +188,43 @@ class Result(BaseModel):
     )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
     completed_at: datetime | None = Field(None, examples=["2026-01-02T03:04:05.689Z"])
+    calibration: str | None = Field(
+        None,
+        description="What made `confidence` and `probabilities` of what the provider said; null "
+        "where they are its own.",
+        examples=["fit_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
+    )
+    raw_confidence: float | None = Field(
+        None, description="As the provider said it; null without `calibration`.", examples=[0.99]
+    )
+    raw_probabilities: dict[str, float] | None = Field(
+        None,
+        description="As the provider said them; null without `calibration`.",
+        examples=[{"dandelion": 0.0, "rose": 0.99, "sunflower": 0.0, "daisy": 0.01}],
+    )
+    revision: str | None = Field(
+        None,
+        description="Of how the model was asked or taught: with another one its probabilities mean "
+        "something else.",
+        examples=["2"],
+    )
+    tail: float | None = Field(
+        None,
+        description="How far a probability of the provider may be off at most, as it told only the "
+        "most probable ones; null where it told them all.",
+        examples=[None],
+    )
 
     @property
     def is_pending(self) -> bool:
         return self.status == "pending"
+
+    @property
+    def is_right(self) -> bool | None:
+        """None without an answer, or where nobody told the true class."""
+        if self.expected is None or self.status not in ANSWERED:
+            return None
+        return (self.predicted_class or NONE) == self.expected
 
 
 FIELDS = ("item_id", *Result.model_fields)

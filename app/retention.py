@@ -23,10 +23,12 @@ class Swept:
 
     Attributes:
         results: by their own age; those of the batches are not counted.
-        pictures: uploads, and what nobody needs of uploads that were cut off or refused.
+        pictures: uploads, those that reviewers saw, and what nobody needs of uploads that were cut
+            off or refused.
         keys: idempotency keys.
         deliveries: of events to webhooks.
         entries: of the ledger.
+        alerts: that resolved.
     """
 
     batches: int
@@ -35,6 +37,7 @@ class Swept:
     keys: int
     deliveries: int = 0
     entries: int = 0
+    alerts: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -70,6 +73,7 @@ class Retention:
             pictures=await self._pictures(now, dry_run=dry_run),
             deliveries=await self._deliveries(now, dry_run=dry_run),
             entries=await self._entries(now, dry_run=dry_run),
+            alerts=await self._alerts(now, dry_run=dry_run),
         )
 
     async def _results(self, now: datetime, *, dry_run: bool) -> int:
@@ -118,6 +122,15 @@ class Retention:
             count += len(page) if dry_run else await self._stored.delete_entries(page)
         return count
 
+    async def _alerts(self, now: datetime, *, dry_run: bool) -> int:
+        before = _ago(now, self._policy.alerts)
+        if before is None:
+            return 0
+        count = 0
+        async for page in _pages(lambda after: self._stored.old_alerts(before, after=after)):
+            count += len(page) if dry_run else await self._stored.delete_alerts(page)
+        return count
+
     async def _forget_untold(self, before: datetime) -> None:
         last = 0
         while numbers := await self._stored.untold_events(before, after=last):
@@ -130,11 +143,16 @@ class Retention:
         # When a batch goes, its pictures go: none outlives it.
         ends = (_ago(now, self._policy.batches), _ago(now, self._policy.pictures))
         ended_before = max((each for each in ends if each is not None), default=None)
+        answered_before = _ago(now, self._policy.reviews)
         count = 0
         async for names in self._blobs.old(before):
-            needed = await self._stored.needed(names, ended_before)
+            needed = await self._stored.needed(names, ended_before, answered_before)
             gone = [name for name in names if name not in needed]
-            count += len(gone) if dry_run else await self._blobs.remove(gone, before)
+            if dry_run:
+                count += len(gone)
+            else:
+                count += await self._blobs.remove(gone, before)
+                await self._stored.forget_pictures(gone, before)
         return count
 
 

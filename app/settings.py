@@ -30,6 +30,7 @@ from app.settings_groups import (
     AzureOpenAISettings,
     BatchSettings,
     CacheSettings,
+    CalibrationSettings,
     CommaSeparated,
     DeploymentLimits,
     DeploymentSettings,
@@ -39,6 +40,9 @@ from app.settings_groups import (
     OpenAISettings,
     QualitySettings,
     RetentionSettings,
+    ReviewSettings,
+    TeachingSettings,
+    TracingSettings,
     TrafficSettings,
     WebhookSettings,
     checked_url,
@@ -169,8 +173,12 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = WebhookSettings()
     quality: QualitySettings = QualitySettings()
     cache: CacheSettings = CacheSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    review: ReviewSettings = ReviewSettings()
+    teaching: TeachingSettings = TeachingSettings()
     traffic: TrafficSettings = TrafficSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

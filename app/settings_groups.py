@@ -25,6 +25,13 @@ def _split(value: object) -> object:
 CommaSeparated = BeforeValidator(_split)
 
 
+def _split_urls(value: object) -> object:
+    """At commas before a URL: they may have others in them."""
+    if not isinstance(value, str):
+        return value
+    return [each for each in re.split(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+]*://)", value.strip()) if each]
+
+
 def _parse_json(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -282,6 +289,13 @@ class RetentionSettings(Group):
         description="Days that uploads of a batch are kept after its end, for `retry`; `null` in "
         "settings.yaml: as long as the batch.",
     )
+    reviews: float | None = Field(
+        30.0,
+        ge=0,
+        le=36_500,
+        description="Days that the picture of an answer that a person should look at is kept; "
+        "unset in settings.yaml (`null`): as long as its result.",
+    )
     deliveries: float | None = Field(
         30.0,
         ge=0,
@@ -296,6 +310,12 @@ class RetentionSettings(Group):
         le=36_500,
         description="Days that the ledger keeps single calls; unset: for good. Sums by hour and "
         "day stay for good.",
+    )
+    alerts: float | None = Field(
+        30.0,
+        ge=1,  # or one could be told of that nobody can look up
+        le=36_500,
+        description="Days that an alert is kept after it resolved.",
     )
 
 
@@ -376,8 +396,73 @@ class CacheSettings(Group):
     max_entries: int = Field(100_000, ge=1, description="Answers kept; the oldest go first.")
 
 
+class ReviewSettings(Group):
+    """People who look at answers."""
+
+    random_share: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Of accepted answers, how many are drawn for a person to look at all the same: "
+        "so it stays known how often they are right.",
+    )
+    claim: float = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="Seconds for which what a reviewer was given is given to nobody else.",
+    )
+
+
+class TeachingSettings(Group):
+    """What the local model learns from examples while the service runs."""
+
+    automatic: bool = Field(
+        True,
+        description="Teach a domain's head anew as reviews bring examples; else only when told to: "
+        "docs/custom-domains.md.",
+    )
+    after: int = Field(
+        20, ge=1, le=100_000, description="New examples from reviews after which that is done."
+    )
+
+
+class CalibrationSettings(Group):
+    """What makes confidence mean what it says."""
+
+    automatic: bool = Field(
+        True,
+        description="Fit anew whenever there are 20 % more labels than before, 100 at least; else "
+        "only when told to: docs/confidence.md.",
+    )
+
+
+class TracingSettings(Group):
+    """Spans for OpenTelemetry."""
+
+    enabled: bool = Field(
+        False,
+        description="Send traces to a collector, by OTLP over HTTP; needs the extra `tracing`. "
+        "Where to, and how many, OpenTelemetry's own variables say: "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`; "
+        "docs/monitoring.md.",
+    )
+
+
 class MonitoringSettings(Group):
     """What the service tells about itself."""
 
     enable_metrics: bool = Field(True, description="Whether /metrics answers.")
     alert_thresholds: AlertThresholds = AlertThresholds()
+    alerts_every: float = Field(
+        15.0,
+        ge=0.1,
+        le=300,
+        description="Seconds between two evaluations of the rules in config/alerts.yaml.",
+    )
+    notify: Annotated[tuple[SecretStr, ...], BeforeValidator(_split_urls)] = Field(
+        (),
+        description="Who is told of alerts, besides webhooks: URLs of Apprise, comma-separated "
+        "(extra `alerts`): docs/monitoring.md.",
+        examples=["slack://TOKEN_A/TOKEN_B/TOKEN_C,mailto://USER:PASSWORD@example.com"],
+    )

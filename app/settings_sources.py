@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
@@ -36,6 +37,32 @@ def leaves(
             yield from leaves(kind, (*prefix, name))
         else:
             yield (*prefix, name), field
+
+
+LEAST_SECRET = 8
+"""Characters: what is shorter would be found in words that are no secret."""
+
+
+def secrets(settings: BaseModel) -> set[str]:
+    """What nobody may read: what is marked as secret, and the passwords of URLs."""
+    held = {text for each in settings.__dict__.values() for text in _secrets_in(each)}
+    return {each for each in held if len(each) >= LEAST_SECRET}
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        yield text
+        yield from _secrets_in(text)
+    elif isinstance(value, BaseModel):
+        yield from secrets(value)
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _secrets_in(each)
+    elif isinstance(value, str) and "://" in value:
+        password = value.partition("://")[2].rpartition("@")[0].partition(":")[2]
+        yield password
+        yield unquote(password)
 
 
 def variables() -> list[tuple[str, Variables]]:

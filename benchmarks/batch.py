@@ -49,15 +49,15 @@ class Prepared(Intake):
             warnings=[],
         )
 
-    async def take(self, question: Any, domain: Any, provider: str, stopwatch: Any) -> Picture:
+    async def take(self, question: Any, domain: Any, names: Any, stopwatch: Any) -> Picture:
         digest = sha256(question.source.url.encode()).hexdigest()
         facts = self._facts.model_copy(update={"sha256": digest})
-        return Picture(facts, digest, provider, self._image, [])
+        return Picture(facts, {names[0]: digest}, {names[0]: ""}, self._image, [])
 
     async def let_go(self, picture: Picture) -> None:
         return
 
-    async def look_ahead(self, digests: Any, domain: Any, provider: str) -> None:
+    async def look_ahead(self, digests: Any, domain: Any, names: Any) -> None:
         return
 
 

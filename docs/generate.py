@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from app.alerts import RuleSpec, prometheus_rules, read_rules
 from app.api.problems import PROBLEMS
 from app.batches.shard import (
     FIRST_PAUSE_S,
@@ -22,8 +23,9 @@ from app.domains import DomainClass, DomainSpec
 from app.exports.xsd import schema
 from app.main import create_schema_app
 from app.settings import Settings
-from app.settings_groups import AzureOpenAISettings
+from app.settings_groups import AlertThresholds, AzureOpenAISettings
 from app.settings_sources import leaves, variable
+from docs.grafana import dashboard
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "Made by `make docs`; edit the code it is made from."
@@ -40,6 +42,10 @@ def generated() -> dict[str, str]:
         "docs/errors.md": errors(),
         "docs/export.xsd": schema(),
         "docs/api_reference.md": api_reference(app),
+        "config/prometheus/alerts.rules.yml": prometheus_rules(
+            read_rules(ROOT / "config" / "alerts.yaml", AlertThresholds())
+        ),
+        "config/grafana/dashboards/classifier.json": dashboard(),
     }
 
 
@@ -79,6 +85,10 @@ def configuration() -> str:
     class_rows = "\n".join(
         f"| `{name}` | {_code(_default(field))} | {_cell(field.description)} |"
         for name, field in DomainClass.model_fields.items()
+    )
+    rule_rows = "\n".join(
+        f"| `{field.alias or name}` | {_cell(field.description)} |"
+        for name, field in RuleSpec.model_fields.items()
     )
     return f"""# Configuration
 
@@ -127,6 +137,14 @@ again: a right one is taken, a wrong one is refused with a log line and counted 
 The families of chat models: what they accept, what a picture costs in tokens, their price and the
 date of their retirement. A deployment's family is found by the longest name that its model begins
 with. What a model refuses is found out and remembered; an unknown model works, its costs are null.
+
+## Alerts: `config/alerts.yaml`
+
+When operators are told that something is wrong: [monitoring](monitoring.md#alerts).
+
+| key | meaning |
+| --- | --- |
+{rule_rows}
 
 ## Logs: `config/logging.yaml`
 

@@ -2,8 +2,8 @@
 
     python examples/custom_domain.py
 
-The model that comes with the service knows everyday nouns, here as aliases; with Azure OpenAI
-anything goes that can be told in words.
+The model that comes with the service knows everyday nouns, here as aliases, and learns others from
+a few pictures of each; with Azure OpenAI anything goes that can be told in words.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from enhanced_classification import ImageClassifier
 
 IMAGES = Path(__file__).parent / "images"
+TOOLS = Path(__file__).parent / "tools"  # a folder for each class, two pictures in each
 
 with ImageClassifier(domain="garden") as classifier:
     classifier.define_domain(
@@ -24,3 +25,9 @@ with ImageClassifier(domain="garden") as classifier:
             print(f"{name}: a person should look ({', '.join(result.review_reasons)})")
         else:
             print(f"{name}: {result.predicted_class}, {result.confidence:.1%} sure")
+
+    taught = classifier.teach(TOOLS, domain="tools")
+    print(f"tools: {taught.accuracy:.0%} of {taught.examples} examples right when not seen before")
+    for name in ("fork.jpg", "scissors.jpg"):
+        result = classifier.classify_image(IMAGES / name, domain="tools")
+        print(f"{name}: {result.predicted_class}, {result.confidence:.1%} sure")

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
+import structlog
 
 from app.main import create_app
 from app.parts import build_parts
@@ -18,7 +19,7 @@ from app.providers.local import provider as local
 from app.providers.local.vocabulary import Vocabulary
 from app.providers.profiles import ModelTable
 from app.settings import Settings
-from app.settings_groups import CacheSettings
+from app.settings_groups import CacheSettings, ReviewSettings
 from app.settings_sources import leaves, variable
 from app.storage import Database, migrate
 from tests.fakes import ENTRY_POINTS
@@ -50,6 +51,27 @@ def _read_once():
         patch.setattr(local, "EfficientNetLite", functools.cache(local.EfficientNetLite))
         patch.setattr(Vocabulary, "load", functools.cache(Vocabulary.load))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers():
+    """What a command configures here must not outlast it: a logger that was cached meanwhile would
+    not be heard by who captures logs later."""
+    configure = structlog.configure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            structlog,
+            "configure",
+            lambda **how: configure(**how | {"cache_logger_on_first_use": False}),
+        )
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c():
+    """Where the suite runs in a shell's background Ctrl-C is ignored, by what it starts, too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -113,13 +135,15 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def settings(database_url, tmp_path):
-    """Without a provider's key; every picture is asked about, however often it comes."""
+    """Without a provider's key; every picture is asked about, however often it comes, and none is
+    drawn for review."""
     return Settings(
         database_url=database_url,
         blobs_url=f"memory://{tmp_path}",
         drain_delay=0,
         image_workers=2,
         cache=CacheSettings(ttl=0),
+        review=ReviewSettings(random_share=0),
     )
 
 

@@ -18,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from app.providers.local.model import EfficientNetLite
+from app.providers.local.recognise import ELSEWHERE
 from app.providers.local.vocabulary import Vocabulary
 from training.photographs import list_photographs, read_pixels
 
@@ -40,7 +41,8 @@ def leaf_of(path: Path) -> int | None:
 
 
 def main() -> None:
-    """Print accuracy, what went wrong, and how often a picture of none is taken for something."""
+    """Print accuracy, what went wrong, and how often a picture of none is taken for something, or a
+    picture of something for out of domain."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--domain", required=True)
@@ -58,7 +60,7 @@ def main() -> None:
         masses = [probabilities[sorted(owned[label])].sum() for label in labels]
         return np.array(masses, np.float32), int(probabilities.argmax())
 
-    right = leaf_right = leaves = sure = sure_right = 0
+    right = leaf_right = leaves = sure = sure_right = foreign = 0
     photographs = list_photographs(arguments.photographs)
     for path in photographs:
         masses, leaf = judge(path)
@@ -66,6 +68,7 @@ def main() -> None:
         correct = answer == path.parent.name
         right += correct
         sure += masses.max() > SURE
+        foreign += 1 - masses.sum() > ELSEWHERE
         sure_right += correct and masses.max() > SURE
         if leaf_of(path) is not None:
             leaves += 1
@@ -75,6 +78,7 @@ def main() -> None:
             print(f"  {path.parent.name}/{path.name}: {answer} {masses.max():.2f}, leaf {top}")
     print(f"class right: {right} of {len(photographs)}")
     print(f"above {SURE}: {sure}, right among them: {sure_right}")
+    print(f"taken for out of domain: {foreign}")
     if leaves:
         print(f"leaf right: {leaf_right} of {leaves}")
     if arguments.none:
@@ -83,8 +87,11 @@ def main() -> None:
             for path in list_photographs(arguments.none)
             if not any(leaf_of(path) in each for each in owned.values())
         ]
-        taken = [path.name for path in strangers if judge(path)[0].max() > SURE]
+        judged = {path.name: judge(path)[0] for path in strangers}
+        taken = [name for name, masses in judged.items() if masses.max() > SURE]
+        caught = sum(1 - masses.sum() > ELSEWHERE for masses in judged.values())
         print(f"of {len(strangers)} pictures of none, {len(taken)} above {SURE}", *taken)
+        print(f"of these, told out of domain: {caught}")
 
 
 if __name__ == "__main__":

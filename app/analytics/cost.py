@@ -1,7 +1,7 @@
 """What was spent, what was saved, and what the month will cost."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from operator import getitem
@@ -9,10 +9,11 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from app.analytics.times import whole_hour
 from app.exports import Layout, columns_of, find_format
 from app.result import UsdAmount
 from app.storage import CostRepository, Grouping, Pace, Spending, Sums
-from app.storage.costs import BASIS, LATEST, Key
+from app.storage.costs import BASIS, Key
 
 HOUR = timedelta(hours=1)
 
@@ -30,6 +31,9 @@ class Savings(BaseModel):
     cache: Saved = Field(description="Kept from an earlier request.")
     coalescing: Saved = Field(description="Shared with a request at the same time.")
     duplicates: Saved = Field(description="Of the same picture in a batch.")
+    cascade: Saved = Field(
+        description="By a provider that was sure enough; what the next one would have cost, about."
+    )
 
 
 class Amounts(BaseModel):
@@ -71,6 +75,7 @@ class Amounts(BaseModel):
                 cache=Saved(answers=sums.kept, usd=sums.saved_kept_usd),
                 coalescing=Saved(answers=sums.shared, usd=sums.saved_shared_usd),
                 duplicates=Saved(answers=sums.duplicate, usd=sums.saved_duplicate_usd),
+                cascade=Saved(answers=sums.cascade, usd=sums.saved_cascade_usd),
             ),
         }
         return cls(**amounts, **more)
@@ -193,12 +198,6 @@ def as_csv(groups: Sequence[CostGroup]) -> bytes:
         for group in (each.model_dump(mode="json") for each in groups)
     ]
     return b"".join((writer.begin(), writer.rows(rows), *writer.end()))
-
-
-def whole_hour(moment: datetime) -> datetime:
-    """The last one that has begun then, in UTC, as far as these reach."""
-    seconds = min(max(moment.timestamp(), 0), LATEST.timestamp())
-    return datetime.fromtimestamp(seconds // 3600 * 3600, UTC)
 
 
 def _named(key: Key, by: Grouping) -> str | None:

@@ -1,17 +1,55 @@
 """`/analytics`: what happened."""
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.analytics import CostReport, as_csv
+from app.analytics import CostReport, QualityReport, as_csv
 from app.api.dependencies import Caller, Joined
-from app.storage import Grouping
+from app.storage import Grouping, Level
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
 
 AS_CSV: dict[str, Any] = {"text/csv": {"schema": {"type": "string"}}}
+
+
+class QualityQuery(BaseModel):
+    """Which results, and what of their time is told apart."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str | None = Field(None, examples=["flowers"])
+    since: AwareDatetime | None = Field(
+        None, description="When they were there; unset: in the last 24 hours."
+    )
+    until: AwareDatetime | None = Field(None, description="Before it; unset: no end.")
+    by: Level | None = Field(
+        None,
+        description="What the series is of; `since` and `until` are whole ones of it (UTC). Unset: "
+        "minutes up to 3 hours, hours up to 4 days, days up to 100. Minutes are kept for 26 hours.",
+    )
+    caller: str | None = Field(
+        None, min_length=1, description="For operators; others see only their own."
+    )
+
+
+@router.get("", response_model=QualityReport)
+async def quality(
+    query: Annotated[QualityQuery, Query()], parts: Joined, caller: Caller
+) -> Response:
+    """How many results there were, how sure, how right and how fast, by domain, down to the last
+    one that is stored."""
+    report = await parts.qualities.report(
+        since=query.since,
+        until=query.until,
+        by=query.by,
+        domain=query.domain,
+        caller=query.caller if caller.admin else caller.name,
+    )
+    # A long one takes the time of many requests.
+    content = await asyncio.to_thread(report.model_dump_json)
+    return Response(content, media_type="application/json")
 
 
 class CostQuery(BaseModel):

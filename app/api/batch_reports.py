@@ -9,7 +9,7 @@ from app.batches import BatchOptions
 from app.budget import Amount
 from app.identifiers import BATCH_PATTERN
 from app.result import Result
-from app.storage import BatchItem, BatchReport
+from app.storage import BatchItem, BatchReport, BatchStatus
 from app.traffic import Lane
 
 MAX_PAGE = 1_000
@@ -121,8 +121,9 @@ class BatchChange(BaseModel):
 
 
 class BatchQuery(BaseModel):
-    """Where a page begins."""
+    """Which batches, and where a page begins."""
 
     model_config = ConfigDict(extra="forbid")
+    status: list[BatchStatus] = Field([], description="Only of these; may be repeated.")
     cursor: str | None = Field(None, pattern=BATCH_PATTERN, description="`next_cursor`.")
     limit: int = Field(100, ge=1, le=MAX_PAGE)

@@ -126,8 +126,8 @@ async def _of_source(
 
 
 async def _reader(options: BatchOptions, parts: Parts) -> Files:
-    labels = frozenset((await parts.domains.find(options.domain)).labels)
-    return Files(parts.settings, options, labels)
+    truths = (await parts.domains.find(options.domain)).truths
+    return Files(parts.settings, options, truths)
 
 
 def _fingerprint(body: BatchForm, files: Sequence[UploadFile]) -> str:

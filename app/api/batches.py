@@ -103,7 +103,9 @@ async def list_batches(
     query: Annotated[BatchQuery, Query()], parts: Joined, caller: Caller
 ) -> BatchPage:
     """Batches, the newest first, page by page."""
-    found = await parts.batches.page(caller=caller.sees, before=query.cursor, limit=query.limit + 1)
+    found = await parts.batches.page(
+        query.status, caller=caller.sees, before=query.cursor, limit=query.limit + 1
+    )
     page = found[: query.limit]
     return BatchPage(
         batches=[BatchReport.of(each) for each in page],

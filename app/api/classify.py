@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.forms import MAX_FIELDS, parse_json, parsed_json, read_form, texts, validated
+from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
 from app.errors import (
@@ -22,6 +23,7 @@ from app.errors import (
 )
 from app.images import Base64Text, ImageSource, Upload, Url
 from app.result import MAX_METADATA, Result
+from app.telemetry.trace import current, named, told
 
 router = APIRouter(tags=["classify"])
 
@@ -98,8 +100,8 @@ def _request_body() -> dict[str, Any]:
 
 @router.post(
     "/classify",
-    response_model=Result,
-    responses={202: {"model": Result, "description": "Accepted; see `Location`."}},
+    response_model=ResultWithSet,
+    responses={202: {"model": ResultWithSet, "description": "Accepted; see `Location`."}},
     openapi_extra={"requestBody": _request_body()},
 )
 async def classify(
@@ -119,11 +121,12 @@ async def classify(
         ),
     ] = None,
     idempotency_key: IdempotencyKey = None,
-) -> Result:
+    coverage: Coverage = None,
+) -> ResultWithSet:
     """Classify one picture: an upload, a URL, or base64.
 
     Answers with the stored result. With `Prefer: respond-async`, or a `callback_url`, the answer is
-    202 and the result, still pending, is found at `Location`.
+    202 and the result, still pending, is found at `Location`: `coverage` is asked for there.
     """
     question = await _read_question(request, caller.name)
     if question.callback_url is not None:
@@ -134,7 +137,11 @@ async def classify(
     preferred = _wants_async(prefer)
     later = preferred or question.callback_url is not None
 
+    is_replayed = True
+
     async def answer(result_id: str | None = None) -> Result:
+        nonlocal is_replayed
+        is_replayed = False
         if later:
             return await parts.accepting.accept(question, result_id=result_id)
         return await parts.classification.classify(question, result_id=result_id)
@@ -143,12 +150,16 @@ async def classify(
         result = await answer()
     else:
         result = await parts.once.answer(idempotency_key, question, answer)
+    if is_replayed:
+        current().tell(**named(result), replayed=True)
+    elif later:
+        current().tell(**told(result))
     if later:
         response.status_code = 202
         response.headers["Location"] = f"/results/{result.id}"
     if preferred:
         response.headers["Preference-Applied"] = "respond-async"
-    return result
+    return await with_set(result, coverage, parts.calibrations)
 
 
 def _wants_async(prefer: str | None) -> bool:

@@ -1,13 +1,14 @@
-"""Around every request: its id, its log line, its metrics, and the length it declares."""
+"""Around every request: its ids, its log line, its metrics, and the length it declares."""
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,12 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problems import BODY_TOO_LARGE, problem_response
 from app.errors import InternalError, UploadTooLarge
 from app.identifiers import REQUEST, new_id
+from app.telemetry.logging import write_line
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import Trace, Tracing
 
 log = structlog.stdlib.get_logger("app.access")
+access = logging.getLogger("app.access")
 
-HEADER = "x-request-id"
-_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+HEADER, TRACEPARENT = b"x-request-id", b"traceparent"
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_IDENTIFIER = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")
 SMALL_BODY = 256_000
 """Bytes: a domain of 500 described classes is half of it."""
 
@@ -32,30 +37,40 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class RequestContext:
-    """Takes a well-formed X-Request-ID or makes one, for the answer and for every log line."""
+    """Takes a well-formed X-Request-ID or makes one, for the answer and for every log line, and
+    goes on with the trace that `traceparent` names, or begins one."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self.app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _WELL_FORMED.fullmatch(given) else new_id(REQUEST)
+        given = traceparent = b""
+        for name, value in scope["headers"]:  # in one go: it is done for every request
+            if name == HEADER:
+                given = value
+            elif name == TRACEPARENT:
+                traceparent = value
+        request_id = given.decode() if _WELL_FORMED.fullmatch(given) else new_id(REQUEST)
+        told = (HEADER, request_id.encode())
         status: int | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message = {**message, "headers": [*message.get("headers", ()), told]}
             await send(message)
 
         began = time.perf_counter()
         self._metrics.request_started()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with self._tracing.request(
+            traceparent.decode("latin-1"), {"request_id": request_id}
+        ) as trace:
             try:
                 await self.app(scope, receive, send_with_id)
             except ClientDisconnect:
@@ -68,37 +83,53 @@ class RequestContext:
                 mistake = InternalError("The service made a mistake; its log says more.")
                 await problem_response(mistake, scope["path"])(scope, receive, send_with_id)
             finally:
-                self._finished(scope, status or 500, time.perf_counter() - began)
+                self._finished(scope, trace, status or 500, time.perf_counter() - began)
 
-    def _finished(self, scope: Scope, status: int, seconds: float) -> None:
+    def _finished(self, scope: Scope, trace: Trace, status: int, seconds: float) -> None:
         # What is no route of ours must not make a label of its own.
         route = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
-        self._metrics.request_finished(method=method, route=route, status=status, seconds=seconds)
-        log.info(
-            "request",
-            method=method,
-            route=route,
-            path=scope["path"],
-            status=status,
-            duration_ms=round(seconds * 1000, 2),
+        self._metrics.request_finished(
+            method=method, route=route, status=status, seconds=seconds, trace_id=trace.trace_id
         )
+        # Not the path: what is no route of ours may hold anything.
+        ids = {
+            name: value
+            for name, value in scope.get("path_params", {}).items()
+            if _IDENTIFIER.fullmatch(value)
+        }
+        trace.facts = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+            **ids,
+            **trace.facts,
+        }
+        write_line(access, "request", trace.facts)
 
 
 class BodyLimit:
     """A problem for a body that says it is too large, at once, and for one that turns out to be."""
 
     def __init__(self, app: ASGIApp, max_bytes: Mapping[str, int]) -> None:
-        """`max_bytes` by path; routes that are not in it take no pictures."""
-        self._limits = {
+        """`max_bytes` by path, in which a part may be `{named}`; routes that are not in it take no
+        pictures."""
+        limits = {
             path: (limit, RequestBodyLimitMiddleware(app, limit))
             for path, limit in max_bytes.items()
         }
+        self._limits = {path: each for path, each in limits.items() if "{" not in path}
+        self._patterns = [
+            (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), each)
+            for path, each in limits.items()
+            if "{" in path
+        ]
         self._small = (SMALL_BODY, RequestBodyLimitMiddleware(app, SMALL_BODY))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
-        max_bytes, app = self._limits.get(scope.get("path", ""), self._small)
+        max_bytes, app = self._limit(scope.get("path", ""))
         if declared.isdecimal() and int(declared) > max_bytes:
             await _let_finish(scope, receive)
             response = problem_response(
@@ -107,6 +138,12 @@ class BodyLimit:
             await response(scope, receive, send)
             return
         await app(scope, receive, send)
+
+    def _limit(self, path: str) -> tuple[int, ASGIApp]:
+        if path in self._limits:
+            return self._limits[path]
+        found = (each for pattern, each in self._patterns if pattern.fullmatch(path))
+        return next(found, self._small)
 
 
 async def _let_finish(scope: Scope, receive: Receive) -> None:

@@ -77,5 +77,7 @@ async def replace_domain(
 
 @router.delete("/{name}", status_code=204)
 async def delete_domain(name: DomainName, parts: Joined, operator: Operator) -> None:
-    """Forget a domain that was made through the API. Its results stay."""
+    """Forget a domain that was made through the API, with its examples and lessons. Its results
+    stay."""
     await parts.domains.delete(name)
+    await parts.lessons.load()

@@ -1,17 +1,31 @@
 """Health and metrics: for the people and programs that keep the service running."""
 
+import asyncio
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
 
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from app import __version__
 from app.api.dependencies import Caller, Joined
 
 router = APIRouter(tags=["operations"])
+
+
+class TroubleReport(BaseModel):
+    """Something that is not as it should be."""
+
+    what: str = Field(
+        description="As in `failing`, or `provider/deployment`.", examples=["azure_openai/west"]
+    )
+    since: datetime | None = Field(examples=["2026-01-02T03:04:05.678Z"])
+    means: str = Field(
+        description="For callers.",
+        examples=["The database does not answer: nothing can be taken or told."],
+    )
 
 
 class HealthReport(BaseModel):
@@ -21,6 +35,11 @@ class HealthReport(BaseModel):
     failing: list[str] = Field(
         description="`starting`, `draining`, or the checks that failed: `storage`; `quota` when "
         "Redis is gone and each process keeps to its share.",
+        examples=[[]],
+    )
+    troubles: list[TroubleReport] = Field(
+        description="What makes it `degraded`, in words: of `failing`, and of deployments that are "
+        "left alone because they fail.",
         examples=[[]],
     )
     version: str = Field(examples=["0.1.0"])
@@ -46,10 +65,12 @@ async def health(parts: Joined) -> HealthReport:
     """How the service is doing. Always 200 while it can answer at all."""
     name = parts.settings.provider_name
     capabilities = await parts.providers.capabilities(name)
-    failing = await parts.health.failing()
+    failing, besides = await parts.health.troubles()
+    troubles = [*failing, *besides]
     return HealthReport(
-        status="degraded" if failing else "ok",
-        failing=failing,
+        status="degraded" if troubles else "ok",
+        failing=[each.what for each in failing],
+        troubles=[TroubleReport(**asdict(each)) for each in troubles],
         version=__version__,
         provider=name,
         model=capabilities.model,
@@ -75,8 +96,10 @@ async def ready(parts: Joined) -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(parts: Joined, caller: Caller) -> Response:
-    """Prometheus' text format."""
+async def metrics(request: Request, parts: Joined, caller: Caller) -> Response:
+    """Prometheus' text format, or OpenMetrics where `Accept` names it."""
     if not parts.metrics.enabled:
         raise HTTPException(404, "Not Found")
-    return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    scrape = parts.metrics.scrape()
+    content, kind = await asyncio.to_thread(scrape.text, request.headers.get("accept", ""))
+    return Response(content, headers={"content-type": kind})

@@ -1,4 +1,4 @@
-"""`/`: a page for people. `/redoc`: the reference of the API."""
+"""`/`, `/dashboard` and `/review`: pages for people. `/redoc`: the reference of the API."""
 
 import functools
 from importlib.resources import files
@@ -9,7 +9,13 @@ from fastapi.responses import HTMLResponse, Response
 
 router = APIRouter(include_in_schema=False)
 
-_PAGE = files("app.api").joinpath("static/index.html").read_text(encoding="utf-8")
+_SHARED = {
+    "/* style.css */": "style.css",
+    "/* page.js */": "page.js",
+    "/* charts.js */": "charts.js",
+    "<!-- key.html -->": "key.html",
+}
+"""What stands in a page for a file that it shares with others."""
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -20,7 +26,19 @@ _LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 
 @router.get("/")
 async def home() -> HTMLResponse:
-    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+    return _page("index.html")
+
+
+@router.get("/dashboard")
+async def dashboard() -> HTMLResponse:
+    """For operators: what happened, and whether it is well."""
+    return _page("dashboard.html")
+
+
+@router.get("/review")
+async def review() -> HTMLResponse:
+    """For whoever looks at what is unsure."""
+    return _page("review.html")
 
 
 @router.get("/redoc")
@@ -38,6 +56,23 @@ async def reference(request: Request) -> HTMLResponse:
 @router.get("/redoc.js")
 async def redoc() -> Response:
     return Response(_redoc(), media_type="text/javascript")
+
+
+def _page(name: str) -> HTMLResponse:
+    return HTMLResponse(_whole(name), headers={"Content-Security-Policy": _POLICY})
+
+
+@functools.cache
+def _whole(name: str) -> str:
+    """A page with all that it needs."""
+    text = _read(name)
+    for place, shared in _SHARED.items():
+        text = text.replace(place, _read(shared)) if place in text else text
+    return text
+
+
+def _read(name: str) -> str:
+    return files("app.api").joinpath("static", name).read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.telemetry.trace import current
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,11 +30,18 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.NotAuthenticated: Problem(401, "An API key is needed"),
     errors.NotAllowed: Problem(403, "An operator's API key is needed"),
     errors.ResultNotFound: Problem(404, "No such result"),
+    errors.NothingToReview: Problem(409, "There is nothing to review"),
+    errors.ReviewTaken: Problem(409, "Another reviewer has it"),
+    errors.ReviewDecided: Problem(409, "It is decided already"),
+    errors.PictureNotKept: Problem(404, "The picture is not kept"),
     errors.BatchNotFound: Problem(404, "No such batch"),
     errors.ArchiveRefused: Problem(422, "The archive is refused"),
     errors.BatchTooLarge: Problem(413, "The batch is too large"),
     errors.BlobNotFound: Problem(410, "The picture is gone"),
     errors.BatchOver: Problem(409, "The batch is not in a state for that"),
+    errors.AlertNotFound: Problem(404, "No such alert"),
+    errors.EvaluationNotFound: Problem(404, "No such evaluation"),
+    errors.NothingLabelled: Problem(409, "No answer has a label"),
     errors.WebhookNotFound: Problem(404, "No such webhook"),
     errors.TooManyWebhooks: Problem(409, "There are too many webhooks"),
     errors.WebhookDisabled: Problem(409, "The webhook is disabled"),
@@ -47,6 +55,12 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.DomainExists: Problem(409, "The domain exists already"),
     errors.DomainReadOnly: Problem(409, "The domain is read-only here"),
     errors.LabelNotInDomain: Problem(422, "The label is none of the domain's classes"),
+    errors.ExampleNotFound: Problem(404, "No such example"),
+    errors.TooFewExamples: Problem(409, "Too few examples"),
+    errors.LessonNotFound: Problem(404, "No such lesson"),
+    errors.CalibrationNotFound: Problem(404, "No such calibration"),
+    errors.TooFewLabels: Problem(409, "Too few labels"),
+    errors.CalibrationRefused: Problem(409, "The calibration makes it worse"),
     errors.ImageUnreadable: Problem(422, "The picture can't be read"),
     errors.ImageTooLarge: Problem(422, "The picture has too many pixels"),
     errors.ImageHarmful: Problem(422, "The picture does harm"),
@@ -92,6 +106,7 @@ def problem_response(
     # A plug-in's own subclass is told as the nearest kind that is documented.
     kind = next(each for each in type(error).__mro__ if each in PROBLEMS)
     problem = PROBLEMS[kind]
+    current().tell(error=kind.slug())
     body: dict[str, Any] = {
         "type": f"/problems/{kind.slug()}",
         "title": problem.title,

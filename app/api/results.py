@@ -10,11 +10,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from app.api import security
 from app.api.dependencies import Caller, Joined
 from app.api.exports import AS_FILE, AS_TEXT, Exported, ExportOrder, ExportQuery
+from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.classification import check_label
 from app.exports import fields, reading
 from app.identifiers import RESULT_PATTERN
 from app.result import Result, Status
 from app.storage import ResultFilter
+from app.telemetry.trace import current
 
 router = APIRouter(prefix="/results", tags=["results"])
 
@@ -38,7 +40,7 @@ class Expected(BaseModel):
     """The true class of a picture."""
 
     model_config = ConfigDict(extra="forbid")
-    label: str = Field(description="One of the domain's classes.", examples=["rose"])
+    label: str = Field(description="One of the domain's classes, or `none`.", examples=["rose"])
 
 
 class ResultConditions(BaseModel):
@@ -138,13 +140,14 @@ async def get_result(
         float,
         Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a pending result."),
     ] = 0,
-) -> Result:
+    coverage: Coverage = None,
+) -> ResultWithSet:
     """One result. With `wait` the answer is held until the result is there or the time is over."""
     result = await parts.results.get(result_id, caller=caller.sees)
     if result.is_pending and wait:
         await parts.classification.wait_for(result_id, seconds=wait)
         result = await parts.results.get(result_id, caller=caller.sees)
-    return result
+    return await with_set(result, coverage, parts.calibrations)
 
 
 @router.delete("/{result_id}", status_code=204)
@@ -157,7 +160,13 @@ async def delete_result(result_id: ResultId, parts: Joined, caller: Caller) -> N
 async def set_expected(
     result_id: ResultId, expected: Expected, parts: Joined, caller: Caller
 ) -> None:
-    """Record what the picture really shows. Feeds accuracy, calibration and thresholds."""
+    """Record what the picture really shows. Feeds accuracy, calibration and thresholds; where the
+    answer waits for a review, that is decided by it."""
     result = await parts.results.get(result_id, caller=caller.sees)
     check_label(expected.label, await parts.domains.find(result.domain))
-    await parts.results.set_expected(result_id, expected.label, caller=caller.sees)
+    labelled = await parts.results.set_expected(
+        result_id, expected.label, caller=caller.sees, teller=caller.name
+    )
+    current().tell(domain=result.domain)
+    if labelled.is_right is not None and result.expected != expected.label:
+        parts.metrics.label(labelled)

@@ -10,6 +10,7 @@ from fastapi.security.base import SecurityBase
 
 from app.errors import NotAllowed, NotAuthenticated
 from app.settings import Settings
+from app.telemetry.trace import current
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class ApiKeyScheme(SecurityBase):
         """Raises NotAuthenticated."""
         settings: Settings = request.app.state.parts.settings
         if not settings.api_keys:
+            current().tell(caller=ANONYMOUS.name)
             return ANONYMOUS
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
@@ -53,6 +55,7 @@ class ApiKeyScheme(SecurityBase):
         digest = hashlib.sha256(presented.strip().encode()).hexdigest()
         for key in settings.api_keys:
             if key.sha256 == digest:
+                current().tell(caller=key.name)
                 return Caller(key.name, key.admin)
         raise NotAuthenticated("This API key is not known.")
 

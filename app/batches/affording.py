@@ -6,10 +6,12 @@ from decimal import Decimal
 from pydantic import BaseModel, Field
 
 from app.batches.bill import Bill
+from app.batches.route import Route
 from app.budget import Budget, Payer, Period, budget_of_batch
-from app.classification import Intake
+from app.classification import Intake, Showing
 from app.domains import Domain
 from app.errors import BudgetSpent
+from app.providers.base import Provider
 from app.result import UsdAmount
 from app.storage import BatchRow, BudgetState, ReceivingRepository, ResultFilter, ResultRepository
 from app.storage.batch_rows import DIGEST
@@ -73,6 +75,7 @@ class Affording:
         results: ResultRepository,
         receiving: ReceivingRepository,
         intake: Intake,
+        showing: Showing,
         *,
         default_provider: str,
     ) -> None:
@@ -81,24 +84,39 @@ class Affording:
         self._results = results
         self._receiving = receiving
         self._intake = intake
+        self._showing = showing
         self._default_provider = default_provider
 
-    async def bill(self, provider: str | None, domain: Domain) -> tuple[Bill, list[Deployment]]:
+    async def route(self, asked: str | None, domain: Domain) -> Route:
+        """Raises ProviderUnknown."""
+        names = self.chain(asked, domain)
+        before: list[Provider] = []
+        for place, name in enumerate(names):
+            deployments = await self._deployments(name)
+            first = deployments[0].provider
+            last = domain.cascade is None or name == names[-1]
+            if last or not first.capabilities().embedded:
+                later = () if domain.cascade is None else names[place + 1 :]
+                return Route(names, tuple(before), deployments, later)
+            before.append(first)
+        raise AssertionError("a chain has an end")
+
+    async def bill(self, name: str, domain: Domain) -> Bill:
         """Of the first of the provider's deployments that would be asked, by what the domain's
         newest answers were billed, whoever asked. Raises ProviderUnknown."""
-        # The one with the least priority is asked while it has room.
-        deployments = sorted(
-            await self._dispatcher.deployments(self.provider(provider, domain)),
-            key=lambda each: each.priority,
-        )
         newest = await self._results.page(
             ResultFilter(domain=domain.name), before=None, limit=NEWEST
         )
-        return Bill.of(deployments[0].provider, domain, newest), deployments
+        shown = await self._showing.some(domain, name)
+        return Bill.of((await self._deployments(name))[0].provider, domain, newest, shown=shown)
 
-    def provider(self, asked: str | None, domain: Domain) -> str:
-        """Who is asked first."""
-        return asked or (domain.providers or (self._default_provider,))[0]
+    async def _deployments(self, name: str) -> list[Deployment]:
+        # The one with the least priority is asked while it has room.
+        return sorted(await self._dispatcher.deployments(name), key=lambda each: each.priority)
+
+    def chain(self, asked: str | None, domain: Domain) -> tuple[str, ...]:
+        """Who is asked, in this order."""
+        return (asked,) if asked else domain.providers or (self._default_provider,)
 
     async def shares(
         self,
@@ -122,8 +140,9 @@ class Affording:
         ]
         if not blocking:
             return
-        bill, _ = await self.bill(batch.provider, domain)
-        least = bill.least_of_a_call()
+        # In a cascade hardly anything is certain but that the first one is asked.
+        bill = await self.bill(self.chain(batch.provider, domain)[0], domain)
+        least = bill.least_of_a_picture()
         if least is None or not bill.is_metered:
             return
         states = await self._budgets.states(blocking)
@@ -138,10 +157,10 @@ class Affording:
     async def _answered(self, batch: BatchRow, domain: Domain) -> int:
         """Uploads whose answers are kept."""
         count, after = 0, ""
-        provider = self.provider(batch.provider, domain)
+        names = self.chain(batch.provider, domain)
         while sources := await self._receiving.uploads(batch.id, after=after):
             digests = [each.removeprefix(DIGEST) for each in sources]
-            count += await self._intake.look_ahead(digests, domain, provider)
+            count += await self._intake.look_ahead(digests, domain, names)
             after = sources[-1]
         return count
 

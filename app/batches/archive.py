@@ -28,9 +28,9 @@ NO_PICTURES = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 
 
 def read_archive(
-    file: BinaryIO, *, labels: frozenset[str], max_items: int, max_bytes: int, max_total: int
+    file: BinaryIO, *, truths: frozenset[str], max_items: int, max_bytes: int, max_total: int
 ) -> Iterator[Row | Unusable]:
-    """Its pictures, by their names in it. The folder may name the true class, one of `labels`.
+    """Its pictures, by their names in it. The folder may name the true class, one of `truths`.
 
     `max_bytes`: of one picture, `max_total`: of all, unpacked. Raises ArchiveRefused, before the
     first row for all that the directory shows.
@@ -42,7 +42,7 @@ def read_archive(
             _check(archive, entries, max_items=max_items, max_total=max_total)
             for entry in entries:
                 if not is_litter(entry.filename):
-                    yield _row(archive, entry, labels, max_bytes)
+                    yield _row(archive, entry, truths, max_bytes)
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -130,7 +130,7 @@ def is_litter(name: str) -> bool:
 
 
 def _row(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, labels: frozenset[str], max_bytes: int
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, truths: frozenset[str], max_bytes: int
 ) -> Row | Unusable:
     name = entry.filename
     if entry.file_size > max_bytes:
@@ -144,4 +144,4 @@ def _row(
     if not looks_like_picture(data):
         return Unusable(name, "is no picture")
     folder = PurePosixPath(name).parent.name
-    return Row(name, data, name, folder if folder in labels else None)
+    return Row(name, data, name, folder if folder in truths else None)

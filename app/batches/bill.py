@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from app.batches.looking import Looked
 from app.batches.ranges import Range, mean_of_next, total
 from app.domains import Domain
+from app.images import PreparedImage
 from app.providers.base import Capabilities, Provider, Quote, Quoting
 from app.result import Result
 from app.usage import TokenUsage
@@ -20,9 +21,36 @@ LEAST_HISTORY = 10
 TEXT_OFF = 0.2
 """Share by which a rule for text may be wrong: its own tenth, and as much again, for nobody says
 how the answer's schema is billed."""
+PERHAPS = Range(0, 1, 1)
 GUESSED_PICTURE = Range(0.06, 1, 8)
 """How far a picture may be off where the model's formula is not known: 1,100 tokens are guessed,
 and the formulas that are published say 70 to 8,500 for 512 pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """What calls come to.
+
+    Attributes:
+        cost: US dollars, low, expected and high; None when the price is not known.
+    """
+
+    prompt: Range
+    completion: Range
+    cost: tuple[Decimal, Decimal, Decimal] | None
+
+    @property
+    def at_most(self) -> "Billed":
+        """Of who is asked nothing if all goes well: as much is expected as there can be."""
+        cost = self.cost and (Decimal(0), *self.cost[1:])
+        return Billed(self.prompt * PERHAPS, self.completion * PERHAPS, cost)
+
+    def __add__(self, other: "Billed") -> "Billed":
+        cost = None
+        if self.cost is not None and other.cost is not None:
+            (low, expected, high), more = self.cost, other.cost
+            cost = (low + more[0], expected + more[1], high + more[2])
+        return Billed(self.prompt + other.prompt, self.completion + other.completion, cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +68,20 @@ class Bill:
     history: Sequence[Result]
 
     @classmethod
-    def of(cls, provider: Provider, domain: Domain, newest: Sequence[Result]) -> "Bill":
-        """`newest`: results of the domain, by whomever."""
+    def of(
+        cls,
+        provider: Provider,
+        domain: Domain,
+        newest: Sequence[Result],
+        *,
+        shown: Sequence[PreparedImage] = (),
+    ) -> "Bill":
+        """`newest`: results of the domain, by whomever; `shown`: such examples as are shown beside
+        a picture."""
         capabilities = provider.capabilities()
         return cls(
             provider,
-            provider.quote(domain) if isinstance(provider, Quoting) else None,
+            _quoted(provider, domain, shown) if isinstance(provider, Quoting) else None,
             [
                 each
                 for each in newest
@@ -64,29 +100,44 @@ class Bill:
             return None
         return "measured" if len(self.history) >= LEAST_HISTORY else "rule"
 
+    @property
+    def calls(self) -> Range:
+        """Of a picture; where it depends on what they say, as many are expected as there can be."""
+        if self.quote is None:
+            return Range.exactly(1)
+        return Range(self.quote.calls, self.quote.most_calls, self.quote.most_calls)
+
+    def of_all(self, looked: Sequence[Looked], pictures: int) -> Billed:
+        """What all pictures would come to, when these were drawn of them."""
+        prompt, completion = self.tokens(looked, pictures)
+        return Billed(prompt, completion, self.cost(prompt, completion))
+
     def tokens(self, looked: Sequence[Looked], pictures: int) -> tuple[Range, Range]:
         """Of all prompts and of all completions, when these were drawn of `pictures`.
 
         A prompt is its picture, by the model's formula where it is published, and its text, the
         same for all: what earlier prompts took beside their pictures, or a rule. Where the formula
-        is not published earlier prompts are taken as a whole.
+        is not published earlier prompts are taken as a whole. Of several calls about a picture what
+        was billed before counts all, and the picture once.
         """
         if not self.is_metered:
             return Range.exactly(0), Range.exactly(0)
-        calls = total([each.fate == "asked" for each in looked], pictures)
+        asked = total([each.fate == "asked" for each in looked], pictures)
         if self.basis == "measured":
             apart = self._knows_formula(looked)
             text = mean_of_next(
-                [_prompt(each, apart=apart) for each in self.history], calls.expected
+                [_prompt(each, apart=apart) for each in self.history], asked.expected
             )
-            answer = mean_of_next([_completion(each) for each in self.history], calls.expected)
+            answer = mean_of_next([_completion(each) for each in self.history], asked.expected)
+            calls = Range.exactly(1)
         else:
             apart = True
             text, answer = self._by_rule(looked)
+            calls = self.calls
         pictures_take = total([_image(each) if apart else 0 for each in looked], pictures)
         if not self._knows_formula(looked):
             pictures_take *= GUESSED_PICTURE
-        return pictures_take + calls * text, calls * answer
+        return calls * (pictures_take + asked * text), calls * (asked * answer)
 
     def cost(self, prompt: Range, completion: Range) -> tuple[Decimal, Decimal, Decimal] | None:
         """US dollars, low, expected and high, without a discount for prompts that the service
@@ -100,9 +151,9 @@ class Bill:
             return None
         return low, expected, high
 
-    def least_of_a_call(self) -> Decimal | None:
-        """US dollars that no call costs less than: as earlier ones, or a prompt without its
-        picture. None when nobody can say."""
+    def least_of_a_picture(self) -> Decimal | None:
+        """US dollars that no picture costs less than: as earlier ones, or prompts without it. None
+        when nobody can say."""
         costs = [each.usage.cost_usd for each in self.history if each.usage]
         known = [each for each in costs if each is not None]
         if len(known) >= LEAST_HISTORY:
@@ -110,7 +161,8 @@ class Bill:
         if self.quote is None or not isinstance(self.provider, Quoting):
             return None
         text = math.floor(self.quote.text_tokens * (1 - TEXT_OFF))
-        return self.provider.cost(TokenUsage(text, 1))
+        calls = self.quote.calls
+        return self.provider.cost(TokenUsage(calls * text, calls))
 
     def _by_rule(self, looked: Sequence[Looked]) -> tuple[Range, Range]:
         """Text and answer of one call. Of who gives no quote it is known what a call takes at most,
@@ -146,17 +198,22 @@ class Bill:
         return sum(costs, Decimal(0)) * (usage.prompt + usage.completion) / tokens
 
 
+def _quoted(provider: Quoting, domain: Domain, shown: Sequence[PreparedImage]) -> Quote:
+    """With the examples: what they take is as good as text, the same for all pictures, about."""
+    quote = provider.quote(domain.model_copy(update={"few_shot": len(shown)}))
+    pictures = sum(provider.image_tokens(each, domain).count for each in shown)
+    return replace(quote, text_tokens=quote.text_tokens + pictures)
+
+
 def _was_billed(result: Result, capabilities: Capabilities) -> bool:
     """Whether it is an answer of this deployment, and paid for."""
-    model = result.model or ""
-    known = capabilities.model
     return (
         result.status in ("accepted", "needs_review")
         and not result.cached
         and result.usage is not None
         and result.usage.prompt_tokens > 0
         and result.deployment == capabilities.deployment
-        and (known in ("unknown", model) or model.startswith(f"{known}-"))
+        and capabilities.may_be(result.model or "")
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.batches.affording import Affording, BudgetShare
+from app.batches.bill import Bill
 from app.batches.looking import Looked, Looking
 from app.batches.ranges import Range
 from app.batches.reading import Reading
@@ -17,7 +18,7 @@ from app.batches.rows import Row, Unusable
 from app.batches.sample import Sample
 from app.batches.taking_in import BatchOptions
 from app.budget import Payer, budget_of_batch
-from app.classification import Intake
+from app.classification import Intake, Standing
 from app.domains import Domain, DomainRegistry
 from app.identifiers import BATCH, new_id
 from app.result import UsdAmount
@@ -55,7 +56,8 @@ class UnusableRow(BaseModel):
 
 
 class PromptText(BaseModel):
-    """What a model is told beside the picture, word for word."""
+    """What a model is told beside the picture, word for word; of each picture the classes stand in
+    an order of its own."""
 
     model_config = ConfigDict(from_attributes=True)
     system: str = Field(examples=["You are a botanist. Decide which flower ..."])
@@ -71,7 +73,11 @@ class BatchEstimate(BaseModel):
     """What a batch would be. Nothing was stored, and no provider was asked."""
 
     domain: str = Field(examples=["flowers"])
-    provider: str = Field(description="Who would answer.", examples=["azure_openai"])
+    provider: str = Field(
+        description="Who would answer; in a cascade the first whose answers cost more than time of "
+        "this machine.",
+        examples=["azure_openai"],
+    )
     model: str = Field(examples=["gpt-4o"])
     items: int = Field(examples=[100])
     duplicates: int = Field(
@@ -87,6 +93,11 @@ class BatchEstimate(BaseModel):
         description="Of those: what would fail before anybody is asked.", examples=[0]
     )
     kept: int = Field(description="Of those: what was answered before.", examples=[0])
+    settled: int | None = Field(
+        description="Of those: what `provider` would not be asked, for who is asked before, in a "
+        "cascade, is sure enough of it; null where nobody is.",
+        examples=[None],
+    )
     prompt_tokens: TokenRange = Field(description="Pictures and text.")
     completion_tokens: TokenRange = Field(description="Answers, and the reasoning before them.")
     tokens: TokenRange = Field(description="Both.")
@@ -119,12 +130,14 @@ class Estimator:
         metrics: Metrics,
         reading: Reading,
         affording: Affording,
+        standing: Standing,
     ) -> None:
         self._domains = domains
         self._intake = intake
         self._metrics = metrics
         self._reading = reading
         self._affording = affording
+        self._standing = standing
 
     async def estimate(
         self,
@@ -141,24 +154,22 @@ class Estimator:
         Raises what TakingIn.take raises, ProviderUnknown, and Overloaded.
         """
         domain = await self._domains.find(options.domain)
-        bill, deployments = await self._affording.bill(options.provider, domain)
-        looking = Looking(
-            self._intake, self._metrics, domain, [each.provider for each in deployments]
-        )
+        route = await self._affording.route(options.provider, domain)
+        bill = await self._affording.bill(route.name, domain)
+        looking = Looking(self._intake, self._metrics, domain, route, self._standing)
         sample, bad = await self._read(rows, domain, looking, threads)
         looked = [looking.found[rank] for rank in sample.drawn]
         pictures = await asyncio.to_thread(sample.pictures)
-        prompt, completion = bill.tokens(looked, pictures)
-        cost = bill.cost(prompt, completion)
-        duration_s = (
-            quota_s(looked, pictures, deployments, asyncio.get_running_loop().time())
-            if bill.is_metered
-            else looking.picture_s and looking.picture_s * pictures
-        )
+        billed = bill.of_all(looked, pictures)
+        for name in route.later:
+            further = await self._affording.bill(name, domain)
+            billed += further.of_all(looked, pictures).at_most
+        prompt, completion, cost = billed.prompt, billed.completion, billed.cost
+        duration_s = _duration_s(bill, looked, pictures, route.deployments, looking.picture_s)
         return BatchEstimate(
             domain=domain.name,
-            provider=self._affording.provider(options.provider, domain),
-            model=deployments[0].provider.capabilities().model,
+            provider=route.name,
+            model=route.deployments[0].provider.capabilities().model,
             items=sample.items,
             duplicates=sample.items - pictures,
             bad_rows=len(bad),
@@ -166,6 +177,7 @@ class Estimator:
             sampled=len(looked),
             unreadable=sum(each.fate == "unreadable" for each in looked),
             kept=sum(each.fate == "kept" for each in looked),
+            settled=sum(each.fate == "settled" for each in looked) if route.before else None,
             prompt_tokens=_tokens(prompt),
             completion_tokens=_tokens(completion),
             tokens=_tokens(prompt + completion),
@@ -190,8 +202,8 @@ class Estimator:
         threads: Executor | None,
     ) -> tuple[Sample, list[Unusable]]:
         """Uploads are looked at while they are at hand, URLs when it is known which are drawn."""
-        sample, bad, labels = Sample(LOOKED_AT), [], frozenset(domain.labels)
-        async for good, unusable in self._reading.groups(rows, labels, threads):
+        sample, bad = Sample(LOOKED_AT), []
+        async for good, unusable in self._reading.groups(rows, domain.truths, threads):
             bad += unusable
             await asyncio.to_thread(_add, sample, [each.picture for each in good])
             uploads = {key: each for key, each in sample.drawn.items() if isinstance(each, bytes)}
@@ -202,12 +214,34 @@ class Estimator:
         return sample, bad
 
 
+def _duration_s(
+    bill: Bill,
+    looked: Sequence[Looked],
+    pictures: int,
+    deployments: Sequence[Deployment],
+    picture_s: float | None,
+) -> float | None:
+    """At the quota, or at this machine's pace, whichever takes longer."""
+    here = None if picture_s is None else picture_s * pictures
+    if not bill.is_metered:
+        return here
+    now = asyncio.get_running_loop().time()
+    there = quota_s(looked, pictures, deployments, now, calls=bill.calls.expected)
+    return None if there is None else max(there, here or 0.0)
+
+
 def quota_s(
-    looked: Sequence[Looked], pictures: int, deployments: Sequence[Deployment], now: float
+    looked: Sequence[Looked],
+    pictures: int,
+    deployments: Sequence[Deployment],
+    now: float,
+    *,
+    calls: float = 1,
 ) -> float | None:
     """Seconds until the last call is answered, at what the deployments let through together in the
     long run: each as many calls as the scarcer of its calls and its tokens a minute allows, where a
-    call takes the tokens that are reserved for it when it arrives. None when nothing limits it."""
+    call takes the tokens that are reserved for it when it arrives, and a picture `calls` of them.
+    None when nothing limits it."""
     asked = [each for each in looked if each.fate == "asked"]
     if not asked:
         return 0.0
@@ -218,8 +252,8 @@ def quota_s(
         rates.append(min(per_second["requests"], per_second["tokens"] / max(1.0, tokens)))
     if math.inf in rates:
         return None
-    calls = pictures * len(asked) / len(looked)
-    return calls / sum(rates) + min(each.latency_s for each in deployments)
+    made = calls * pictures * len(asked) / len(looked)
+    return made / sum(rates) + min(each.latency_s for each in deployments)
 
 
 def _add(sample: Sample, pictures: Sequence[str | bytes]) -> None:

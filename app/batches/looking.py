@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from app.batches.reading import source_of
+from app.batches.route import Route
 from app.batches.runner import IN_FLIGHT_HERE
-from app.classification import Intake, Question
+from app.classification import Intake, Question, Standing
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import (
@@ -24,7 +25,7 @@ from app.errors import (
     UrlUnreachable,
 )
 from app.images import PreparedImage, Upload
-from app.providers.base import Provider, Quoting
+from app.providers.base import Provider, ProviderAnswer, Quoting
 from app.providers.image_tokens import ImageTokens
 from app.storage import KeptAnswer
 from app.telemetry.metrics import Metrics
@@ -42,12 +43,13 @@ ANSWERED_WITHIN_S = 30.0
 class Looked:
     """
     Attributes:
-        fate: `asked` costs something, an answer that is `kept` and what is `unreadable` nothing.
+        fate: `asked` costs something; an answer that is `kept`, what is `unreadable`, and what goes
+            no further in a cascade, for it is `settled` before, nothing.
         image_tokens: None where nobody can tell.
         reserved: tokens that a call takes of the quota when it arrives, by deployment.
     """
 
-    fate: Literal["asked", "kept", "unreadable"]
+    fate: Literal["asked", "kept", "settled", "unreadable"]
     image_tokens: ImageTokens | None = None
     reserved: tuple[int, ...] = ()
 
@@ -60,15 +62,17 @@ class Looking:
         intake: Intake,
         metrics: Metrics,
         domain: Domain,
-        deployments: Sequence[Provider],
+        route: Route,
+        standing: Standing,
     ) -> None:
-        """`deployments`: of the provider that would answer, the one whose bill counts first."""
         self._intake = intake
         self._metrics = metrics
         self._domain = domain
-        self._deployments = deployments
+        self._route = route
+        self._deployments = [each.provider for each in route.deployments]
+        self._standing = standing
         self._room = asyncio.Semaphore(IN_FLIGHT_HERE)
-        self._embedded = deployments[0].capabilities().embedded
+        self._embedded = self._deployments[0].capabilities().embedded
         self._answers = True
         self._seconds = 0.0
         self._timed = 0
@@ -77,8 +81,9 @@ class Looking:
     @property
     def picture_s(self) -> float | None:
         """Seconds a picture takes, answer included, when several are under way as in a batch; None
-        unless they are answered on this machine, and were."""
-        if not self._embedded or not self._answers or not self._timed:
+        unless they are answered on this machine, the first time at least, and were."""
+        here = self._embedded or self._route.before
+        if not here or not self._answers or not self._timed:
             return None
         return self._seconds / self._timed
 
@@ -103,14 +108,18 @@ class Looking:
         question = Question(source, self._domain.name, caller="")
         try:
             taken = await self._intake.take(
-                question, self._domain, self._deployments[0].name, Stopwatch(self._metrics)
+                question, self._domain, self._route.names, Stopwatch(self._metrics)
             )
         except UNUSABLE:
             return Looked("unreadable")
         if isinstance(taken.basis, KeptAnswer):
             return Looked("kept")
+        for embedded in self._route.before:
+            answer = await self._answer(embedded, taken.basis)
+            if answer and await self._standing.stands(answer, embedded.name, self._domain):
+                return Looked("settled")
         if self._embedded:
-            await self._answer(taken.basis)
+            await self._answer(self._deployments[0], taken.basis)
         return self._asked(taken.basis)
 
     def _asked(self, image: PreparedImage) -> Looked:
@@ -121,10 +130,10 @@ class Looking:
             tuple(each.estimate_tokens(image, self._domain) for each in self._deployments),
         )
 
-    async def _answer(self, image: PreparedImage) -> None:
-        """To see how long it takes."""
-        answered = False
+    async def _answer(self, embedded: Provider, image: PreparedImage) -> ProviderAnswer | None:
+        """To see how long it takes, and how sure it is."""
+        answer = None
         with suppress(ProviderError):
-            await self._deployments[0].classify(image, self._domain, timeout=ANSWERED_WITHIN_S)
-            answered = True
-        self._answers &= answered
+            answer = await embedded.classify(image, self._domain, timeout=ANSWERED_WITHIN_S)
+        self._answers &= answer is not None
+        return answer

@@ -37,10 +37,10 @@ class Reading:
     async def groups(
         self,
         rows: Iterable[Row | Unusable],
-        labels: frozenset[str],
+        truths: frozenset[str],
         threads: Executor | None = None,
     ) -> AsyncIterator[tuple[list[Row], list[Unusable]]]:
-        """Items of a domain with the classes `labels`, and what is none, in their order; `threads`:
+        """Items of a domain with these `truths`, and what is none, in their order; `threads`:
         None means the event loop's own.
 
         Raises BatchTooLarge, InvalidRequest for too many bad rows or no item, and what reading the
@@ -52,7 +52,7 @@ class Reading:
             good: list[Row] = []
             bad: list[Unusable] = []
             for row in group:
-                unusable = row if isinstance(row, Unusable) else self._unusable(row, labels)
+                unusable = row if isinstance(row, Unusable) else self._unusable(row, truths)
                 if unusable is not None:
                     bad.append(unusable)
                 elif isinstance(row, Row):
@@ -67,8 +67,8 @@ class Reading:
         if not items:
             raise InvalidRequest("There is no item in it.")
 
-    def _unusable(self, row: Row, labels: frozenset[str]) -> Unusable | None:
-        if row.expected is not None and row.expected not in labels:
+    def _unusable(self, row: Row, truths: frozenset[str]) -> Unusable | None:
+        if row.expected is not None and row.expected not in truths:
             reason = f"expected: {row.expected[:100]!r} is no class of the domain"
             return Unusable(row.place, reason)
         if isinstance(row.picture, str) and not _is_web(row.picture):

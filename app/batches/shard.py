@@ -11,7 +11,7 @@ import structlog
 
 from app.batches.reading import source_of
 from app.budget import Budget, budget_of_batch
-from app.classification import Answered, ClassificationService, Question
+from app.classification import Answered, ClassificationService, Question, log_item
 from app.errors import (
     BudgetSpent,
     DomainNotFound,
@@ -27,6 +27,7 @@ from app.result import Failure, Result
 from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
 from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import Trace
 from app.traffic import Lane
 
 log = structlog.stdlib.get_logger(__name__)
@@ -168,15 +169,23 @@ class Shard:
                 return None
             self.status, self.lane = after.status, after.lane
             self._classification.stored(answered)
-            for outcome in outcomes:
-                if not outcome.again:
-                    self._metrics.result(domain=self._batch.domain, status=outcome.result.status)
+            for outcome, each in zip(outcomes, answered, strict=True):
+                self._told(outcome, each.trace)
         if self.status not in UNFINISHED:
             return None
         if put_off:
             attempts = max(each.attempts for each in put_off)
             return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**attempts)
         return 0.0 if untaken else None
+
+    def _told(self, outcome: Outcome, trace: Trace) -> None:
+        if outcome.again:
+            self._metrics.item("again")
+            return
+        for number, result in {outcome.item.number: outcome.result, **outcome.twins}.items():
+            self._metrics.item(result.status)
+            self._metrics.result(result, trace_id=trace.trace_id)
+            log_item(trace, result, item=number)
 
     async def _store(
         self, outcomes: Sequence[Outcome], answers: Sequence[Answered]
@@ -261,7 +270,11 @@ class Shard:
 
 def _unstorable(result: Result) -> Result:
     """What is left of one whose answer no database takes: that it failed, and what it cost."""
-    answer = ("predicted_class", "confidence", "probabilities", "model", "deployment", "image")
+    answer = (
+        *("predicted_class", "confidence", "probabilities", "confidence_source", "tail"),
+        *("raw_confidence", "raw_probabilities", "calibration", "revision"),
+        *("model", "deployment", "image", "final_class", "decided_by"),
+    )
     return result.model_copy(
         update={
             **dict.fromkeys((*answer, "provider_request_id")),

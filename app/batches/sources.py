@@ -23,12 +23,12 @@ class Files:
     """Reads files of a batch.
 
     Attributes:
-        labels: the domain's classes; folders may be called so.
+        truths: the domain's; folders may be called so.
     """
 
     settings: Settings
     options: BatchOptions
-    labels: frozenset[str]
+    truths: frozenset[str]
 
     def rows(self, name: str, file: BinaryIO) -> Iterator[Row | Unusable]:
         """Of one file, by its name, an archive by its first bytes. Raises ArchiveRefused, and
@@ -46,7 +46,7 @@ class Files:
         if suffix == ZIP or begin == b"PK\x03\x04":
             return read_archive(
                 file,
-                labels=self.labels,
+                truths=self.truths,
                 max_items=self.settings.batch.max_items,
                 max_bytes=self.settings.max_upload,
                 max_total=10 * self.settings.batch.max_upload,
@@ -65,7 +65,7 @@ class Files:
 
     def picture(self, name: str, path: Path) -> Iterator[Row | Unusable]:
         """One file that is to be a picture, called `name`; its folder may name the true class."""
-        label = path.parent.name if path.parent.name in self.labels else None
+        label = path.parent.name if path.parent.name in self.truths else None
         try:
             with path.open("rb") as file:
                 yield from self._picture(name, file, expected=label)

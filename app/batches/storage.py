@@ -58,7 +58,7 @@ def _row(found: Found, objects: ObjectStore, files: Files) -> Row | Unusable:
 
 def _label(path: PurePosixPath, files: Files) -> str | None:
     """The folder may name the true class."""
-    return path.parent.name if path.parent.name in files.labels else None
+    return path.parent.name if path.parent.name in files.truths else None
 
 
 def _is_hidden(name: str) -> bool:

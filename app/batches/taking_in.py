@@ -188,7 +188,7 @@ class TakingIn:
         await self._receiving.create(batch)
         try:
             async with asyncio.timeout(RECEIVED_WITHIN_S):
-                await self._store(batch.id, rows, frozenset(domain.labels), threads)
+                await self._store(batch.id, rows, domain.truths, threads)
             await self._affording.check(batch, domain)
             await self._receiving.received(batch.id)
         except TimeoutError:
@@ -203,11 +203,11 @@ class TakingIn:
         self,
         batch_id: str,
         rows: Iterable[Row | Unusable],
-        labels: frozenset[str],
+        truths: frozenset[str],
         threads: Executor | None,
     ) -> None:
         items, errors = count(), count()
-        async for good, bad in self._reading.groups(rows, labels, threads):
+        async for good, bad in self._reading.groups(rows, truths, threads):
             await self._receiving.add(
                 batch_id,
                 [await self._item(next(items), each) for each in good],

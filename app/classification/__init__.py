@@ -2,20 +2,31 @@
 
 from app.classification.accepting import Accepting
 from app.classification.asking import Asking
+from app.classification.cascade import Cascading, Standing
+from app.classification.eliciting import Eliciting
 from app.classification.intake import Intake
+from app.classification.item_line import log_item
 from app.classification.keeper import Keeper
 from app.classification.once import Once
 from app.classification.question import Question, check_label
+from app.classification.reviewing import Reviewing
 from app.classification.service import Answered, ClassificationService
+from app.classification.showing import Showing
 
 __all__ = [
     "Accepting",
     "Answered",
     "Asking",
+    "Cascading",
     "ClassificationService",
+    "Eliciting",
     "Intake",
     "Keeper",
     "Once",
     "Question",
+    "Reviewing",
+    "Showing",
+    "Standing",
     "check_label",
+    "log_item",
 ]

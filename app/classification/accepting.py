@@ -7,6 +7,7 @@ from functools import partial
 
 from app.classification import record
 from app.classification.intake import Intake, Picture
+from app.classification.item_line import log_item
 from app.classification.keeper import Keeper
 from app.classification.question import Question
 from app.classification.service import STORE_WAITS_S, ClassificationService
@@ -18,6 +19,7 @@ from app.images import Upload, Url
 from app.result import Result
 from app.storage import ResultRepository
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import Tracing, current
 from app.work import Work
 
 MAX_PENDING = 1_000
@@ -50,6 +52,7 @@ class Accepting:
         results: ResultRepository,
         keeper: Keeper | None,
         metrics: Metrics,
+        tracing: Tracing,
         work: Work | None = None,
     ) -> None:
         """No `keeper`: nothing lasts longer than this process. `work`: through which others take
@@ -60,6 +63,7 @@ class Accepting:
         self._results = results
         self._keeper = keeper
         self._metrics = metrics
+        self._tracing = tracing
         self._work = work
         self._accepting = 0
         if work is not None:
@@ -141,13 +145,29 @@ class Accepting:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Result:
+        # It outlasts the request that it goes on with.
+        with self._tracing.work("accepted", of=current()) as trace:
+            result, is_stored = await self._answer(pending, question, domain, picture, stopwatch)
+            if is_stored:
+                log_item(trace, result)
+        return result
+
+    async def _answer(
+        self,
+        pending: Result,
+        question: Question,
+        domain: Domain,
+        picture: Picture | None,
+        stopwatch: Stopwatch,
+    ) -> tuple[Result, bool]:
+        """What came of it, and whether that is what is stored now."""
         answered = await self._service.outcome(pending.id, question, domain, picture, stopwatch)
         beside = self._service.beside([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):
-                return pending  # whoever goes on asks again
+                return pending, False  # whoever goes on asks again
             beside = self._keeper.forgetting(pending.id, beside)
-        result = await self._service.store(
+        stored = await self._service.store(
             partial(self._results.complete, callback_url=question.callback_url),
             answered,
             stopwatch,
@@ -156,7 +176,7 @@ class Accepting:
         )
         if self._keeper is not None:
             await self._keeper.let_go(pending.id)
-        return result
+        return (answered.result, False) if stored is None else (stored, True)
 
     def _patient_waits_s(self) -> Iterator[float]:
         """What was accepted may not vanish: tried until the service stops, and a few times then."""

@@ -11,13 +11,14 @@ from decimal import Decimal
 import structlog
 
 from app.budget import Payer
+from app.classification.cascade import Cascading
 from app.domains import Domain
 from app.errors import ClassifierError, InternalError, Interrupted
 from app.images import PreparedImage
 from app.ledger import LedgerEntry
 from app.providers.base import ProviderAnswer
 from app.storage import KeptAnswer
-from app.traffic import Dispatcher, Lane, Spent
+from app.traffic import Lane, Spent
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -50,21 +51,20 @@ class Asked:
     @classmethod
     def of(cls, kept: KeptAnswer) -> "Asked":
         """An answer that was kept."""
-        answer = ProviderAnswer(
-            kept.label,
-            kept.probabilities,
-            kept.confidence_source,
-            kept.model,
-            kept.deployment,
-            image_tokens=0,
-        )
         saved_usd = (kept.cost_usd or Decimal(0)) if kept.is_billed else None
-        return cls(answer, Spent(provider=kept.provider), again=True, saved_usd=saved_usd)
+        spent = Spent(provider=kept.provider, contradicted=kept.contradicted)
+        return cls(answer_of(kept), spent, again=True, saved_usd=saved_usd)
 
     @property
     def is_for_all(self) -> bool:
         """Whether others may have the answer, whoever pays."""
-        return not (isinstance(self.outcome, ClassifierError) or self.spent.over_budget)
+        return not (isinstance(self.outcome, ClassifierError) or self.is_makeshift)
+
+    @property
+    def is_makeshift(self) -> bool:
+        """Others may fare better: a budget is spent that need not be theirs, or calls failed on
+        which the answer should stand."""
+        return self.spent.over_budget or self.spent.incomplete
 
     @property
     def entries(self) -> list[LedgerEntry]:
@@ -74,9 +74,10 @@ class Asked:
     @property
     def worth_usd(self) -> Decimal | None:
         """What the answer cost, whoever paid for it; None: nothing was billed."""
-        if self.again or not self.entries:
+        billed = [each.cost_usd or Decimal(0) for each in self.entries if each.kind == "asked"]
+        if self.again or not billed:
             return self.saved_usd
-        return sum((each.cost_usd or Decimal(0) for each in self.entries), Decimal(0))
+        return sum(billed, Decimal(0))
 
     def shared(self) -> "Asked":
         """The same for another request, which pays nothing."""
@@ -93,6 +94,21 @@ class Asked:
             self.call.settled_at = time.monotonic()
 
 
+def answer_of(kept: KeptAnswer) -> ProviderAnswer:
+    """As it was given."""
+    return ProviderAnswer(
+        kept.label,
+        kept.probabilities,
+        kept.confidence_source,
+        kept.model,
+        kept.deployment,
+        image_tokens=0,
+        tail=kept.tail,
+        out_of_domain=kept.out_of_domain,
+        revision=kept.revision,
+    )
+
+
 @dataclass(slots=True)
 class _Call:
     task: asyncio.Task[Asked]
@@ -107,9 +123,9 @@ class _Call:
 class Asking:
     """Who stops waiting stops nobody else; a call that nobody waits for any more is stopped."""
 
-    def __init__(self, dispatcher: Dispatcher, *, joinable_s: float) -> None:
+    def __init__(self, cascading: Cascading, *, joinable_s: float) -> None:
         """`joinable_s`: a call that is older is not joined, for it may soon run out of time."""
-        self._dispatcher = dispatcher
+        self._cascading = cascading
         self._joinable_s = joinable_s
         self._calls: dict[Key, _Call] = {}
         self._held: deque[tuple[float, _Call]] = deque()
@@ -152,7 +168,7 @@ class Asking:
         finally:
             call.waiting -= 1
         if call.booked:
-            if asked.spent.over_budget:  # which is another one's
+            if asked.is_makeshift:
                 return await self.ask(names, image, domain, key=None, payer=payer, lane=lane)
             return asked.shared()
         call.booked = True
@@ -211,7 +227,9 @@ class Asking:
         lane: Lane,
     ) -> Asked:
         try:
-            answer = await self._dispatcher.ask(names, image, domain, spent, payer=payer, lane=lane)
+            answer = await self._cascading.elicit(
+                names, image, domain, spent, payer=payer, lane=lane
+            )
             return Asked(answer, spent)
         except ClassifierError as error:
             return Asked(error, spent)

@@ -2,14 +2,18 @@
 
 import hashlib
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from app.classification.asking import answer_of
+from app.classification.cascade import Standing, answering
 from app.classification.question import Question
+from app.classification.showing import Showing
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
-from app.errors import ImageRejected
+from app.errors import ImageRejected, ProviderUnknown
 from app.images import (
     HeavyPicture,
     ImageReader,
@@ -19,6 +23,7 @@ from app.images import (
     Load,
     PreparedImage,
     Stored,
+    Upload,
     prepare,
 )
 from app.images.decode import PREPARATION_VERSION
@@ -40,19 +45,27 @@ HASHED_AT_ONCE = 262_144
 class Picture:
     """
     Attributes:
-        key: equal for questions that one answer serves.
-        provider: whose answer that is: the first that would be asked.
+        keys: by provider, of those of whom an answer will do, the first that would be asked first;
+            equal for questions that one answer of it serves.
+        learned: by provider, what was known to it when the keys were made.
         basis: what a provider looks at, or an answer that was given before and still stands.
         findings: in what it is no good picture.
         looked_at: when (time.monotonic) an answer was looked for in vain; None: it was not.
+        source: where what was not prepared can be read again.
     """
 
     facts: ImageFacts
-    key: str
-    provider: str
+    keys: Mapping[str, str]
+    learned: Mapping[str, str]
     basis: PreparedImage | KeptAnswer
     findings: list[Finding]
     looked_at: float | None = None
+    source: ImageSource | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for what may be asked together."""
+        return next(iter(self.keys.values()))
 
 
 class Intake:
@@ -67,6 +80,8 @@ class Intake:
         answers: AnswerRepository,
         providers: ProviderRegistry,
         limits: QualitySettings,
+        standing: Standing,
+        showing: Showing,
     ) -> None:
         self._reader = reader
         self._workers = workers
@@ -74,35 +89,42 @@ class Intake:
         self._answers = answers
         self._providers = providers
         self._limits = limits
+        self._standing = standing
+        self._showing = showing
 
     async def read(self, source: ImageSource) -> bytes:
         """The picture as it came. Raises what reading it raises."""
         return await self._reader.read(source)
 
     async def take(
-        self, question: Question, domain: Domain, provider: str, stopwatch: Stopwatch
+        self, question: Question, domain: Domain, names: Sequence[str], stopwatch: Stopwatch
     ) -> Picture:
-        """`provider` is the first that would be asked.
+        """`names` are the providers that would be asked, in this order.
 
         Raises what reading and preparing raise, ProviderUnknown, and ImageRejected when the domain
         wants only good pictures.
         """
-        capabilities = await self._providers.capabilities(provider)
         source = question.source
         load: Load | None = None
+        again: ImageSource = source
         if isinstance(source, Stored) and source.is_digest:
             digest = source.name
         else:
             data = await self._fetch(self._reader.read(source), stopwatch)
-            digest, load = await self._sha256(data), lambda: data
-        key = _key(digest, domain, provider, capabilities)
+            digest, load, again = await self._sha256(data), lambda: data, Upload(data)
+        every = await self._capabilities(names, domain)
+        learned = {name: await self._learned(name, each, domain) for name, each in every.items()}
+        keys = {
+            name: _key(digest, domain, name, each, learned[name]) for name, each in every.items()
+        }
         looked_at = None
         if self._answers.enabled and not question.fresh:
             looked_at = time.monotonic()
             with stopwatch.time("lookup"):
-                kept = await self._answers.get(key)
+                kept = await self._kept(keys, answering(names, domain)[-1], domain)
             if kept is not None:
-                return self._picture(kept.image, key, provider, kept, domain)
+                picture = self._picture(kept.image, keys, learned, kept, domain)
+                return replace(picture, source=again)
         if load is None:
             load = await self._fetch(self._reader.loader(source), stopwatch)
         with stopwatch.time("prepare"):
@@ -110,35 +132,87 @@ class Intake:
                 load,
                 longest=domain.image_size,
                 sha256=digest,
-                encode=capabilities.sees == "jpeg",
+                encode=every[names[0]].sees == "jpeg",
             )
-        picture = self._picture(_facts(prepared), key, provider, prepared, domain)
+        picture = self._picture(_facts(prepared), keys, learned, prepared, domain)
         return replace(picture, looked_at=looked_at)
 
-    async def look_ahead(self, digests: Sequence[str], domain: Domain, provider: str) -> int:
-        """See AnswerRepository.look_ahead; by the pictures' SHA-256. Raises ProviderUnknown."""
+    async def jpeg(self, picture: Picture, domain: Domain) -> bytes:
+        """As a provider gets it, though none had to look at it. Raises what reading and preparing
+        raise."""
+        if isinstance(picture.basis, PreparedImage):
+            return await self._workers.run(lambda basis: basis.jpeg, picture.basis)
+        assert picture.source is not None  # noqa: S101 - of a kept answer
+        return await self.jpeg_of(picture.source, domain, sha256=picture.facts.sha256)
+
+    async def jpeg_of(self, source: ImageSource, domain: Domain, *, sha256: str) -> bytes:
+        """The same of a picture that is not taken in. Raises what reading and preparing raise."""
+        load = await self._reader.loader(source)
+        prepared = await self._prepare(load, longest=domain.image_size, sha256=sha256, encode=True)
+        return await self._workers.run(lambda each: each.jpeg, prepared)
+
+    async def prepare(self, source: ImageSource, domain: Domain) -> PreparedImage:
+        """The picture with its pixels. Raises what reading and preparing raise."""
+        data = await self._reader.read(source)
+        digest = await self._sha256(data)
+        return await self._prepare(
+            lambda: data, longest=domain.image_size, sha256=digest, encode=False
+        )
+
+    async def look_ahead(self, digests: Sequence[str], domain: Domain, names: Sequence[str]) -> int:
+        """See AnswerRepository.look_ahead; by the pictures' SHA-256. What it returns is of the
+        provider that has most answers. Raises ProviderUnknown."""
         if not (self._answers.enabled and digests):
             return 0
-        capabilities = await self._providers.capabilities(provider)
-        keys = [_key(each, domain, provider, capabilities) for each in digests]
-        return await self._answers.look_ahead(keys)
+        found = []
+        for name, capabilities in (await self._capabilities(names, domain)).items():
+            learned = await self._learned(name, capabilities, domain)
+            keys = [_key(each, domain, name, capabilities, learned) for each in digests]
+            found.append(await self._answers.look_ahead(keys))
+        return max(found)
 
-    async def is_metered(self, provider: str) -> bool:
-        """Whether calls to it wait for a quota. Raises ProviderUnknown."""
-        return (await self._providers.capabilities(provider)).metered
+    async def is_metered(self, names: Sequence[str], domain: Domain) -> bool:
+        """Whether calls wait for a quota. Raises ProviderUnknown."""
+        every = await self._capabilities(names, domain)
+        return any(each.metered for each in every.values())
+
+    async def _capabilities(self, names: Sequence[str], domain: Domain) -> dict[str, Capabilities]:
+        """Of those whose answers will do, the first of which has to be there."""
+        first, *others = answering(names, domain)
+        found = {first: await self._providers.capabilities(first)}
+        for name in others:
+            with suppress(ProviderUnknown):
+                found[name] = await self._providers.capabilities(name)
+        return found
+
+    async def _learned(self, name: str, capabilities: Capabilities, domain: Domain) -> str:
+        """What answers hang on besides, and the domain's version does not say."""
+        learned = await self._providers.learned(name, domain)
+        return learned or (self._showing.lesson(domain) if capabilities.takes_examples else "")
+
+    async def _kept(self, keys: Mapping[str, str], last: str, domain: Domain) -> KeptAnswer | None:
+        """The first that is sure enough by what is known now, else that of the `last` one, which
+        stands whatever a cascade goes by: it may have been paid for."""
+        for name, key in keys.items():
+            kept = await self._answers.get(key)
+            if kept is not None and (
+                name == last or await self._standing.stands(answer_of(kept), name, domain)
+            ):
+                return kept
+        return None
 
     def _picture(
         self,
         facts: ImageFacts,
-        key: str,
-        provider: str,
+        keys: Mapping[str, str],
+        learned: Mapping[str, str],
         basis: PreparedImage | KeptAnswer,
         domain: Domain,
     ) -> Picture:
         found = findings(facts.quality, self._limits) if facts.quality else []
         if found and domain.quality == "reject":
             raise ImageRejected(" ".join(each.text for each in found))
-        return Picture(facts, key, provider, basis, found)
+        return Picture(facts, keys, learned, basis, found)
 
     async def let_go(self, picture: Picture) -> None:
         """Before it waits: hold the small pixels only."""
@@ -166,10 +240,14 @@ class Intake:
         return await self._workers.run(sha256, data)
 
 
-def _key(digest: str, domain: Domain, provider: str, capabilities: Capabilities) -> str:
+def _key(
+    digest: str, domain: Domain, provider: str, capabilities: Capabilities, learned: str
+) -> str:
     answers_as = capabilities.answers_as or capabilities.model
-    asked = "\n".join((digest, str(PREPARATION_VERSION), domain.version, provider, answers_as))
-    return hashlib.sha256(asked.encode()).hexdigest()
+    asked = [digest, str(PREPARATION_VERSION), domain.version, provider, answers_as]
+    if learned:
+        asked += [domain.name, learned]
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
 
 def _facts(image: PreparedImage) -> ImageFacts:

@@ -44,5 +44,5 @@ class Question:
 
 def check_label(label: str | None, domain: Domain) -> None:
     """Raises LabelNotInDomain, naming the classes there are."""
-    if label is not None and label not in domain.labels:
+    if label is not None and label not in domain.truths:
         raise LabelNotInDomain(f"{label[:100]!r} is none of {', '.join(domain.labels)}.")

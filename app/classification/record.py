@@ -1,17 +1,19 @@
 """The row of a classification: while it is pending, when it is answered, when it failed."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from app.calibration import Calibration, Calibrations, key_of
 from app.classification.asking import Asked
 from app.classification.intake import Picture
 from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
-from app.classification.verdict import verdict
+from app.classification.verdict import Verdict, confidence, verdict
 from app.domains import Domain
 from app.errors import ClassifierError
 from app.providers.base import ProviderAnswer
-from app.result import Failure, ImageFacts, Result, Usage
+from app.result import MODEL, Failure, ImageFacts, Result, Usage
 from app.storage import KeptAnswer
 
 
@@ -37,20 +39,26 @@ def completed(
     picture: Picture,
     asked: Asked,
     stopwatch: Stopwatch,
+    calibrations: Calibrations,
 ) -> Result:
     """What came of asking."""
     return Result(
         **_known(result_id, question, domain)
         | _spent(asked, stopwatch)
         | {"image": _image(picture, asked.outcome)}
-        | _told(picture, asked.outcome, domain)
+        | _told(picture, asked, domain, calibrations)
     )
 
 
 def to_keep(picture: Picture, asked: Asked) -> KeptAnswer | None:
-    """The answer, when it is a new one of the provider that the picture's key is about."""
-    answer, provider = asked.outcome, picture.provider
-    if isinstance(answer, ClassifierError) or asked.again or asked.spent.provider != provider:
+    """The answer, when it is a new one of a provider that the picture has a key for, and stands on
+    as many calls as the domain asks for, and on what was learned when the picture came."""
+    answer, provider = asked.outcome, asked.spent.provider
+    if isinstance(answer, ClassifierError) or asked.again:
+        return None
+    if provider is None or provider not in picture.keys:
+        return None
+    if asked.spent.incomplete or answer.learned != picture.learned[provider]:
         return None
     return KeptAnswer(
         provider=provider,
@@ -60,7 +68,11 @@ def to_keep(picture: Picture, asked: Asked) -> KeptAnswer | None:
         probabilities=dict(answer.probabilities),
         confidence_source=answer.confidence_source,
         image=picture.facts,
-        is_billed=bool(asked.entries),
+        tail=answer.tail,
+        out_of_domain=answer.out_of_domain,
+        revision=answer.revision,
+        contradicted=asked.spent.contradicted,
+        is_billed=asked.worth_usd is not None,
         cost_usd=asked.worth_usd,
     )
 
@@ -72,6 +84,7 @@ def _known(result_id: str, question: Question, domain: Domain) -> dict[str, Any]
         "domain": domain.name,
         "domain_version": domain.version,
         "expected": question.expected,
+        "expected_source": "request" if question.expected is not None else None,
         "metadata": question.metadata,
         "caller": question.caller,
         "created_at": question.asked_at,
@@ -109,19 +122,57 @@ def _image(picture: Picture, outcome: ProviderAnswer | ClassifierError) -> Image
 
 
 def _told(
-    picture: Picture, outcome: ProviderAnswer | ClassifierError, domain: Domain
+    picture: Picture, asked: Asked, domain: Domain, calibrations: Calibrations
 ) -> dict[str, Any]:
+    outcome = asked.outcome
     if isinstance(outcome, ClassifierError):
         return {"status": "failed", "error": Failure.of(outcome)}
-    judged = verdict(outcome, domain, good_picture=not picture.findings)
+    calibration = calibrations.of(key_of(outcome, asked.spent.provider or "", domain))
+    answer = outcome if calibration is None else calibration.of_answer(outcome)
+    judged = verdict(
+        answer,
+        domain,
+        good_picture=not picture.findings,
+        degraded=asked.spent.degraded and calibration is None,
+        contradicted=_is_contradicted(asked, domain),
+    )
     return {
         "status": judged.status,
+        **_decided(judged, answer),
         "review_reasons": list(judged.reasons),
-        "predicted_class": outcome.label,
+        "predicted_class": answer.label,
         "confidence": round(judged.confidence, 6),
-        "probabilities": {label: round(p, 6) for label, p in outcome.probabilities.items()},
-        "confidence_source": outcome.confidence_source,
-        "model": outcome.model,
-        "deployment": outcome.deployment,
-        "provider_request_id": outcome.request_id,
+        "probabilities": _rounded(answer.probabilities),
+        "confidence_source": answer.confidence_source,
+        "model": answer.model,
+        "deployment": answer.deployment,
+        "provider_request_id": answer.request_id,
+        "tail": round(answer.tail, 6) or None,
+        "revision": answer.revision,
+        **({} if calibration is None else _raw(outcome, calibration)),
     }
+
+
+def _is_contradicted(asked: Asked, domain: Domain) -> bool:
+    """Whether that matters here."""
+    wanted = domain.cascade is not None and domain.cascade.second_opinion
+    return wanted and asked.spent.contradicted
+
+
+def _decided(judged: Verdict, answer: ProviderAnswer) -> dict[str, Any]:
+    """What is accepted stands until a person says otherwise."""
+    if judged.status != "accepted":
+        return {}
+    return {"final_class": answer.label, "decided_by": MODEL}
+
+
+def _raw(answer: ProviderAnswer, calibration: Calibration) -> dict[str, Any]:
+    return {
+        "calibration": calibration.id,
+        "raw_confidence": round(confidence(answer), 6),
+        "raw_probabilities": _rounded(answer.probabilities),
+    }
+
+
+def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(p, 6) for label, p in probabilities.items()}

@@ -12,10 +12,12 @@ from typing import Any
 import structlog
 
 from app.budget import Payer
+from app.calibration import Calibrations
 from app.classification import record
 from app.classification.asking import Asked, Asking
 from app.classification.intake import Intake, Picture
 from app.classification.question import Question, check_label
+from app.classification.reviewing import Reviewing
 from app.classification.stopwatch import Stopwatch
 from app.domains import Domain, DomainRegistry
 from app.errors import (
@@ -28,8 +30,19 @@ from app.errors import (
 from app.identifiers import RESULT, new_id
 from app.ledger import Kind, LedgerEntry
 from app.result import Result
-from app.storage import AnswerRepository, KeptAnswer, LedgerRepository, ResultRepository, Unit, both
+from app.storage import (
+    AnswerRepository,
+    KeptAnswer,
+    LedgerRepository,
+    ResultRepository,
+    TallyRepository,
+    ToReview,
+    Unit,
+    both,
+    queueing,
+)
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import UNTRACED, Trace, Tracing, current, told
 from app.traffic import Books
 
 log = structlog.stdlib.get_logger(__name__)
@@ -51,12 +64,16 @@ class Answered:
     Attributes:
         error: why there is no answer.
         kept: the answer by its key, where it is a new one.
+        to_review: where a person should look at it.
+        trace: of a picture that no request waits for.
     """
 
     result: Result
     error: ClassifierError | None
     asked: Asked | None
     kept: Mapping[str, KeptAnswer] = field(default_factory=dict)
+    to_review: ToReview | None = None
+    trace: Trace = UNTRACED
 
 
 class ClassificationService:
@@ -71,8 +88,12 @@ class ClassificationService:
         results: ResultRepository,
         answers: AnswerRepository,
         metrics: Metrics,
+        tracing: Tracing,
         ledger: LedgerRepository,
+        tallies: TallyRepository,
+        reviewing: Reviewing,
         books: Books,
+        calibrations: Calibrations,
         default_provider: str,
         shared: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -84,8 +105,12 @@ class ClassificationService:
         self._results = results
         self._answers = answers
         self._metrics = metrics
+        self._tracing = tracing
         self._ledger = ledger
+        self._tallies = tallies
+        self._reviewing = reviewing
         self._books = books
+        self._calibrations = calibrations
         self._default_provider = default_provider
         self._shared = shared
         self._sleep = sleep
@@ -108,11 +133,15 @@ class ClassificationService:
         """What comes of it, whatever goes wrong. Nothing is stored: that is for who asked."""
         domain = await self._domains.find(question.domain)
         stopwatch = Stopwatch(self._metrics)
-        return await self.outcome(new_id(RESULT), question, domain, None, stopwatch)
+        of_batch = {} if question.batch_id is None else {"batch_id": question.batch_id}
+        with self._tracing.work("item", of_batch) as trace:
+            answered = await self.outcome(new_id(RESULT), question, domain, None, stopwatch)
+            trace.tell(**told(answered.result))
+        return replace(answered, trace=trace)
 
     def beside(self, answered: Sequence[Answered]) -> Unit[None] | None:
-        """What is to be stored beside the rows: entries of the ledger, and new answers, kept for
-        the next who ask."""
+        """What is to be stored beside the rows: entries of the ledger, new answers, kept for the
+        next who ask, and what waits for a person."""
         kept: dict[str, KeptAnswer] = {}
         entries: list[LedgerEntry] = []
         for each in answered:
@@ -121,7 +150,8 @@ class ClassificationService:
                 for entry in each.asked.entries:
                     entry.result_id = each.result.id
                     entries.append(entry)
-        return both(self._ledger.booking(entries), self._answers.keeping(kept))
+        to_review = [each.to_review for each in answered if each.to_review is not None]
+        return both(self._ledger.booking(entries), self._answers.keeping(kept), queueing(to_review))
 
     def stored(self, answered: Sequence[Answered]) -> None:
         """With what is beside them. Whoever looks for a kept answer from now on finds it."""
@@ -135,13 +165,13 @@ class ClassificationService:
         about them are then answered without a look for each. Raises DomainNotFound,
         ProviderUnknown, StorageUnavailable."""
         known = await self._domains.find(domain)
-        await self._intake.look_ahead(digests, known, self._chain(provider, known)[0])
+        await self._intake.look_ahead(digests, known, self._chain(provider, known))
 
     async def is_metered(self, domain: str, provider: str | None) -> bool:
         """Whether answers wait for a quota, and not for this machine. Raises DomainNotFound,
         ProviderUnknown."""
-        first = self._chain(provider, await self._domains.find(domain))[0]
-        return await self._intake.is_metered(first)
+        known = await self._domains.find(domain)
+        return await self._intake.is_metered(self._chain(provider, known), known)
 
     def works_on(self, result_id: str) -> bool:
         return result_id in self._running
@@ -193,6 +223,7 @@ class ClassificationService:
     async def checked_domain(self, question: Question) -> Domain:
         """Raises DomainNotFound, LabelNotInDomain."""
         domain = await self._domains.find(question.domain)
+        current().tell(domain=domain.name)
         check_label(question.expected, domain)
         return domain
 
@@ -200,20 +231,28 @@ class ClassificationService:
         self, result_id: str, question: Question, domain: Domain, stopwatch: Stopwatch
     ) -> Result:
         picture = await self._take(question, domain, stopwatch)
-        asked = await self._ask(question, domain, picture, stopwatch)
-        result = record.completed(result_id, question, domain, picture, asked, stopwatch)
-        answered = Answered(result, None, asked, _kept(picture, asked))
-        stored = await self.store(
-            self._results.insert,
-            answered,
-            stopwatch,
-            beside=self.beside([answered]),
-            waits_s=STORE_WAITS_S,
-        )
+        try:
+            asked = await self._ask(question, domain, picture, stopwatch)
+            result = record.completed(
+                result_id, question, domain, picture, asked, stopwatch, self._calibrations
+            )
+            to_review = await self._reviewing.of(result, domain, picture)
+            answered = Answered(result, None, asked, _kept(picture, asked), to_review)
+            stored = await self.store(
+                self._results.insert,
+                answered,
+                stopwatch,
+                beside=self.beside([answered]),
+                waits_s=STORE_WAITS_S,
+            )
+        except ClassifierError as error:
+            self._tallies.count_unanswered(question.caller, domain.name, error.slug())
+            self._metrics.unanswered(domain.name, error.slug())
+            raise
         if isinstance(asked.outcome, ClassifierError):
             asked.outcome.result_id = result_id
             raise asked.outcome
-        return stored
+        return stored or result
 
     async def outcome(
         self,
@@ -231,9 +270,12 @@ class ClassificationService:
                 async with self._fetching:
                     picture = await self.take_small(question, domain, stopwatch)
             asked = await self._ask(question, domain, picture, stopwatch)
-            result = record.completed(result_id, question, domain, picture, asked, stopwatch)
+            result = record.completed(
+                result_id, question, domain, picture, asked, stopwatch, self._calibrations
+            )
             error = asked.outcome if isinstance(asked.outcome, ClassifierError) else None
-            return Answered(result, error, asked, _kept(picture, asked))
+            to_review = await self._reviewing.of(result, domain, picture)
+            return Answered(result, error, asked, _kept(picture, asked), to_review)
         except asyncio.CancelledError:
             failure = Interrupted()
         except ClassifierError as error:
@@ -244,8 +286,8 @@ class ClassificationService:
         return Answered(record.failed(result_id, question, domain, failure), failure, asked)
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
-        first = self._chain(question.provider, domain)[0]
-        return await self._intake.take(question, domain, first, stopwatch)
+        names = self._chain(question.provider, domain)
+        return await self._intake.take(question, domain, names, stopwatch)
 
     async def take_small(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         """A thousand that wait hold small pixels, not the uploads."""
@@ -280,9 +322,14 @@ class ClassificationService:
         return self._with_saving(asked, "shared", question)
 
     def _with_saving(self, asked: Asked, kind: Kind, question: Question) -> Asked:
-        """With an entry for what it saved to ask nobody, where that would have been billed."""
+        """With an entry for what it saved to ask nobody, or nobody further, where that would have
+        been billed."""
         answer = asked.outcome
-        if isinstance(answer, ClassifierError) or not asked.again or asked.saved_usd is None:
+        if asked.again:
+            worth_usd = asked.saved_usd
+        else:
+            kind, worth_usd = "cascade", asked.spent.spared_usd
+        if isinstance(answer, ClassifierError) or worth_usd is None:
             return asked
         entry = self._books.saved(
             kind,
@@ -291,9 +338,10 @@ class ClassificationService:
             provider=asked.spent.provider or "",
             model=answer.model,
             deployment=answer.deployment,
-            worth_usd=asked.saved_usd,
+            worth_usd=worth_usd,
         )
-        return replace(asked, spent=replace(asked.spent, entries=[entry]))
+        entries = [entry] if asked.again else [*asked.entries, entry]
+        return replace(asked, spent=replace(asked.spent, entries=entries))
 
     def saved_by_duplicate(self, batch_id: str, result: Result, worth_usd: Decimal) -> LedgerEntry:
         """Of a batch: the entry for an answer that another item has paid for."""
@@ -311,14 +359,15 @@ class ClassificationService:
 
     async def store(
         self,
-        write: Callable[[Result, Unit[None] | None], Awaitable[Result]],
+        write: Callable[[Result, Unit[None] | None], Awaitable[Result | None]],
         answered: Answered,
         stopwatch: Stopwatch,
         *,
         beside: Unit[None] | None,
         waits_s: Iterable[float],
-    ) -> Result:
-        """Keep what may have cost something, though the database is locked or full for a while."""
+    ) -> Result | None:
+        """Keep what may have cost something, though the database is locked or full for a while.
+        Returns what is stored; None: what there is of it is another's, or was deleted."""
         result = answered.result
         with stopwatch.time("store"):
             try:
@@ -327,17 +376,19 @@ class ClassificationService:
                 kept = result.model_dump(mode="json", exclude={"metadata"})
                 log.exception("an answer may be lost: it could not be stored", **kept)
                 raise
-            else:
-                self.stored([answered])
-                return stored
             finally:
-                self._metrics.result(domain=result.domain, status=result.status)
                 if answered.asked is not None:
                     answered.asked.settled()
+            self.stored([answered])
+            if stored is not None:
+                trace = current()
+                trace.tell(**told(stored))
+                self._metrics.result(stored, trace_id=trace.trace_id)
+            return stored
 
     async def _write(
-        self, write: Callable[[], Awaitable[Result]], waits_s: Iterable[float]
-    ) -> Result:
+        self, write: Callable[[], Awaitable[Result | None]], waits_s: Iterable[float]
+    ) -> Result | None:
         for wait_s in waits_s:
             with suppress(StorageUnavailable):
                 return await write()
@@ -354,4 +405,4 @@ class ClassificationService:
 def _kept(picture: Picture, asked: Asked) -> dict[str, KeptAnswer]:
     """A new answer by its key, if it is one."""
     kept = record.to_keep(picture, asked)
-    return {} if kept is None else {picture.key: kept}
+    return {} if kept is None else {picture.keys[kept.provider]: kept}

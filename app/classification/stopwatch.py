@@ -1,12 +1,29 @@
 """How long each stage of one classification takes."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.result import Timings
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import current
+
+
+class _Stage:
+    __slots__ = ("_began", "_name", "_span", "_stopwatch")
+
+    def __init__(self, stopwatch: "Stopwatch", name: str) -> None:
+        self._stopwatch = stopwatch
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+        self._span = current().span(self._name)
+        self._span.__enter__()
+
+    def __exit__(self, *how: Any) -> None:
+        self._span.__exit__(*how)
+        self._stopwatch.note(self._name, time.perf_counter() - self._began)
 
 
 @dataclass(slots=True)
@@ -17,13 +34,9 @@ class Stopwatch:
     began: float = field(default_factory=time.perf_counter)
     stages: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.note(stage, time.perf_counter() - began)
+    def time(self, stage: str) -> "_Stage":
+        """For a `with`."""
+        return _Stage(self, stage)
 
     def note(self, stage: str, seconds: float) -> None:
         self.stages[stage] = seconds

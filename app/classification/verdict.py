@@ -1,12 +1,22 @@
 """Whether an answer stands, or a person should look."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from app.domains import Domain
 from app.providers.base import ProviderAnswer
+from app.result import none_of_these
 
-Reason = Literal["below_threshold", "none_of_the_classes", "image_quality"]
+Reason = Literal[
+    "below_threshold",
+    "close_second",
+    "none_of_the_classes",
+    "provider_disagreement",
+    "image_quality",
+    "degraded",
+    "ood",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +31,60 @@ class Verdict:
     confidence: float
 
 
-def verdict(answer: ProviderAnswer, domain: Domain, *, good_picture: bool) -> Verdict:
-    """Judge an answer by the domain's threshold, and by what it says of bad pictures."""
-    reasons: list[Reason] = []
+def verdict(
+    answer: ProviderAnswer,
+    domain: Domain,
+    *,
+    good_picture: bool,
+    degraded: bool,
+    contradicted: bool = False,
+    threshold: float = 0.0,
+) -> Verdict:
+    """Judge an answer by the domain's threshold (and `threshold`, where that is higher) and margin,
+    by what it says of bad pictures, and by who gave it.
+
+    Reasons come in this order: what the answer says of itself, what another one said of the
+    picture, the picture, who answered, and whether the picture belongs at all.
+
+    Args:
+        degraded: a fallback of which nobody knows what its confidence means here.
+        contradicted: another provider said another class, and that is to be looked at.
+    """
+    sure = confidence(answer)
+    besides: dict[Reason, bool] = {
+        "provider_disagreement": contradicted,
+        "image_quality": domain.quality == "review" and not good_picture,
+        "degraded": degraded,
+        "ood": answer.out_of_domain,
+    }
+    reasons = (
+        *_of_itself(answer, sure, max(threshold, domain.confidence_threshold), domain),
+        *(reason for reason, applies in besides.items() if applies),
+    )
+    return Verdict("needs_review" if reasons else "accepted", reasons, sure)
+
+
+def confidence(answer: ProviderAnswer) -> float:
+    """Of what it says; for "none of these" what is left of 1."""
     if answer.label is None:
-        confidence = max(0.0, 1 - sum(answer.probabilities.values()))
-        reasons.append("none_of_the_classes")
-    else:
-        confidence = answer.probabilities[answer.label]
-        if confidence < domain.confidence_threshold:
-            reasons.append("below_threshold")
-    if domain.quality == "review" and not good_picture:
-        reasons.append("image_quality")
-    return Verdict("needs_review" if reasons else "accepted", tuple(reasons), confidence)
+        return none_of_these(answer.probabilities)
+    return answer.probabilities[answer.label]
+
+
+def _of_itself(
+    answer: ProviderAnswer, sure: float, threshold: float, domain: Domain
+) -> Iterator[Reason]:
+    if answer.label is None:
+        yield "none_of_the_classes"
+        return
+    if sure < threshold:
+        yield "below_threshold"
+    if sure - _second(answer, domain) < domain.margin:
+        yield "close_second"
+
+
+def _second(answer: ProviderAnswer, domain: Domain) -> float:
+    others = [p for label, p in answer.probabilities.items() if label != answer.label]
+    if domain.allow_none:
+        others.append(none_of_these(answer.probabilities))
+    return max(others, default=0.0)

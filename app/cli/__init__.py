@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from app.cli import answers, pictures, service
+from app.cli import answers, confidence, pictures, service
 from app.cli.declaring import flowing, group, listing
 from app.errors import ClassifierError, ConfigurationError
 
@@ -16,7 +16,7 @@ FAILED, WRONG, UNREAD = 1, 2, 141
 """Exit codes; the last is that of a program which the end of a pipe kills."""
 
 app = group()
-for part in (pictures, answers, service):
+for part in (pictures, answers, confidence, service):
     app.add_typer(part.app)
 
 ABOUT = """

@@ -143,8 +143,8 @@ def _is_uri(source: str) -> bool:
 
 
 async def _rows(parts: Parts, source: str, options: BatchOptions) -> Iterable[Row | Unusable]:
-    labels = frozenset((await parts.domains.find(options.domain)).labels)
-    files = Files(parts.settings, options, labels)
+    truths = (await parts.domains.find(options.domain)).truths
+    files = Files(parts.settings, options, truths)
     if _is_uri(source):
         return rows_at(source, parts.objects, files)
     return _local(files, Path(source))

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from app.alerts import open_targets, read_rules
 from app.cli.output import print_json
 from app.cli.start import start
 from app.domains import Domain, read_domains
@@ -16,6 +17,7 @@ from app.providers.base import ProviderContext
 from app.providers.profiles import Detail, ModelTable
 from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
+from app.settings_groups import AlertThresholds
 from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
 from app.traffic.budgets import check_budgets
 from app.webhooks import configured_callback_secret, configured_vault
@@ -44,9 +46,12 @@ def check(*, as_json: bool) -> None:
 
     settings = attempt(start)
     domains = attempt(lambda: read_domains(config_dir() / "domains.yaml"))
+    thresholds = settings.monitoring.alert_thresholds if settings else AlertThresholds()
+    attempt(lambda: read_rules(config_dir() / "alerts.yaml", thresholds))
     models = attempt(lambda: ModelTable.read(config_dir() / "models.yaml"))
     storage: str | None = None
     if settings:
+        attempt(lambda: open_targets(settings.monitoring.notify))
         attempt(lambda: Allowance.parse(settings.egress_allow))
         attempt(lambda: ObjectStore(AllowedUris.parse(settings.batch.sources)))
         attempt(lambda: ObjectStore(AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS")))

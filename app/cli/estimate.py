@@ -40,7 +40,8 @@ def _counts(estimate: BatchEstimate) -> Table:
         "duplicates": f"{estimate.duplicates:,}",
         "no items": f"{estimate.bad_rows:,}",
         "looked at": f"{estimate.sampled:,}: {estimate.unreadable:,} unreadable, "
-        f"{estimate.kept:,} answered before",
+        f"{estimate.kept:,} answered before"
+        + ("" if estimate.settled is None else f", {estimate.settled:,} settled by the first one"),
         "answered by": f"{estimate.provider}, {estimate.model}",
         "takes": _duration(estimate.duration_s),
     }

@@ -2,101 +2,173 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.cli.evaluated import print_report
 from app.cli.start import start
-from app.evaluation import Judged, Report, judge_all, labelled_pictures, report
-from app.evaluation.folder import SUFFIXES
-from app.evaluation.report import NONE
-from app.parts import build_parts
+from app.errors import InvalidRequest
+from app.evaluation import (
+    Judged,
+    Mistake,
+    Outcomes,
+    Report,
+    Wanted,
+    as_text,
+    judge_all,
+    labelled_pictures,
+    outcomes,
+    page,
+    pictures_below,
+    report,
+    thumbnails,
+)
+from app.parts import Parts, build_parts
+from app.result import NONE
 from app.settings import Settings
 
+STDOUT = Path("-")
 
-def evaluate(
-    folder: Path, domain: str, provider: str | None, none: list[Path], json_out: Path | None
-) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is judged, and where it is told.
+
+    Attributes:
+        folder: of labelled pictures that are asked about; None: labelled results that are there.
+        none: more folders, of pictures of none of the classes.
+        compare: the JSON of an earlier report.
+    """
+
+    folder: Path | None
+    wanted: Wanted
+    none: tuple[Path, ...] = ()
+    json_out: Path | None = None
+    html_out: Path | None = None
+    compare: Path | None = None
+
+
+def evaluate(order: Order) -> None:
     """Raises ClassifierError, OSError."""
     settings = start(log_level="error")
-    found, judged = asyncio.run(_evaluate(settings, folder, none, domain, provider))
-    if json_out is None or str(json_out) != "-":
-        _print(Console(highlight=False), found, judged)
-    if json_out is not None:
-        text = json.dumps(asdict(found), indent=2) + "\n"
-        if str(json_out) == "-":
-            typer.echo(text, nl=False)
-        else:
-            json_out.write_text(text, encoding="utf-8")
+    for each in (order.json_out, order.html_out):
+        if each is not None and not each.parent.is_dir():  # said before anything is paid for
+            raise InvalidRequest(f"{each.parent} is no folder to write {each.name} to.")
+        if each not in (None, STDOUT) and each.is_dir():
+            raise InvalidRequest(f"{each} is a folder, and no file to write to.")
+    earlier = None if order.compare is None else _earlier(order.compare, order.wanted.domain)
+    found, judged, text = asyncio.run(_evaluate(settings, order, earlier))
+    # Files first: whoever reads what is printed may go away.
+    if order.html_out is not None and text is not None:
+        order.html_out.write_text(text, encoding="utf-8")
+    told = found.model_dump(mode="json") | {"outcomes": outcomes(judged)}
+    as_json = json.dumps(told, indent=2) + "\n"
+    if order.json_out == STDOUT:
+        typer.echo(as_json, nl=False)
+        return
+    if order.json_out is not None:
+        order.json_out.write_text(as_json, encoding="utf-8")
+    print_report(Console(highlight=False), found, judged)
+
+
+def _earlier(path: Path, domain: str) -> tuple[str, Outcomes]:
+    """Raises InvalidRequest, OSError."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        about = found["measured_on"]["domain"]
+        right = TypeAdapter(dict[str, bool]).validate_python(found["outcomes"])
+    except (ValueError, TypeError, KeyError, ValidationError):
+        raise InvalidRequest(
+            f"{path} is no report to compare with: `evaluate --json` writes one."
+        ) from None
+    if about != domain:
+        raise InvalidRequest(f"{path} is a report about the domain {about!r}.")
+    return as_text(path.name), right
 
 
 async def _evaluate(
-    settings: Settings, folder: Path, none: list[Path], domain: str, provider: str | None
-) -> tuple[Report, list[Judged]]:
+    settings: Settings, order: Order, earlier: tuple[str, Outcomes] | None
+) -> tuple[Report, list[Judged], str | None]:
+    """And the report as HTML, where it is wanted."""
     async with build_parts(settings) as parts:
-        known = parts.domains.get(domain)
-        pictures = labelled_pictures(folder, known.labels)
-        pictures += [(path, NONE) for each in none for path in _pictures_below(each)]
-        answers = judge_all(
-            parts.classification,
-            pictures,
-            domain=domain,
-            provider=provider,
-            at_once=2 * settings.image_workers,
+        domain = await parts.domains.find(order.wanted.domain)
+        if order.folder is None:
+            judged, truncated = await parts.evaluations.labelled.read(order.wanted)
+            read = parts.evaluations.picture
+        else:
+            pictures = _pictures(order.folder, order.none, domain.labels)
+            judged, truncated = await _ask(parts, order, pictures), False
+            read = partial(_file, {as_text(path): path for path, _ in pictures})
+        summarise = partial(
+            report,
+            judged,
+            domain.labels,
+            domain.confidence_threshold,
+            what=as_text(order.folder or order.wanted.words),
+            domain=domain.name,
+            at=datetime.now(UTC),
+            truncated=truncated,
+            earlier=earlier,
         )
-        bar = Console(stderr=True)
-        judged = []
-        with bar.status("") as status:
-            async for each in answers:
-                judged.append(each)
-                status.update(f"{len(judged)} of {len(pictures)} pictures")
-    judged.sort(key=lambda each: each.name)
-    return report(judged, known.labels, known.confidence_threshold), judged
+        found = await asyncio.to_thread(summarise)
+        if order.html_out is None:
+            return found, judged, None
+        return found, judged, page(found, await thumbnails(found, read))
 
 
-def _pictures_below(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
+def _pictures(folder: Path, none: Sequence[Path], labels: Sequence[str]) -> list[tuple[Path, str]]:
+    found = labelled_pictures(folder, labels)
+    return found + [(path, NONE) for each in none for path in pictures_below(each)]
 
 
-def _print(console: Console, found: Report, judged: list[Judged]) -> None:
-    interval = f"{found.interval.low:.1%} to {found.interval.high:.1%}"
-    console.print(f"accuracy   {found.accuracy:.1%} of {found.n}  (95 %: {interval})")
-    right = (
-        "" if found.accepted_accuracy is None else f", {found.accepted_accuracy:.1%} of it right"
+async def _ask(parts: Parts, order: Order, pictures: Sequence[tuple[Path, str]]) -> list[Judged]:
+    answers = judge_all(
+        parts.classification,
+        pictures,
+        domain=order.wanted.domain,
+        provider=order.wanted.provider,
+        at_once=2 * parts.settings.image_workers,
     )
-    console.print(f"accepted   {found.accepted_share:.1%} at {found.threshold:g} or more{right}")
-    if found.none_n:
-        console.print(
-            f"none       {found.none_accepted} of {found.none_n} pictures of none of the classes "
-            "falsely accepted"
-        )
-    console.print(f"time       {found.seconds_per_image * 1000:.1f} ms an image")
-    console.print(_class_table(found))
-    for each in judged:
-        if each.error is not None:
-            console.print(f"failed  {each.name}: {each.error}", markup=False, soft_wrap=True)
-        elif not each.right and each.expected != NONE:
-            line = f"wrong   {each.name}: {each.predicted} {each.confidence:.0%}"
-            console.print(line, markup=False, soft_wrap=True)
+    judged = []
+    with _bar(len(pictures)) as show:
+        async for each in answers:
+            judged.append(each)
+            show(each)
+    return sorted(judged, key=lambda each: each.name)
 
 
-def _class_table(found: Report) -> Table:
-    answers = sorted({answer for row in found.confusion.values() for answer in row})
-    table = Table("truth", "n", "precision", "recall", *answers, title="answers by truth")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for truth in sorted(found.confusion, key=lambda truth: (truth == NONE, truth)):
-        counts = found.confusion[truth]
-        score = found.per_class.get(truth)
-        shares = (_percent(score.precision), _percent(score.recall)) if score else ("", "")
-        cells = [str(counts.get(answer, "")) for answer in answers]
-        table.add_row(truth, str(sum(counts.values())), *shares, *cells)
-    return table
+async def _file(paths: Mapping[str, Path], mistake: Mistake) -> bytes:
+    return await asyncio.to_thread(paths[mistake.name].read_bytes)
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[Judged], None]]:
+    """On a terminal only; gone when it is over."""
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=total, told="")
+        right = wrong = 0
+
+        def show(each: Judged) -> None:
+            nonlocal right, wrong
+            if each.expected != NONE:
+                right, wrong = right + each.right, wrong + (not each.right)
+            progress.update(task, advance=1, told=f"{right:,} right, {wrong:,} wrong")
+
+        yield show

@@ -9,7 +9,8 @@ Status = Literal["pending", "accepted", "needs_review", "failed"]
 CostGrouping = Literal[
     "day", "hour", "domain", "model", "deployment", "provider", "caller", "batch"
 ]
-"""As in a result and in costs; to load those would take longer than all the rest of a help."""
+AlertState = Literal["firing", "pending", "resolved"]
+"""As in results, costs and alerts; to load those would take longer than all the rest of a help."""
 
 
 def domains() -> dict[str, Any]:

@@ -67,6 +67,13 @@ def as_text(value: Any) -> str:
     return as_time(value) if isinstance(value, datetime) else as_json(value).decode()
 
 
+def age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
 def plain(text: str) -> str:
     """On one line, and nothing that a terminal would obey."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode-escape").decode(), text)

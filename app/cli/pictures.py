@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.declaring import command, group
-from app.cli.options import AsLines, AsObject, Domain, Output, Provider
+from app.cli.options import FILTERS, AsLines, AsObject, Domain, Output, Provider, Since, Until
 from app.loading import loading
 
 app = group()
@@ -116,15 +116,56 @@ def watch(
 
 @command(
     app,
-    "evaluate labelled/ --domain flowers",
-    "evaluate labelled/ --domain flowers --json report.json",
+    "teach examples/ --domain birds",
+    "teach examples/ --domain birds --dry-run",
+    "teach examples/ --domain birds --accuracy 0.99 --json",
     panel=PANEL,
 )
-def evaluate(
+def teach(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="FOLDER/CLASS/*; 'none': none of them.")
     ],
     domain: Domain,
+    accuracy: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=0.999,
+            metavar="SHARE",
+            help="Share of accepted answers that are to be right.",
+        ),
+    ] = 0.97,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how good it would be, and end.")
+    ] = False,
+    as_json: AsObject = False,
+) -> None:
+    """Teach the local model classes by a few examples of each, and report how good it will be.
+
+    A domain that does not exist is made, its classes being the folders. What is taught answers at
+    once, and in a service beside it within seconds. Pictures that are known already are not taken
+    twice, so that more can be added to the folder.
+    """
+    with loading():
+        from app.cli.teach import teach as work
+    work(folder, domain, accuracy=accuracy, dry_run=dry_run, as_json=as_json)
+
+
+@command(
+    app,
+    "evaluate labelled/ --domain flowers",
+    "evaluate labelled/ --domain flowers --html report.html",
+    "evaluate labelled/ --domain flowers --json report.json",
+    "evaluate labelled/ --domain flowers --compare report.json",
+    "evaluate --domain flowers --since 2026-01-01",
+    panel=PANEL,
+)
+def evaluate(
+    domain: Domain,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="FOLDER/CLASS/*; 'none': none of them."),
+    ] = None,
     provider: Provider = None,
     none: Annotated[
         list[Path] | None, typer.Option(help="More folders of pictures of none of the classes.")
@@ -133,8 +174,54 @@ def evaluate(
         Path | None,
         typer.Option("--json", metavar="FILE|-", help="Write the report there too; - is stdout."),
     ] = None,
+    html_out: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="And there as a page for people.")
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An earlier report, as --json wrote it."),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Of this batch, without a FOLDER.", rich_help_panel=FILTERS
+        ),
+    ] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> None:
-    """Classify labelled pictures, and report accuracy, confusion, and how far to trust it."""
+    """Classify labelled pictures, and report accuracy, confusion, and how far to trust it.
+
+    Answers are stored with their labels, like those of the service. Without a FOLDER nobody is
+    asked: labelled results that are stored already are judged, of a batch or of a time.
+    """
     with loading():
+        from app.cli.evaluate import Order
         from app.cli.evaluate import evaluate as work
-    work(folder, domain, provider, none or [], json_out)
+        from app.evaluation import Wanted
+    stored = (batch, since, until)
+    if folder is None and not any(stored):
+        raise typer.BadParameter(
+            "Of what? Name a folder, or results by --batch, --since or --until.",
+            param_hint="FOLDER",
+        )
+    if folder is not None and any(stored):
+        raise typer.BadParameter(
+            "With a folder, --batch, --since and --until choose nothing.", param_hint="FOLDER"
+        )
+    if folder is None and none:
+        raise typer.BadParameter("It needs a FOLDER.", param_hint="--none")
+    if batch is not None and (since or until or provider):
+        raise typer.BadParameter("It is a batch's results or a time's.", param_hint="--batch")
+    work(
+        Order(
+            folder=folder,
+            wanted=Wanted(
+                domain=domain, batch_id=batch, since=since, until=until, provider=provider
+            ),
+            none=tuple(none or ()),
+            json_out=json_out,
+            html_out=html_out,
+            compare=compare,
+        )
+    )

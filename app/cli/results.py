@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from app.cli.output import on_terminal, print_json, print_lines, print_record, print_table
+from app.cli.output import age, on_terminal, print_json, print_lines, print_record, print_table
 from app.cli.start import start
 from app.exports import COLUMNS, reading, values_of
 from app.parts import build_parts
@@ -65,7 +65,7 @@ async def _newest(settings: Settings, wanted: ResultFilter, limit: int) -> list[
 def _for_people(result: Result, now: datetime) -> list[str | Text]:
     return [
         result.id,
-        _age((now - result.created_at).total_seconds()),
+        age((now - result.created_at).total_seconds()),
         result.domain,
         result.predicted_class or "",
         "" if result.confidence is None else f"{result.confidence:.1%}",
@@ -83,6 +83,8 @@ def _for_programs(result: Result) -> list[Any]:
         result.status,
         result.provider,
         ",".join(result.review_reasons),
+        result.final_class,
+        result.decided_by,
     ]
 
 
@@ -90,10 +92,3 @@ def _fields(result: Result) -> list[tuple[str, Any]]:
     """By the names that exports have."""
     names = [each.name for each in COLUMNS]
     return list(zip(names, reading(COLUMNS)(values_of(None, result)), strict=True))
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from app.cli.declaring import command, group
-from app.cli.options import AsObject, moment
+from app.cli.options import AlertState, AsLines, AsObject, moment
 from app.loading import loading
 
 app = group()
+alerts = group("What is wrong, and when it is said to be.")
 config = group("Look at the configuration.")
 db = group("Look after the database.")
 keys = group("API keys.")
@@ -112,6 +113,59 @@ def retention(
     with loading():
         from app.cli.retention import retention as work
     work(dry_run=dry_run, as_json=as_json)
+
+
+@alerts.callback(invoke_without_command=True, no_args_is_help=False)
+def list_alerts(
+    context: typer.Context,
+    state: Annotated[
+        AlertState | None, typer.Option(help="Only these.", show_default="all")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    as_json: AsLines = False,
+) -> None:
+    """What is wrong now, and what was: firing, pending, resolved.
+
+    Without a command it lists alerts, as the database has them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with loading():
+        from app.cli.alerts import list_alerts as work
+    work(state, limit, as_json=as_json)
+
+
+@command(alerts, "alerts rules", "alerts rules --prometheus")
+def rules(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="As a file of rules for Prometheus.")
+    ] = False,
+    as_json: AsLines = False,
+) -> None:
+    """The rules of config/alerts.yaml, with the thresholds of the settings."""
+    with loading():
+        from app.cli.alerts import rules as work
+    work(as_json=as_json, prometheus=prometheus)
+
+
+@command(app, "status", "status --url https://classifier.example.com --json", panel=PANEL)
+def status(
+    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="CLASSIFIER_API_KEY", help="Where it wants one; best an operator's."),
+    ] = None,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2,
+    once: Annotated[bool, typer.Option("--once", help="Look only once.")] = False,
+    as_json: AsObject = False,
+) -> None:
+    """Show how a running service is doing, on one screen, until Ctrl-C.
+
+    Elsewhere than on a terminal it looks once.
+    """
+    with loading():
+        from app.cli.status import status as work
+    work(url, api_key=api_key, every_s=every, once=once, as_json=as_json)
 
 
 @command(config, "config check")
@@ -231,6 +285,7 @@ def listen(
     work(host=host, port=port, secrets=secret or [], answer=answer, count=count)
 
 
+app.add_typer(alerts, name="alerts", rich_help_panel=PANEL)
 app.add_typer(config, name="config", rich_help_panel=PANEL)
 app.add_typer(db, name="db", rich_help_panel=PANEL)
 app.add_typer(keys, name="keys", rich_help_panel=PANEL)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.settings import Settings, load_settings
+from app.settings_sources import secrets
 from app.telemetry.logging import configure_logging, read_logging_config
 from app.yaml_file import config_dir
 
@@ -20,5 +21,5 @@ def start(*, log_level: str | None = None, **overrides: Any) -> Settings:
         "level": settings.log_level or log_level or config.level,
         "renderer": settings.log_renderer or config.renderer,
     }
-    configure_logging(config.model_copy(update=wanted))
+    configure_logging(config.model_copy(update=wanted), hidden=secrets(settings))
     return settings

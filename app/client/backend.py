@@ -72,6 +72,27 @@ class Progress:
     failed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What was learned from a folder.
+
+    Attributes:
+        lesson: its id, the `revision` of answers.
+        examples: that it was taught with, those given before, too.
+        accuracy: share of the classes' examples told right by heads that had not seen them; None
+            where a class has a single example.
+        threshold: the least confidence from which on as many were right as was asked for; None:
+            there is none.
+        refused: pictures that can't be read, and why.
+    """
+
+    lesson: str
+    examples: int
+    accuracy: float | None
+    threshold: float | None
+    refused: Mapping[str, str]
+
+
 Tell = Callable[[Progress], None]
 
 
@@ -119,6 +140,9 @@ class Backend(Protocol):
 
     async def define_domain(self, name: str, spec: Mapping[str, Any]) -> None:
         """Make it, or replace one that was made so."""
+
+    async def teach(self, folder: Path, domain: str, accuracy: float) -> Taught:
+        """`folder`: one for each class in it. A domain that is not there is made of them."""
 
     async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
         """Classify its pictures, of which there is at least one. What was begun under the same

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from app.client import html, notebook
-from app.client.backend import DOMAIN, TIMEOUT_S, Asked, open_backend
+from app.client.backend import DOMAIN, TIMEOUT_S, Asked, Taught, open_backend
 from app.client.loop import Closing
 from app.client.pictures import Picture, taken
 from app.client.results import Classification
@@ -60,6 +60,12 @@ class AsyncImageClassifier:
     async def define_domain(self, name: str, classes: Sequence[ClassLike], **options: Any) -> None:
         """See ImageClassifier."""
         await self._backend.define_domain(name, {"classes": list(classes), **options})
+
+    async def teach(
+        self, folder: str | Path, *, domain: str | None = None, accuracy: float = 0.97
+    ) -> Taught:
+        """See ImageClassifier."""
+        return await self._backend.teach(Path(folder), domain or self._domain, accuracy)
 
     async def aclose(self) -> None:
         """Let what runs end."""
@@ -137,6 +143,15 @@ class ImageClassifier(Closing):
         config/domains.yaml. A server wants an operator's key. Raises InvalidRequest,
         DomainReadOnly for one of the file."""
         self._thread.call(self._async.define_domain(name, classes, **options))
+
+    def teach(
+        self, folder: str | Path, *, domain: str | None = None, accuracy: float = 0.97
+    ) -> Taught:
+        """Teach the local model by a few pictures of each class, `folder/CLASS/*`, those of `none`
+        showing none of them. A domain that does not exist is made of the folders. `accuracy`: share
+        of accepted answers that are to be right, for the threshold. A server wants an operator's
+        key. Raises InvalidRequest, TooFewExamples, OSError."""
+        return self._thread.call(self._async.teach(folder, domain=domain, accuracy=accuracy))
 
 
 def _classified(result: Result, picture: Picture) -> Classification:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.classification import Question
 from app.client.at_work import AtWork, work_through
-from app.client.backend import Answers, Asked, Kept, Order, Progress, Tell
+from app.client.backend import Answers, Asked, Kept, Order, Progress, Taught, Tell
 from app.client.folder import Folder, PictureFile
 from app.domains import Domain
 from app.errors import DomainExists, InvalidRequest
@@ -21,6 +22,7 @@ from app.parts import Parts, build_parts
 from app.result import Result
 from app.settings import load_settings
 from app.storage import BatchRow
+from app.teaching import FolderTeaching
 from app.telemetry.logging import log_as_a_library
 
 CALLER = "python"
@@ -63,6 +65,25 @@ class LocalBackend:
             await domains.create(domain)
         except DomainExists:
             await domains.replace(domain)
+
+    async def teach(self, folder: Path, domain: str, accuracy: float) -> Taught:
+        parts = await self._built()
+        teaching = FolderTeaching(parts.domains, parts.collecting, parts.lessons)
+        found = await teaching.teach(
+            folder,
+            domain,
+            accuracy=accuracy,
+            caller=CALLER,
+            max_bytes=self._settings.max_upload,
+        )
+        report = found.report
+        return Taught(
+            found.lesson or "",
+            report.examples + report.none_examples,
+            report.accuracy,
+            report.threshold,
+            dict(found.refused),
+        )
 
     async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
         options = _options(folder, order)
@@ -121,8 +142,8 @@ def _parted(
 async def _taken(
     work: AtWork, pictures: Sequence[PictureFile], options: BatchOptions, tell: Tell
 ) -> BatchRow:
-    labels = frozenset((await work.parts.domains.find(options.domain)).labels)
-    files = Files(work.parts.settings, options, labels)
+    truths = (await work.parts.domains.find(options.domain)).truths
+    files = Files(work.parts.settings, options, truths)
 
     def rows() -> Iterator[Row | Unusable]:
         for number, each in enumerate(pictures):

@@ -1,17 +1,20 @@
 """A server, over HTTP. Nothing of the service itself is imported."""
 
+import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from app.client.backend import Answers, Asked, Order, Tell
+from app.client.backend import Answers, Asked, Order, Taught, Tell
 from app.client.folder import Folder
 from app.client.http import Http, parsed
 from app.client.remote_batches import RemoteBatches
 from app.errors import DomainExists
-from app.result import Result
+from app.labelled_folder import labelled_pictures
+from app.result import NONE, Result
 
 
 class RemoteBackend:
@@ -49,6 +52,39 @@ class RemoteBackend:
             await self._http.send("POST", "/domains", body=lambda: {"json": {"name": name, **spec}})
         except DomainExists:
             await self._http.send("PUT", f"/domains/{name}", body=lambda: {"json": dict(spec)})
+
+    async def teach(self, folder: Path, domain: str, accuracy: float) -> Taught:
+        pictures = await asyncio.to_thread(labelled_pictures, folder)
+        await self._make_domain(domain, {label for _, label in pictures})
+        path = f"/domains/{domain}"
+        refused: dict[str, str] = {}
+        for picture, label in pictures:
+            data = await asyncio.to_thread(picture.read_bytes)
+
+            def body(data: bytes = data, label: str = label) -> dict[str, Any]:
+                return {"data": {"label": label}, "files": {"file": ("picture", data)}}
+
+            answered = await self._http.send("POST", f"{path}/examples", body=body)
+            refused |= {str(picture): each["detail"] for each in answered.json()["refused"]}
+        answered = await self._http.send(
+            "POST", f"{path}/lessons", body=lambda: {"json": {"accuracy": accuracy}}
+        )
+        lesson = answered.json()
+        report = lesson["report"]
+        return Taught(
+            lesson["id"], lesson["examples"], report["accuracy"], report["threshold"], refused
+        )
+
+    async def _make_domain(self, name: str, labels: set[str]) -> None:
+        """Where there is none."""
+        spec = {
+            "name": name,
+            "classes": sorted(labels - {NONE}),
+            "allow_none": NONE in labels,
+            "providers": ["local"],
+        }
+        with suppress(DomainExists):
+            await self._http.send("POST", "/domains", body=lambda: {"json": spec})
 
     async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
         return await self._batches.process(folder, order, tell)

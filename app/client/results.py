@@ -13,7 +13,7 @@ from app.client.backend import Answers, Kept
 from app.client.folder import Folder, failure
 from app.errors import Interrupted, UploadTooLarge
 from app.exports import COLUMNS, reading, values_of
-from app.result import Failure, Result
+from app.result import MODEL, Failure, Result
 
 NONE = "none of the classes"
 FAILED = "failed"
@@ -41,8 +41,8 @@ class Classification(Result):
 
     @property
     def needs_review(self) -> bool:
-        """Whether a person should look."""
-        return self.status == "needs_review"
+        """Whether a person should look, and none has."""
+        return self.status == "needs_review" and self.decided_by is None
 
     def to_dict(self) -> dict[str, Any]:
         """Flat: what is nested has its path (`image.width`), lists and mappings stay as they are.
@@ -64,6 +64,8 @@ class Classification(Result):
         told = f"{self.predicted_class or NONE} {self.confidence or 0:.1%}"
         if self.needs_review:
             told += f", needs review: {', '.join(self.review_reasons)}"
+        elif self.decided_by not in (None, MODEL):
+            told += f", decided by {self.decided_by}: {self.final_class or 'useless'}"
         return told
 
     def _repr_html_(self) -> str:

@@ -14,8 +14,13 @@ from pydantic import (
     model_validator,
 )
 
+from app.result import NONE
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_CLASSES = 500
+
+PRIOR = 1.0
+"""Votes that are spread over the choices before any is cast."""
 
 Label = Annotated[
     str,
@@ -45,6 +50,29 @@ def _class_of(value: object) -> object:
 AnyClass = Annotated[DomainClass, BeforeValidator(_class_of)]
 
 
+class Cascade(BaseModel):
+    """Who is asked first answers what it is sure enough of; the next one, what is left."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy: float = Field(
+        0.97,
+        gt=0,
+        lt=1,
+        description="How often the answers that go no further shall be right; from which "
+        "confidence on they are is learned from labels, or from what the local model was "
+        "taught with.",
+    )
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="That confidence, where it is known; unset: from data."
+    )
+    second_opinion: bool = Field(
+        False,
+        description="Whether a person should look where the next one contradicts an answer that "
+        "was not sure enough.",
+    )
+
+
 class DomainSpec(BaseModel):
     """A domain without its name, as config/domains.yaml and the API hold it."""
 
@@ -65,6 +93,25 @@ class DomainSpec(BaseModel):
     confidence_threshold: float = Field(
         0.7, ge=0, le=1, description="Answers below it need review."
     )
+    margin: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Answers that lead the next most probable class by less need review.",
+    )
+    orders: Literal[1, 2] = Field(
+        1,
+        description="In how many orders a chat model is offered the classes, a call for each: "
+        "whether it prefers some places then matters less. Of more classes than it tells "
+        "probabilities of, the second call offers the most probable ones.",
+    )
+    votes: int = Field(
+        1,
+        ge=1,
+        le=15,
+        description="Calls to a model that gives no probabilities, at most; how many say a class "
+        "says how probable it is. 1: it is asked how sure it is.",
+    )
     max_retries: int | None = Field(
         None, ge=0, le=10, description="Calls after the first one; unset: `api.max_retries`."
     )
@@ -83,13 +130,27 @@ class DomainSpec(BaseModel):
     providers: tuple[str, ...] = Field(
         (), description="Who is asked, in this order, the next one when one is down.", max_length=8
     )
+    cascade: Cascade | None = Field(
+        None,
+        description="The next one is asked also what one is not sure enough of: `{}` for all "
+        "defaults. Needs two `providers`.",
+    )
+    few_shot: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Of the domain's examples, how many are shown to a chat model, the ones most "
+        "like the picture; each is billed as a picture.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "{classes}" not in self.prompt_template:
             raise ValueError("prompt_template must contain {classes}")
-        if any(each.label.casefold() == "none" for each in self.classes):
+        if any(each.label.casefold() == NONE for each in self.classes):
             raise ValueError("classes: 'none' is no class, it is what allow_none allows")
+        if self.cascade is not None and len(self.providers) < 2:
+            raise ValueError("cascade needs two providers at least")
         owner: dict[str, int] = {}
         for position, each in enumerate(self.classes):
             for name in {each.label.casefold(), *map(str.casefold, each.aliases)}:
@@ -107,11 +168,55 @@ class Domain(DomainSpec):
     def labels(self) -> tuple[str, ...]:
         return tuple(each.label for each in self.classes)
 
+    @property
+    def offered(self) -> tuple[str | None, ...]:
+        """What may be answered: the labels, and None for "none of these" where that is allowed."""
+        labels = (each.label for each in self.classes)
+        return (*labels, None) if self.allow_none else tuple(labels)
+
+    @property
+    def choices(self) -> int:
+        """How many are `offered`."""
+        return len(self.classes) + self.allow_none
+
+    def vote_share(self, votes: int, of: int) -> float:
+        """How probable a choice is that has so many of the votes, above 0 and below 1.
+
+            p = (votes + 1 / choices) / (of + 1)
+
+        the mean of a Dirichlet distribution whose prior is worth one vote, evenly spread: nothing
+        has the probability 0 for want of a vote. Source: Gelman et al., Bayesian Data Analysis, 3rd
+        edition, section 3.4.
+        """
+        return (votes + PRIOR / self.choices) / (of + PRIOR)
+
+    def votes_lacking(self, votes: int, of: int, *, left: int) -> int:
+        """How many more for a choice with so many of the votes lift it to the threshold; 0 when it
+        is there, or can't get there with those that are left."""
+        lifting = range(left + 1)
+        wanted = self.confidence_threshold
+        return next((n for n in lifting if self.vote_share(votes + n, of + n) >= wanted), 0)
+
+    @property
+    def least_votes(self) -> int:
+        """That a picture takes: so many decide it when they all agree, and are accepted if that
+        can be."""
+        lacking = self.votes_lacking(1, 1, left=self.votes - 1)
+        return max(self.votes // 2, lacking) + 1
+
+    @cached_property
+    def truths(self) -> frozenset[str]:
+        """What a picture may be told to show: one of the classes, or NONE."""
+        return frozenset((*self.labels, NONE))
+
     @cached_property
     def version(self) -> str:
         """Changes with everything that changes what a provider is asked; 12 hex digits."""
         asked: dict[str, Any] = self.model_dump(
             include={"classes", "prompt_template", "detail", "image_size", "allow_none"}
         )
+        for name, usual in (("orders", 1), ("votes", 1), ("few_shot", 0)):
+            if getattr(self, name) != usual:
+                asked[name] = getattr(self, name)
         text = json.dumps(asked, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,6 +1,7 @@
 """All domains the service knows: those of config/domains.yaml and those made through the API."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -23,9 +24,11 @@ class DomainRegistry:
         self._repository = repository
         self._metrics = metrics
         self._of_file = read_domains(path)
+        _warn_of(self._of_file.values())
         self._stored: dict[str, Domain] = {}
         self._shadowed: set[str] = set()
         self._changing = asyncio.Lock()
+        self._tell_metrics()
 
     async def load_stored(self) -> None:
         """Those that were made through the API, by whichever process."""
@@ -42,6 +45,8 @@ class DomainRegistry:
             log.error("domains not reloaded, the last good ones stay", reason=str(error))  # noqa: TRY400
             raise
         self._metrics.config_reload(succeeded=True)
+        self._tell_metrics()
+        _warn_of(self._of_file.values())
         log.info("domains reloaded", domains=sorted(self._of_file))
 
     def all(self) -> list[Domain]:
@@ -73,7 +78,9 @@ class DomainRegistry:
                 raise _exists(domain)
             if not await self._repository.add(domain.name, domain.model_dump_json()):
                 raise _exists(domain)  # another process was first
+            _warn_of([domain])
             self._stored[domain.name] = domain
+            self._tell_metrics()
 
     async def replace(self, domain: Domain) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
@@ -81,6 +88,7 @@ class DomainRegistry:
             await self._load()
             self._check_changeable(domain.name)
             await self._keep(domain)
+            _warn_of([domain])
 
     async def delete(self, name: str) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
@@ -89,14 +97,21 @@ class DomainRegistry:
             self._check_changeable(name)
             await self._repository.delete(name)
             del self._stored[name]
+            self._tell_metrics()
 
     async def _load(self) -> None:
         rows = await self._repository.all()
+        before = self._stored
         self._stored = {name: Domain.model_validate_json(text) for name, text in rows.items()}
+        if before.keys() != self._stored.keys():
+            self._tell_metrics()
         shadowed = self._stored.keys() & self._of_file.keys()
         for name in shadowed - self._shadowed:
             log.warning("stored domain is shadowed", domain=name, by=str(self._path))
         self._shadowed = shadowed
+
+    def _tell_metrics(self) -> None:
+        self._metrics.domains_are(self._stored.keys() | self._of_file.keys())
 
     async def _keep(self, domain: Domain) -> None:
         await self._repository.put(domain.name, domain.model_dump_json())
@@ -107,6 +122,20 @@ class DomainRegistry:
         if name in self._of_file:
             raise DomainReadOnly(
                 f"The domain {name!r} comes from {self._path.name}; change it there and reload."
+            )
+
+
+def _warn_of(domains: Iterable[Domain]) -> None:
+    """No error: a calibration may say that votes are worth more than they look."""
+    for each in domains:
+        sure = each.vote_share(each.votes, each.votes)
+        if each.votes > 1 and sure < each.confidence_threshold:
+            log.warning(
+                "votes that all agree stay below the threshold",
+                domain=each.name,
+                votes=each.votes,
+                confidence=round(sure, 3),
+                confidence_threshold=each.confidence_threshold,
             )
 
 

@@ -13,6 +13,7 @@ from app.egress.addresses import Address
 from app.egress.network import OneConnection, Resolver, system_resolver
 from app.egress.policy import NOTHING_ALLOWED, PORTS, Allowance, Target, checked, follow, judge
 from app.errors import ClassifierError, UrlRefused, UrlTooLarge, UrlUnreachable
+from app.telemetry.trace import current
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -134,6 +135,24 @@ class EgressClient:
     @asynccontextmanager
     async def _exchange(
         self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None = None
+    ) -> AsyncIterator[httpcore2.Response]:
+        place = {
+            "http.request.method": method,
+            "server.address": target.host,
+            "server.port": target.port,
+        }
+        with current().span(method, place, calls=True) as span:
+            own = {name: each for name, each in headers.items() if name.lower() not in span.headers}
+            joined = {**own, **span.headers}
+            async with self._connected(target, method, joined, content) as response:
+                span.set({"http.response.status_code": response.status})
+                if response.status >= 400:
+                    span.fail(str(response.status))
+                yield response
+
+    @asynccontextmanager
+    async def _connected(
+        self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None
     ) -> AsyncIterator[httpcore2.Response]:
         # With a proxy the one place to connect to is the proxy itself.
         addresses = None if self._proxy else await self._addresses(target)

@@ -1,7 +1,32 @@
 """How good the answers are."""
 
-from app.evaluation.folder import labelled_pictures
-from app.evaluation.report import Judged, Report, report, wilson
+from app.evaluation.evaluations import Evaluation, Evaluations, ShortEvaluation
+from app.evaluation.judged import Judged
+from app.evaluation.judging import outcomes, report
+from app.evaluation.page import page
+from app.evaluation.report import Mistake, Outcomes, Report
 from app.evaluation.run import judge_all
+from app.evaluation.stored import MOST, Labelled, Wanted
+from app.evaluation.thumbnails import thumbnails
+from app.labelled_folder import as_text, labelled_pictures, pictures_below
 
-__all__ = ["Judged", "Report", "judge_all", "labelled_pictures", "report", "wilson"]
+__all__ = [
+    "MOST",
+    "Evaluation",
+    "Evaluations",
+    "Judged",
+    "Labelled",
+    "Mistake",
+    "Outcomes",
+    "Report",
+    "ShortEvaluation",
+    "Wanted",
+    "as_text",
+    "judge_all",
+    "labelled_pictures",
+    "outcomes",
+    "page",
+    "pictures_below",
+    "report",
+    "thumbnails",
+]

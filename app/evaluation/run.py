@@ -1,6 +1,7 @@
 """Ask about every labelled picture, and judge the answers."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
@@ -8,8 +9,10 @@ from pathlib import Path
 
 from app.classification import ClassificationService, Question
 from app.errors import ClassifierError
-from app.evaluation.report import NONE, Judged
+from app.evaluation.judged import Judged
+from app.exports import values_of
 from app.images import Upload
+from app.labelled_folder import as_text
 
 CALLER = "evaluation"
 
@@ -22,30 +25,38 @@ async def judge_all(
     provider: str | None,
     at_once: int,
 ) -> AsyncIterator[Judged]:
-    """Judgements as they come, `at_once` pictures under way. Answers are stored like any other."""
+    """Judgements as they come, `at_once` pictures under way. Answers are stored like any other,
+    with their labels."""
     waiting = iter(pictures)
 
     async def one(path: Path, expected: str) -> Judged:
-        began = time.perf_counter()
+        began, sha256 = time.perf_counter(), None
+        name = as_text(path)
         try:
+            data = await asyncio.to_thread(path.read_bytes)
+            sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
             question = Question(
-                source=Upload(await asyncio.to_thread(path.read_bytes)),
+                source=Upload(data),
                 domain=domain,
                 caller=CALLER,
                 provider=provider,
-                expected=None if expected == NONE else expected,
+                expected=expected,
             )
             result = await service.classify(question)
         except (ClassifierError, OSError) as error:
-            seconds = time.perf_counter() - began
-            return Judged(str(path), expected, None, 0.0, seconds, error=str(error))
-        return Judged(
-            str(path),
-            expected,
-            result.predicted_class or NONE,
-            result.confidence or 0.0,
-            time.perf_counter() - began,
-        )
+            return Judged(
+                name,
+                expected,
+                predicted=None,
+                confidence=0.0,
+                seconds=time.perf_counter() - began,
+                error=str(error),
+                status="failed",
+                sha256=sha256,
+                result_id=getattr(error, "result_id", None),
+            )
+        seconds = time.perf_counter() - began
+        return Judged.of(values_of(None, result), name=name, seconds=seconds)
 
     running = {asyncio.create_task(one(*each)) for each in islice(waiting, at_once)}
     while running:

@@ -77,7 +77,11 @@ COLUMNS = (
 )
 """All that there are, but those of single keys."""
 
-KEYED: dict[str, Kind] = {"probabilities": "number", "metadata": "json"}
+KEYED: dict[str, Kind] = {
+    "probabilities": "number",
+    "raw_probabilities": "number",
+    "metadata": "json",
+}
 """Fields of which single keys may be columns, and of what kind these are."""
 
 

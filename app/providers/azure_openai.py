@@ -16,6 +16,8 @@ Token = Callable[[], Awaitable[str]]
 class AzureOpenAI(ChatModel):
     """A deployment, and the credential that has to be closed with it."""
 
+    gen_ai_provider = "azure.ai.openai"
+
     def __init__(self, client: openai.AsyncOpenAI, *, credential: Any = None, **model: Any) -> None:
         super().__init__(client, **model)
         self._credential = credential

@@ -13,6 +13,7 @@ or a list of them, one for each deployment among which the service may choose.
 `app/providers/local/provider.py` is a complete example.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,10 +23,14 @@ from app.domains import Domain
 from app.images import ImageWorkers, PreparedImage
 from app.providers.image_tokens import ImageTokens
 from app.providers.profiles import ModelTable
+from app.providers.taught import Taught
 from app.settings import Settings
 from app.usage import QuotaReport, TokenUsage
 
 ConfidenceSource = Literal["logprobs", "votes", "stated", "local"]
+
+_VERSION = re.compile(r"-\d{4,8}(-\d{2}){0,2}")
+"""What follows a model's name: a date, whole or in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,18 @@ class Capabilities:
     tariff: str = ""
     embedded: bool = False
 
+    @property
+    def takes_examples(self) -> bool:
+        """Whether it makes use of pictures whose class is known, shown beside the question."""
+        return self.metered and self.sees == "jpeg"
+
+    def may_be(self, model: str) -> bool:
+        """Whether an answer of this model may come from it: models are known with or without their
+        version. "gpt-4o-mini" is no version of "gpt-4o"."""
+        if self.model in ("unknown", model):
+            return True
+        return model.startswith(self.model) and bool(_VERSION.fullmatch(model, pos=len(self.model)))
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderAnswer:
@@ -76,6 +93,14 @@ class ProviderAnswer:
         image_tokens: what the picture took of the prompt; None where no tokens are counted.
         image_tokens_estimated: nobody told, and no published formula says so.
         quota: what the provider said of its quota.
+        tail: how far a probability may be off at most, for the model told only its most probable
+            ones, 0 to 1.
+        untold: the labels of which it told none, None for "none of these".
+        out_of_domain: the picture looks like nothing that the model was taught for this domain.
+        revision: of how the model was asked or taught, at most 40 characters: with another one the
+            same probabilities mean something else, and calibrations begin anew.
+        learned: that it hangs on besides, as `Learning.learned` tells it: it is kept for what was
+            known when the picture came, and for nothing else.
     """
 
     label: str | None
@@ -88,11 +113,17 @@ class ProviderAnswer:
     image_tokens: int | None = None
     image_tokens_estimated: bool = False
     quota: QuotaReport = field(default_factory=QuotaReport)
+    tail: float = 0.0
+    untold: frozenset[str | None] = frozenset()
+    out_of_domain: bool = False
+    revision: str = "1"
+    learned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is told beside the picture, word for word.
+    """What a model is told beside the picture, word for word; of each picture the classes stand in
+    an order of its own.
 
     Attributes:
         user: empty where the picture stands alone.
@@ -109,7 +140,10 @@ class Quote:
     """What one call about a domain will be billed beside its picture, about.
 
     Attributes:
-        text_tokens: of the prompt without the picture.
+        calls: that a picture takes at least, when none fails.
+        most_calls: more than `calls` where it depends on what they say.
+        text_tokens: of the prompt without the picture, and without those of examples, whose answers
+            are text.
         most_completion_tokens: more than `completion_tokens` where nobody can tell how long the
             model will reason.
     """
@@ -118,6 +152,28 @@ class Quote:
     text_tokens: int
     completion_tokens: int
     most_completion_tokens: int
+    calls: int = 1
+    most_calls: int = 1
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """What a provider has besides that learns while the service runs."""
+
+    def learned(self, domain: Domain) -> str:
+        """Stays the same as long as it has learned nothing new for the domain: so long an old
+        answer may stand for a new one."""
+        ...
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """What a provider has besides that was examined with pictures it had not been taught."""
+
+    async def sure_from(self, domain: Domain, accuracy: float) -> float | None:
+        """The confidence from which on its answers about the domain were right so often then, 0 to
+        1; None: nobody knows."""
+        ...
 
 
 class Provider(Protocol):
@@ -129,7 +185,8 @@ class Provider(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
-        """Prompt and completion tokens that a call will take at most, about; 0 when not metered."""
+        """Prompt and completion tokens that a call will take at most, about, with as many examples
+        as the domain wants shown; 0 when not metered."""
         ...
 
     async def classify(
@@ -141,11 +198,14 @@ class Provider(Protocol):
         code_order: Sequence[int] | None = None,
         examples: Sequence[Example] = (),
     ) -> ProviderAnswer:
-        """One call, never retried here.
+        """One call, never retried here. `examples` are shown before the question, in this order.
 
-        `timeout` is in seconds. `code_order` permutes the classes as they are offered to a model
-        that chooses among codes. Raises a ProviderError; ProviderAdjusting when the call taught how
-        to ask, so that the next one may succeed at once.
+        `timeout` is in seconds. `code_order` is for a model that chooses among codes: the places of
+        the classes in the order in which they are offered, one place more standing for "none of
+        these". Two or more of them will do: what is not offered has the probability 0.
+
+        Raises a ProviderError; ProviderAdjusting when the call taught how to ask, so that the next
+        one may succeed at once.
         """
         ...
 
@@ -182,3 +242,4 @@ class ProviderContext:
     settings: Settings
     models: ModelTable
     workers: ImageWorkers
+    taught: Taught = field(default_factory=Taught)

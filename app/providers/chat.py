@@ -21,18 +21,22 @@ from app.prices import GLOBAL_STANDARD, Price, Tariff
 from app.providers.base import Capabilities, Example, ProviderAnswer, Quote
 from app.providers.chat_answer import Bill, ChatAnswer, Choice, content_filtered
 from app.providers.chat_quote import quote
-from app.providers.codes import read_distribution
+from app.providers.codes import Distribution, read_distribution
 from app.providers.image_tokens import ImageTokenCounter, ImageTokens
 from app.providers.openai_errors import provider_error, quota_report
 from app.providers.profiles import UNKNOWN_FAMILY, ModelTable
 from app.providers.prompt_texts import PromptTexts
 from app.providers.question import FIELD, PROMPT_VERSION, ChatQuestion
+from app.telemetry.trace import current
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
 
 TOP_LOGPROBS = 20
 ANSWER_TOKENS = 32
+SHOWN_ANSWER_TOKENS = 48
+"""That an example's answer takes at most, and what frames it and its picture: no token is less than
+a byte."""
 REASONING_TOKENS = 4_096
 """Cap of the completion, without and with room to reason."""
 CHARACTERS_PER_TOKEN = 4
@@ -40,13 +44,21 @@ CHARACTERS_PER_TOKEN = 4
 TYPICAL_CHARACTERS_PER_TOKEN = 4.5
 """As they are, about: to tell what a picture took of a prompt that was billed."""
 
+PORTS = {"http": 80, "https": 443}
+
 REFUSALS = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 DROPPABLE = frozenset({"temperature", "reasoning_effort", "logprobs"})
 """Parameters that the answer can do without."""
 
 
 class ChatModel:
-    """One deployment. What it refuses, and which family it is of, is learned and remembered."""
+    """One deployment. What it refuses, and which family it is of, is learned and remembered.
+
+    Attributes:
+        gen_ai_provider: as OpenTelemetry's conventions name the API that is spoken.
+    """
+
+    gen_ai_provider = "openai"
 
     def __init__(
         self,
@@ -104,7 +116,8 @@ class ChatModel:
         return (
             math.ceil(text.characters / CHARACTERS_PER_TOKEN)
             + picture.count
-            + (self._completion_cap)
+            + self._most_of_examples(domain)
+            + self._completion_cap
         )
 
     def most(self, image: PreparedImage, domain: Domain) -> TokenUsage:
@@ -113,7 +126,7 @@ class ChatModel:
         price = self._price(self._model)
         if self._model is None and price is None:
             price = self._models.dearest(self._tariff)
-        prompt = text.most_tokens + picture
+        prompt = text.most_tokens + picture + self._most_of_examples(domain)
         if price is None:
             return TokenUsage(prompt, self._completion_cap, cost_usd=None)
         return price.most(prompt, self._completion_cap)
@@ -150,7 +163,8 @@ class ChatModel:
         except ProviderError as error:
             error.usage, error.may_be_billed, error.quota = billed, True, quota
             raise
-        picture = self._counted(answer, question, image, alone=not examples)
+        alone = question.offers_all and not examples
+        picture = self._counted(answer, question, image, alone=alone)
         return replace(
             read,
             request_id=headers.get("apim-request-id") or headers.get("x-request-id"),
@@ -162,6 +176,13 @@ class ChatModel:
 
     async def aclose(self) -> None:
         await self._client.close()
+
+    def _most_of_examples(self, domain: Domain) -> int:
+        """Tokens of all that may be shown, and of the answers beside them."""
+        if not domain.few_shot:
+            return 0
+        picture = self._image_tokens.most_of_size(self._family, domain.image_size, domain.detail)
+        return domain.few_shot * (picture + SHOWN_ANSWER_TOKENS)
 
     @property
     def _gives_logprobs(self) -> bool:
@@ -188,7 +209,8 @@ class ChatModel:
         }
         if self._effort:
             parameters["reasoning_effort"] = self._effort
-        if self._family.temperature and "temperature" not in self._dropped:
+        takes_temperature = self._family.temperature and "temperature" not in self._dropped
+        if takes_temperature and not question.is_sample:
             parameters["temperature"] = 0
         if self._gives_logprobs:
             parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
@@ -199,10 +221,37 @@ class ChatModel:
     ) -> tuple[ChatAnswer, Mapping[str, str]]:
         """The answer and its headers."""
         parameters = self._parameters(question, cap)
+        url = self._client.base_url
+        asked = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": self.gen_ai_provider,
+            "gen_ai.request.model": self._deployment,
+            "server.address": url.host,
+            "server.port": url.port or PORTS.get(url.scheme),
+        }
+        with current().span(f"chat {self._deployment}", asked, calls=True) as span:
+            answer, headers = await self._completed(parameters, messages, timeout, span.headers)
+            span.set(
+                {
+                    "gen_ai.response.model": answer.model,
+                    "gen_ai.usage.input_tokens": answer.billed.prompt,
+                    "gen_ai.usage.output_tokens": answer.billed.completion,
+                }
+            )
+        return answer, headers
+
+    async def _completed(
+        self,
+        parameters: dict[str, Any],
+        messages: list[dict[str, Any]],
+        timeout: float,
+        headers: Mapping[str, str],
+    ) -> tuple[ChatAnswer, Mapping[str, str]]:
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 messages=messages,  # type: ignore[arg-type]
                 timeout=timeout,
+                extra_headers=headers,
                 **parameters,
             )
         except openai.BadRequestError as error:
@@ -267,7 +316,8 @@ class ChatModel:
     def _counted(
         self, answer: ChatAnswer, question: ChatQuestion, image: PreparedImage, *, alone: bool
     ) -> ImageTokens:
-        """What the picture took of the prompt; `alone` when it was the only one."""
+        """What the picture took of the prompt; `alone` when it was the only one, and the text that
+        of all such questions."""
         text = self._texts.of(question.domain, stated=question.stated)
         if alone and answer.image_tokens is not None:
             text.learn(answer.billed.prompt - answer.image_tokens)
@@ -287,19 +337,23 @@ class ChatModel:
         choice = answer.choices[0]
         _check_finished(choice)
         code, percent = question.parse(choice.message.content)
-        shares = _stated(question, code, percent) if percent is not None else None
-        if shares is None:
-            found = read_distribution(choice.tokens or (), tuple(question.labels), field=FIELD)
-            if found is None:
+        if percent is not None:
+            found = _stated(question, code, percent)
+        else:
+            read = read_distribution(choice.tokens or (), tuple(question.labels), field=FIELD)
+            if read is None:
                 raise ProviderAnswerInvalid("The model's answer carries no probabilities.")
-            shares = found.probabilities
-        probabilities = {label: shares[code] for code, label in question.labels.items() if label}
+            found = read
+        shares = {question.labels[code]: p for code, p in found.probabilities.items()}
         return ProviderAnswer(
             label=question.labels[code],
-            probabilities={label: probabilities[label] for label in question.domain.labels},
+            probabilities={label: shares.get(label, 0.0) for label in question.domain.labels},
             confidence_source="stated" if question.stated else "logprobs",
             model=answer.model or self._model or "unknown",
             deployment=self._label,
+            revision=str(PROMPT_VERSION),
+            tail=found.tail,
+            untold=frozenset(question.labels[code] for code in found.untold),
         )
 
 
@@ -319,11 +373,13 @@ def _tells_no_distribution(choice: Choice, question: ChatQuestion) -> bool:
     return read_distribution(choice.tokens or (), tuple(question.labels), field=FIELD) is None
 
 
-def _stated(question: ChatQuestion, code: str, percent: int) -> dict[str, float]:
+def _stated(question: ChatQuestion, code: str, percent: int) -> Distribution:
     """The stated confidence for the answer, the rest spread evenly over what else was offered."""
     confidence = percent / 100
     rest = (1 - confidence) / (len(question.labels) - 1)
-    return {each: confidence if each == code else rest for each in question.labels}
+    return Distribution(
+        {each: confidence if each == code else rest for each in question.labels}, coverage=1.0
+    )
 
 
 def _check_finished(choice: Choice) -> None:

@@ -36,15 +36,30 @@ def quote(question: ChatQuestion, *, thinks: bool) -> Quote:
     code = next(iter(question.labels))
     answer = {FIELD: code} | ({"confidence": 97} if question.stated else {})
     answer_tokens = text_tokens(json.dumps(answer, separators=(",", ":")))
+    calls, most_calls = _calls(question)
     return Quote(
         prompt=Prompt(system=question.system, user="", schema=schema),
         # A system message, and the picture's.
         text_tokens=(
-            text_tokens(question.system) + text_tokens(schema) + 2 * PER_MESSAGE + PER_ANSWER
+            text_tokens(question.system)
+            + text_tokens(schema)
+            + 2 * PER_MESSAGE
+            + PER_ANSWER
+            + question.domain.few_shot * (text_tokens(question.answer(code)) + 2 * PER_MESSAGE)
         ),
         completion_tokens=answer_tokens + (REASONING if thinks else 0),
         most_completion_tokens=answer_tokens + (MOST_REASONING if thinks else 0),
+        calls=calls,
+        most_calls=most_calls,
     )
+
+
+def _calls(question: ChatQuestion) -> tuple[int, int]:
+    """Of a picture: least, when all agree, and most."""
+    domain = question.domain
+    if question.is_sample:
+        return domain.least_votes, domain.votes
+    return domain.orders, domain.orders
 
 
 def _tokens(piece: str) -> int:

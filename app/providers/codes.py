@@ -28,10 +28,14 @@ class Distribution:
     Attributes:
         probabilities: of every code, summing to 1, none of them 0.
         coverage: the share of the model's probability that was on codes at all, 0 to 1.
+        untold: the codes whose probabilities the model did not tell.
+        tail: how far a probability may be off at most, beyond `LEAST`, 0 to 1.
     """
 
     probabilities: dict[str, float]
     coverage: float
+    untold: frozenset[str] = frozenset()
+    tail: float = 0.0
 
 
 def codes(count: int) -> tuple[str, ...]:
@@ -48,6 +52,17 @@ def read_distribution(
 
     The place is found by bytes, since tokens may hold quotes together with the value. None when
     the text has no such field or no code is among the alternatives there.
+
+    A server tells only the most probable alternatives. Each code that it does not tell has a
+    probability between 0 and the least of those told, and all of them together have at most the
+    rest, 1 - sum(told): they are taken for even shares of it. Let `c` be what is told of codes and
+    `u` all that may be on codes besides. Scaled to 1, a code that is not told lies between 0 and
+    u / (c + u), and one told with `p` between p / (c + u) and p / c, which are u / (c + u) * p / c
+    apart: so no code is off by more than
+
+        tail = u / (c + u)
+
+    which is the rest itself where everything told is a code.
     """
     text = b"".join(token.text for token in tokens)
     opening = re.search(rb'"%s"\s*:\s*"' % re.escape(field.encode()), text)
@@ -68,25 +83,38 @@ def _distribution(
     if sum(_may_become(chosen[0], c.encode(), closed=bool(chosen[1])) for c in codes) > 1:
         # This tokenizer cuts codes into pieces: the first piece tells too little.
         return None
-    mass = dict.fromkeys(codes, 0.0)
+    told: dict[str, float] = {}
+    undecided = 0.0
     for alternative, logprob in token.alternatives:
-        continued = text[:position] + alternative
-        if continued[:start] == text[:start] and continued[start:]:
-            value, closed, _ = continued[start:].partition(b'"')
-            meant = [c for c in codes if _may_become(value, c.encode(), closed=bool(closed))]
-            if len(meant) == 1:
-                mass[meant[0]] += math.exp(logprob)
-    coverage = sum(mass.values())
+        meant = _meant(text[:position] + alternative, text[:start], codes)
+        if len(meant) == 1:
+            told[meant[0]] = told.get(meant[0], 0.0) + math.exp(logprob)
+        elif meant:
+            undecided += math.exp(logprob)
+    coverage = sum(told.values())
     if coverage == 0:
         return None
     shown = [math.exp(logprob) for _, logprob in token.alternatives]
-    missing = [code for code, p in mass.items() if p == 0]
-    # A code that is not shown is less probable than any that is, and all of them share the rest.
-    rest = max(0.0, 1 - sum(shown))
-    tail = min(min(shown), rest / len(missing)) if missing else 0.0
-    bounded = {code: max(p or tail, LEAST) for code, p in mass.items()}
+    untold = [code for code in codes if code not in told]
+    each = min(min(shown), max(0.0, 1 - sum(shown)) / len(untold)) if untold else 0.0
+    bounded = {code: max(told.get(code, each), LEAST) for code in codes}
+    unknown = undecided + sum(bounded[code] for code in untold)
     total = sum(bounded.values())
-    return Distribution({code: p / total for code, p in bounded.items()}, min(coverage, 1.0))
+    return Distribution(
+        {code: p / total for code, p in bounded.items()},
+        min(coverage, 1.0),
+        frozenset(untold),
+        unknown / (coverage + unknown),
+    )
+
+
+def _meant(text: bytes, before: bytes, codes: Sequence[str]) -> Sequence[str]:
+    """The codes that an answer which begins with `text` may still name, where those before them
+    all begin with `before`."""
+    if not text.startswith(before) or text == before:
+        return codes if before.startswith(text) else ()
+    value, closed, _ = text[len(before) :].partition(b'"')
+    return [code for code in codes if _may_become(value, code.encode(), closed=bool(closed))]
 
 
 def _may_become(value: bytes, code: bytes, *, closed: bool) -> bool:

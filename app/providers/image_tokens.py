@@ -39,9 +39,7 @@ class ImageTokenCounter:
         known = family.image_tokens(*image.size, detail)
         if known is not None:
             return ImageTokens(known, estimated=False)
-        if self._per_patch is None:
-            return ImageTokens(FIRST_GUESS, estimated=True)
-        return ImageTokens(math.ceil(self._per_patch * _patches(image)), estimated=True)
+        return ImageTokens(self._by_patches(image.size), estimated=True)
 
     def most(self, family: ModelFamily, image: PreparedImage, detail: Detail) -> int:
         """And not more, as far as anybody can say."""
@@ -50,15 +48,30 @@ class ImageTokenCounter:
             return counted.count
         return counted.count * (MOST_GUESSED if self._per_patch is None else MOST_LEARNED)
 
+    def most_of_size(self, family: ModelFamily, longest: int, detail: Detail) -> int:
+        """Of a picture whose longest side is so many pixels, whatever its shape."""
+        # Not the square: of models that count tiles it is shrunk first.
+        sides = (*range(PATCH, longest, PATCH), longest)
+        known = [family.image_tokens(longest, each, detail) for each in sides]
+        if all(each is not None for each in known):
+            return max(each for each in known if each is not None)
+        factor = MOST_GUESSED if self._per_patch is None else MOST_LEARNED
+        return self._by_patches((longest, longest)) * factor
+
+    def _by_patches(self, size: tuple[int, int]) -> int:
+        if self._per_patch is None:
+            return FIRST_GUESS
+        return math.ceil(self._per_patch * _patches(size))
+
     def learn(self, tokens: float, image: PreparedImage) -> None:
         """`tokens` is what a call with this picture was billed, less its text, about."""
         if tokens <= 0:
             return
-        seen = tokens / _patches(image)
+        seen = tokens / _patches(image.size)
         before = seen if self._per_patch is None else self._per_patch
         self._per_patch = before + NEWEST_SHARE * (seen - before)
 
 
-def _patches(image: PreparedImage) -> int:
-    width, height = image.size
+def _patches(size: tuple[int, int]) -> int:
+    width, height = size
     return math.ceil(width / PATCH) * math.ceil(height / PATCH)

@@ -13,6 +13,10 @@ MAX_KEPT = 1_000
 MESSAGES = 2
 """A system message, and the picture's."""
 
+ELSEWHERE = 4
+"""Tokens that the same classes may take more in another order: the first and the last one may grow
+together with the text around them."""
+
 
 @dataclass(slots=True)
 class PromptText:
@@ -21,7 +25,7 @@ class PromptText:
     Attributes:
         characters: that the model reads, the schema of the answer too.
         most_tokens: that they take: no token is less than a byte. What a prompt was billed beside
-            its picture says it exactly.
+            its picture says it but for the order of the classes.
     """
 
     characters: int
@@ -37,7 +41,8 @@ class PromptText:
     def learn(self, tokens: int) -> None:
         """So many were billed."""
         if tokens > self._billed:
-            self._billed = self.most_tokens = tokens
+            self._billed = tokens
+            self.most_tokens = tokens + ELSEWHERE
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from app.errors import ProviderAnswerInvalid
 from app.images import PreparedImage
 from app.providers.base import Example
 from app.providers.codes import codes
+from app.result import NONE
 
-PROMPT_VERSION = 1
+PROMPT_VERSION = 2
 """Raised with every change of what is asked beyond the domain's own words: an old answer does not
 stand for one to another question."""
 
@@ -34,7 +35,8 @@ class ChatQuestion:
 
     Attributes:
         stated: also ask how sure the model is, where that can't be read off its tokens.
-        order: a permutation of the classes; a last place more stands for "none of these".
+        order: places of the classes, all or some of them; a last place more stands for "none of
+            these".
     """
 
     domain: Domain
@@ -44,25 +46,32 @@ class ChatQuestion:
     @cached_property
     def labels(self) -> dict[str, str | None]:
         """From code to label, None for "none of these"."""
-        offered: list[str | None] = [*self.domain.labels]
-        if self.domain.allow_none:
-            offered.append(None)
+        offered = self.domain.offered
         if self.order is not None:
-            offered = [offered[position] for position in self.order]
+            offered = tuple(offered[position] for position in self.order)
         return dict(zip(codes(len(offered)), offered, strict=True))
 
     @cached_property
     def system(self) -> str:
         described = {each.label: each.description for each in self.domain.classes}
         table = "\n".join(
-            f"{code} = {label or NONE_OF_THESE}"
+            f"{code} {label or NONE_OF_THESE}"
             + (f": {described[label]}" if label and described[label] else "")
             for code, label in self.labels.items()
         )
-        wanted = "Answer with the code of the class that fits best"
+        wanted = "Answer with its code"
         if self.stated:
-            wanted += ", and with your confidence that it is right, 0 to 100"
+            wanted += " and your confidence in percent"
         return f"{self.domain.prompt_template.replace('{classes}', table).strip()}\n{wanted}."
+
+    @property
+    def offers_all(self) -> bool:
+        return len(self.labels) == self.domain.choices
+
+    @property
+    def is_sample(self) -> bool:
+        """One of several that are counted: they shall differ where the model is not sure."""
+        return self.stated and self.domain.votes > 1
 
     @property
     def response_format(self) -> dict[str, Any]:
@@ -90,12 +99,19 @@ class ChatQuestion:
         messages: list[dict[str, Any]] = [{"role": "system", "content": self.system}]
         code_of = {label: code for code, label in self.labels.items()}
         for example in examples:
-            shown: dict[str, Any] = {FIELD: code_of[example.label]}
-            if self.stated:
-                shown["confidence"] = 100
+            label = None if example.label == NONE else example.label
+            if label not in code_of:
+                continue
             messages.append(self._picture(example.image))
-            messages.append({"role": "assistant", "content": json.dumps(shown)})
+            messages.append({"role": "assistant", "content": self.answer(code_of[label])})
         return [*messages, self._picture(image)]
+
+    def answer(self, code: str) -> str:
+        """As it is wanted, of a picture whose class is known."""
+        shown: dict[str, Any] = {FIELD: code}
+        if self.stated:
+            shown["confidence"] = 100
+        return json.dumps(shown)
 
     def _picture(self, image: PreparedImage) -> dict[str, Any]:
         url = f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode()}"

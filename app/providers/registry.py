@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
+from app.domains import Domain
 from app.errors import ConfigurationError, ProviderUnknown
-from app.providers.base import Capabilities, Provider, ProviderContext
+from app.providers.base import Capabilities, Learning, Provider, ProviderContext
 
 GROUP = "classifier.providers"
 OWN = (
@@ -54,6 +55,12 @@ class ProviderRegistry:
             return first
         answers_as = sorted({each.answers_as or each.model for each in (first, *others)})
         return replace(first, answers_as="\n".join(answers_as))
+
+    async def learned(self, name: str, domain: Domain) -> str:
+        """What it has learned of the domain while the service runs (Learning); empty: nothing.
+        Raises ProviderUnknown."""
+        first, *_ = await self.get(name)
+        return first.learned(domain) if isinstance(first, Learning) else ""
 
     async def aclose(self) -> None:
         for deployments in self._built.values():

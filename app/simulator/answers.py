@@ -166,4 +166,4 @@ class _Looks:
                 pixels = np.asarray(square(picture.convert("RGB"), SIDE, CROP))
         except UNREADABLE:
             raise Unacceptable(invalid_picture()) from None
-        return recognise(self._model.run(pixels))
+        return recognise(self._model.run(pixels)).probabilities

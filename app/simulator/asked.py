@@ -104,6 +104,8 @@ class Asked:
         choice = next((field for field in self.form or () if field.options), None)
         if choice is None:
             return table
+        for text in self.texts:
+            table |= _listed(text, choice.options)
         return {option: table.get(option, option) for option in choice.options}
 
     def image_tokens(self, model: Model) -> int:
@@ -212,3 +214,20 @@ def _table(text: str) -> Mapping[str, str]:
     """`A = cat: a small animal` says that `A` stands for `cat`."""
     rows: list[tuple[str, str]] = _TABLE_ROW.findall(text)
     return {code: label.partition(": ")[0] for code, label in rows}
+
+
+@lru_cache(1024)
+def _listed(text: str, options: tuple[str, ...]) -> Mapping[str, str]:
+    """Lines `A cat`, `B dog` of all options, one after the other, say it, too."""
+    lines = text.splitlines()
+    for first in range(len(lines) - len(options) + 1):
+        rows = zip(options, lines[first:], strict=False)
+        if all(line.startswith(f"{option} ") for option, line in rows):
+            break
+    else:
+        return {}
+    found = {}
+    for option, line in zip(options, lines[first:], strict=False):
+        label = line.removeprefix(f"{option} ").strip().removeprefix("= ")
+        found[option] = label.partition(": ")[0]
+    return found

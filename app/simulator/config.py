@@ -127,6 +127,14 @@ class Behaviour(_Told):
         description="1: what is said with p is right with p. Below, it is surer than it should be "
         "(its logits are divided by this), above less sure.",
     )
+    position_bias: Share = Field(
+        0, description="Share of the probability that moves to the class that is offered first."
+    )
+    sampling: bool = Field(
+        False,
+        description="Answers are drawn, as often as is said of them, unless `temperature` is 0; "
+        "else the most probable one is given.",
+    )
 
 
 class DeploymentConfig(Behaviour):

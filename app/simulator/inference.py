@@ -103,11 +103,18 @@ class Inference:
                 right=1 if behaviour.accuracy is None else behaviour.accuracy,
                 spread=behaviour.calibration,
             )
-        shares = {code: by_label[label] for code, label in offered.items()}
-        best = max(shares, key=shares.__getitem__)
+        shares = _moved(
+            {code: by_label[label] for code, label in offered.items()}, behaviour.position_bias
+        )
+        random = seeded(self._seed, asked.identity, "samples")
+        if behaviour.sampling and asked.parameters.get("temperature") != 0:
+            # Another order of the classes is another draw.
+            random = seeded(self._seed, asked.identity, " ".join(("samples", *asked.texts)))
+            best = random.choices(list(shares), list(shares.values()))[0]
+        else:
+            best = max(shares, key=shares.__getitem__)
         said = [Said(best, shares)]
         if asked.choices > 1:
-            random = seeded(self._seed, asked.identity, "samples")
             drawn = random.choices(list(shares), list(shares.values()), k=asked.choices - 1)
             said += [Said(code, shares) for code in drawn]
         return said
@@ -123,6 +130,14 @@ class Inference:
         if style == "mixed":
             style = STYLES[int(self.drawn(asked, "words") * len(STYLES))]
         return completion.written(said, asked.form, style)
+
+
+def _moved(shares: dict[str, float], bias: float) -> dict[str, float]:
+    """With this share of the probability moved to what is offered first."""
+    first = next(iter(shares))
+    moved = {code: share * (1 - bias) for code, share in shares.items()}
+    moved[first] += bias
+    return moved
 
 
 def _top_logprobs(asked: Asked, behaviour: Behaviour) -> int | None:

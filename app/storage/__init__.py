@@ -1,6 +1,7 @@
 """What is kept: results, answers to give again, domains, idempotency keys."""
 
 from app.storage.accepted import Accepted, AcceptedRepository
+from app.storage.alerts import AlertRepository
 from app.storage.answers import AnswerRepository, KeptAnswer
 from app.storage.batch_receiving import ReceivingRepository
 from app.storage.batch_report import BatchReport
@@ -8,28 +9,40 @@ from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Com
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
+from app.storage.boards import BoardRepository
 from app.storage.budgets import BudgetRepository, BudgetState, Purse
+from app.storage.calibrations import CalibrationKey, CalibrationRepository, CalibrationRow
 from app.storage.costs import CostRepository, Grouping, Pace, Spending, Sums
 from app.storage.database import Database, Unit, both
 from app.storage.deliveries import DeliveryRepository
 from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
+from app.storage.evaluations import EvaluationRepository, EvaluationRow
+from app.storage.examples import ExampleRepository, ExampleRow
 from app.storage.exporting import ExportRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen, replace_chosen
+from app.storage.labelled import LabelledAnswer, LabelledRepository
 from app.storage.ledger import LedgerRepository
+from app.storage.lessons import LessonRepository, LessonRow
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
 from app.storage.outbox import Outbox
 from app.storage.repricing import NewPrice, RepricingRepository
 from app.storage.results import ResultFilter, ResultRepository
 from app.storage.retention import RetentionRepository
+from app.storage.review_changes import ReviewChange, ReviewChanges, Reviewed
+from app.storage.review_queue import queueing
+from app.storage.review_rows import ReviewCount, Reviewer, ReviewRow, ReviewStep, ToReview
+from app.storage.reviews import ReviewRepository
+from app.storage.tallies import Level, TallyRepository
 from app.storage.uris import AllowedUris
 from app.storage.webhooks import WebhookRepository
 
 __all__ = [
     "Accepted",
     "AcceptedRepository",
+    "AlertRepository",
     "AllowedUris",
     "AnswerRepository",
     "BadRow",
@@ -39,19 +52,32 @@ __all__ = [
     "BatchRow",
     "BatchStatus",
     "BlobStore",
+    "BoardRepository",
     "BudgetRepository",
     "BudgetState",
+    "CalibrationKey",
+    "CalibrationRepository",
+    "CalibrationRow",
     "Claim",
     "Committed",
     "CostRepository",
     "Database",
     "DeliveryRepository",
     "DomainRepository",
+    "EvaluationRepository",
+    "EvaluationRow",
+    "ExampleRepository",
+    "ExampleRow",
     "ExportRepository",
     "Grouping",
     "IdempotencyRepository",
     "KeptAnswer",
+    "LabelledAnswer",
+    "LabelledRepository",
     "LedgerRepository",
+    "LessonRepository",
+    "LessonRow",
+    "Level",
     "NewPrice",
     "ObjectStore",
     "Outbox",
@@ -63,9 +89,19 @@ __all__ = [
     "ResultFilter",
     "ResultRepository",
     "RetentionRepository",
+    "ReviewChange",
+    "ReviewChanges",
+    "ReviewCount",
+    "ReviewRepository",
+    "ReviewRow",
+    "ReviewStep",
+    "Reviewed",
+    "Reviewer",
     "ShardRepository",
     "Spending",
     "Sums",
+    "TallyRepository",
+    "ToReview",
     "Unit",
     "WebhookRepository",
     "both",
@@ -73,5 +109,6 @@ __all__ = [
     "describe",
     "migrate",
     "parse_url",
+    "queueing",
     "replace_chosen",
 ]

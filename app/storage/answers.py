@@ -30,6 +30,7 @@ class KeptAnswer(BaseModel):
     """A provider's answer, and the picture it is about; each verdict on it is made anew.
 
     Attributes:
+        contradicted: who was asked before, and was not sure enough, said another class.
         cost_usd: what it cost; None: nothing, or the price is not known.
     """
 
@@ -40,6 +41,10 @@ class KeptAnswer(BaseModel):
     probabilities: dict[str, float]
     confidence_source: Literal["logprobs", "votes", "stated", "local"]
     image: ImageFacts
+    tail: float = 0.0
+    out_of_domain: bool = False
+    revision: str = ""
+    contradicted: bool = False
     is_billed: bool = False
     cost_usd: Decimal | None = None
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from app.storage.batch_rows import DELETED
 from app.storage.database import Database, Unit
 from app.storage.outbox import forget_events
+from app.storage.review_queue import forget_reviews
 from app.storage.tables import (
     batch_errors,
     batch_items,
@@ -71,4 +72,5 @@ def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> i
     ids = [each for each in gone if each is not None]
     connection.execute(sa.delete(results).where(results.c.id.in_(ids)))
     forget_events(connection, ids)
+    forget_reviews(connection, ids)
     return len(gone)

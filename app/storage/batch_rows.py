@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -128,12 +128,14 @@ class Outcome:
     Attributes:
         again: only what it cost, for the item is tried again.
         worth_usd: what the answer cost, whoever paid; None: nothing was billed.
+        twins: results of other items with the same picture, by their numbers, once stored.
     """
 
     item: BatchItem
     result: Result
     again: bool = False
     worth_usd: Decimal | None = None
+    twins: dict[int, Result] = field(default_factory=dict)
 
 
 class Committed:

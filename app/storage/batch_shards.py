@@ -29,7 +29,9 @@ from app.storage.events import batch_changed, batch_progress, result_created
 from app.storage.ledger import book
 from app.storage.outbox import Outbox, Telling
 from app.storage.results import link_similar, row_of
+from app.storage.review_queue import queue_twins
 from app.storage.tables import UtcTime, batch_items, batch_shards, batches, results
+from app.storage.tallies import count_results
 
 TwinEntry = Callable[[str, Result, Decimal], LedgerEntry]
 """From the batch, a duplicate's result, and what its answer cost, to the entry of what it saved."""
@@ -170,11 +172,13 @@ class ShardRepository:
                 # Committed, and the connection was lost before it was said? Then it is still mine.
                 row = connection.execute(_AFTER, mine).mappings().first()
                 return None if row is None else BatchRow(**row)
+            stored = _store(connection, batch, done, self._twin_entry)
             if beside is not None:
                 beside(connection)
-            stored = _store(connection, batch, done, self._twin_entry)
+            queue_twins(connection, done)
             if again:
                 connection.execute(_AGAIN, {"batch": batch.id, "numbers": again})
+            count_results(connection, [result for _, result in stored])
             after = _advance(connection, batch, stored, [each.result for each in outcomes])
             telling.tell(connection, *(result_created(result) for _, result in stored))
             ended = _ended(connection, after)
@@ -260,7 +264,7 @@ def _store(
         for row in connection.execute(_TWINS, wanted).mappings():
             twin = item_of(row)
             original = originals[twin.same_as or 0]
-            result = _twin_of(original.result, twin)
+            result = original.twins[twin.number] = _twin_of(original.result, twin)
             stored.append((twin, result))
             if twin_entry is not None and result.cached and original.worth_usd is not None:
                 entries.append(twin_entry(batch.id, result, original.worth_usd))
@@ -290,6 +294,7 @@ def _twin_of(result: Result, item: BatchItem) -> Result:
             "cached": result.status != "failed",
             "usage": result.usage and usage,
             "expected": item.expected,
+            "expected_source": "request" if item.expected is not None else None,
             "metadata": item.metadata,
         }
     )
@@ -303,14 +308,14 @@ def _advance(
 ) -> BatchRow:
     """Count what was stored and what was paid."""
     outcomes = [result for _, result in stored]
-    known = [each for each in outcomes if each.expected is not None and each.status != "failed"]
+    known = [each.is_right for each in outcomes if each.is_right is not None]
     used = [each.usage for each in paid if each.usage is not None]
     counted: dict[str, Any] = {
         "accepted": sum(each.status == "accepted" for each in outcomes),
         "needs_review": sum(each.status == "needs_review" for each in outcomes),
         "failed": sum(each.status == "failed" for each in outcomes),
         "expected": len(known),
-        "correct": sum(each.expected == each.predicted_class for each in known),
+        "correct": sum(known),
         "prompt_tokens": sum(each.prompt_tokens for each in used),
         "completion_tokens": sum(each.completion_tokens for each in used),
         "cost_usd": sum((each.cost_usd or Decimal(0) for each in used), Decimal(0)),

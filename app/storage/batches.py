@@ -1,6 +1,6 @@
 """Batches in the database: taken in, read, controlled. All SQL about that is here."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -59,9 +59,18 @@ class BatchRepository:
             raise BatchNotFound(f"There is no batch {batch_id}.")
         return BatchRow(**row)
 
-    async def page(self, *, caller: str | None, before: str | None, limit: int) -> list[BatchRow]:
-        """The newest first, older than the id `before`."""
+    async def page(
+        self,
+        statuses: Sequence[BatchStatus] = (),
+        *,
+        caller: str | None,
+        before: str | None,
+        limit: int,
+    ) -> list[BatchRow]:
+        """Of these statuses, or of all: the newest first, older than the id `before`."""
         query = sa.select(batches).where(batches.c.status.not_in(HIDDEN))
+        if statuses:
+            query = query.where(batches.c.status.in_(statuses))
         if caller is not None:
             query = query.where(batches.c.caller == caller)
         if before is not None:

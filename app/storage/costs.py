@@ -7,7 +7,7 @@ to the other meanwhile is counted once.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from app.storage.tables import (
     ANSWERED,
     EPOCH,
     IS_OPEN,
+    LATEST,
     SPENT_BY,
     SUMS,
     TOKENS,
@@ -35,8 +36,6 @@ MOST_GROUPS = 1_000
 
 BASIS = timedelta(days=7)
 """Of a forecast."""
-
-LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 _TIMES = ("day", "hour")
 _HOUR, _DAY = 3_600_000_000, 86_400_000_000  # as UtcTime keeps them
@@ -58,7 +57,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """As the tables have them: `kept` to `duplicate` are answers, by how they came about."""
+    """As the tables have them: `kept` to `cascade` are answers, by how they came about."""
 
     calls: int
     estimated_calls: int
@@ -67,6 +66,7 @@ class Sums:
     kept: int
     shared: int
     duplicate: int
+    cascade: int
     prompt_tokens: int
     image_tokens: int
     cached_tokens: int
@@ -78,10 +78,11 @@ class Sums:
     saved_kept_usd: Decimal
     saved_shared_usd: Decimal
     saved_duplicate_usd: Decimal
+    saved_cascade_usd: Decimal
 
     @property
     def answers(self) -> int:
-        return self.asked + self.kept + self.shared + self.duplicate
+        return self.asked + self.kept + self.shared + self.duplicate + self.cascade
 
 
 @dataclass(frozen=True, slots=True)

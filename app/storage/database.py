@@ -140,6 +140,14 @@ class Database:
                 "REDIS_URL, too"
             )
         connection.detach()  # it is given to nobody else
+        self._lock.callback(self._unlock_postgres, connection)
+
+    @staticmethod
+    def _unlock_postgres(connection: sa.Connection) -> None:
+        """The server takes a moment to notice that a connection has ended, and the next service may
+        not wait for it."""
+        with suppress(sa.exc.DBAPIError):
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(OWNER)))
 
     async def read(self, unit: Unit[T]) -> T:
         """Run `unit`, which changes nothing. Raises StorageUnavailable."""

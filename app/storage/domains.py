@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.storage.database import Database
-from app.storage.tables import domains
+from app.storage.tables import domains, examples, lessons
 
 
 class DomainRepository:
@@ -24,12 +24,16 @@ class DomainRepository:
         return await self._database.read(unit)
 
     async def add(self, name: str, definition: str) -> bool:
-        """Whether there was none of this name."""
+        """Whether there was none of this name. What was taught while an earlier one was deleted is
+        not the new one's."""
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
         def unit(connection: sa.Connection) -> bool:
             new = _NEW.on_conflict_do_nothing().returning(domains.c.name)
-            return connection.execute(new, row).first() is not None
+            is_new = connection.execute(new, row).first() is not None
+            if is_new:
+                _forget_taught(connection, name)
+            return is_new
 
         return await self._database.write(unit)
 
@@ -42,10 +46,18 @@ class DomainRepository:
         await self._database.write(unit)
 
     async def delete(self, name: str) -> None:
+        """With what it was taught: another one of this name begins anew."""
+
         def unit(connection: sa.Connection) -> None:
             connection.execute(sa.delete(domains).where(domains.c.name == name))
+            _forget_taught(connection, name)
 
         await self._database.write(unit)
+
+
+def _forget_taught(connection: sa.Connection, name: str) -> None:
+    for table in (examples, lessons):
+        connection.execute(sa.delete(table).where(table.c.domain == name))
 
 
 _NEW = insert(domains)

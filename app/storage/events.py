@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,6 +58,39 @@ class BudgetThreshold(BaseModel):
     resets_at: datetime | None = Field(examples=["2026-02-01T00:00:00Z"])
 
 
+class AlertReport(BaseModel):
+    """One time that an alert rule was broken."""
+
+    id: str = Field(examples=["alr_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    rule: str = Field(description="Its name in config/alerts.yaml.", examples=["accuracy"])
+    subject: str = Field(
+        description="What it is about: a domain, a deployment, a check, a webhook's id, or empty "
+        "where there is only one.",
+        examples=["flowers"],
+    )
+    domain: str | None = Field(examples=["flowers"])
+    signal: str = Field(description="What is looked at.", examples=["accuracy"])
+    state: Literal["pending", "firing", "resolved"] = Field(
+        description="`pending`: broken, but not for long enough yet.", examples=["firing"]
+    )
+    severity: Literal["info", "warning", "critical"] = Field(examples=["critical"])
+    value: float = Field(description="The last reading.", examples=[0.71])
+    threshold: float = Field(examples=[0.8])
+    since: datetime = Field(
+        description="When the rule was first broken.", examples=["2026-01-02T03:04:05.678Z"]
+    )
+    fired_at: datetime | None = Field(examples=["2026-01-02T03:04:05.678Z"])
+    resolved_at: datetime | None = Field(examples=[None])
+    reason: Literal["no_data", "rule_removed"] | None = Field(
+        description="Why it resolved, where no reading was right again.", examples=[None]
+    )
+    description: str = Field(examples=["Too few answers are right."])
+    runbook: str = Field(
+        description="What to do: a heading of docs/monitoring.md, or a URL.",
+        examples=["docs/monitoring.md#accuracy"],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EventType:
     """
@@ -78,6 +111,9 @@ EVENT_TYPES: Mapping[str, EventType] = {
     "result.created": EventType(
         "A picture is classified, or has failed for good.", Result, "results"
     ),
+    "result.reviewed": EventType(
+        "A person decided what a picture shows, or took that back.", Result, "results"
+    ),
     "batch.progress": EventType(
         "A batch has got further; told every five seconds at most.", BatchReport, "batches"
     ),
@@ -90,6 +126,10 @@ EVENT_TYPES: Mapping[str, EventType] = {
     ),
     "budget.threshold": EventType(
         "50, 80 or 100 % of a budget are spent.", BudgetThreshold, "budgets"
+    ),
+    "alert.fired": EventType("Something is wrong; told to operators.", AlertReport, "alerts"),
+    "alert.resolved": EventType(
+        "An alert that has fired is over; told to operators.", AlertReport, "alerts"
     ),
     "ping": EventType("A test, when it is asked for.", Ping, "webhooks"),
 }
@@ -159,6 +199,10 @@ def result_created(result: Result, callback_url: str | None = None) -> Event:
     )
 
 
+def result_reviewed(result: Result) -> Event:
+    return Event("result.reviewed", result.caller, result.domain, result.id, lambda: result)
+
+
 def batch_changed(batch: BatchRow) -> Event:
     """That it is in the status it is in now."""
     return _of_batch(f"batch.{batch.status}", batch, batch.callback_url)
@@ -199,6 +243,12 @@ def budget_threshold(budget: Budget, starts_at: datetime, spent: Decimal, percen
         resets_at=budget.resets_at(starts_at),
     )
     return Event("budget.threshold", budget.caller or "", budget.domain, budget.name, lambda: data)
+
+
+def alert_changed(alert: AlertReport) -> Event:
+    """That it is in the state it is in now. It is no caller's: only operators hear of it."""
+    kind = "alert.resolved" if alert.state == "resolved" else "alert.fired"
+    return Event(kind, "", alert.domain, alert.id, lambda: alert)
 
 
 def ping(caller: str, webhook_id: str) -> Event:

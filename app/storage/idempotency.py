@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import IdempotencyKeyReused
+from app.result import ANSWERED
 from app.storage.database import Database
 from app.storage.tables import accepted, batches, idempotency_keys, results
 
@@ -61,9 +62,7 @@ class IdempotencyRepository:
         """Free the keys of requests that a process did not finish, and nobody will."""
         claimed = idempotency_keys.c.result_id
         # By their primary keys, for each claim: results may be millions.
-        answered = sa.exists().where(
-            results.c.id == claimed, results.c.status.in_(["accepted", "needs_review"])
-        )
+        answered = sa.exists().where(results.c.id == claimed, results.c.status.in_(ANSWERED))
         until = datetime.now(UTC) - timedelta(seconds=older_than_s)
         change = sa.delete(idempotency_keys).where(
             idempotency_keys.c.created_at <= until,

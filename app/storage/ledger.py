@@ -20,6 +20,7 @@ from app.budget import Budget
 from app.ledger import LedgerEntry
 from app.storage.budgets import Purse, release, tell_thresholds
 from app.storage.database import Database, Unit
+from app.storage.driver_insert import DriverInsert
 from app.storage.outbox import Outbox
 from app.storage.tables import (
     ANSWERED,
@@ -133,9 +134,7 @@ class LedgerRepository:
 
 def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
     """Write them, if they are not there."""
-    if entries:
-        text = _BOOK["?" if connection.dialect.paramstyle == "qmark" else "%s"]
-        connection.exec_driver_sql(text, [_values(each) for each in entries])
+    _BOOK.run(connection, [_values(each) for each in entries])
 
 
 def book_lost(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
@@ -257,13 +256,8 @@ def _adding(table: sa.Table) -> Any:
     )
 
 
-_BOOK = {
-    mark: f"INSERT INTO ledger ({', '.join(_COLUMNS)})"  # noqa: S608 - of our own names
-    f" VALUES ({', '.join([mark] * len(_COLUMNS))}) ON CONFLICT DO NOTHING"
-    for mark in ("?", "%s")
-}
-"""Once, though it is sent again because nobody said that it was stored. As drivers take it, by how
-they mark a value: SQLAlchemy takes as long for two dozen of them as SQLite for the row."""
+_BOOK = DriverInsert(ledger, _COLUMNS, once=True)
+"""Once, though it is sent again because nobody said that it was stored."""
 _TOUCH = (
     sa.update(batches)
     .where(batches.c.id.in_(sa.bindparam("batches", expanding=True)))

@@ -13,14 +13,19 @@ from app.identifiers import RESULT, lowest_id
 from app.result import Failure, Result, Status, Usage
 from app.storage import similar
 from app.storage.database import Database, Unit
-from app.storage.events import result_created
+from app.storage.events import result_created, result_reviewed
+from app.storage.examples import forget_examples
 from app.storage.outbox import Outbox, forget_events
+from app.storage.review_queue import close_told, forget_reviews, kind_of
+from app.storage.review_rows import TOLD, source_of
 from app.storage.tables import accepted, results
+from app.storage.tallies import count_label, count_results
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """Which results; None means all. `since` is included, `until` is not."""
+    """Which results; None means all. `since` is included, `until` is not; `labelled`: only those
+    whose true class is known."""
 
     domain: str | None = None
     predicted_class: str | None = None
@@ -32,6 +37,7 @@ class ResultFilter:
     since: datetime | None = None
     until: datetime | None = None
     similar_to: str | None = None
+    labelled: bool = False
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         column = results.c
@@ -47,13 +53,16 @@ class ResultFilter:
             conditions.append(column.id >= lowest_id(RESULT, self.since))
         if self.until is not None:
             conditions.append(column.id < lowest_id(RESULT, self.until))
+        if self.labelled:
+            conditions.append(column.expected.is_not(None))
         return conditions
 
 
 MAX_SIMILAR = 1_000
 """Newest rows that `similar_to` looks at for each part of a hash."""
 
-_INSERT = insert(results).on_conflict_do_nothing().returning(results.c.expected)
+_LABEL = (results.c.expected, results.c.expected_source)
+_INSERT = insert(results).on_conflict_do_nothing().returning(*_LABEL)
 """Sent again when the database did not say whether it was stored."""
 _LINK = (
     sa.update(results)
@@ -77,7 +86,8 @@ class ResultRepository:
         def write(connection: sa.Connection) -> sa.Row[Any] | None:
             return connection.execute(_INSERT, row).first()
 
-        return await self._put(result, row, write, beside)
+        stored, _ = await self._put(result, row, write, beside)  # or it was written before
+        return stored
 
     async def complete(
         self,
@@ -85,24 +95,25 @@ class ResultRepository:
         beside: Unit[None] | None = None,
         *,
         callback_url: str | None = None,
-    ) -> Result:
-        """Put the outcome into the row of a pending result, and tell it; one deleted meanwhile
-        stays deleted."""
+    ) -> Result | None:
+        """Put the outcome into the row of a pending result, and tell it. None: it was deleted
+        meanwhile and stays so, or another process has answered it."""
         row = row_of(result)
         # What is known from elsewhere meanwhile must not be overwritten by the outcome.
-        del row["expected"]
+        del row["expected"], row["expected_source"]
         # And of two who answered it, because one was taken for dead, the first holds.
         change = (
             sa.update(results)
             .where(results.c.id == result.id, results.c.status == "pending")
             .values(row)
-            .returning(results.c.expected)
+            .returning(*_LABEL)
         )
 
         def write(connection: sa.Connection) -> sa.Row[Any] | None:
             return connection.execute(change).first()
 
-        return await self._put(result, row, write, beside, callback_url)
+        stored, is_written = await self._put(result, row, write, beside, callback_url)
+        return stored if is_written else None
 
     async def _put(
         self,
@@ -111,25 +122,25 @@ class ResultRepository:
         write: Unit[sa.Row[Any] | None],
         beside: Unit[None] | None,
         callback_url: str | None = None,
-    ) -> Result:
-        """`write` returns what is `expected` of the row, None: it wrote none."""
+    ) -> tuple[Result, bool]:
+        """`write` returns the label of the row, None: it wrote none."""
         telling = self._outbox.telling()
 
-        def unit(connection: sa.Connection) -> Result:
-            # First what writes: see Unit.
+        def unit(connection: sa.Connection) -> tuple[Result, bool]:
+            written = write(connection)
             if beside is not None:
                 beside(connection)
-            written = write(connection)
             found = link_similar(connection, row)
-            known = {} if written is None else {"expected": written.expected}
+            known = {} if written is None else dict(written._mapping)
             stored = result.model_copy(update={"similar_to": found, **known})
             if written is not None and not stored.is_pending:
+                count_results(connection, [stored])
                 telling.tell(connection, result_created(stored, callback_url))
-            return stored
+            return stored, written is not None
 
-        stored = await self._database.write(unit)
+        found = await self._database.write(unit)
         telling.wake()
-        return stored
+        return found
 
     async def get(self, result_id: str, *, caller: str | None) -> Result:
         """Raises ResultNotFound."""
@@ -138,6 +149,11 @@ class ResultRepository:
         if not rows:
             raise _not_found(result_id)
         return result_of(rows[0])
+
+    async def of_ids(self, ids: Sequence[str]) -> dict[str, Result]:
+        """Those that there are, whoever's."""
+        rows = await self._rows(sa.select(results).where(results.c.id.in_(list(ids))))
+        return {row["id"]: result_of(row) for row in rows}
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
         """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
@@ -168,12 +184,36 @@ class ResultRepository:
             raise _not_found(result_id)
         return found
 
-    async def set_expected(self, result_id: str, label: str, *, caller: str | None) -> None:
-        """Record the true class, learned after the answer. Raises ResultNotFound."""
-        change = sa.update(results).where(results.c.id == result_id).values(expected=label)
-        mine = _of(caller, change)
-        if not await self._database.write(lambda each: each.execute(mine).rowcount):
-            raise _not_found(result_id)
+    async def set_expected(
+        self, result_id: str, label: str, *, caller: str | None, teller: str
+    ) -> Result:
+        """Record the true class, learned after the answer. What waits for a person is decided by
+        that, in the name of the `teller`. Returns the result as it is now. Raises
+        ResultNotFound."""
+        this = _of(caller, sa.update(results).where(results.c.id == result_id))
+        touched = this.values(expected=results.c.expected).returning(results)
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> Result:
+            row = connection.execute(touched).mappings().first()
+            if row is None:
+                raise _not_found(result_id)
+            before = result_of(row)
+            kind = kind_of(connection, result_id)
+            known = {"expected": label, "expected_source": source_of(kind, TOLD)}
+            waited = close_told(connection, before, label, teller)
+            if waited:
+                known |= {"final_class": label, "decided_by": teller}
+            connection.execute(this.values(known))
+            after = before.model_copy(update=known)
+            count_label(connection, before, after)
+            if waited:
+                telling.tell(connection, result_reviewed(after))
+            return after
+
+        labelled = await self._database.write(unit)
+        telling.wake()
+        return labelled
 
     async def delete(self, result_id: str, *, caller: str | None) -> None:
         """Raises ResultNotFound."""
@@ -183,6 +223,8 @@ class ResultRepository:
             if not connection.execute(change).rowcount:
                 return False
             forget_events(connection, [result_id])
+            forget_reviews(connection, [result_id])
+            forget_examples(connection, result_id)
             return True
 
         if not await self._database.write(unit):
@@ -204,6 +246,7 @@ class ResultRepository:
 
         def unit(connection: sa.Connection) -> int:
             failed = [result_of(row) for row in connection.execute(change).mappings()]
+            count_results(connection, failed)
             telling.tell(connection, *map(result_created, failed))
             return len(failed)
 

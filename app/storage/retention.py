@@ -13,17 +13,23 @@ from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import DELETED, DIGEST, OVER
 from app.storage.database import Database
 from app.storage.deliveries import delete_deliveries
+from app.storage.examples import forget_examples_of_batch
 from app.storage.outbox import forget_events
+from app.storage.review_queue import forget_reviews
+from app.storage.review_rows import UNSEEN
 from app.storage.tables import (
     IS_UPLOAD,
     accepted,
+    alerts,
     batch_items,
     batches,
     deliveries,
     events,
+    examples,
     idempotency_keys,
     ledger,
     results,
+    reviews,
     webhooks,
 )
 
@@ -54,6 +60,7 @@ class RetentionRepository:
         def unit(connection: sa.Connection) -> int:
             gone = connection.execute(goes.returning(results.c.id)).scalars().all()
             forget_events(connection, gone)
+            forget_reviews(connection, gone)
             return len(gone)
 
         return await self._database.write(unit)
@@ -91,6 +98,27 @@ class RetentionRepository:
         """Of old ones; returns how many there were still."""
         return await self._change(sa.delete(ledger).where(ledger.c.id.in_(list(ids))))
 
+    async def old_alerts(self, before: datetime, *, after: str) -> list[str]:
+        """Ids of those that resolved before then."""
+        column = alerts.c
+        return await self._ids(
+            sa.select(column.id)
+            .where(column.id > after, column.resolved_at < before)
+            .order_by(column.id)
+            .limit(AT_ONCE)
+        )
+
+    async def delete_alerts(self, ids: Sequence[str]) -> int:
+        """Of old ones; returns how many there were still."""
+        goes = sa.delete(alerts).where(alerts.c.id.in_(list(ids)))
+
+        def unit(connection: sa.Connection) -> int:
+            gone = connection.execute(goes.returning(alerts.c.id)).scalars().all()
+            forget_events(connection, gone)
+            return len(gone)
+
+        return await self._database.write(unit)
+
     async def untold_events(self, before: datetime, *, after: int) -> list[int]:
         """Numbers of those from before then that are on their way to nobody: two who deleted their
         deliveries at once left them."""
@@ -127,9 +155,18 @@ class RetentionRepository:
         return await self._ids(query.order_by(column.id).limit(AT_ONCE))
 
     async def delete_batch(self, batch_id: str, *, ended_before: datetime | None = None) -> bool:
-        """With its items and their results. It is not seen from the beginning on, and when a crash
-        cuts this off, it is one of the `old_batches`. False: it is not over, or not since then."""
-        if not await self._database.write(hiding(batch_id, _ended(ended_before))):
+        """With its items and their results, and the examples that these became, unless it is only
+        old. It is not seen from the beginning on, and when a crash cuts this off, it is one of the
+        `old_batches`. False: it is not over, or not since then."""
+        hide = hiding(batch_id, _ended(ended_before))
+
+        def unit(connection: sa.Connection) -> bool:
+            hidden = hide(connection)
+            if hidden and ended_before is None:
+                forget_examples_of_batch(connection, batch_id)
+            return hidden
+
+        if not await self._database.write(unit):
             return False
         await delete_rows(self._database, batch_id)
         return True
@@ -161,15 +198,37 @@ class RetentionRepository:
             )
         )
 
-    async def needed(self, pictures: Sequence[str], ended_before: datetime | None) -> set[str]:
-        """Those of the blobs `pictures` that an accepted picture waits in, or that are a picture of
-        a batch: of one that is not over, or did not end before then (None: of any)."""
+    async def needed(
+        self,
+        pictures: Sequence[str],
+        ended_before: datetime | None,
+        answered_before: datetime | None = None,
+    ) -> set[str]:
+        """Those of the blobs `pictures` that an accepted picture waits in, that are a picture of a
+        batch: of one that is not over, or did not end before then (None: of any), that a person
+        should look at, or has: of a result that is no older (None: of any), and those of
+        examples."""
         found: set[str] = set()
         for first in range(0, len(pictures), AT_ONCE):
-            found.update(await self._needed(pictures[first : first + AT_ONCE], ended_before))
+            names = pictures[first : first + AT_ONCE]
+            found.update(await self._needed(names, ended_before, answered_before))
         return found
 
-    async def _needed(self, names: Sequence[str], ended_before: datetime | None) -> list[str]:
+    async def forget_pictures(self, names: Sequence[str], before: datetime) -> None:
+        """That answers from before then can be seen: those that a person should look at come after
+        all that can be."""
+        for first in range(0, len(names), AT_ONCE):
+            some = list(names[first : first + AT_ONCE])
+            of_old = reviews.c.picture.in_(some), reviews.c.created_at < before
+            values = {"picture": None, "rank": reviews.c.rank + UNSEEN}
+            await self._change(sa.update(reviews).where(*of_old).values(values))
+
+    async def _needed(
+        self,
+        names: Sequence[str],
+        ended_before: datetime | None,
+        answered_before: datetime | None,
+    ) -> list[str]:
         waiting = sa.select(accepted.c.result_id).where(accepted.c.result_id.in_(list(names)))
         column = batches.c
         needs = column.status != DELETED
@@ -185,7 +244,11 @@ class RetentionRepository:
                 needs,
             )
         )
-        return await self._ids(waiting.union(of_batches))
+        of_reviews = sa.select(reviews.c.picture).where(reviews.c.picture.in_(list(names)))
+        if answered_before is not None:
+            of_reviews = of_reviews.where(reviews.c.created_at >= answered_before)
+        of_examples = sa.select(examples.c.picture).where(examples.c.picture.in_(list(names)))
+        return await self._ids(waiting.union(of_batches, of_reviews, of_examples))
 
     async def _ids(self, query: sa.Select[str] | sa.CompoundSelect[str]) -> list[str]:
         def unit(connection: sa.Connection) -> list[str]:
@@ -193,7 +256,7 @@ class RetentionRepository:
 
         return await self._database.read(unit)
 
-    async def _change(self, change: sa.Delete) -> int:
+    async def _change(self, change: sa.Delete | sa.Update) -> int:
         def unit(connection: sa.Connection) -> int:
             return connection.execute(change).rowcount
 

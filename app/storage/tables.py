@@ -15,7 +15,7 @@ metadata = sa.MetaData(
 )
 
 
-EPOCH = datetime.fromtimestamp(0, UTC)
+EPOCH, LATEST = datetime.fromtimestamp(0, UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -62,6 +62,8 @@ class Usd(TypeDecorator[Decimal]):
         return stored / 10**12
 
 
+LABELLED = sa.text("expected IS NOT NULL")
+
 results = sa.Table(
     "results",
     metadata,
@@ -91,12 +93,27 @@ results = sa.Table(
     sa.Column("timings_ms", sa.JSON),
     sa.Column("error", sa.JSON),
     sa.Column("expected", sa.String(100)),
+    sa.Column("expected_source", sa.String(16)),
     sa.Column("metadata", sa.JSON),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("completed_at", UtcTime),
+    sa.Column("calibration", sa.String(40)),
+    sa.Column("raw_confidence", sa.Double),
+    sa.Column("raw_probabilities", sa.JSON),
+    sa.Column("revision", sa.String(40)),
+    sa.Column("tail", sa.Double),
+    sa.Column("final_class", sa.String(100)),
+    sa.Column("decided_by", sa.String(64)),
     sa.Index(None, "caller", "id"),
     sa.Index(None, "domain", "id"),
     sa.Index(None, "status", "id"),
+    sa.Index(
+        "ix_results_labelled",
+        "domain",
+        "id",
+        sqlite_where=LABELLED,
+        postgresql_where=LABELLED,
+    ),
     *(sa.Index(None, "caller", f"phash_{band}", "id") for band in range(4)),
 )
 
@@ -298,7 +315,7 @@ ledger = sa.Table(
 
 SPENT_BY = ("provider", "model", "deployment", "caller", "domain")
 COUNTED = ("calls", "estimated_calls", "unpriced_calls")
-ANSWERED = ("asked", "kept", "shared", "duplicate")
+ANSWERED = ("asked", "kept", "shared", "duplicate", "cascade")
 """Answers, by how they came about."""
 SUMS = (
     *COUNTED,
@@ -345,6 +362,27 @@ cost_days = sa.Table(
     sa.PrimaryKeyConstraint("start", *SPENT_BY),
 )
 
+tally_news = sa.Table(
+    "tally_news",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("start", UtcTime, nullable=False),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("counts", sa.Text, nullable=False),
+)
+
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("level", sa.String(8), primary_key=True),
+    sa.Column("caller", sa.String(64), primary_key=True),
+    sa.Column("start", UtcTime, primary_key=True),
+    sa.Column("domain", sa.String(64), primary_key=True),
+    sa.Column("counts", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 budgets = sa.Table(
     "budgets",
     metadata,
@@ -370,6 +408,203 @@ leases = sa.Table(
     sa.Column("process", sa.String(40), primary_key=True),
     sa.Column("amount", Usd, nullable=False),
     sa.Column("seen_at", UtcTime, nullable=False),
+)
+
+STANDS = sa.text("state <> 'resolved'")
+"""Of an alert; in these words, or the index is not found."""
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("domain", sa.String(64)),
+    sa.Column("signal", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("threshold", sa.Double, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("runbook", sa.Text, nullable=False),
+    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("seen_at", UtcTime, nullable=False),
+    sa.Column("fired_at", UtcTime),
+    sa.Column("resolved_at", UtcTime),
+    sa.Column("reason", sa.String(16)),
+    sa.Column("told", sa.JSON, nullable=False),
+    sa.Index(None, "rule", "subject", unique=True, sqlite_where=STANDS, postgresql_where=STANDS),
+    sa.Index(None, "resolved_at"),
+)
+
+calibrations = sa.Table(
+    "calibrations",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("domain_version", sa.String(16), nullable=False),
+    sa.Column("provider", sa.String(64), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("confidence_source", sa.String(16), nullable=False),
+    sa.Column("revision", sa.String(40), nullable=False),
+    sa.Column("method", sa.String(16), nullable=False),
+    sa.Column("labels", sa.Integer, nullable=False),
+    sa.Column("ece_before", sa.Double, nullable=False),
+    sa.Column("ece_after", sa.Double, nullable=False),
+    sa.Column("fitted", sa.Text, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("withdrawn_at", UtcTime),
+    sa.Index(None, "domain", "id"),
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(200)),
+    sa.Column("report", sa.Text, nullable=False),
+    sa.Column("outcomes", sa.Text, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(None, "caller", "id"),
+)
+
+IS_OPEN_REVIEW = sa.text("state = 'open'")
+"""In these words, or the index is not found."""
+
+IS_CLAIMED = sa.text("claimed_by IS NOT NULL")
+"""Of a review."""
+
+IS_DECIDED = sa.text("decided_at IS NOT NULL")
+"""Of a review; all that statistics want is in the index."""
+
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    sa.Column("result_id", sa.String(40), primary_key=True),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("share", sa.Double, nullable=False),
+    sa.Column("rank", sa.Double, nullable=False),
+    sa.Column("picture", sa.String(64)),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("skips", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("claimed_by", sa.String(64)),
+    sa.Column("claimed_until", UtcTime),
+    sa.Column("action", sa.String(16)),
+    sa.Column("label", sa.String(100)),
+    sa.Column("reviewer", sa.String(64)),
+    sa.Column("decided_at", UtcTime),
+    sa.Column("learned", sa.String(100)),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index(
+        "ix_reviews_open",
+        *("kind", "skips", "rank"),
+        sqlite_where=IS_OPEN_REVIEW,
+        postgresql_where=IS_OPEN_REVIEW,
+    ),
+    sa.Index(
+        "ix_reviews_open_of_domain",
+        *("domain", "kind", "skips", "rank", "caller"),
+        sqlite_where=IS_OPEN_REVIEW,
+        postgresql_where=IS_OPEN_REVIEW,
+    ),
+    sa.Index(
+        "ix_reviews_open_of_caller",
+        *("caller", "kind", "skips", "rank", "domain"),
+        sqlite_where=IS_OPEN_REVIEW,
+        postgresql_where=IS_OPEN_REVIEW,
+    ),
+    sa.Index(None, "claimed_by", sqlite_where=IS_CLAIMED, postgresql_where=IS_CLAIMED),
+    *(
+        sa.Index(
+            f"ix_reviews_decided{of}",
+            *columns,
+            *("decided_at", "kind", "action", "reviewer", "caller"),
+            sqlite_where=IS_DECIDED,
+            postgresql_where=IS_DECIDED,
+        )
+        for of, columns in (("", ()), ("_of_domain", ("domain",)))
+    ),
+    sa.Index(None, "picture", "domain", "caller"),
+)
+
+review_steps = sa.Table(
+    "review_steps",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("result_id", sa.String(40), nullable=False),
+    sa.Column("reviewer", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("label", sa.String(100)),
+    sa.Column("note", sa.Text),
+    sa.Column("before", sa.JSON),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Index(None, "result_id"),
+)
+
+IS_SET_ASIDE = sa.text("set_aside IS NOT NULL")
+"""In these words, or the index is not found."""
+
+examples = sa.Table(
+    "examples",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("label", sa.String(100), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("picture", sa.String(64)),
+    sa.Column("embedding", sa.LargeBinary, nullable=False),
+    sa.Column("embedded_by", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("result_id", sa.String(40)),
+    sa.Column("caller", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("set_aside", sa.Text),
+    sa.Index(None, "domain", "sha256", unique=True),
+    sa.Index(None, "domain", "label", "id"),
+    sa.Index(
+        "ix_examples_aside",
+        "domain",
+        sqlite_where=IS_SET_ASIDE,
+        postgresql_where=IS_SET_ASIDE,
+    ),
+    sa.Index(None, "picture"),
+    sa.Index(None, "result_id"),
+)
+
+lessons = sa.Table(
+    "lessons",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("domain", sa.String(64), nullable=False),
+    sa.Column("cause", sa.String(16), nullable=False),
+    sa.Column("examples", sa.Integer, nullable=False),
+    sa.Column("score", sa.Double),
+    sa.Column("head", sa.Text, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("withdrawn_at", UtcTime),
+    sa.Column("reason", sa.Text),
+    sa.Index(None, "domain", "id", "withdrawn_at"),
+)
+
+boards = sa.Table(
+    "boards",
+    metadata,
+    sa.Column("process", sa.String(40), primary_key=True),
+    sa.Column("told", sa.Text, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("process", sa.String(40), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
 )
 
 installation = sa.Table(

@@ -82,6 +82,15 @@ class WebhookRepository:
 
         return await self._database.read(unit)
 
+    async def statuses(self) -> dict[str, WebhookStatus]:
+        """By id, of all callers; no callbacks."""
+        query = sa.select(webhooks.c.id, webhooks.c.status).where(webhooks.c.kind == "endpoint")
+
+        def unit(connection: sa.Connection) -> dict[str, WebhookStatus]:
+            return {row.id: row.status for row in connection.execute(query)}
+
+        return await self._database.read(unit)
+
     async def change(
         self, webhook_id: str, values: Mapping[str, Any], *, caller: str | None
     ) -> WebhookRow:

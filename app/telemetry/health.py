@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import Context
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -12,26 +14,58 @@ Check = Callable[[], Awaitable[None]]
 CHECK_TIMEOUT_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is not as it should be.
+
+    Attributes:
+        what: a check, a state, or a deployment.
+        means: for callers, in a sentence.
+        since: None: nobody knows.
+    """
+
+    what: str
+    means: str
+    since: datetime | None = None
+
+
+MEANS = {
+    "starting": "It takes no work yet.",
+    "draining": "It is being stopped: it ends what it works on, and takes nothing new.",
+}
+
+
 class Health:
     """The state of the process, and the checks that others register."""
 
     def __init__(self) -> None:
         self.state: State = "starting"
         self.last_provider_success: datetime | None = None
+        self.passed: Mapping[str, bool] = {}
+        """What each check said when it was last run."""
         self._started = time.monotonic()
         self._checks: dict[str, Check] = {}
+        self._means: dict[str, str] = dict(MEANS)
         self._essential: set[str] = set()
+        self._failing_since: dict[str, datetime] = {}
+        self._checking: asyncio.Task[Mapping[str, bool]] | None = None
+        self._watched: list[Callable[[], Iterable[Trouble]]] = []
 
     @property
     def uptime_s(self) -> float:
         return time.monotonic() - self._started
 
-    def register(self, name: str, check: Check, *, essential: bool = True) -> None:
-        """`check` raises when what it checks is down; not `essential`: work is taken all the
-        same."""
+    def register(self, name: str, check: Check, means: str, *, essential: bool = True) -> None:
+        """`check` raises when what it checks is down, which `means` that for callers; not
+        `essential`: work is taken all the same."""
         self._checks[name] = check
+        self._means[name] = means
         if essential:
             self._essential.add(name)
+
+    def watch(self, troubles: Callable[[], Iterable[Trouble]]) -> None:
+        """Ask for `troubles` besides those of checks."""
+        self._watched.append(troubles)
 
     def provider_answered(self) -> None:
         self.last_provider_success = datetime.now(UTC)
@@ -40,8 +74,29 @@ class Health:
         """The state, when it is not ready, or the names of failed checks."""
         if self.state != "ready":
             return [self.state]
+        return [name for name, passes in (await self.check()).items() if not passes]
+
+    async def check(self) -> Mapping[str, bool]:
+        """Make all checks, or wait for those under way; whether each passes."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check(), context=Context())
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> Mapping[str, bool]:
         passed = await asyncio.gather(*map(_passes, self._checks.values()))
-        return [name for name, ok in zip(self._checks, passed, strict=True) if not ok]
+        self.passed = dict(zip(self._checks, passed, strict=True))
+        now = datetime.now(UTC)
+        failing = [name for name, passes in self.passed.items() if not passes]
+        self._failing_since = {name: self._failing_since.get(name, now) for name in failing}
+        return self.passed
+
+    async def troubles(self) -> tuple[list[Trouble], list[Trouble]]:
+        """Of `failing`, and besides."""
+        failing = [
+            Trouble(name, self._means[name], self._failing_since.get(name))
+            for name in await self.failing()
+        ]
+        return failing, [each for watched in self._watched for each in watched()]
 
     async def unready(self) -> list[str]:
         """Of those, what keeps the service from taking work."""

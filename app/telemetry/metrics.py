@@ -1,79 +1,43 @@
 """What Prometheus sees. Every label's values are from a closed or configured set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from app import __version__
+from app import __version__, errors
+from app.result import LABEL_SOURCES, Result
+from app.telemetry.collectors import Checks, Traffic
+from app.telemetry.families import UNMEASURED, Family, Unmeasured
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
+OUTCOMES = ("accepted", "needs_review", "failed")
 
-BREAKER_STATES = ("closed", "open", "half_open")
-
-
-class Unmeasured:
-    """Stands for a metric where metrics are off: takes every call and does nothing."""
-
-    def labels(self, *_: str) -> Self:
-        return self
-
-    def inc(self, _: float = 1) -> None:
-        return
-
-    def dec(self, _: float = 1) -> None:
-        return
-
-    def observe(self, _: float) -> None:
-        return
-
-    def set(self, _: float) -> None:
-        return
-
-    def set_function(self, _: Callable[[], float]) -> None:
-        return
-
-
-class _Traffic(Collector):
-    """What is known only at the moment of a scrape."""
-
-    def __init__(self, states: Callable[[], Iterable[Any]]) -> None:
-        self._states = states
-
-    def describe(self) -> Iterable[Metric]:
-        return []
-
-    def collect(self) -> Iterable[Metric]:
-        waiting = _gauge("waiting_calls", "Calls that wait for quota.", ["provider", "lane"])
-        of = ["provider", "deployment"]
-        in_flight = _gauge("deployment_calls_in_flight", "Calls under way.", of)
-        breaker = _gauge("deployment_breaker", "1 for the state that it is in.", [*of, "state"])
-        left = _gauge("deployment_quota_left", "Share of a window, 0 to 1.", [*of, "dimension"])
-        limit = _gauge("deployment_quota_limit", "Per minute, as believed.", [*of, "dimension"])
-        latency = _gauge("deployment_latency_seconds", "Running mean.", of)
-        for provider in self._states():
-            for lane, count in provider.waiting.items():
-                waiting.add_metric([provider.provider, lane], count)
-            for each in provider.deployments:
-                name = [provider.provider, each.name]
-                in_flight.add_metric(name, each.in_flight)
-                latency.add_metric(name, each.latency_s)
-                for state in BREAKER_STATES:
-                    breaker.add_metric([*name, state], each.breaker == state)
-                for dimension, quota in each.quota.items():
-                    left.add_metric([*name, dimension], quota.share_left)
-                    limit.add_metric([*name, dimension], quota.per_minute)
-        return [waiting, in_flight, breaker, left, limit, latency]
-
-
-def _gauge(name: str, text: str, labels: list[str]) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"classifier_{name}", text, labels=labels)
+KINDS = frozenset(
+    each.slug()
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, errors.ClassifierError)
+)
+"""Of failures; what a plug-in makes up is `other`."""
 
 
 class Metrics:
@@ -82,122 +46,247 @@ class Metrics:
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
         self.registry = CollectorRegistry()
-        self._requests = self._counter(
+        self._requests = self._counters(
             "http_requests", "Requests answered.", ["method", "route", "status"]
         )
-        self._request_seconds = self._histogram(
+        self._request_seconds = self._histograms(
             "http_request_seconds", "From the request's head to the answer's end.", ["route"]
         )
-        self._http_in_flight = self._gauge("http_requests_in_flight", "Requests being answered.")
-        self._stage_seconds = self._histogram(
+        # Plain numbers, looked at when they are scraped: a gauge takes a lock at each change.
+        self._http_in_flight = self._classifications_in_flight = 0
+        self._gauge("http_requests_in_flight", "Requests being answered.").set_function(
+            lambda: self._http_in_flight
+        )
+        self._classification_seconds = self._histograms(
+            "classification_seconds",
+            "The whole time of a classification, as its result tells it: timings_ms.total.",
+            ["domain"],
+        )
+        self._stage_seconds = self._histograms(
             "stage_seconds",
             "Time of one classification by stage: fetch, lookup, prepare, wait, provider, store.",
             ["stage"],
         )
-        self._stages: dict[str, Any] = {}  # to look one up takes as long as to observe
-        self._results = self._counter("results", "Results by outcome.", ["domain", "status"])
-        self._answers = self._counter(
+        self._results = self._counters("results", "Results by outcome.", ["domain", "status"])
+        self._failed = self._counters(
+            "failed_results", "Failed results by kind of error.", ["domain", "kind"]
+        )
+        self._unanswered = self._counters(
+            "unanswered",
+            "Pictures without a result, for nobody could be asked about them, by kind of error.",
+            ["domain", "kind"],
+        )
+        self._labels = self._counters(
+            "labels",
+            "Answers of which the true class was told, by whether they were right, and by how it "
+            "was: with the request, later, by a review of what was unsure (review) or drawn at "
+            "random (random_review).",
+            ["domain", "right", "source"],
+        )
+        self._reviews = self._counters(
+            "reviews",
+            "What people said of answers: confirm, correct, reject, skip, reopen.",
+            ["domain", "action"],
+        )
+        self._reviews_waiting = self._gauges(
+            "reviews_waiting",
+            "Answers that wait for a person, as of the last minute; queue is unsure or random.",
+            ["domain", "queue"],
+        )
+        self._items = self._counters(
+            "batch_items",
+            "Pictures of batches by what became of them; again: put off, and asked once more.",
+            ["state"],
+        )
+        self._answers = self._counters(
             "answers", "Answers: asked for, shared with a request at the same time, kept.", ["how"]
         )
-        self._classifications_in_flight = self._gauge(
+        self._gauge(
             "classifications_in_flight", "Pictures between acceptance and result."
-        )
-        self._provider_calls_in_flight = self._gauge(
+        ).set_function(lambda: self._classifications_in_flight)
+        self._provider_calls_in_flight = self._gauges(
             "provider_calls_in_flight", "Calls that wait for a provider's answer.", ["provider"]
         )
-        self._provider_errors = self._counter(
+        self._provider_errors = self._counters(
             "provider_errors", "Failed calls, retried ones included.", ["provider", "kind"]
         )
-        self._retries = self._counter(
+        self._retries = self._counters(
             "retries", "Calls made again, by what failed before.", ["provider", "kind"]
         )
-        self._admission_seconds = self._histogram(
+        self._admission_seconds = self._histograms(
             "admission_wait_seconds", "Waiting for a deployment's quota.", ["lane"]
         )
-        self._tokens = self._counter(
+        self._tokens = self._counters(
             "tokens",
             "Tokens as billed; kind is prompt or completion.",
             ["deployment", "domain", "kind"],
         )
-        self._token_parts = self._counter(
+        self._token_parts = self._counters(
             "token_parts",
             "What the tokens were; part is cached or cache_write (of prompt), or reasoning (of "
             "completion).",
             ["deployment", "domain", "part"],
         )
-        self._cost = self._counter(
+        self._cost = self._counters(
             "cost_usd", "US dollars, where the price is known.", ["deployment", "domain"]
         )
-        self._config_reloads = self._counter(
+        self._config_reloads = self._counters(
             "config_reloads", "Reloads of config/domains.yaml.", ["outcome"]
         )
-        self._webhook_attempts = self._counter(
+        self._webhook_attempts = self._counters(
             "webhook_attempts",
             "Attempts to deliver an event: delivered, failed, overloaded, gone, refused (by the "
             "policy for URLs).",
             ["outcome"],
         )
-        self._webhook_seconds = self._histogram(
-            "webhook_delivery_seconds", "From an event to its delivery, retries included.", []
+        self._webhook_seconds = self._made(
+            Histogram,
+            "webhook_delivery_seconds",
+            "From an event to its delivery, retries included.",
+            buckets=STAGE_BUCKETS,
         )
-        self._webhooks_disabled = self._counter(
+        self._webhooks_disabled = self._counters(
             "webhooks_disabled", "Webhooks disabled because they were failing, or gone.", ["why"]
         )
+        for why in ("failing", "gone"):
+            self._webhooks_disabled[why,].inc(0)  # Prometheus misses a first one that is no second
         self._webhooks_pending = self._gauge(
             "webhook_deliveries_pending", "Deliveries to be made, as of the last minute."
+        )
+        self._lag = self._made(
+            Histogram,
+            "event_loop_lag_seconds",
+            "How late the event loop wakes what it should wake, twice a second.",
+            buckets=LAG_BUCKETS,
+        )
+        if enabled:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+        self._alerts = self._gauges(
+            "alerts", "Alerts that are pending or firing.", ["rule", "severity", "state"]
+        )
+        self._alert_messages = self._counters(
+            "alert_messages", "Messages about alerts to people: taken or failed.", ["outcome"]
+        )
+        self._drift = self._gauges(
+            "drift",
+            "Population stability index against the four weeks before, where this process "
+            "evaluates the alert rules; of is classes or confidence.",
+            ["domain", "of"],
+        )
+        self._calibration_errors = self._gauges(
+            "calibration_error",
+            "Expected calibration error of the newest calibration in force, on labels that its fit "
+            "had not seen.",
+            ["domain", "provider"],
+        )
+        self._examples_aside = self._gauges(
+            "examples_set_aside",
+            "Examples from reviews that nothing is learned from, for they made answers worse.",
+            ["domain"],
         )
         Info("classifier_build", "What is running.", registry=self.registry).info(
             {"version": __version__}
         )
 
-    def exposition(self) -> bytes:
-        """Prometheus' text format."""
-        return generate_latest(self.registry)
+    def scrape(self) -> "Scrape":
+        """What there is now; on the event loop, for it is told by what lives there."""
+        return Scrape(self.registry.collect())
+
+    def domains_are(self, names: Collection[str]) -> None:
+        """Forget the series of others, and begin those of these that rules count."""
+        for family in vars(self).values():
+            if isinstance(family, Family):
+                family.keep("domain", names)
+        # A series is to be there before it grows: Prometheus misses what it begins with.
+        for name in names:
+            self._results.begin(*((name, status) for status in OUTCOMES))
+            for source in LABEL_SOURCES:
+                self._labels.begin(*((name, right, source) for right in ("true", "false")))
 
     def request_started(self) -> None:
-        self._http_in_flight.inc()
+        self._http_in_flight += 1
 
-    def request_finished(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        self._http_in_flight.dec()
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+    def request_finished(
+        self, *, method: str, route: str, status: int, seconds: float, trace_id: str
+    ) -> None:
+        self._http_in_flight -= 1
+        self._requests[method, route, str(status)].inc()
+        self._request_seconds[route,].observe(seconds, {"trace_id": trace_id})
 
     def stage(self, stage: str, seconds: float) -> None:
-        if stage not in self._stages:
-            self._stages[stage] = self._stage_seconds.labels(stage)
-        self._stages[stage].observe(seconds)
+        self._stage_seconds[stage,].observe(seconds)
 
     def classification_started(self) -> None:
-        self._classifications_in_flight.inc()
+        self._classifications_in_flight += 1
 
     def classification_finished(self) -> None:
-        self._classifications_in_flight.dec()
+        self._classifications_in_flight -= 1
 
-    def result(self, *, domain: str, status: str) -> None:
-        self._results.labels(domain, status).inc()
+    def result(self, result: Result, *, trace_id: str) -> None:
+        """One that is stored."""
+        domain = result.domain
+        self._results[domain, result.status].inc()
+        if result.timings_ms is not None:
+            seconds = result.timings_ms.total / 1000
+            exemplar = {"trace_id": trace_id} if trace_id else None
+            self._classification_seconds[domain,].observe(seconds, exemplar)
+        if result.error is not None:
+            self._failed[domain, _known(result.error.kind)].inc()
+        elif result.is_right is not None:
+            self.label(result)
+
+    def unanswered(self, domain: str, kind: str) -> None:
+        """A good picture that nobody could be asked about."""
+        self._unanswered[domain, _known(kind)].inc()
+
+    def label(self, result: Result) -> None:
+        """An answer whose true class is known."""
+        source = result.expected_source or "later"
+        self._labels[result.domain, "true" if result.is_right else "false", source].inc()
+
+    def reviewed(self, domain: str, action: str) -> None:
+        """By a person."""
+        self._reviews[domain, action].inc()
+
+    def reviews_waiting(self, found: Mapping[tuple[str, str], int]) -> None:
+        """By domain and queue, all that there are."""
+        self._reviews_waiting.clear()
+        for labels, count in found.items():
+            self._reviews_waiting[labels].set(count)
+
+    def item(self, state: str) -> None:
+        """Of a batch; the status of its result, or `again`."""
+        self._items[state,].inc()
 
     def answer(self, how: Literal["asked", "shared", "kept"]) -> None:
-        self._answers.labels(how).inc()
+        self._answers[how,].inc()
 
     def call_started(self, provider: str) -> None:
-        self._provider_calls_in_flight.labels(provider).inc()
+        self._provider_calls_in_flight[provider,].inc()
 
     def call_finished(self, provider: str) -> None:
-        self._provider_calls_in_flight.labels(provider).dec()
+        self._provider_calls_in_flight[provider,].dec()
 
     def provider_error(self, *, provider: str, kind: str) -> None:
-        self._provider_errors.labels(provider, kind).inc()
+        self._provider_errors[provider, kind].inc()
 
     def retry(self, provider: str, kind: str) -> None:
-        self._retries.labels(provider, kind).inc()
+        self._retries[provider, kind].inc()
 
     def admission(self, lane: str, seconds: float) -> None:
-        self._admission_seconds.labels(lane).observe(seconds)
+        self._admission_seconds[lane,].observe(seconds)
 
     def watch_traffic(self, states: Callable[[], Iterable[Any]]) -> None:
         """Ask `states` (of `app.traffic.ProviderState`) at every scrape."""
         if self.enabled:
-            self.registry.register(_Traffic(states))
+            self.registry.register(Traffic(states))
+
+    def watch_checks(self, passed: Callable[[], Mapping[str, bool]]) -> None:
+        """Ask at every scrape which checks `passed` when they were last run."""
+        if self.enabled:
+            self.registry.register(Checks(passed))
 
     def watch_sharing(self, connected: Callable[[], bool]) -> None:
         """Ask `connected` at every scrape whether the quota is shared."""
@@ -207,41 +296,98 @@ class Metrics:
     def tokens(
         self, *, deployment: str, domain: str, prompt: int, completion: int, parts: dict[str, int]
     ) -> None:
-        self._tokens.labels(deployment, domain, "prompt").inc(prompt)
-        self._tokens.labels(deployment, domain, "completion").inc(completion)
+        self._tokens[deployment, domain, "prompt"].inc(prompt)
+        self._tokens[deployment, domain, "completion"].inc(completion)
         for part, count in parts.items():
-            self._token_parts.labels(deployment, domain, part).inc(count)
+            self._token_parts[deployment, domain, part].inc(count)
 
     def cost(self, *, deployment: str, domain: str, usd: Decimal) -> None:
-        self._cost.labels(deployment, domain).inc(float(usd))
+        self._cost[deployment, domain].inc(float(usd))
 
     def webhook_attempt(self, outcome: str) -> None:
-        self._webhook_attempts.labels(outcome).inc()
+        self._webhook_attempts[outcome,].inc()
 
     def webhook_delivered(self, seconds: float) -> None:
         self._webhook_seconds.observe(seconds)
 
     def webhook_disabled(self, why: Literal["failing", "gone"]) -> None:
-        self._webhooks_disabled.labels(why).inc()
+        self._webhooks_disabled[why,].inc()
 
     def webhooks_pending(self, count: int) -> None:
         self._webhooks_pending.set(count)
 
+    def event_loop_lag(self, seconds: float) -> None:
+        self._lag.observe(seconds)
+
+    def alerts(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """By rule, severity and state, all that there are."""
+        self._alerts.clear()
+        for labels, count in counts.items():
+            self._alerts[labels].set(count)
+
+    def drift(self, found: Mapping[tuple[str, str], float]) -> None:
+        """By domain and by what it is of, all that there are."""
+        self._drift.clear()
+        for labels, value in found.items():
+            self._drift[labels].set(value)
+
+    def calibration_errors(self, found: Mapping[tuple[str, str], float]) -> None:
+        """By domain and provider, all that there are."""
+        self._calibration_errors.clear()
+        for labels, value in found.items():
+            self._calibration_errors[labels].set(value)
+
+    def examples_aside(self, counts: Mapping[str, int]) -> None:
+        """By domain, all that there are."""
+        self._examples_aside.clear()
+        for domain, count in counts.items():
+            self._examples_aside[domain,].set(count)
+
+    def alert_message(self, *, taken: bool) -> None:
+        self._alert_messages["taken" if taken else "failed",].inc()
+
     def config_reload(self, *, succeeded: bool) -> None:
-        self._config_reloads.labels("taken" if succeeded else "refused").inc()
+        self._config_reloads["taken" if succeeded else "refused",].inc()
 
-    def _counter(self, name: str, text: str, labels: list[str]) -> Counter | Unmeasured:
-        return self._made(Counter, name, text, labels)
+    def _counters(self, name: str, text: str, labels: list[str]) -> Family:
+        return Family(labels, self._made(Counter, name, text, labels))
 
-    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge | Unmeasured:
-        return self._made(Gauge, name, text, labels or [])
+    def _gauges(self, name: str, text: str, labels: list[str]) -> Family:
+        return Family(labels, self._made(Gauge, name, text, labels))
 
-    def _histogram(self, name: str, text: str, labels: list[str]) -> Histogram | Unmeasured:
-        return self._made(Histogram, name, text, labels, buckets=STAGE_BUCKETS)
+    def _histograms(self, name: str, text: str, labels: list[str]) -> Family:
+        made = self._made(Histogram, name, text, labels, buckets=STAGE_BUCKETS)
+        return Family(labels, made)
+
+    def _gauge(self, name: str, text: str) -> Gauge | Unmeasured:
+        return self._made(Gauge, name, text)
 
     def _made(
-        self, kind: type[M], name: str, text: str, labels: list[str], **options: Any
+        self, kind: type[M], name: str, text: str, labels: Iterable[str] = (), **options: Any
     ) -> M | Unmeasured:
         if not self.enabled:
-            return Unmeasured()
+            return UNMEASURED
         return kind(f"classifier_{name}", text, labels, registry=self.registry, **options)
+
+
+class Scrape(Collector):
+    """All metrics at one moment."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """As it is answered, and its media type: OpenMetrics, with exemplars, where `accept` names
+        that, else Prometheus' text format. Of a hundred domains it takes 50 ms: not for the event
+        loop."""
+        if "application/openmetrics-text" in accept:
+            told: bytes = openmetrics.generate_latest(self)  # type: ignore[no-untyped-call]
+            return told, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _known(kind: str) -> str:
+    return kind if kind in KINDS else "other"

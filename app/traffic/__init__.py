@@ -5,13 +5,14 @@ from app.traffic.books import Books
 from app.traffic.budgets import Budgets
 from app.traffic.call_journal import CallJournal
 from app.traffic.deployment import Deployment
-from app.traffic.dispatch import Dispatcher
+from app.traffic.dispatch import WORTH_ANOTHER_PROVIDER, Dispatcher, Turn
 from app.traffic.enquiry import Spent
 from app.traffic.link import RedisLink
 from app.traffic.queue import Lane
 from app.traffic.state import DeploymentState, ProviderState
 
 __all__ = [
+    "WORTH_ANOTHER_PROVIDER",
     "Board",
     "Books",
     "Budgets",
@@ -23,4 +24,5 @@ __all__ = [
     "ProviderState",
     "RedisLink",
     "Spent",
+    "Turn",
 ]

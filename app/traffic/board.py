@@ -1,30 +1,57 @@
-"""What every process tells of its deployments, where all can read it."""
+"""What every process tells of its deployments and its health, where all can read it: in Redis, and
+in the database, for one process may have lost Redis while others have it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from app.errors import StorageUnavailable
+from app.storage import BoardRepository
 from app.traffic.link import RedisLink
 from app.traffic.state import ProviderState
 
 log = structlog.stdlib.get_logger(__name__)
 
 PUBLISHED_EVERY_S = 2.0
+LASTS_S = 5 * PUBLISHED_EVERY_S
+
+KEPT_EVERY_S = 10.0
+"""In a database, by a process that has Redis."""
+
+KEPT_FOR = timedelta(seconds=30)
+"""In a database: clocks of processes differ."""
+
+WITHIN_S = PUBLISHED_EVERY_S
+"""A database answers, or is passed over: Redis is to be told in time that it is gone."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _STATES = TypeAdapter(list[ProviderState])
 
 
 class Board:
-    """Of this process alone without a `link`, or while Redis is gone."""
+    """Of this process alone without a `link`."""
 
     def __init__(
-        self, states: Callable[[], Iterable[ProviderState]], link: RedisLink | None
+        self,
+        states: Callable[[], Iterable[ProviderState]],
+        link: RedisLink | None,
+        checks: Callable[[], Mapping[str, bool]] = dict,
+        kept: BoardRepository | None = None,
     ) -> None:
+        """`checks`: whether each health check of this process passed. `kept`: where it is told
+        besides; None: nowhere."""
         self._states = states
+        self._checks = checks
         self._link = link
+        self._kept = kept
+        self._kept_at = float("-inf")
+        self._closing = False
         self._publishing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -34,21 +61,59 @@ class Board:
 
     async def read(self) -> list[ProviderState]:
         """What is known of all processes, this one's first."""
-        own = list(self._states())
-        others = await self._link.told_by_others() if self._link else []
-        return [*own, *(each for text in others for each in _read(text))]
+        own = self._own()
+        others = await self._told_by_others(self._link) if self._link else {}
+        return [*own, *(each for process in sorted(others) for each in others[process])]
+
+    async def _told_by_others(self, link: RedisLink) -> dict[str, list[ProviderState]]:
+        """The newest of each."""
+        newest: dict[str, list[ProviderState]] = {}
+        for texts in await link.told_by_others(), await self._kept_of_others(link):
+            for process, text in texts.items():
+                told = _read(text)
+                if _told_at(told) >= _told_at(newest.get(process, [])):
+                    newest[process] = told
+        return newest
+
+    async def _kept_of_others(self, link: RedisLink) -> dict[str, str]:
+        if self._kept is not None:
+            with suppress(StorageUnavailable, TimeoutError):
+                async with asyncio.timeout(WITHIN_S):
+                    since = datetime.now(UTC) - KEPT_FOR
+                    return await self._kept.told_by_others(link.process, since)
+        return {}
+
+    async def _tell(self, link: RedisLink) -> None:
+        now = datetime.now(UTC)
+        told = _STATES.dump_json([replace(each, told_at=now) for each in self._own()])
+        await link.tell(told, lasts_s=LASTS_S)
+        if self._kept is not None and self._is_to_be_kept(link):
+            with suppress(StorageUnavailable, TimeoutError):
+                async with asyncio.timeout(WITHIN_S):
+                    await self._kept.tell(link.process, told.decode(), now)
+
+    def _is_to_be_kept(self, link: RedisLink) -> bool:
+        time = asyncio.get_running_loop().time()
+        if link.connected and time < self._kept_at + KEPT_EVERY_S:
+            return False
+        self._kept_at = time
+        return True
+
+    def _own(self) -> list[ProviderState]:
+        checks = dict(self._checks())
+        return [replace(each, checks=checks) for each in self._states()]
 
     async def aclose(self) -> None:
+        self._closing = True  # a client of Redis may swallow a cancellation
         if self._publishing is not None:
             self._publishing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._publishing
 
     async def _publish(self, link: RedisLink) -> None:
-        while True:
+        while not self._closing:
             try:
-                told = _STATES.dump_json(list(self._states()))
-                await link.tell(told, lasts_s=5 * PUBLISHED_EVERY_S)
+                await self._tell(link)
             except Exception:
                 log.exception("the state of the deployments could not be told")
             await asyncio.sleep(PUBLISHED_EVERY_S)
@@ -60,3 +125,7 @@ def _read(text: str) -> list[ProviderState]:
         return _STATES.validate_json(text)
     except ValidationError:
         return []
+
+
+def _told_at(states: Iterable[ProviderState]) -> datetime:
+    return max((each.told_at for each in states if each.told_at), default=_LONG_AGO)

@@ -24,6 +24,8 @@ class Breaker:
         self._pause_s = PAUSE_S
         self._open_until: float | None = None
         self._probing = False
+        self.failing_since: float | None = None
+        """When it opened last, unless it is closed again."""
 
     @property
     def pause_s(self) -> float:
@@ -62,8 +64,10 @@ class Breaker:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._open(now)
         elif failed is False:
-            self._open_until, self._pause_s = None, PAUSE_S
+            self._open_until, self._pause_s, self.failing_since = None, PAUSE_S, None
 
     def _open(self, now: float) -> None:
         self._open_until = now + self._pause_s
+        if self.failing_since is None:
+            self.failing_since = now
         self._calls.clear()

@@ -14,6 +14,7 @@ from app.providers.base import Provider, ProviderAnswer
 from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
+from app.telemetry.trace import current
 from app.traffic.books import Books, OpenCall
 from app.traffic.budgets import FREE, Hold
 from app.traffic.deployment import Deployment, Ticket
@@ -39,12 +40,25 @@ class Calls:
     ) -> tuple[Ticket, OpenCall | None]:
         """Leave for a call by the quota and by the budgets; no books are kept of what is not
         metered. What is answered in between can leave too little of a budget again."""
-        asked = enquiry.scheduler.deployments[0]
+        with current().span("wait"):
+            return await self._leave(enquiry, without=without, instead=instead)
+
+    async def _leave(
+        self,
+        enquiry: Enquiry,
+        *,
+        without: Collection[Deployment],
+        instead: ProviderError | None,
+    ) -> tuple[Ticket, OpenCall | None]:
+        asked = enquiry.deployments[0]
         while True:
             if enquiry.scheduler.is_metered:
                 await self._wait_for_room(enquiry, asked)
             ticket = await self._admit(enquiry, without=without, instead=instead)
             asked = ticket.deployment
+            if enquiry.is_too_late(self._now()):
+                enquiry.scheduler.give_back(ticket)
+                raise ProviderTimeout("No time is left for another call.")
             if asked.limits is None:
                 return ticket, None
             try:
@@ -111,7 +125,7 @@ class Calls:
         timeout = min(enquiry.deadline - began, self._settings.api.timeout)
         if any(
             each.breaker.state(began) == "closed"
-            for each in enquiry.scheduler.deployments
+            for each in enquiry.deployments
             if each is not deployment and each not in failed
         ):
             # One that hangs must leave time for another.
@@ -131,10 +145,18 @@ class Calls:
         return outcome
 
     async def _timed(self, provider: Provider, enquiry: Enquiry, timeout: float) -> ProviderAnswer:
+        takes_examples = provider.capabilities().takes_examples
         self._metrics.call_started(provider.name)
         try:
-            async with asyncio.timeout(timeout):
-                return await provider.classify(enquiry.image, enquiry.domain, timeout=timeout)
+            with current().span("provider", {"classifier.provider": provider.name}):
+                async with asyncio.timeout(timeout):
+                    return await provider.classify(
+                        enquiry.image,
+                        enquiry.domain,
+                        timeout=timeout,
+                        code_order=enquiry.code_order,
+                        examples=enquiry.examples if takes_examples else (),
+                    )
         except TimeoutError:
             self._metrics.provider_error(provider=provider.name, kind=ProviderTimeout.kind)
             late = ProviderTimeout(f"No answer within {timeout:.1f} s.")
@@ -167,6 +189,8 @@ class Calls:
             usage = entry.usage
         elif isinstance(outcome, ProviderAnswer | ProviderError):
             usage = outcome.usage
+        if isinstance(outcome, ProviderAnswer):
+            spent.call_s = seconds
         spent.calls += 1
         spent.provider_s += seconds
         spent.provider = provider.name

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,11 +18,12 @@ from app.errors import (
     ProviderError,
     ProviderRateLimited,
     ProviderRejected,
+    ProviderTimeout,
     ProviderUnavailable,
     ProviderUnknown,
 )
 from app.images import PreparedImage
-from app.providers.base import ProviderAnswer
+from app.providers.base import Example, ProviderAnswer
 from app.providers.registry import ProviderRegistry
 from app.settings import Settings
 from app.telemetry.health import Health
@@ -54,6 +56,21 @@ BATCH_PATIENCE_S = 600.0
 
 DOWN = (ProviderUnavailable, ProviderRateLimited, ProviderRejected, Overloaded)
 WORTH_ANOTHER_PROVIDER = (*DOWN, ProviderCannotServeDomain, ProviderUnknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Of one of several who are asked one after the other about the same picture.
+
+    Attributes:
+        since: when (the event loop's clock) the time began that they all have together.
+        later: how many come after it: each must have time left to answer in.
+        alone: the local model does not answer in its place, whatever a budget says.
+    """
+
+    since: float
+    later: int = 0
+    alone: bool = False
 
 
 class Dispatcher:
@@ -91,34 +108,46 @@ class Dispatcher:
         *,
         payer: Payer,
         lane: Lane = "interactive",
+        code_order: Sequence[int] | None = None,
+        examples: Sequence[Example] = (),
+        turn: Turn | None = None,
     ) -> ProviderAnswer:
         """Ask the providers in order until one answers; what it costs is added to `spent`.
+        `code_order` and `examples` are as in `Provider.classify`; no `turn`: nobody was asked
+        before, and nobody will be later.
 
         Raises the ProviderError of the last one that was down, else why none could be asked; and
         BudgetSpent, where the local model may not answer instead or can't.
         """
-        retries = domain.max_retries
-        if retries is None:
-            retries = self._settings.api.max_retries
-        patience_s = self._settings.api.timeout
-        if lane == "batch":
-            patience_s = max(patience_s, BATCH_PATIENCE_S)
-        deadline = self._now() + patience_s
+        turn = turn or Turn(self._now())
+        deadline = turn.since + self._patience_s(lane)
         failure: ClassifierError | None = None
         names = list(names)
         for position, name in enumerate(names):
             now = self._now()
             # Whoever comes later must have time left to answer in.
-            total_s = max(0.0, deadline - now) / (len(names) - position)
-            policy = RetryPolicy(retries=retries, total_s=total_s)
+            total_s = max(0.0, deadline - now) / (len(names) - position + turn.later)
+            policy = RetryPolicy(retries=self._retries_of(domain), total_s=total_s)
             try:
                 scheduler = await self._scheduler(name)
                 return await self._ask(
-                    Enquiry(name, scheduler, image, domain, payer, lane, now, policy, spent)
+                    Enquiry(
+                        name,
+                        scheduler,
+                        image,
+                        domain,
+                        payer,
+                        lane,
+                        now,
+                        policy,
+                        spent,
+                        code_order=code_order,
+                        examples=examples,
+                    )
                 )
             except BudgetSpent as error:
                 spent.over_budget = True
-                if not error.degrades:
+                if turn.alone or not error.degrades:
                     raise
                 log.warning("a budget is spent", budget=error.budget, provider=name)
                 failure = error
@@ -137,6 +166,51 @@ class Dispatcher:
             # A day, as some deployments say, is no advice.
             failure.retry_after_s = min(failure.retry_after_s, LONGEST_PAUSE_S)
         raise failure
+
+    async def ask_again(
+        self,
+        name: str,
+        first: ProviderAnswer,
+        image: PreparedImage,
+        domain: Domain,
+        spent: Spent,
+        *,
+        payer: Payer,
+        lane: Lane,
+        code_order: Sequence[int],
+        examples: Sequence[Example] = (),
+        since: float,
+        call_s: float,
+    ) -> ProviderAnswer:
+        """Ask the provider `name` and the model of the `first` answer another time about the same
+        picture; nobody answers instead. What it costs is added to `spent`, and all calls together
+        have the time of one, which began at `since`: none is made that would not end in it, if it
+        took `call_s`.
+
+        Raises a ProviderError, or BudgetSpent.
+        """
+        now = self._now()
+        total_s = since + self._patience_s(lane) - now
+        if total_s <= call_s:
+            raise ProviderTimeout("No time is left for another call.")
+        policy = RetryPolicy(retries=self._retries_of(domain), total_s=total_s)
+        return await self._ask(
+            Enquiry(
+                name,
+                await self._scheduler(name),
+                image,
+                domain,
+                payer,
+                lane,
+                now,
+                policy,
+                spent,
+                code_order=code_order,
+                examples=examples,
+                model=first.model,
+                least_s=call_s,
+            )
+        )
 
     async def open(self, name: str) -> None:
         """Make a provider ready before it is asked. Raises ProviderUnknown."""
@@ -198,11 +272,19 @@ class Dispatcher:
     ) -> bool:
         """Whether the call goes, without a pause, to a deployment that did not fail it yet: one
         that has room now, or soon, when this one is not to be asked again."""
-        if not helps_elsewhere(error) or len(failed) == len(enquiry.scheduler.deployments):
+        if not helps_elsewhere(error) or len(failed) == len(enquiry.deployments):
             return False
         if isinstance(decision, GiveUp):
             return self._now() < enquiry.deadline
         return enquiry.scheduler.has_room(enquiry.amounts(without=failed), enquiry.lane)
+
+    def _patience_s(self, lane: Lane) -> float:
+        timeout = self._settings.api.timeout
+        return max(timeout, BATCH_PATIENCE_S) if lane == "batch" else timeout
+
+    def _retries_of(self, domain: Domain) -> int:
+        given = domain.max_retries
+        return self._settings.api.max_retries if given is None else given
 
     async def _scheduler(self, name: str) -> Scheduler:
         if name not in self._schedulers:

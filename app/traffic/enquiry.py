@@ -1,13 +1,14 @@
 """What one provider is asked, by when, and for whom; and what that has cost."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from app.budget import Payer
 from app.domains import Domain
 from app.images import PreparedImage
 from app.ledger import LedgerEntry
-from app.providers.base import Capabilities
+from app.providers.base import Capabilities, Example
 from app.traffic.deployment import Deployment
 from app.traffic.queue import Lane, Waiter
 from app.traffic.quota import Amounts
@@ -24,28 +25,55 @@ class Spent:
     """What asking has cost so far, also when it fails in the end.
 
     Attributes:
-        wait_s: seconds spent waiting for quota, and between attempts.
+        wait_s: seconds spent waiting for quota, and between attempts; of calls at the same time
+            those of the one that took longest, here and below.
         provider_s: seconds spent in calls.
+        call_s: seconds that the last call took that was answered.
         provider: who was asked last; None before the first call.
         over_budget: somebody was not asked for what is left of the payer's budgets.
         degraded: a provider that is preferred to this one was down, or too dear.
+        contradicted: who was asked before, and was not sure enough, said another class.
+        spared_usd: what the next one would have cost, about, that was not asked, for this one was
+            sure enough; None: there was none to spare.
+        incomplete: the answer stands on fewer calls than the domain asks for: some failed.
         entries: of the ledger, one for each call that may be billed.
     """
 
     usage: TokenUsage = field(default_factory=TokenUsage)
     wait_s: float = 0.0
     provider_s: float = 0.0
+    call_s: float = 0.0
     calls: int = 0
     provider: str | None = None
     capabilities: Capabilities | None = None
     over_budget: bool = False
     degraded: bool = False
+    contradicted: bool = False
+    spared_usd: Decimal | None = None
+    incomplete: bool = False
     entries: list[LedgerEntry] = field(default_factory=list)
+
+    def add(self, further: Sequence["Spent"]) -> None:
+        """Further calls, made at the same time."""
+        for each in further:
+            self.usage += each.usage
+            self.calls += each.calls
+            self.entries += each.entries
+            self.capabilities = each.capabilities or self.capabilities
+        longest = max(further, key=lambda each: each.wait_s + each.provider_s)
+        self.wait_s += longest.wait_s
+        self.provider_s += longest.provider_s
 
 
 @dataclass(slots=True)
 class Enquiry:
-    """To one provider. Times are seconds of the event loop's clock."""
+    """To one provider. Times are seconds of the event loop's clock.
+
+    Attributes:
+        code_order, examples: as in `Provider.classify`.
+        model: whose deployments alone may be asked; None: all of the provider's.
+        least_s: what a call takes, about: with less time left none is made.
+    """
 
     provider: str
     scheduler: Scheduler
@@ -56,17 +84,33 @@ class Enquiry:
     began: float
     policy: RetryPolicy
     spent: Spent
+    code_order: Sequence[int] | None = None
+    model: str | None = None
+    least_s: float = 0.0
+    examples: Sequence[Example] = ()
     _most: dict[Deployment, TokenUsage] = field(default_factory=dict)
 
     @property
     def deadline(self) -> float:
         return self.began + self.policy.total_s
 
+    def is_too_late(self, now: float) -> bool:
+        """A call would not end in time, and be billed."""
+        return self.deadline - now < self.least_s
+
+    @property
+    def deployments(self) -> Sequence[Deployment]:
+        """Those that may be asked."""
+        every = self.scheduler.deployments
+        if self.model is None:
+            return every
+        return [each for each in every if each.provider.capabilities().may_be(self.model)] or every
+
     def amounts(self, *, without: Collection[Deployment]) -> dict[Deployment, Amounts]:
         """What a call takes, by deployment."""
         return {
             each: each.amounts(self.image, self.domain)
-            for each in self.scheduler.deployments
+            for each in self.deployments
             if each not in without
         }
 
@@ -78,11 +122,11 @@ class Enquiry:
         return known
 
     def waiter(self, *, without: Collection[Deployment], now: float) -> Waiter:
-        """Leave is of use while there is time left for the call. One that failed somewhere waits a
-        moment only, or it would keep others from where it can't go itself."""
+        """Leave is of use while there is time left for the call. One that moves away from where it
+        failed waits a moment only, or is told why it did."""
         amounts = self.amounts(without=without)
         call_s = min(each.call_s for each in amounts)
-        deadline = self.deadline - min(call_s, self.policy.total_s / 2)
+        deadline = self.deadline - max(self.least_s, min(call_s, self.policy.total_s / 2))
         if without:
             deadline = min(deadline, now + MOVES_WITHIN_S)
         return Waiter(self.payer.caller, self.lane, amounts, deadline)

@@ -120,17 +120,18 @@ class RedisLink:
         while self._counted[0][0] < now - MINUTE_S:
             self._counted.popleft()
 
-    async def told_by_others(self) -> list[str]:
-        """What other processes let read; nothing while Redis is gone."""
+    async def told_by_others(self) -> dict[str, str]:
+        """What other processes let read, by process; nothing while Redis is gone."""
         if not self.connected:
-            return []
+            return {}
         with suppress(*self._gone):
             async with asyncio.timeout(ANSWER_S):
-                names = map(str, await self._redis.zrange(PROCESSES, 0, -1))
-                keys = [self._told(each) for each in sorted(names) if each != self.process]
-                texts = await self._redis.mget(keys) if keys else []
-            return [str(text) for text in texts if text is not None]
-        return []
+                known = map(str, await self._redis.zrange(PROCESSES, 0, -1))
+                names = sorted(each for each in known if each != self.process)
+                texts = await self._redis.mget(map(self._told, names)) if names else []
+            told = zip(names, texts, strict=True)
+            return {name: str(text) for name, text in told if text is not None}
+        return {}
 
     async def ping(self) -> None:
         """Raises what the client raises when Redis is gone."""

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +20,11 @@ those who wait for their answer."""
 
 INFINITE = float("inf")
 
+Ways = frozenset[Deployment]
+"""Where a call may go."""
+
+NOWHERE: Ways = frozenset()
+
 
 @dataclass(eq=False, slots=True)
 class Waiter:
@@ -28,6 +33,8 @@ class Waiter:
     Attributes:
         amounts: what it takes, by deployment that may be asked.
         deadline: the event loop's time at which leave is of no use any more.
+        ways: the deployments that may be asked.
+        number: of its place in the queue, by arrival.
     """
 
     caller: str
@@ -37,6 +44,11 @@ class Waiter:
     leave: "asyncio.Future[Ticket]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    ways: Ways = field(init=False)
+    number: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.ways = frozenset(self.amounts)
 
     @property
     def typical(self) -> Amounts:
@@ -53,18 +65,51 @@ def cost(amounts: Amounts) -> float:
     return amounts.get("tokens") or amounts.get("requests", 0.0)
 
 
+class _Line:
+    """One caller's calls in a lane, in order; apart by where they may go, and what these want."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Ways, OrderedDict[Waiter, None]] = {}
+        self.wanted: dict[Ways, dict[str, float]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def __contains__(self, waiter: Waiter) -> bool:
+        return waiter in self._waiting.get(waiter.ways, ())
+
+    def add(self, waiter: Waiter) -> None:
+        self._waiting.setdefault(waiter.ways, OrderedDict())[waiter] = None
+        _add(self.wanted.setdefault(waiter.ways, {}), waiter.typical)
+
+    def remove(self, waiter: Waiter) -> None:
+        waiting = self._waiting[waiter.ways]
+        del waiting[waiter]
+        _add(self.wanted[waiter.ways], waiter.typical, times=-1)
+        if not waiting:
+            del self._waiting[waiter.ways], self.wanted[waiter.ways]
+
+    def first(self, held: Ways) -> Waiter | None:
+        """That may go elsewhere than to those that are `held`."""
+        first = (next(iter(each)) for ways, each in self._waiting.items() if not ways <= held)
+        return min(first, key=_number, default=None)
+
+    def newest(self) -> Waiter:
+        return max((next(reversed(each)) for each in self._waiting.values()), key=_number)
+
+
 class WaitingQueue:
     """Lanes share by weight, callers within a lane equally, both by what they were given; each
-    caller's own calls go in order. Adding, removing and finding the next cost O(log n)."""
+    caller's own calls go in order, but for those that are passed over while there is no room where
+    they may go. Adding, removing and finding the next cost O(log n), passing over O(callers)."""
 
     def __init__(self, *, batch_share: float) -> None:
         """`batch_share` of what there is goes to batches when both lanes have work."""
         self._shares: dict[Lane, float] = {"interactive": 1 - batch_share, "batch": batch_share}
         self._lanes: Turns[Lane] = Turns(self._shares.__getitem__)
         self._callers: dict[Lane, Turns[str]] = {lane: Turns() for lane in LANES}
-        self._waiting: dict[tuple[Lane, str], OrderedDict[Waiter, None]] = {}
+        self._waiting: dict[tuple[Lane, str], _Line] = {}
         self._deadlines: list[tuple[float, int, Waiter]] = []
-        self._wanted: dict[tuple[Lane, str], dict[str, float]] = {}
         self._size = self._count = 0
 
     def __len__(self) -> int:
@@ -73,7 +118,7 @@ class WaitingQueue:
     def newest_of_longest(self) -> Waiter | None:
         """Of the caller with the most waiting calls, the one that came last."""
         longest = max(self._waiting.values(), key=len, default=None)
-        return None if longest is None else next(reversed(longest))
+        return None if longest is None else longest.newest()
 
     def waiting_for(self, waiter: Waiter) -> int:
         """How many calls of the same caller and lane wait."""
@@ -84,21 +129,25 @@ class WaitingQueue:
 
     def add(self, waiter: Waiter) -> None:
         key = (waiter.lane, waiter.caller)
-        self._waiting.setdefault(key, OrderedDict())[waiter] = None
+        self._count += 1
+        waiter.number = self._count
+        self._waiting.setdefault(key, _Line()).add(waiter)
         self._callers[waiter.lane].come(waiter.caller)
         self._lanes.come(waiter.lane)
-        self._count += 1
         heapq.heappush(self._deadlines, (waiter.deadline, self._count, waiter))
         self._size += 1
-        _add(self._wanted.setdefault(key, {}), waiter.typical)
 
-    def next(self) -> Waiter | None:
-        """Whose turn it is; None when nobody waits."""
+    def next(self, held: Ways = NOWHERE) -> Waiter | None:
+        """Whose turn it is, of those that may go elsewhere than to the deployments that are `held`
+        for others; None when nobody may."""
+        if held:
+            lines = (self._waiting[each] for each in self._in_turn())
+            return next((first for line in lines if (first := line.first(held))), None)
         lane = self._lanes.next()
         caller = None if lane is None else self._callers[lane].next()
         if lane is None or caller is None:
             return None
-        return next(iter(self._waiting[lane, caller]))
+        return self._waiting[lane, caller].first(NOWHERE)
 
     def serve(self, waiter: Waiter) -> None:
         """It was given leave, and counts for its caller and its lane."""
@@ -109,14 +158,13 @@ class WaitingQueue:
     def remove(self, waiter: Waiter) -> None:
         """It waits no longer; nothing happens if it did not."""
         key = (waiter.lane, waiter.caller)
-        waiting = self._waiting.get(key)
-        if waiting is None or waiter not in waiting:
+        line = self._waiting.get(key)
+        if line is None or waiter not in line:
             return
-        del waiting[waiter]
+        line.remove(waiter)
         self._size -= 1
-        _add(self._wanted[key], waiter.typical, times=-1)
-        if not waiting:
-            del self._waiting[key], self._wanted[key]
+        if not len(line):
+            del self._waiting[key]
             self._callers[waiter.lane].go(waiter.caller)
             if not len(self._callers[waiter.lane]):
                 self._lanes.go(waiter.lane)
@@ -133,14 +181,16 @@ class WaitingQueue:
             heapq.heappop(self._deadlines)
         return None
 
-    def ahead(self, waiter: Waiter, *, of_all: bool = False) -> Amounts:
-        """What is let through before `waiter`, which is not in the queue, if nobody comes after it:
-        its own caller's calls, of each other caller as much (`of_all`: all that wait), and of the
-        other lane what that has a right to meanwhile. Costs O(callers)."""
-        ahead = dict(self._wanted.get((waiter.lane, waiter.caller), {}))
+    def ahead(self, waiter: Waiter, ways: Set[Deployment], *, of_all: bool = False) -> Amounts:
+        """What is let through before `waiter`, which is not in the queue, if nobody comes after it,
+        of what may go to these `ways` alone: its own caller's calls, of each other caller as much
+        (`of_all`: all that wait), and of the other lane what that has a right to meanwhile. Costs
+        O(callers)."""
+        all_wanted = {key: _wanted(line, ways) for key, line in self._waiting.items()}
+        ahead = all_wanted.get((waiter.lane, waiter.caller), {})
         turn = INFINITE if of_all else waiter.cost + cost(ahead)
         other_lane: dict[str, float] = {}
-        for (lane, caller), wanted in self._wanted.items():
+        for (lane, caller), wanted in all_wanted.items():
             if lane != waiter.lane:
                 _add(other_lane, wanted)
             elif caller != waiter.caller:
@@ -150,8 +200,25 @@ class WaitingQueue:
         _add(ahead, other_lane, times=_part(other_lane, right))
         return ahead
 
+    def _in_turn(self) -> Iterator[tuple[Lane, str]]:
+        for lane in self._lanes.in_turn():
+            for caller in self._callers[lane].in_turn():
+                yield lane, caller
+
     def _waits(self, waiter: Waiter) -> bool:
         return waiter in self._waiting.get((waiter.lane, waiter.caller), ())
+
+
+def _number(waiter: Waiter) -> int:
+    return waiter.number
+
+
+def _wanted(line: _Line, ways: Set[Deployment]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for each, wanted in line.wanted.items():
+        if each <= ways:
+            _add(total, wanted)
+    return total
 
 
 def _add(total: dict[str, float], amounts: Amounts, *, times: float = 1.0) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from app.errors import Overloaded, ProviderError, ProviderPaused, ProviderRateLimited
 from app.traffic.deployment import Deployment, Ticket
-from app.traffic.queue import BURST_S, Lane, Waiter, WaitingQueue
+from app.traffic.queue import BURST_S, NOWHERE, Lane, Waiter, WaitingQueue, Ways
 from app.traffic.quota import Amounts
 
 log = structlog.stdlib.get_logger(__name__)
@@ -24,7 +24,8 @@ class Scheduler:
     """Of one provider's deployments. Calls wait in one queue, whichever deployment will be free.
 
     The one that is next is waited for, also when it takes more than is free now: smaller ones that
-    overtook it might keep it waiting for ever.
+    overtook it might keep it waiting for ever. So the deployments that it may go to are held for
+    it. Those after it may go to others meanwhile, and hold these when there is no room either.
     """
 
     def __init__(
@@ -105,38 +106,53 @@ class Scheduler:
 
     async def _serve(self) -> None:
         """Give leave as long as anybody waits, with one timer for all."""
-        while (waiter := self._queue.next()) is not None:
-            try:
-                await self._serve_next(waiter)
-            except Exception as error:
-                # The others must not wait for ever.
-                log.exception("a waiting call met an unexpected error")
-                self._refuse(waiter, error)
+        while len(self._queue):
+            # What changes while Redis is asked must not be missed.
+            self._changed.clear()
+            held, again_at = NOWHERE, NEVER
+            while (waiter := self._queue.next(held)) is not None:
+                try:
+                    offer = await self._serve_next(waiter, held)
+                except Exception as error:
+                    # The others must not wait for ever.
+                    log.exception("a waiting call met an unexpected error")
+                    self._refuse(waiter, error)
+                    offer = None
+                if offer is None:
+                    break
+                held, again_at = held | waiter.ways, min(again_at, offer)
+            else:
+                if len(held) == len(self.deployments):
+                    self._again_at = again_at
+                await self._let_pass(again_at)
         self._again_at = NEVER
 
-    async def _serve_next(self, waiter: Waiter) -> None:
-        """Give leave to the one whose turn it is, or refuse it, or let time pass."""
+    async def _serve_next(self, waiter: Waiter, held: Ways) -> float | None:
+        """Give leave to the one whose turn it is, or refuse it: None. Else the time at which there
+        is room for it."""
         if waiter.leave.done():
             self._queue.remove(waiter)
-            return
-        # What changes while Redis is asked must not be missed.
-        self._changed.clear()
-        offer = await self._offer(waiter)
+            return None
+        offer = await self._offer(waiter, held)
         if isinstance(offer, Ticket):
             self._grant(waiter, offer)
             self._again_at = NEVER
-            return
-        if waiter.deadline < offer < NEVER:
+            return None
+        if waiter.deadline < offer < NEVER and held.isdisjoint(waiter.ways):
             self._refuse(waiter, self._refusal(waiter, offer))
+            return None
+        return offer
+
+    async def _let_pass(self, until: float) -> None:
+        """Time, or refuse the one that has none left."""
+        first = self._queue.earliest_deadline()
+        if first is None:
             return
-        if len(waiter.amounts) == len(self.deployments):
-            self._again_at = offer
-        first = self._queue.earliest_deadline() or waiter
         if first.deadline <= self._now():
             self._queue.remove(first)
             self._refuse(first, self._refusal(first, self._after_all(first)))
             return
-        await self._sleep(min(offer, first.deadline))
+        await self._sleep(min(until, first.deadline))
 
     async def _sleep(self, until: float) -> None:
         with suppress(TimeoutError):
@@ -150,11 +166,13 @@ class Scheduler:
             self._queue.serve(waiter)
             waiter.leave.set_result(ticket)
 
-    async def _offer(self, waiter: Waiter) -> Ticket | float:
-        """Leave, or the time at which to look again."""
+    async def _offer(self, waiter: Waiter, held: Ways = NOWHERE) -> Ticket | float:
+        """Leave, or the time at which to look again; not of those that are `held` for others."""
         now, burst_s = self._now(), BURST_S[waiter.lane]
         again_at = NEVER
         for each in self._by_preference(waiter, now):
+            if each in held:
+                continue
             offer = await each.admit(now, waiter.amounts[each], burst_s=burst_s)
             if isinstance(offer, Ticket):
                 return offer
@@ -177,7 +195,7 @@ class Scheduler:
 
     def _refuse_hopeless(self, waiter: Waiter) -> None:
         """At once, when those before it take all the time that it has."""
-        if self._through_at(waiter, self._queue.ahead(waiter)) > waiter.deadline:
+        if self._through_at(waiter) > waiter.deadline:
             raise self._refusal(waiter, self._after_all(waiter))
 
     def _make_room(self, waiter: Waiter) -> None:
@@ -191,17 +209,27 @@ class Scheduler:
     def _after_all(self, waiter: Waiter) -> float:
         """When all that wait are through, about. As long as the others' work lasts, who comes back
         finds as many before it again."""
-        now, at = self._now(), self._through_at(waiter, self._queue.ahead(waiter, of_all=True))
+        now, at = self._now(), self._through_at(waiter, of_all=True)
         return now + (at - now) * (1 + GAPS)
 
-    def _through_at(self, waiter: Waiter, ahead: Amounts) -> float:
-        """When a call that comes now is let through, about."""
-        now = self._now()
-        closed = [each for each in waiter.amounts if each.breaker.state(now) == "closed"]
-        rates = [each.per_second(now) for each in closed or waiter.amounts]
-        lasts_s = (amount / sum(each[name] for each in rates) for name, amount in ahead.items())
+    def _through_at(self, waiter: Waiter, *, of_all: bool = False) -> float:
+        """When a call that comes now is let through, about (`of_all`: and all that wait): all go
+        at the pace of all deployments, and those that may go where it may, and nowhere else, at the
+        pace of these."""
+        now, everywhere = self._now(), frozenset(self.deployments)
         begins_at = self._again_at if now < self._again_at < NEVER else now
-        return begins_at + max(lasts_s, default=0.0)
+        return begins_at + max(
+            self._lasts_s(self._queue.ahead(waiter, ways, of_all=of_all), ways, now)
+            for ways in {everywhere, waiter.ways}
+        )
+
+    def _lasts_s(self, ahead: Amounts, ways: Ways, now: float) -> float:
+        closed = [each for each in ways if each.breaker.state(now) == "closed"]
+        rates = [each.per_second(now) for each in closed or ways]
+        return max(
+            (amount / sum(each[name] for each in rates) for name, amount in ahead.items()),
+            default=0.0,
+        )
 
     def _refuse(self, waiter: Waiter, error: Exception) -> None:
         self._queue.remove(waiter)

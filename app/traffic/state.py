@@ -3,9 +3,10 @@
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+from app.telemetry.health import Trouble
 from app.traffic.breaker import State
 from app.traffic.deployment import Deployment
 from app.traffic.queue import LANES, Lane
@@ -33,6 +34,7 @@ class DeploymentState:
         quota: by dimension, `requests` and `tokens`; empty where calls are not metered.
         latency_s: running mean of calls that were answered.
         last_error: the kind of the last failure, and when it was.
+        failing_since: None while the breaker is closed.
     """
 
     name: str
@@ -44,17 +46,27 @@ class DeploymentState:
     latency_s: float
     quota: dict[str, DimensionState]
     last_error: tuple[datetime, str] | None
+    failing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
     """A provider's deployments, and the calls that wait for any of them, by lane, as one process
-    sees them."""
+    sees them.
+
+    Attributes:
+        checks: whether each health check of the process passed. They are told with each provider,
+            where versions that do not know them pass over them.
+        told_at: when it was told to others, by the clock of the process; None: it was not, or by
+            a version that does not say.
+    """
 
     process: str
     provider: str
     waiting: dict[Lane, int]
     deployments: list[DeploymentState]
+    checks: dict[str, bool] = field(default_factory=dict)
+    told_at: datetime | None = None
 
 
 def states(schedulers: Iterable[tuple[str, Scheduler]], now: float) -> Iterator[ProviderState]:
@@ -68,8 +80,27 @@ def states(schedulers: Iterable[tuple[str, Scheduler]], now: float) -> Iterator[
         )
 
 
+def troubles(states: Iterable[ProviderState]) -> Iterator[Trouble]:
+    """What it means for callers that deployments fail."""
+    for provider in states:
+        for each in provider.deployments:
+            if each.breaker != "closed":
+                last = f", the last time with {each.last_error[1]}" if each.last_error else ""
+                yield Trouble(
+                    f"{provider.provider}/{each.name}",
+                    f"Calls to it failed{last}: it is left alone but for a try now and then. Other "
+                    "deployments and providers are asked instead, where there are any.",
+                    each.failing_since,
+                )
+
+
+def _at(then: float, now: float) -> datetime:
+    """Of the event loop's time."""
+    return datetime.now(UTC) - timedelta(seconds=now - then)
+
+
 def _state(deployment: Deployment, now: float) -> DeploymentState:
-    failed = deployment.last_error
+    failed, since = deployment.last_error, deployment.breaker.failing_since
     return DeploymentState(
         name=deployment.name,
         model=deployment.provider.capabilities().model,
@@ -87,4 +118,5 @@ def _state(deployment: Deployment, now: float) -> DeploymentState:
             for name, window in deployment.quota.windows.items()
         },
         last_error=failed and (failed[0], failed[1].kind),
+        failing_since=None if since is None else _at(since, now),
     )

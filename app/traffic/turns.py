@@ -44,6 +44,11 @@ class Turns(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
+    def in_turn(self) -> list[K]:
+        """All that have work, whose turn it is first. O(n log n)."""
+        live = (key for start, _, key in sorted(self._heap) if self._start.get(key) == start)
+        return list(dict.fromkeys(live))
+
     def served(self, key: K, cost: float) -> None:
         """`key`, which has work, was given `cost`."""
         start = self._start[key]

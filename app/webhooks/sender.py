@@ -10,6 +10,7 @@ from typing import Literal
 from app.egress import Answer, EgressClient
 from app.errors import UrlRefused, UrlUnreachable
 from app.storage.deliveries import Attempt, Due
+from app.telemetry.trace import Tracing, current
 from app.webhooks.endpoints import MAX_HEADER, Receiver
 from app.webhooks.schedule import retry_after_s
 from app.webhooks.signing import sign
@@ -42,12 +43,24 @@ class Sent:
 class Sender:
     """Every attempt is judged by the policy for strangers' URLs anew."""
 
-    def __init__(self, egress: EgressClient, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, egress: EgressClient, tracing: Tracing, *, clock: Callable[[], datetime]
+    ) -> None:
         self._egress = egress
+        self._tracing = tracing
         self._clock = clock
 
     async def send(self, receiver: Receiver, due: Due, body: bytes) -> Sent:
         """Whatever goes wrong is in what it returns."""
+        ids = {"webhook_id": receiver.row.id, "delivery_id": due.id}
+        with self._tracing.work("delivery", ids, of=current()) as trace:
+            sent = await self._attempt(receiver, due, body)
+            trace.tell(outcome=sent.outcome)
+            if sent.outcome != "delivered":
+                trace.tell(error=sent.attempt.error or sent.outcome)
+        return sent
+
+    async def _attempt(self, receiver: Receiver, due: Due, body: bytes) -> Sent:
         at, began = self._clock(), time.perf_counter()
         status = error = text = asked_s = None
         outcome: Outcome

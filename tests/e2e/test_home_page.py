@@ -213,7 +213,7 @@ async def test_the_keyboard_reaches_everything(browser_page, service):
     await browser_page.goto(service.url)
     await expect(browser_page.get_by_label("Domain")).to_have_value("flowers")
     reached = []
-    for _ in range(8):
+    for _ in range(10):
         await browser_page.keyboard.press("Tab")
         reached.append(
             await browser_page.evaluate(
@@ -226,7 +226,8 @@ async def test_the_keyboard_reaches_everything(browser_page, service):
             )
         )
 
-    links = ["Try the API", "API reference", "Domains", "Results", "Health", "Metrics"]
+    links = ["Review", "Dashboard", "Try the API", "API reference"]
+    links += ["Domains", "Results", "Health", "Metrics"]
     assert reached == ["domain", "file", *links]
 
 
@@ -236,7 +237,7 @@ async def test_every_link_leads_somewhere(browser_page, service):
 
     answers = {href: httpx2.get(href).status_code for href in hrefs}
 
-    paths = ("docs", "redoc", "domains", "results", "health", "metrics")
+    paths = ("review", "dashboard", "docs", "redoc", "domains", "results", "health", "metrics")
     assert answers == {f"{service.url}/{path}": 200 for path in paths}
 
 

@@ -56,6 +56,8 @@ class TestResults:
                 each["status"],
                 "local",
                 ",".join(each["review_reasons"]),
+                each["final_class"] or "",
+                each["decided_by"] or "",
             ]
             for each in shell.results[:2]
         ]

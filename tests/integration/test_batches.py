@@ -232,13 +232,13 @@ class TestTakingIn:
         assert places == ["line 2", "line 3"]
 
     async def test_a_folder_names_the_class(self, client):
-        packed = archive(**{"rose/1.jpg": picture(1), "others/2.jpg": picture(2)})
+        names = ("rose/1.jpg", "others/2.jpg", "none/3.jpg")
+        packed = archive(**{name: picture(place) for place, name in enumerate(names)})
         created = await create(client, ("a.zip", packed))
         await ended(client, created["id"])
-        first, second = await items(client, created["id"])
+        found = await items(client, created["id"])
 
-        assert first["result"]["expected"] == "rose"
-        assert second["result"]["expected"] is None
+        assert [each["result"]["expected"] for each in found] == ["rose", None, "none"]
 
     async def test_what_is_there_twice_is_asked_once(self, client, fake):
         """Also in another shard, and each has its own row."""
@@ -471,6 +471,20 @@ class TestControl:
 
         assert [each["id"] for each in first["batches"]] == ids[:0:-1]
         assert [each["id"] for each in rest["batches"]] == ids[:1]
+
+    async def test_only_those_of_some_statuses(self, client):
+        done, other = [await create(client, ("a.jpg", picture(n))) for n in range(2)]
+        for each in (done, other):
+            await ended(client, each["id"])
+
+        async def found(*statuses: str) -> set[str]:
+            page = await client.get("/batches", params={"status": statuses})
+            return {each["id"] for each in page.json()["batches"]}
+
+        assert await found("completed", "failed") == {done["id"], other["id"]}
+        assert await found("running") == set()
+        refused = await client.get("/batches", params={"status": "new"})
+        assert is_problem(refused, 422, "invalid-request")
 
 
 class TestProviderDown:

@@ -153,6 +153,7 @@ def test_config_check_names_file_line_and_reason(run, tmp_path):
     (folder / "domains.yaml").write_text("pets:\n  classes: [cat, cat]\n")
     (folder / "settings.yaml").write_text("api:\n  timeout: 0\n")
     (folder / "models.yaml").write_text("families:\n  - nam: x\n")
+    (folder / "alerts.yaml").write_text("slow:\n  signal: mood\n")
 
     done = run("config", "check", CONFIG_DIR=str(folder))
 
@@ -160,6 +161,16 @@ def test_config_check_names_file_line_and_reason(run, tmp_path):
     assert "settings.yaml:2: api.timeout:" in done.stderr
     assert "domains.yaml:1: pets: classes: 'cat' names two classes" in done.stderr
     assert "models.yaml:2: families.0.name: Field required" in done.stderr
+    assert "alerts.yaml:2: slow.signal: 'mood' is none of accuracy" in done.stderr
+
+
+def test_config_check_refuses_people_it_can_not_tell(run):
+    """Without a word of what was given."""
+    done = run("config", "check", MONITORING_NOTIFY="json://x.example,sesame://sesame")
+
+    assert done.returncode == 2
+    assert "monitoring.notify: number 2 is no URL that Apprise understands" in done.stderr
+    assert "sesame" not in done.stderr + done.stdout
 
 
 def test_config_check_says_what_would_serve(run):

@@ -105,6 +105,7 @@ async def test_all_is_summed(client, parts, rolled):
             "cache": {"answers": 1, "usd": 0.25},
             "coalescing": {"answers": 1, "usd": 0.125},
             "duplicates": {"answers": 2, "usd": 5},
+            "cascade": {"answers": 0, "usd": 0},
         },
     }
     assert sums.items() <= found.items()

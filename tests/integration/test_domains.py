@@ -7,6 +7,7 @@ import time
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from app.main import create_app
 from app.parts import build_parts
@@ -175,6 +176,21 @@ async def test_a_malformed_name_is_not_found_or_refused(client, name):
         answer = await client.request(method, f"/domains/{name}", json={"classes": ["a", "b"]})
 
         assert answer.status_code in (404, 422)
+
+
+@pytest.mark.parametrize(
+    ("votes", "classes", "warned"), [(1, 11, 0), (2, 10, 0), (2, 11, 1), (3, 11, 0)]
+)
+async def test_votes_that_can_not_reach_the_threshold_are_warned_of(client, votes, classes, warned):
+    """When it is made, and when it is replaced; a calibration may lift them all the same."""
+    many = {"classes": [f"class {n}" for n in range(classes)], "votes": votes}
+    with capture_logs() as logs:
+        made = await client.post("/domains", json={"name": "many", **many})
+        await client.put("/domains/many", json=many)
+
+    assert made.status_code == 201
+    told = [each for each in logs if each["event"].startswith("votes that all agree")]
+    assert [each["domain"] for each in told] == ["many"] * 2 * warned
 
 
 class TestKeys:

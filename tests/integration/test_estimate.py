@@ -10,6 +10,7 @@ from app.settings_groups import AzureOpenAISettings, CacheSettings
 from benchmarks.estimate import Simulator
 from tests.conftest import PHOTOGRAPHS
 from tests.integration.calls import is_problem
+from tests.integration.providers.azure import picture as in_plain_order
 from tests.integration.test_batches import archive, ended, picture
 from tests.loopback import loopback, reply
 from tests.pictures import encoded
@@ -293,8 +294,21 @@ class TestWithAzure:
 
         assert told["duration_s"] == pytest.approx(120, rel=0.1)
 
+    async def test_a_second_order_costs_as_much_again(self, client, parts):
+        """What is told before is what is billed then, by the rule to a tenth."""
+        spec = parts.domains.get("flowers").model_dump() | {"name": "twice", "orders": 2}
+        assert (await client.post("/domains", json=spec)).status_code == 201
+        told = await dry_run(client, ("a.zip", archive(a=PHOTOS["rose.jpg"])), domain="twice")
+        fields = {"domain": (None, "twice"), "file": ("a.jpg", PHOTOS["rose.jpg"])}
+        usage = (await client.post("/classify", files=fields)).json()["usage"]
+
+        billed = usage["prompt_tokens"] + usage["completion_tokens"]
+        assert told["tokens"]["expected"] == pytest.approx(billed, rel=0.1)
+        assert told["cost_usd"]["expected"] == pytest.approx(usage["cost_usd"], rel=0.1)
+        assert told["duration_s"] == pytest.approx(2, rel=0.2)
+
     async def test_the_prompt_is_what_is_sent(self, client, parts, monkeypatch):
-        """Word for word."""
+        """Word for word, when the picture's own order is that of the domain."""
         sent = []
         (provider,) = await parts.providers.get("azure_openai")
         create = provider._client.chat.completions.with_raw_response.create
@@ -305,7 +319,7 @@ class TestWithAzure:
 
         monkeypatch.setattr(provider._client.chat.completions.with_raw_response, "create", noted)
         told = await dry_run(client, ("a.zip", archive(**PHOTOS)))
-        fields = {"domain": (None, "flowers"), "file": ("a.jpg", PHOTOS["rose.jpg"])}
+        fields = {"domain": (None, "flowers"), "file": ("a.png", in_plain_order())}
         await client.post("/classify", files=fields)
         system, user = sent[0]["messages"]
 

@@ -14,7 +14,7 @@ from tests.conftest import PHOTOGRAPHS, ROOT
 EXAMPLES = ROOT / "examples"
 
 SHOWN = {
-    "basic_usage": ["rose, 91.7% sure", "dandelion   1.8% #"],
+    "basic_usage": ["rose, 98.9% sure", "dandelion   0.2%"],
     "batch_processing": [
         "6 pictures: 3 rose, 1 daisy, 1 dandelion, 1 sunflower; 2 to review; 1 skipped",
         "to review: fork.jpg, maybe rose",
@@ -22,7 +22,10 @@ SHOWN = {
     ],
     "custom_domain": [
         "daisy.jpg: daisy, 90.4% sure",
-        "fork.jpg: a person should look (below_threshold)",
+        "fork.jpg: a person should look (below_threshold, close_second, ood)",
+        "tools: 100% of 4 examples right when not seen before",
+        "fork.jpg: fork, ",
+        "scissors.jpg: scissors, ",
     ],
 }
 
@@ -58,7 +61,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
         _shown(cell) for cell in notebook.cells if cell.cell_type == "code"
     )
     assert "data:image/jpeg;base64," in picture[0]
-    assert "rose 91.7%" in picture[0]
+    assert "rose 98.9%" in picture[0]
     bar, table = folder
     assert "width:100.0%" in bar
     assert "6 of 6, 2 to review, 0 failed" in bar

@@ -96,7 +96,8 @@ class TestColumns:
     async def test_each_key_becomes_one(self, client, parts):
         """Of all rows that are exported, and of no others."""
         await store(parts, 1, metadata={"b": 1, "a": FORMULA})
-        await store(parts, 2, probabilities={"rose": 0.9, "daisy": 0.1})
+        said = {"rose": 0.7, "daisy": 0.3}
+        await store(parts, 2, probabilities={"rose": 0.9, "daisy": 0.1}, raw_probabilities=said)
         await store(parts, 3, metadata={"c": "x"}, domain="animals")
         query = {"columns": ["id", "metadata.*", "probabilities.*"], "domain": "flowers"}
         names, *rows = csv.reader(io.StringIO((await exported(client, format="csv", **query)).text))
@@ -108,6 +109,8 @@ class TestColumns:
             "probabilities.rose",
         ]
         assert [row[1:] for row in rows] == [["", "", "0.1", "0.9"], [f"'{FORMULA}", "1", "", ""]]
+        one = (await exported(client, format="csv", columns="raw_probabilities.rose")).text
+        assert one.split() == ["raw_probabilities.rose", '""', "0.7", '""']
 
     async def test_keys_are_found_whatever_they_and_others_hold(self, client, parts):
         await store(parts, metadata={"a\0b": 1, "c": "x\0y", "\ud800": 2, "<r>&</r>": 3})

@@ -28,17 +28,27 @@ REACHES_NOT = {
     "DELETE /batches/{batch_id}",
     "DELETE /budgets/{name}",
     "DELETE /domains/{name}",
+    "DELETE /evaluations/{evaluation_id}",
+    "DELETE /domains/{name}/calibrations/{calibration_id}",
+    "DELETE /domains/{name}/examples/{example_id}",
+    "DELETE /domains/{name}/lessons/{lesson_id}",
     "DELETE /results/{result_id}",
     "DELETE /webhooks/{webhook_id}",
     "PATCH /batches/{batch_id}",
     "PATCH /webhooks/{webhook_id}",
+    "POST /alerts/rules/reload",
     "POST /batches/{batch_id}/cancel",
     "POST /batches/{batch_id}/export",
     "POST /batches/{batch_id}/pause",
     "POST /deliveries/{delivery_id}/redeliver",
     "POST /domains",
+    "POST /domains/{name}/calibrations",
+    "POST /domains/{name}/examples",
+    "POST /domains/{name}/lessons",
     "POST /domains/reload",
+    "POST /evaluations",
     "POST /results/export",
+    "POST /reviews/{result_id}",
     "POST /webhooks",
     "POST /webhooks/{webhook_id}/enable",
     "POST /webhooks/{webhook_id}/replay",
@@ -53,6 +63,8 @@ REACHES_NOT = {
 COMMANDS = {"classify", "batch", "evaluate"}
 COMMANDS_NOT = {
     *(
+        "alerts rules",
+        "calibrate",
         "config check",
         "cost",
         "db upgrade",
@@ -62,7 +74,7 @@ COMMANDS_NOT = {
         "results",
         "retention",
     ),
-    *("ledger reprice", "serve", "simulate", "watch", "worker"),
+    *("ledger reprice", "serve", "simulate", "status", "teach", "threshold", "watch", "worker"),
     *("webhooks listen", "webhooks new-key", "webhooks reencrypt", "webhooks secret"),
 }
 """`serve` and `worker` run the routes."""
@@ -117,7 +129,7 @@ def test_only_the_dispatcher_calls_providers():
 
     assert {each for each in calls if each[1] not in of_the_service} == {
         ("calls.py", "provider"),
-        ("looking.py", "self._deployments[0]"),
+        ("looking.py", "embedded"),
     }
 
 

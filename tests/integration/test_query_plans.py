@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.storage import Claim, IdempotencyRepository, RetentionRepository
+from app.evaluation import Wanted
+from app.reviews import Decision
+from app.storage import (
+    Claim,
+    IdempotencyRepository,
+    RetentionRepository,
+    Reviewer,
+    ToReview,
+    queueing,
+)
 from app.storage.deliveries import DeliveryFilter
 from app.storage.tables import metadata
 from tests.entries import book, entry
@@ -20,8 +29,12 @@ NOW = datetime.now(UTC)
 DISCOURAGED = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 """What PostgreSQL does with tables as small as these, and does not with large ones."""
 
-SMALL = {"leases", "ix_ledger_process_id"}
-"""Tables, and indexes of some rows only, that stay so: here of entries that no sum has yet."""
+SMALL = {
+    *("budgets", "leases", "tally_news", "calibrations", "lessons"),
+    *("ix_ledger_process_id", "ix_alerts_rule_subject", "ix_examples_aside"),
+}
+"""Tables, and indexes of some rows only, that stay so: of what no sum has yet, of alerts that
+stand, of calibrations, which labels that grow by a fifth bring, of fifty lessons a domain."""
 
 
 @pytest.fixture
@@ -116,6 +129,26 @@ async def look_at_costs(parts) -> None:
         await parts.costs.report(by, since=NOW, until=NOW)
 
 
+async def look_at_quality(parts) -> None:
+    await store(parts, created_at=NOW, completed_at=NOW)
+    await parts.tallies.roll()
+    await parts.tallies.by_domain(NOW - timedelta(days=3), domain="flowers")
+    for caller in (None, "shop"):
+        await parts.qualities.report(caller=caller)
+
+
+async def evaluate(parts) -> None:
+    await store(parts, created_at=NOW, completed_at=NOW, expected="rose")
+    for wanted in (
+        Wanted("flowers"),
+        Wanted("flowers", caller="anonymous", provider="local", until=NOW + timedelta(days=1)),
+    ):
+        made = await parts.evaluations.judge(wanted, caller="anonymous")
+        await parts.evaluations.judge(wanted, caller="anonymous", compare_with=made.id)
+        await parts.evaluations.delete(made.id, caller=wanted.caller)
+    await parts.evaluations.page("flowers", caller="anonymous", before=made.id, limit=2)
+
+
 async def delete_a_batch(parts) -> None:
     """Its idempotency key, too."""
     batch_id = await cancelled(parts, urls(3))
@@ -143,6 +176,40 @@ async def look_for_deliveries(parts) -> None:
     await parts.sent.page(DeliveryFilter("shop", subject="cls_1"), before=None, limit=10)
 
 
+async def look_for_alerts(parts) -> None:
+    stored = parts.alerting.stored
+    turn = await stored.take_turn("prc_1", NOW, free_after=timedelta(0))
+    await stored.advance(turn, lambda _: ())
+    await stored.standing()
+    await stored.changed_since(NOW)
+    await stored.mark_told("people", [])
+    retention = RetentionRepository(parts.database)
+    await retention.old_alerts(NOW, after="alr_")
+    await retention.delete_alerts(["alr_1", "alr_2"])
+
+
+async def review(parts) -> None:
+    """Two copies of a picture, of which one is skipped first."""
+    ids = [await store(parts, status="needs_review", confidence=0.5) for _ in range(2)]
+    waiting = [ToReview(each, "needs_review", "unsure", 1, 0.2, "0" * 64) for each in ids]
+    await parts.database.write(queueing(waiting))
+    for who in (Reviewer("ada"), Reviewer("eve", "anonymous", "flowers")):
+        await parts.reviews.next(who, 10, claim=False)
+        await parts.reviews.next(who, 10)
+    for action in ("skip", "confirm", "reopen", "reject"):
+        decision = Decision(action, "ada", is_operator=True)
+        await parts.reviews.decide(ids[0], decision, caller=None)
+    await parts.reviews.history(ids[1], caller=None)
+    await parts.results.set_expected(ids[1], "rose", caller=None, teller="shop")
+
+
+async def look_at_reviews(parts) -> None:
+    await parts.reviews.count_waiting()
+    for caller, domain in ((None, None), ("shop", "flowers")):
+        for since in (None, NOW):
+            await parts.reviews.statistics(caller=caller, domain=domain, since=since, until=None)
+
+
 @pytest.mark.parametrize(
     "work",
     [
@@ -153,10 +220,15 @@ async def look_for_deliveries(parts) -> None:
         delete_entries,
         reprice,
         look_at_costs,
+        look_at_quality,
+        evaluate,
         delete_a_batch,
         look_for_pictures,
         send_events,
         look_for_deliveries,
+        look_for_alerts,
+        review,
+        look_at_reviews,
     ],
     ids=lambda work: work.__name__,
 )

@@ -399,7 +399,7 @@ class TestManyRows:
         async def write_on() -> None:
             while True:
                 began = time.perf_counter()
-                await parts.results.set_expected(mine, "rose", caller=None)
+                await parts.results.set_expected(mine, "rose", caller=None, teller="shop")
                 waits.append(time.perf_counter() - began)
 
         writing = asyncio.create_task(write_on())
@@ -444,7 +444,7 @@ class TestByItself:
             await until(gone)
             await until(lambda: asyncio.sleep(0, any("batches" in each for each in logs)))
             await asyncio.sleep(0.2)  # and it looks again
-        told = [each for each in logs if each["event"] != "request"]
+        told = [each for each in logs if each["event"] not in ("request", "item")]
 
         assert told == [
             {
@@ -456,6 +456,7 @@ class TestByItself:
                 "keys": 0,
                 "deliveries": 0,
                 "entries": 0,
+                "alerts": 0,
             }
         ]
 
@@ -476,7 +477,7 @@ class TestCommand:
         assert (await client.get(f"/batches/{batch_id}")).status_code == 404
         counts = (
             "1 batches, 1 results, 3 pictures, 0 idempotency keys, 0 deliveries, "
-            "0 entries of the ledger\n"
+            "0 entries of the ledger, 0 alerts\n"
         )
         assert told == [f"would delete {counts}", f"deleted {counts}"]
 

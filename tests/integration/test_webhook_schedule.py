@@ -10,6 +10,7 @@ from app.egress import Allowance, EgressClient
 from app.main import create_app
 from app.settings import WebhookSettings
 from app.storage.webhooks import WebhookRepository
+from app.telemetry.trace import Tracing
 from app.webhooks import Deliveries, Sender
 from tests.clock import Clock
 from tests.integration.webhook_calls import classify, get, sent_to, subscribe
@@ -63,7 +64,9 @@ async def parts(clock, parts):
         parts.sent,
         WebhookRepository(parts.database, parts.outbox),
         parts.webhooks,
-        Sender(EgressClient(allow=Allowance.parse(parts.settings.egress_allow)), clock=clock),
+        Sender(
+            EgressClient(allow=Allowance.parse(parts.settings.egress_allow)), Tracing(), clock=clock
+        ),
         Hands(clock),
         parts.metrics,
         parts.settings.webhooks,

@@ -11,6 +11,7 @@ from app.egress import EgressClient, judge
 from app.errors import UrlRefused
 from app.storage.deliveries import Due
 from app.storage.webhooks import WebhookRow
+from app.telemetry.trace import Tracing
 from app.webhooks import Sender
 from app.webhooks.endpoints import Receiver
 from app.webhooks.keyring import Keyring
@@ -35,7 +36,7 @@ async def _failure(case: Case, tls: ssl.SSLContext) -> str | None:
     egress = EgressClient(resolver=network.resolve, connector=network, ssl_context=tls)
     outcome: Outcome = "refused"
     if _is_registered(case["url"]):
-        sender = Sender(egress, clock=_now)
+        sender = Sender(egress, Tracing(), clock=_now)
         for _ in range(case.get("attempts", 1)):
             sent = await sender.send(_receiver(case["url"]), DUE, b"{}")
             outcome = sent.outcome

@@ -4,15 +4,20 @@ They answer for domains whose classes ImageNet does not know, such as roses and 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.providers.local.neighbours import Neighbours
+
+DIGITS: Final = 5
+"""Significant ones of a weight in a file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,27 +30,62 @@ class Head:
             these" when the head has learned what that looks like.
         bias: float32 (rows,).
         model_sha256: of the only model file whose embeddings mean anything to it.
+        taught: the examples of its labels; None in files that were made before heads kept them.
+        threshold: the confidence from which on its answers were right as often as was asked for,
+            0 to 1; None where none was found.
     """
 
     labels: tuple[str, ...]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     model_sha256: str
+    taught: Neighbours | None = None
+    threshold: float | None = None
 
     @classmethod
     def load(cls, path: Path | Traversable) -> Self:
-        """Read a file that `training.fit_head` wrote."""
-        content = json.loads(path.read_text(encoding="utf-8"))
+        """Read a file that `save` wrote. Raises ValueError when its parts do not match."""
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `to_json` made. Raises ValueError when its parts do not match."""
+        content = json.loads(text)
+        examples = content.get("examples")
         head = cls(
             tuple(content["labels"]),
             np.array(content["weights"], np.float32),
             np.array(content["bias"], np.float32),
             content["model_sha256"],
+            Neighbours.from_json(examples) if examples else None,
+            content.get("threshold"),
         )
         rows = len(head.bias)
         if rows - len(head.labels) not in (0, 1) or head.weights.shape[:1] != (rows,):
-            raise ValueError(f"{path}: labels, weights and bias do not match")
+            raise ValueError("labels, weights and bias do not match")
+        if head.taught and head.taught.embeddings.shape[1] != head.weights.shape[1]:
+            raise ValueError("examples and weights do not match")
         return head
+
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        """Write it as JSON, after what there is to say `about` it."""
+        path.write_text(self.to_json(about) + "\n", "utf-8")
+
+    def to_json(self, about: Mapping[str, Any] | None = None) -> str:
+        """On one line, after what there is to say `about` it."""
+        content = {
+            **(about or {}),
+            "model_sha256": self.model_sha256,
+            "labels": self.labels,
+            "threshold": self.threshold,
+            "bias": _rounded(self.bias),
+            "weights": [_rounded(row) for row in self.weights],
+            "examples": self.taught.to_json() if self.taught else None,
+        }
+        return json.dumps(content, separators=(",", ":"))
 
     def probabilities(self, embedding: NDArray[np.float32]) -> dict[str, float]:
         """Return how probable each label is; what is missing to 1 says "none of these"."""
@@ -53,6 +93,10 @@ class Head:
         odds = np.exp(logits - logits.max())
         shares = odds / odds.sum()
         return dict(zip(self.labels, shares.tolist(), strict=False))
+
+
+def _rounded(numbers: NDArray[np.float32]) -> list[float]:
+    return [float(f"{number:.{DIGITS}g}") for number in numbers]
 
 
 def shipped_heads() -> Iterator[Head]:

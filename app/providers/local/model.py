@@ -1,6 +1,8 @@
 """EfficientNet-Lite0 in ONNX Runtime: from pixels to ImageNet probabilities and an embedding."""
 
+import hashlib
 import os
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -42,10 +44,15 @@ class EfficientNetLite:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        source = files("app.providers.local").joinpath(_FILE).read_bytes() if path is None else path
+        self._path = Path(path) if path else files("app.providers.local").joinpath(_FILE)
         self._session = onnxruntime.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"]
+            self._path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, in hex. Takes some milliseconds, once."""
+        return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     def run(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Judge one RGB picture, shape (224, 224, 3)."""

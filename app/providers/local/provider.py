@@ -1,31 +1,67 @@
 """The embedded provider: answers with no key and no network."""
 
+import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import structlog
+from numpy.typing import NDArray
 
 from app.domains import Domain
 from app.errors import ProviderCannotServeDomain
 from app.images import ImageWorkers, PreparedImage
 from app.providers.base import Capabilities, Example, ProviderAnswer, ProviderContext
+from app.providers.local.head import Head
 from app.providers.local.model import CROP, SIDE, EfficientNetLite, Prediction
-from app.providers.local.recognise import Knowledge, Recogniser, ZeroShot
+from app.providers.local.recognise import (
+    FromHead,
+    Knowledge,
+    Recogniser,
+    Recognition,
+    ZeroShot,
+    from_head,
+)
+from app.providers.local.teaching import ACCURACY
+from app.providers.taught import Taught, TaughtHead
+
+log = structlog.stdlib.get_logger(__name__)
 
 MODEL = "efficientnet-lite0-int8"
-DATA_VERSION = 1
-"""Raised with every change of the files in data/: they answer, too."""
+DATA_VERSION = 2
+"""Raised with every change of the files in data/, and of what is made of them: they answer, too."""
+
+
+class Known(NamedTuple):
+    """
+    Attributes:
+        lesson: that was in force when it was made; None: there was none.
+        revision: of its answers.
+    """
+
+    lesson: str | None
+    recognise: Recogniser
+    revision: str
 
 
 class LocalProvider:
-    """EfficientNet-Lite0: WordNet names what it knows, heads judge what it was taught."""
+    """EfficientNet-Lite0: WordNet names what it knows, heads judge what it was taught. What was
+    taught while the service runs comes before what came with it."""
 
     name = "local"
 
-    def __init__(self, workers: ImageWorkers) -> None:
+    def __init__(self, workers: ImageWorkers, taught: Taught) -> None:
         self._workers = workers
+        self._taught = taught
         self._model = EfficientNetLite()
         self._knowledge = Knowledge()
-        self._recognisers: dict[tuple[str, str], Recogniser] = {}
+        self._known: dict[tuple[str, str], Known] = {}
+        self._getting_to_know = asyncio.Lock()
+
+    @property
+    def model_sha256(self) -> str:
+        """Of the model file, by which embeddings are made."""
+        return self._model.sha256
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
@@ -51,37 +87,96 @@ class LocalProvider:
         examples: Sequence[Example] = (),
     ) -> ProviderAnswer:
         """Raises ProviderCannotServeDomain. Takes milliseconds, so `timeout` plays no part."""
-        recognise = self._recogniser(domain)
-        probabilities = recognise(await self._workers.run(self._look, image))
-        label: str | None = max(probabilities, key=probabilities.__getitem__)
-        if domain.allow_none and 1 - sum(probabilities.values()) > probabilities[label or ""]:
-            label = None
-        return ProviderAnswer(label, probabilities, "local", MODEL)
+        known = await self._knows(domain)
+        seen = await self._workers.run(self._look, image, known.recognise)
+        label, probabilities = seen.answer(allow_none=domain.allow_none)
+        return ProviderAnswer(
+            label,
+            probabilities,
+            "local",
+            MODEL,
+            out_of_domain=seen.out_of_domain,
+            revision=known.revision,
+            learned=known.lesson or "",
+        )
+
+    def learned(self, domain: Domain) -> str:
+        """The lesson in force."""
+        taught = self._taught.of(domain.name)
+        return "" if taught is None else taught.revision
+
+    def embed(self, image: PreparedImage) -> NDArray[np.float32]:
+        """(1280,), of length 1: what heads are taught with. It takes milliseconds of CPU: call it
+        off the event loop."""
+        embedding = self._see(image).embedding
+        return np.asarray(embedding / np.linalg.norm(embedding))
+
+    async def sure_from(self, domain: Domain, accuracy: float) -> float | None:
+        """The threshold of the domain's head, where it was sought for as much."""
+        taught = self._taught.of(domain.name)
+        try:
+            known = await self._knows(domain)
+        except ProviderCannotServeDomain:
+            return None
+        from_lesson = taught is not None and known.revision == taught.revision
+        sought_for = taught.accuracy if taught and from_lesson else ACCURACY
+        if accuracy > sought_for or not isinstance(known.recognise, FromHead):
+            return None
+        return known.recognise.threshold
 
     async def aclose(self) -> None:
-        self._recognisers.clear()
+        self._known.clear()
 
-    def _look(self, image: PreparedImage) -> Prediction:
+    def _look(self, image: PreparedImage, recognise: Recogniser) -> Recognition:
+        return recognise(self._see(image))
+
+    def _see(self, image: PreparedImage) -> Prediction:
         return self._model.run(np.asarray(image.square(SIDE, CROP)))
 
-    def _recogniser(self, domain: Domain) -> Recogniser:
-        key = (domain.name, domain.version)
-        if key not in self._recognisers:
-            self._recognisers[key] = self._build_recogniser(domain)
-        return self._recognisers[key]
+    async def _knows(self, domain: Domain) -> Known:
+        key, taught = (domain.name, domain.version), self._taught.of(domain.name)
+        lesson = taught and taught.revision
+        known = self._known.get(key)
+        if known is None or known.lesson != lesson:
+            async with self._getting_to_know:  # a new head is read once, not for every request
+                known = self._known.get(key)
+                if known is None or known.lesson != lesson:
+                    known = await self._workers.run(self._get_to_know, domain, taught)
+                    self._known[key] = known
+        return known
 
-    def _build_recogniser(self, domain: Domain) -> Recogniser:
+    def _get_to_know(self, domain: Domain, taught: TaughtHead | None) -> Known:
         classes = {each.label: [each.label, *each.aliases] for each in domain.classes}
+        if taught is None:
+            return Known(None, self._came_with_it(classes), str(DATA_VERSION))
+        if (head := self._readable(taught)) and (found := from_head(head, classes)):
+            return Known(taught.revision, found, taught.revision)
+        return Known(taught.revision, self._came_with_it(classes), str(DATA_VERSION))
+
+    def _readable(self, taught: TaughtHead) -> Head | None:
+        """Of another model file's embeddings it knows nothing."""
+        try:
+            head = Head.parse(taught.content)
+        except (ValueError, LookupError, TypeError) as error:
+            reason = str(error)
+            log.error("a lesson can't be read, and is left out", id=taught.revision, reason=reason)  # noqa: TRY400
+            return None
+        if head.model_sha256 != self.model_sha256:
+            log.warning("a lesson is about another model, and is left out", id=taught.revision)
+            return None
+        return head
+
+    def _came_with_it(self, classes: dict[str, list[str]]) -> Recogniser:
         recognise = self._knowledge.recogniser(classes)
         if isinstance(recognise, ZeroShot) and recognise.unknown:
             unknown = ", ".join(map(repr, recognise.unknown))
             raise ProviderCannotServeDomain(
                 f"The local model does not know {unknown}. Give these classes an alias that "
-                "is an everyday English noun, or configure Azure OpenAI or another provider for "
-                "this domain."
+                "is an everyday English noun, teach it with a few examples of each, or configure "
+                "Azure OpenAI or another provider for this domain."
             )
         return recognise
 
 
 def create(context: ProviderContext) -> LocalProvider:
-    return LocalProvider(context.workers)
+    return LocalProvider(context.workers, context.taught)

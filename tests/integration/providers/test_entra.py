@@ -13,7 +13,6 @@ from app.errors import ProviderRejected
 from app.images import Upload
 from app.parts import build_parts
 from app.settings import Settings
-from tests.conftest import PHOTOGRAPHS
 from tests.integration.providers import azure
 from tests.loopback import reply
 
@@ -67,7 +66,7 @@ def settings():
 
 
 def question():
-    return Question(Upload((PHOTOGRAPHS / "rose.jpg").read_bytes()), "flowers", "test")
+    return Question(Upload(azure.picture()), "flowers", "test")
 
 
 async def test_the_token_goes_into_the_call(identity, settings):

@@ -8,7 +8,6 @@ from app.images import Upload
 from app.parts import build_parts
 from app.settings import Settings
 from tests.chat_server import chat_server
-from tests.conftest import PHOTOGRAPHS
 from tests.integration.providers import azure
 
 
@@ -27,7 +26,7 @@ async def server():
 
 
 def question():
-    return Question(Upload((PHOTOGRAPHS / "rose.jpg").read_bytes()), "flowers", "test")
+    return Question(Upload(azure.picture()), "flowers", "test")
 
 
 @pytest.mark.parametrize(("model", "calls"), [("acme-vision", 1), ("gpt-4.1-mini", 2)])

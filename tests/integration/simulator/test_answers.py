@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 
 import httpx2
@@ -116,3 +117,42 @@ async def test_an_unknown_deployment_is_not_found(simulator):
         await ask(simulator.sdk(), model="ears")
 
     assert caught.value.code == "DeploymentNotFound"
+
+
+def shares(raw):
+    """By class, of an answer with logprobs."""
+    tops = json.loads(raw.content)["choices"][0]["logprobs"]["content"][3]["top_logprobs"]
+    return {each["token"]: math.exp(each["logprob"]) for each in tops}
+
+
+async def test_a_bias_moves_probability_to_what_is_offered_first(simulator):
+    """A tenth of all that there is."""
+    asked = {"logprobs": True, "top_logprobs": 20}
+    simulator.start(accuracy=0.6)
+    plain = shares(await ask(simulator.sdk(), **asked))
+    simulator.start(accuracy=0.6, position_bias=0.1)
+    moved = shares(await ask(simulator.sdk(), **asked))
+
+    expected = {code: 0.9 * share + 0.1 * (code == "A") for code, share in plain.items()}
+    assert moved == pytest.approx(expected)
+
+
+async def test_answers_are_drawn_unless_the_temperature_forbids_it(simulator):
+    """As often as is said of them; in other words another draw, in the same ones the same."""
+    simulator.start(accuracy=0.5, sampling=True)
+
+    async def answers(**more):
+        found = []
+        for number in range(40):
+            body = question(**more)
+            body["messages"][0]["content"] += f"\n{number}"
+            async with simulator.sdk() as client:
+                choice = (await client.chat.completions.create(**body)).choices[0]
+            found.append(json.loads(choice.message.content)["label"])
+        return found
+
+    drawn = await answers()
+
+    assert len(set(drawn)) > 1
+    assert drawn == await answers()
+    assert len(set(await answers(temperature=0))) == 1

@@ -71,7 +71,7 @@ async def test_metrics_tell_the_same(client):
     assert f"classifier_deployment_breaker{{{closed}}} 1.0" in told
     west = 'deployment="west",dimension="requests",provider="azure_openai"'
     assert f"classifier_deployment_quota_limit{{{west}}} 600.0" in told
-    left = re.search(rf"quota_left\{{{west}\}} (\S+)", told)
+    left = re.search(rf"quota_left_ratio\{{{west}\}} (\S+)", told)
     assert float(left[1]) == pytest.approx(0.99)
     assert 'classifier_admission_wait_seconds_count{lane="interactive"} 1.0' in told
     assert 'classifier_waiting_calls{lane="interactive",provider="azure_openai"} 0.0' in told

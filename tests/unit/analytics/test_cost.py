@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from app.analytics import CostGroup, as_csv, forecast
-from app.analytics.cost import whole_hour
+from app.analytics.times import whole_hour
 from app.storage import Pace, Sums
 
 NOW = datetime(2026, 11, 10, 12, 30, tzinfo=UTC)

@@ -24,12 +24,13 @@ CENT = Decimal("0.01")
 class Quoting(FakeProvider):
     """Text takes 100 tokens, an answer 5, a token a cent."""
 
-    def __init__(self, *, price: Decimal | None = CENT) -> None:
+    def __init__(self, *, price: Decimal | None = CENT, calls: tuple[int, int] = (1, 1)) -> None:
         super().__init__(metered=True, tokens=500)
         self.price = price
+        self.calls_told = calls
 
     def quote(self, domain):
-        return Quote(Prompt("What is it?", "", None), 100, 5, 5)
+        return Quote(Prompt("What is it?", "", None), 100, 5, 5, *self.calls_told)
 
     def image_tokens(self, image, domain):
         raise NotImplementedError
@@ -77,6 +78,25 @@ def test_a_quote_is_a_rule():
     assert prompt == Range(2 * (80 + 85), 2 * (100 + 85), pytest.approx(2 * (120 + 85)))
     assert completion == Range(8, 10, 12)
     assert bill.cost(prompt, completion) == (CENT * 338, CENT * 380, CENT * 422)
+
+
+def test_each_call_about_a_picture_counts():
+    """Votes by as many as there may be; by as few as there may be at the low end."""
+    bill = Bill.of(Quoting(calls=(3, 5)), DOMAIN, [])
+    prompt, completion = bill.tokens([seen()], 1)
+
+    assert prompt == Range(3 * (80 + 85), 5 * (100 + 85), pytest.approx(5 * (120 + 85)))
+    assert completion == Range(3 * 4, 5 * 5, 5 * 6)
+    assert bill.least_of_a_picture() == CENT * 3 * 81
+
+
+def test_what_was_billed_holds_all_calls_of_a_picture():
+    """Two calls of 200 tokens with a picture of 85 each, which is counted apart once."""
+    bill = Bill.of(Quoting(calls=(2, 2)), DOMAIN, history(prompt=400, completion=10, image=85))
+    prompt, completion = bill.tokens([seen(85)], 10)
+
+    assert prompt.expected == 10 * 400
+    assert completion.expected == 10 * 10
 
 
 def test_a_guessed_picture_is_told_with_a_wide_range():
@@ -188,6 +208,12 @@ class TestDuration:
         found = quota_s(looked, 100, made, 100.0)
 
         assert found == pytest.approx(60 * minutes, rel=0.08)
+
+    def test_each_call_about_a_picture_takes_quota(self, deployments):
+        looked = [Looked("asked", None, (500,))]
+        found = quota_s(looked, 100, deployments((600, None)), 100.0, calls=2)
+
+        assert found == pytest.approx(20, rel=0.08)
 
     def test_what_is_not_asked_takes_no_quota(self, deployments):
         looked = [Looked("asked", None, (500,)), Looked("kept")]

@@ -21,7 +21,7 @@ USAGE = TokenUsage(100, 2)
 
 
 class Calls:
-    """Stands in for the dispatcher: answers, or fails, when it is let.
+    """Stands in for what elicits answers: answers, or fails, when it is let.
 
     Attributes:
         began: names and retries of each call.
@@ -39,7 +39,7 @@ class Calls:
         self.let_stop.set()
         self.failure: Exception | None = None
 
-    async def ask(self, names, image, domain, spent, *, payer, lane):
+    async def elicit(self, names, image, domain, spent, *, payer, lane):
         self.began.append((tuple(names), domain.max_retries))
         spent.calls += 1
         spent.usage += USAGE

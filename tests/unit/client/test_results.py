@@ -32,6 +32,8 @@ ROSE = Result(
 DOUBTFUL = ROSE.model_copy(
     update={"confidence": 0.3, "status": "needs_review", "review_reasons": ["below_threshold"]}
 )
+CORRECTED = DOUBTFUL.model_copy(update={"final_class": "daisy", "decided_by": "anna"})
+REJECTED = DOUBTFUL.model_copy(update={"decided_by": "anna"})
 NONE = ROSE.model_copy(update={"predicted_class": None, "confidence": 0.8})
 
 
@@ -54,6 +56,8 @@ def row_of_failure() -> Classification:
         (ROSE, "<Classification rose 91.7%>"),
         (DOUBTFUL, "<Classification rose 30.0%, needs review: below_threshold>"),
         (NONE, "<Classification none of the classes 80.0%>"),
+        (CORRECTED, "<Classification rose 30.0%, decided by anna: daisy>"),
+        (REJECTED, "<Classification rose 30.0%, decided by anna: useless>"),
         (row_of_failure(), "<Classification failed: It is <broken>.>"),
     ],
 )

@@ -109,3 +109,59 @@ def test_a_cut_off_tail_is_bounded(shares, shown):
     least = min(found.probabilities[name] for name, _ in best)
     hidden = [p for name, p in found.probabilities.items() if name not in dict(best)]
     assert all(p <= max(least, 2e-6) * 1.001 for p in hidden)
+
+
+def test_all_that_is_told_leaves_no_tail():
+    """Also of what is said to be impossible."""
+    tokens = [certain('{"label":"'), choice("", SHARES, ""), certain('"}')]
+    impossible = [(b"A", math.log(0.9)), (b"B", -9999.0)]
+
+    assert read_distribution(tokens, list(SHARES), field="label").tail == 0
+    found = read_distribution(
+        [certain('{"label":"'), Token(b"A", impossible)], ["A", "B"], field="label"
+    )
+    assert (found.tail, found.untold) == (0, frozenset())
+
+
+def test_the_tail_is_what_is_left_of_one():
+    tokens = [certain('{"label":"'), choice("", {"B": 0.7, "A": 0.2}, ""), certain('"}')]
+
+    found = read_distribution(tokens, list(SHARES), field="label")
+
+    assert found.untold == {"C", "D"}
+    assert found.tail == pytest.approx(0.1)
+
+
+def test_what_may_become_several_codes_is_in_the_tail():
+    """The token ends before the code, or in the middle of it: whose its probability is nobody
+    tells."""
+    shares = [(b'":"B', math.log(0.6)), (b'":"A', math.log(0.3)), (b'":"', math.log(0.1))]
+    tokens = [certain('{"label'), Token(b'":"B', shares), certain('"}')]
+
+    found = read_distribution(tokens, ["A", "B"], field="label")
+
+    assert found.untold == frozenset()
+    assert found.tail == pytest.approx(0.1)
+
+
+@given(
+    st.integers(2, 30).flatmap(lambda n: st.lists(st.floats(1e-6, 1.0), min_size=n, max_size=n)),
+    st.integers(1, 20),
+    st.floats(0, 0.5),
+)
+def test_no_code_is_off_by_more_than_the_tail(weights, shown, beside):
+    """`beside` is on what is no code, where a server tells what its grammar forbids."""
+    names = codes(len(weights))
+    total = sum(weights)
+    true = {code: weight / total for code, weight in zip(names, weights, strict=True)}
+    said = {code: p * (1 - beside) for code, p in true.items()} | {"rose": beside + 1e-9}
+    best = sorted(said.items(), key=lambda item: -item[1])[:shown]
+    chosen = max(true, key=true.get)
+    tokens = [certain('{"label":"'), choice("", dict(best), "", chosen=chosen), certain('"}')]
+
+    found = read_distribution(tokens, names, field="label")
+
+    if found is None:
+        assert dict(best).keys() == {"rose"}
+        return
+    assert found.probabilities == pytest.approx(true, abs=found.tail + 1e-4)

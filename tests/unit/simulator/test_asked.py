@@ -41,6 +41,16 @@ def test_codes_stand_for_classes():
     assert said("What is it?").offered() == {}
 
 
+def test_codes_may_stand_before_their_classes_without_a_sign():
+    """Where all that may be answered is listed, line by line: a sentence is no row."""
+    text = "A child asks:\nWhich is it?\nA cat: a small animal\nB sailing boat\nAnswer."
+    asked = said(text, response_format=form({"label": {"type": "string", "enum": ["A", "B"]}}))
+    unlisted = said(text, response_format=form({"label": {"type": "string", "enum": ["B", "A"]}}))
+
+    assert asked.offered() == {"A": "cat", "B": "sailing boat"}
+    assert unlisted.offered() == {"B": "B", "A": "A"}
+
+
 def test_what_a_call_is_taken_for_on_arrival():
     """Text by characters, schema included; pictures; and what it may answer, for each choice."""
     url = f"data:image/jpeg;base64,{base64.b64encode(jpeg(512, 512)).decode()}"

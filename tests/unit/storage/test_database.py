@@ -209,6 +209,13 @@ async def test_a_file_has_one_serving_process(tmp_path):
         await memory.close()
 
 
+async def test_the_next_one_serves_as_soon_as_the_last_has_closed(postgres_url):
+    for _ in range(50):
+        database = Database(postgres_url)
+        database.lock()
+        await database.close()
+
+
 async def test_postgres_waits_for_nobody_who_is_frozen(postgres_url):
     """Whoever stops in the middle of a transaction, and whoever waits for a lock, is cut off."""
     database = Database(postgres_url)

@@ -21,7 +21,7 @@ class Link:
         self.processes = processes
         self.reply = reply
         self.settled_at = float("-inf")
-        self.texts: list[str] = []
+        self.texts: dict[str, str] = {}
 
     @property
     def connected(self) -> bool:
@@ -30,7 +30,7 @@ class Link:
     async def reserve(self, keys, asked):
         return self.reply
 
-    async def told_by_others(self) -> list[str]:
+    async def told_by_others(self) -> dict[str, str]:
         return self.texts
 
 
@@ -88,11 +88,31 @@ async def test_what_another_version_tells_is_passed_over():
     link = Link(processes=3)
     own = ProviderState("one:1", "local", {"interactive": 0, "batch": 0}, [])
     other = '[{"process": "two:2", "provider": "local", "waiting": {"interactive": 3, "batch": 0}'
-    link.texts = ["nonsense", '[{"process": "three:3"}]', other + ', "deployments": []}]']
+    link.texts = {
+        "prc_1": "nonsense",
+        "prc_2": '[{"process": "three:3"}]',
+        "prc_3": other + ', "deployments": []}]',
+    }
 
     told = await Board(lambda: [own], link).read()
 
     assert [(each.process, each.waiting["interactive"]) for each in told] == [
         ("one:1", 0),
         ("two:2", 3),
+    ]
+
+
+async def test_health_is_told_with_each_provider():
+    """A version that does not know it passes over it, as this one does over what a newer one
+    tells."""
+    link = Link(processes=2)
+    own = ProviderState("one:1", "local", {"interactive": 0, "batch": 0}, [])
+    other = '[{"process": "two:2", "provider": "local", "waiting": {}, "deployments": [], '
+    link.texts = {"prc_2": other + '"checks": {"quota": false}, "mood": 1}]'}
+
+    told = await Board(lambda: [own], link, lambda: {"quota": True}).read()
+
+    assert [(each.process, each.checks) for each in told] == [
+        ("one:1", {"quota": True}),
+        ("two:2", {"quota": False}),
     ]

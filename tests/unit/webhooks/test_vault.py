@@ -86,7 +86,9 @@ def test_several_processes_have_to_be_given_one(tmp_path):
         Vault([], tmp_path, shared=True).seal(SECRET)
 
 
-@pytest.mark.parametrize("key", ["abc", "", "ä" * 44, NEW[:-2]])
+@pytest.mark.parametrize(
+    "key", ["abc", "", "ä" * 44, NEW[:-2]], ids=["short", "empty", "not ASCII", "cut"]
+)
 def test_what_is_no_key_is_told_and_not_repeated(key):
     with pytest.raises(ConfigurationError) as caught:
         Vault([key], None).seal(SECRET)

@@ -1,0 +1,123 @@
+"""`/evaluations`: how good labelled answers were."""
+
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import HTMLResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from app.api.dependencies import Caller, Joined
+from app.evaluation import Evaluation, ShortEvaluation, Wanted
+from app.identifiers import BATCH_PATTERN, EVALUATION_PATTERN
+from app.telemetry.trace import current
+
+router = APIRouter(prefix="/evaluations", tags=["evaluations"])
+
+MAX_PAGE = 100
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+EvaluationId = Annotated[
+    str, Path(pattern=EVALUATION_PATTERN, examples=["evl_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+]
+AS_PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
+
+
+class EvaluationOrder(BaseModel):
+    """Which labelled results are judged: those of a batch, or of a time and a provider."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str = Field(examples=["flowers"])
+    batch_id: str | None = Field(None, pattern=BATCH_PATTERN, examples=[None])
+    since: AwareDatetime | None = Field(None, description="Asked then or later.")
+    until: AwareDatetime | None = Field(None, description="Asked before.")
+    provider: str | None = Field(None, examples=["local"])
+    name: str | None = Field(None, min_length=1, max_length=200, examples=["after the new prompt"])
+    compare_with: str | None = Field(
+        None,
+        pattern=EVALUATION_PATTERN,
+        description="An earlier evaluation, to say what became better and what worse.",
+        examples=[None],
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.batch_id is not None and (self.since or self.until or self.provider):
+            raise ValueError("batch_id goes without since, until and provider")
+        return self
+
+
+class EvaluationQuery(BaseModel):
+    """Which evaluations, and where a page begins."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str | None = Field(None, examples=["flowers"])
+    cursor: str | None = Field(None, pattern=EVALUATION_PATTERN, description="`next_cursor`.")
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
+
+
+class EvaluationPage(BaseModel):
+    """Evaluations, the newest first."""
+
+    evaluations: list[ShortEvaluation]
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` to go on; null on the last page.", examples=[None]
+    )
+
+
+@router.post("", status_code=201)
+async def evaluate(
+    order: EvaluationOrder, response: Response, parts: Joined, caller: Caller
+) -> Evaluation:
+    """Judge results that have a true class, the newest 50,000 at most; nobody is asked anew. What
+    is found is kept until it is deleted, also when the results go."""
+    current().tell(domain=order.domain)
+    wanted = Wanted(
+        domain=order.domain,
+        caller=caller.sees,
+        **order.model_dump(include={"batch_id", "since", "until", "provider"}),
+    )
+    made = await parts.evaluations.judge(
+        wanted, caller=caller.name, name=order.name, compare_with=order.compare_with
+    )
+    response.headers["Location"] = f"/evaluations/{made.id}"
+    return made
+
+
+@router.get("")
+async def list_evaluations(
+    query: Annotated[EvaluationQuery, Query()], parts: Joined, caller: Caller
+) -> EvaluationPage:
+    """Evaluations, the newest first, page by page."""
+    found = await parts.evaluations.page(
+        query.domain, caller=caller.sees, before=query.cursor, limit=query.limit + 1
+    )
+    page = found[: query.limit]
+    more = len(found) > query.limit
+    return EvaluationPage(evaluations=page, next_cursor=page[-1].id if more else None)
+
+
+@router.get("/{evaluation_id}")
+async def get_evaluation(evaluation_id: EvaluationId, parts: Joined, caller: Caller) -> Evaluation:
+    """One evaluation."""
+    return await parts.evaluations.get(evaluation_id, caller=caller.sees)
+
+
+@router.get(
+    "/{evaluation_id}/report",
+    response_class=HTMLResponse,
+    responses={200: {"content": AS_PAGE}},
+)
+async def get_report(evaluation_id: EvaluationId, parts: Joined, caller: Caller) -> HTMLResponse:
+    """The same as a page for people, with those pictures that are kept still."""
+    text = await parts.evaluations.as_page(evaluation_id, caller=caller.sees)
+    return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})
+
+
+@router.delete("/{evaluation_id}", status_code=204)
+async def delete_evaluation(evaluation_id: EvaluationId, parts: Joined, caller: Caller) -> None:
+    """Forget an evaluation."""
+    await parts.evaluations.delete(evaluation_id, caller=caller.sees)

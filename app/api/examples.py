@@ -1,0 +1,271 @@
+"""`/domains/{name}/examples`: pictures whose class is known, for the local model to learn from."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import chain
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import UploadFile
+
+from app.api.context import SMALL_BODY
+from app.api.dependencies import Caller, Joined, Operator
+from app.api.domains import DomainName
+from app.api.forms import parsed_json, read_form, texts, validated
+from app.api.problems import BODY_TOO_LARGE
+from app.batches import BatchOptions
+from app.batches.rows import Row, Unusable
+from app.batches.sources import Files
+from app.classification import check_label
+from app.domains import Domain
+from app.errors import (
+    ClassifierError,
+    InvalidRequest,
+    UnsupportedContentType,
+    UploadTooLarge,
+)
+from app.identifiers import EXAMPLE_PATTERN
+from app.images import Base64Text, ImageSource, Url
+from app.parts import Parts
+from app.storage import ExampleRow
+from app.teaching import Kept, see_all
+
+router = APIRouter(prefix="/domains/{name}/examples", tags=["teaching"])
+
+MAX_FILES = 1_000
+
+ExampleId = Annotated[
+    str, Path(pattern=EXAMPLE_PATTERN, examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+]
+
+
+class ExampleForm(BaseModel):
+    """What goes with files."""
+
+    model_config = ConfigDict(extra="forbid")
+    label: str | None = Field(
+        None,
+        description="What the pictures show: a class of the domain, or `none`. In a ZIP the "
+        "folders say it.",
+        examples=["rose"],
+    )
+
+
+class ExampleJson(BaseModel):
+    """One picture: exactly one of `image_url` and `image_base64`."""
+
+    model_config = ConfigDict(extra="forbid")
+    label: str = Field(description="A class of the domain, or `none`.", examples=["rose"])
+    image_url: str | None = Field(
+        None, description="Fetched by the service.", examples=["https://example.org/rose.jpg"]
+    )
+    image_base64: str | None = Field(
+        None, description="Base64, or a `data:image/...;base64,` URL.", examples=[None]
+    )
+
+
+class TakenExample(BaseModel):
+    id: str = Field(examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    label: str = Field(examples=["rose"])
+    sha256: str = Field(description="Of the picture as it came.")
+    outcome: Literal["added", "changed", "known"] = Field(
+        description="`changed`: it was known under another label; `known`: under this one."
+    )
+
+    @classmethod
+    def of(cls, kept: Kept) -> Self:
+        return cls(id=kept.id, label=kept.label, sha256=kept.sha256, outcome=kept.outcome)
+
+
+class RefusedExample(BaseModel):
+    place: str = Field(description="A file's name, or its path in the ZIP.", examples=["a/1.txt"])
+    type: str = Field(description="As of a problem.", examples=["/problems/image-unreadable"])
+    detail: str = Field(description="For people.", examples=["It is no picture."])
+
+
+class ExamplesTaken(BaseModel):
+    """What became of each picture."""
+
+    examples: list[TakenExample]
+    refused: list[RefusedExample]
+    counts: dict[str, int] = Field(
+        description="All that are learned from now, by label.", examples=[{"rose": 10, "none": 4}]
+    )
+
+
+class ExampleView(BaseModel):
+    """An example that is kept."""
+
+    id: str = Field(examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    label: str = Field(examples=["rose"])
+    sha256: str = Field(description="Of the picture as it came.")
+    source: Literal["given", "review"] = Field(
+        description="`review`: a person looked at an answer."
+    )
+    result_id: str | None = Field(
+        description="The answer; null, too, unless an operator asks: it may be another caller's.",
+        examples=[None],
+    )
+    by: str | None = Field(
+        description="Who gave it, or reviewed the answer; null unless an operator asks.",
+        examples=["anna"],
+    )
+    set_aside: str | None = Field(
+        description="Why nothing is learned from it; null: it is.", examples=[None]
+    )
+    created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+
+    @classmethod
+    def of(cls, row: ExampleRow, *, operator: bool) -> Self:
+        same = ("id", "label", "sha256", "source", "set_aside", "created_at")
+        whose = {"result_id": row.result_id, "by": row.caller}
+        return cls(
+            **{name: getattr(row, name) for name in same},
+            **(whose if operator else dict.fromkeys(whose)),
+        )
+
+
+class ExampleList(BaseModel):
+    counts: dict[str, int] = Field(
+        description="All that are learned from, by label.", examples=[{"rose": 10, "none": 4}]
+    )
+    set_aside: int = Field(description="How many nothing is learned from.", examples=[0])
+    examples: list[ExampleView] = Field(description="The newest first.")
+    next: str | None = Field(description="`before` of the next page; null: this is the last.")
+
+
+def _request_body() -> dict[str, Any]:
+    form = ExampleForm.model_json_schema()
+    form["properties"] = {
+        "file": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "Pictures of `label`, and ZIPs with a folder for each label.",
+        },
+        **form["properties"],
+    }
+    form["required"] = ["file"]
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": ExampleJson.model_json_schema()},
+        },
+    }
+
+
+@router.post("", openapi_extra={"requestBody": _request_body()})
+async def add_examples(
+    name: DomainName, request: Request, parts: Joined, operator: Operator
+) -> ExamplesTaken:
+    """Keep pictures whose class is known. Of a picture that is known already the newest label
+    counts. One that can't be read is told, and keeps off no other. They are learned from with the
+    next lesson."""
+    domain = await parts.domains.find(name)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with _read_form(request, domain, parts) as rows:
+            taken, refused = await _take(parts, domain, rows, operator.name)
+    elif kind == "application/json" or kind.endswith("+json"):
+        label, source = await _read_json(request, domain)
+        seen = await parts.collecting.see(source, domain)
+        kept = await parts.collecting.keep(domain, label, seen, caller=operator.name)
+        taken, refused = [TakenExample.of(kept)], []
+    else:
+        raise UnsupportedContentType("Send multipart/form-data or application/json.")
+    counts = await parts.examples.counts(name)
+    return ExamplesTaken(examples=taken, refused=refused, counts=counts)
+
+
+async def _take(
+    parts: Parts, domain: Domain, rows: Iterable[Row | Unusable], caller: str
+) -> tuple[list[TakenExample], list[RefusedExample]]:
+    taken, refused = [], []
+    async for row, seen in see_all(parts.collecting, domain, rows):
+        if isinstance(seen, ClassifierError):
+            kind = f"/problems/{seen.slug()}"
+            refused.append(RefusedExample(place=row.place, type=kind, detail=str(seen)))
+        elif isinstance(row, Row) and row.expected is not None:
+            kept = await parts.collecting.keep(domain, row.expected, seen, caller=caller)
+            taken.append(TakenExample.of(kept))
+    return taken, refused
+
+
+@asynccontextmanager
+async def _read_form(
+    request: Request, domain: Domain, parts: Parts
+) -> AsyncIterator[Iterator[Row | Unusable]]:
+    async with read_form(request, max_files=MAX_FILES) as form:
+        given = {name: value for name, value in texts(form).items() if value != ""}
+        label = validated(ExampleForm, given).label
+        check_label(label, domain)
+        files = form.getlist("file")
+        if not files or not all(isinstance(each, UploadFile) for each in files):
+            raise InvalidRequest("file: at least one file is needed.")
+        yield _rows([each for each in files if isinstance(each, UploadFile)], label, domain, parts)
+
+
+def _rows(
+    files: Sequence[UploadFile], label: str | None, domain: Domain, parts: Parts
+) -> Iterator[Row | Unusable]:
+    reader = Files(parts.settings, BatchOptions(domain=domain.name), domain.truths)
+    found = chain.from_iterable(reader.rows(each.filename or "file", each.file) for each in files)
+    for row in found:
+        yield row if isinstance(row, Unusable) else _labelled(row, label)
+
+
+def _labelled(row: Row, label: str | None) -> Row:
+    """In a ZIP the folder says it."""
+    return Row(row.place, row.picture, expected=row.expected or label)
+
+
+async def _read_json(request: Request, domain: Domain) -> tuple[str, ImageSource]:
+    content = b"".join([each async for each in request.stream()])
+    if b'"image_base64"' not in content and len(content) > SMALL_BODY:
+        raise UploadTooLarge(BODY_TOO_LARGE)
+    body = validated(ExampleJson, await parsed_json(content, "body"))
+    check_label(body.label, domain)
+    if (body.image_url is None) == (body.image_base64 is None):
+        raise InvalidRequest("Send exactly one of image_url and image_base64.")
+    if body.image_url is not None:
+        return body.label, Url(body.image_url)
+    return body.label, Base64Text(body.image_base64 or "")
+
+
+@router.get("")
+async def list_examples(
+    name: DomainName,
+    parts: Joined,
+    caller: Caller,
+    label: Annotated[str | None, Query(description="Only of this one.", examples=["rose"])] = None,
+    set_aside: Annotated[
+        bool | None, Query(description="Only those that nothing is learned from, or others.")
+    ] = None,
+    before: Annotated[
+        str | None, Query(pattern=EXAMPLE_PATTERN, description="`next` of the page before.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+) -> ExampleList:
+    """How many there are, and which."""
+    domain = await parts.domains.find(name)
+    check_label(label, domain)
+    rows = await parts.examples.page(
+        name, label=label, set_aside=set_aside, before=before, limit=limit
+    )
+    return ExampleList(
+        counts=await parts.examples.counts(name),
+        set_aside=(await parts.examples.aside()).get(name, 0),
+        examples=[ExampleView.of(row, operator=caller.admin) for row in rows],
+        next=rows[-1].id if len(rows) == limit else None,
+    )
+
+
+@router.delete("/{example_id}", status_code=204)
+async def delete_example(
+    name: DomainName, example_id: ExampleId, parts: Joined, operator: Operator
+) -> None:
+    """Forget one. What was learned from it stays until the next lesson."""
+    await parts.domains.find(name)
+    await parts.examples.delete(name, example_id)

@@ -1,0 +1,105 @@
+"""`/domains/{name}/lessons`: what the local model was taught."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.dependencies import Caller, Joined, Operator
+from app.api.domains import DomainName
+from app.identifiers import LESSON_PATTERN
+from app.teaching import ACCURACY, LessonReport, Version
+
+router = APIRouter(prefix="/domains/{name}/lessons", tags=["teaching"])
+
+LessonId = Annotated[str, Path(pattern=LESSON_PATTERN, examples=["les_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
+
+
+class LessonView(BaseModel):
+    """A version of what answers for the domain, and how good it is."""
+
+    id: str = Field(
+        description="The `revision` of its answers.", examples=["les_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]
+    )
+    cause: Literal["taught", "reviews"] = Field(description="Somebody wanted it, or reviews did.")
+    state: Literal["in_force", "not_in_force", "withdrawn", "refused"] = Field(
+        description="In force is the newest that was not withdrawn. `refused`: with these examples "
+        "answers became worse; they are set aside."
+    )
+    reason: str | None = Field(description="Why it was refused.", examples=[None])
+    examples: int = Field(description="That it was taught with.", examples=[44])
+    report: LessonReport | None = Field(description="null: of one that was refused.")
+    created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        row = version.row
+        return cls(
+            id=row.id,
+            cause=row.cause,
+            state=_state(version),
+            reason=row.reason,
+            examples=row.examples,
+            report=version.report,
+            created_at=row.created_at,
+        )
+
+
+def _state(version: Version) -> Literal["in_force", "not_in_force", "withdrawn", "refused"]:
+    if version.row.reason is not None:
+        return "refused"
+    if version.row.withdrawn_at is not None:
+        return "withdrawn"
+    return "in_force" if version.in_force else "not_in_force"
+
+
+class LessonList(BaseModel):
+    lessons: list[LessonView]
+
+
+class LessonRequest(BaseModel):
+    """How to teach."""
+
+    model_config = ConfigDict(extra="forbid")
+    accuracy: float = Field(
+        ACCURACY,
+        gt=0,
+        le=0.999,
+        description="Share of accepted answers that are to be right, for the threshold.",
+    )
+    set_aside: Literal["leave", "take", "forget"] = Field(
+        "leave",
+        description="What becomes of the examples from reviews that were set aside: `take` them "
+        "when they are right, `forget` them when they are not.",
+    )
+
+
+@router.get("")
+async def list_lessons(name: DomainName, parts: Joined, caller: Caller) -> LessonList:
+    """All versions, the newest first."""
+    found = await parts.lessons.versions(name)
+    return LessonList(lessons=[LessonView.of(each) for each in found])
+
+
+@router.post("", status_code=201)
+async def teach(
+    name: DomainName, parts: Joined, operator: Operator, wanted: LessonRequest | None = None
+) -> LessonView:
+    """Teach the local model with all examples of the domain, which takes seconds. What it learned
+    answers at once, and in other processes within seconds."""
+    wanted = wanted or LessonRequest()
+    lesson_id, _ = await parts.lessons.teach(
+        name, accuracy=wanted.accuracy, set_aside=wanted.set_aside
+    )
+    found = await parts.lessons.versions(name)
+    return LessonView.of(next(each for each in found if each.row.id == lesson_id))
+
+
+@router.delete("/{lesson_id}", status_code=204)
+async def withdraw_lesson(
+    name: DomainName, lesson_id: LessonId, parts: Joined, operator: Operator
+) -> None:
+    """Withdraw a version: the one before it is in force again, or what came with the service. Its
+    examples stay."""
+    await parts.lessons.withdraw(name, lesson_id)

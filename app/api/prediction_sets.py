@@ -1,0 +1,47 @@
+"""`prediction_set`: the classes among which the true one is as often as a caller wants."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import Field
+
+from app.calibration import Calibrations
+from app.result import Result
+
+Coverage = Annotated[
+    float | None,
+    Query(
+        ge=0.5,
+        le=0.999,
+        description="Share of pictures whose true class is to be in `prediction_set`.",
+        examples=[0.95],
+    ),
+]
+
+
+class ResultWithSet(Result):
+    """A result, and the set that was asked for with it."""
+
+    prediction_set: list[str] | None = Field(
+        None,
+        exclude_if=lambda found: found is None,
+        description="The classes, and `none` for none of them, among which the true one is for a "
+        "share `coverage` of pictures, the most probable first; it may be empty. Not there where "
+        "no `coverage` was asked for, where there is no answer, and where `calibration` is null: "
+        "without labels nothing can be promised.",
+        examples=[["rose"]],
+    )
+
+
+async def with_set(
+    result: Result, coverage: float | None, calibrations: Calibrations
+) -> ResultWithSet:
+    """Raises StorageUnavailable."""
+    found: list[str] | None = None
+    said = result.raw_probabilities
+    if coverage is not None and result.calibration is not None and said is not None:
+        calibration = await calibrations.find(result.calibration)
+        if calibration is not None:
+            found = calibration.prediction_set(said, coverage)
+    # Not checked again: it is a result already.
+    return ResultWithSet.model_construct(**result.__dict__, prediction_set=found)

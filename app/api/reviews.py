@@ -1,0 +1,135 @@
+"""`/reviews`: what a person should look at, and what the person says."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.api.dependencies import Caller, Joined
+from app.api.results import ResultId
+from app.reviews import Decision, NextReviews, ReviewHistory, ReviewItem, ReviewStatistics
+from app.storage import Reviewer
+from app.storage.review_rows import ReviewAction
+from app.telemetry.trace import current
+
+router = APIRouter(tags=["reviews"])
+
+MAX_GIVEN = 50
+
+ReviewerName = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None,
+    Field(
+        description="Whoever looks; unset: the name of the API key. Not `model`.",
+        examples=["ada"],
+    ),
+]
+
+AS_JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
+IMAGE_HEADERS = {
+    "Cache-Control": "private, max-age=3600",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class ReviewQuery(BaseModel):
+    """Whose queue, and how much of it."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str | None = Field(None, description="Only of this one.", examples=["flowers"])
+    limit: int = Field(10, ge=1, le=MAX_GIVEN)
+    reviewer: ReviewerName = None
+    claim: bool = Field(
+        default=True, description="False: only look; what is shown may be given to others."
+    )
+
+
+class StatisticsQuery(BaseModel):
+    """Of what."""
+
+    model_config = ConfigDict(extra="forbid")
+    domain: str | None = Field(None, description="Only of this one.", examples=["flowers"])
+    since: AwareDatetime | None = Field(None, description="Decided then or later.")
+    until: AwareDatetime | None = Field(None, description="Decided before.")
+
+
+class ReviewOrder(BaseModel):
+    """What the person says."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: ReviewAction = Field(
+        description="`confirm`: the answer is right. `correct`: it shows `label`. `reject`: it is "
+        "useless, nothing can be said. `skip`: somebody else, or later. `reopen`: undo what was "
+        "decided."
+    )
+    label: str | None = Field(
+        None,
+        description="With `correct`: one of the domain's classes, or `none`.",
+        examples=["rose"],
+    )
+    reviewer: ReviewerName = None
+    note: str | None = Field(None, max_length=2_000, examples=["half hidden"])
+
+
+@router.get("/reviews")
+async def next_reviews(
+    query: Annotated[ReviewQuery, Query()], response: Response, parts: Joined, caller: Caller
+) -> NextReviews:
+    """What to look at next: what the reviewer was given before and has not decided, then what is
+    nearest to the threshold, with some of what was accepted and drawn at random in between. What is
+    given is the reviewer's for a while and nobody else's."""
+    response.headers["Cache-Control"] = "no-store"
+    reviewer = Reviewer(query.reviewer or caller.name, caller.sees, query.domain)
+    return await parts.reviews.next(reviewer, query.limit, claim=query.claim)
+
+
+@router.get("/reviews/statistics")
+async def review_statistics(
+    query: Annotated[StatisticsQuery, Query()], response: Response, parts: Joined, caller: Caller
+) -> ReviewStatistics:
+    """What waits, what was decided, how often people agreed, and how right those answers are that
+    nobody looks at."""
+    response.headers["Cache-Control"] = "no-store"
+    return await parts.reviews.statistics(
+        caller=caller.sees, domain=query.domain, since=query.since, until=query.until
+    )
+
+
+@router.get("/reviews/{result_id}")
+async def get_review(
+    result_id: ResultId, response: Response, parts: Joined, caller: Caller
+) -> ReviewHistory:
+    """A result as a reviewer sees it, and who did what with it."""
+    response.headers["Cache-Control"] = "no-store"
+    return await parts.reviews.history(result_id, caller=caller.sees)
+
+
+@router.post("/reviews/{result_id}")
+async def review(
+    result_id: ResultId, order: ReviewOrder, parts: Joined, caller: Caller
+) -> ReviewItem:
+    """Say what a picture shows. It may be any result that has an answer and that nobody else is
+    looking at; the same again does nothing more."""
+    decision = Decision(
+        order.action,
+        order.reviewer or caller.name,
+        order.label,
+        order.note,
+        is_operator=caller.admin,
+    )
+    item = await parts.reviews.decide(result_id, decision, caller=caller.sees)
+    current().tell(domain=item.result.domain)
+    return item
+
+
+@router.get(
+    "/results/{result_id}/image",
+    response_class=Response,
+    responses={200: {"content": AS_JPEG}},
+)
+async def get_image(result_id: ResultId, parts: Joined, caller: Caller) -> Response:
+    """The picture as a model got it: of what a person should look at, or is to be learned from, and
+    of batches, as long as it is kept."""
+    result = await parts.results.get(result_id, caller=caller.sees)
+    data = await parts.pictures.jpeg(result)
+    return Response(data, media_type="image/jpeg", headers=IMAGE_HEADERS)

@@ -1,0 +1,219 @@
+"""Who is asked first answers what it is sure enough of, the next one what is left."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+import structlog
+
+from app.budget import Payer
+from app.calibration import Calibrations, Surenesses, key_of
+from app.classification.eliciting import Eliciting
+from app.classification.verdict import verdict
+from app.domains import Domain
+from app.errors import (
+    BudgetSpent,
+    ClassifierError,
+    ProviderError,
+    ProviderUnavailable,
+    ProviderUnknown,
+)
+from app.images import PreparedImage
+from app.ledger import LedgerEntry
+from app.providers.base import Capabilities, Provider, ProviderAnswer, Quote, Quoting
+from app.providers.registry import ProviderRegistry
+from app.traffic import WORTH_ANOTHER_PROVIDER, Lane, Spent, Turn
+from app.usage import TokenUsage
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_QUOTED = 1_000
+"""Domains of which it is known what a question takes."""
+
+
+def answering(names: Sequence[str], domain: Domain) -> Sequence[str]:
+    """Whose answers will do when all are well: the first one's, or those of the whole cascade."""
+    return names if domain.cascade is not None else names[:1]
+
+
+class Standing:
+    """Whether an answer goes no further."""
+
+    def __init__(self, calibrations: Calibrations, surenesses: Surenesses) -> None:
+        self._calibrations = calibrations
+        self._surenesses = surenesses
+
+    async def stands(self, answer: ProviderAnswer, provider: str, domain: Domain) -> bool:
+        """Whether nobody would have to look at it, were the domain's threshold also the cascade's.
+        A bad picture gets no better by asking another one. Raises ProviderUnknown."""
+        key = key_of(answer, provider, domain)
+        sureness = await self._surenesses.of(key, domain)
+        if sureness.threshold is None:
+            return False
+        calibration = self._calibrations.of(key)
+        judged = verdict(
+            answer if calibration is None else calibration.of_answer(answer),
+            domain,
+            good_picture=True,
+            degraded=False,
+            threshold=sureness.threshold,
+        )
+        return judged.status == "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsure:
+    """An answer that stands if there comes no better one, and who gave it.
+
+    Attributes:
+        answers: what each of `entries`, of its calls, brought.
+    """
+
+    answer: ProviderAnswer
+    provider: str | None
+    capabilities: Capabilities | None
+    call_s: float
+    incomplete: bool
+    entries: Sequence[LedgerEntry]
+    answers: Sequence[int]
+
+    @classmethod
+    def of(cls, answer: ProviderAnswer, spent: Spent, entries: Sequence[LedgerEntry]) -> Self:
+        return cls(
+            answer,
+            spent.provider,
+            spent.capabilities,
+            spent.call_s,
+            spent.incomplete,
+            entries,
+            [each.answers for each in entries],
+        )
+
+
+class Cascading:
+    """Asks as `Eliciting` does, which it stands on; only domains with a cascade are asked about
+    step by step."""
+
+    def __init__(
+        self, eliciting: Eliciting, standing: Standing, providers: ProviderRegistry
+    ) -> None:
+        self._eliciting = eliciting
+        self._standing = standing
+        self._providers = providers
+        self._quotes: dict[tuple[str, str, str, int], Quote] = {}
+
+    async def elicit(
+        self,
+        names: Sequence[str],
+        image: PreparedImage,
+        domain: Domain,
+        spent: Spent,
+        *,
+        payer: Payer,
+        lane: Lane,
+    ) -> ProviderAnswer:
+        """What Eliciting.elicit does. In a cascade the first answer that is sure enough, else that
+        of the last one who answers: `spent.degraded` where somebody better could not."""
+        if domain.cascade is None or len(names) < 2:
+            return await self._eliciting.elicit(names, image, domain, spent, payer=payer, lane=lane)
+        began = asyncio.get_running_loop().time()
+        unsure: list[_Unsure] = []
+        failure: ClassifierError | None = None
+        for later, name in zip(range(len(names) - 1, -1, -1), names, strict=True):
+            entries = len(spent.entries)
+            try:
+                answer = await self._eliciting.elicit(
+                    (name,),
+                    image,
+                    domain,
+                    spent,
+                    payer=payer,
+                    lane=lane,
+                    turn=Turn(began, later, alone=bool(unsure)),
+                )
+            except (BudgetSpent, ProviderError, *WORTH_ANOTHER_PROVIDER) as error:
+                failure = self._failed(error, failure, name, unsure, spent, payer)
+                continue
+            # The local model in place of one that is too dear is not that one, however sure it is.
+            is_asked = spent.provider == name
+            if not later or (is_asked and await self._standing.stands(answer, name, domain)):
+                spent.degraded = not is_asked
+                spent.contradicted = any(_contradicts(answer, each.answer) for each in unsure)
+                if later:
+                    spent.spared_usd = await self._spared(names[-later:], image, domain)
+                return answer
+            said = _Unsure.of(answer, spent, spent.entries[entries:])
+            for entry in said.entries:
+                entry.answers = 0  # they brought none that anybody is told
+            spent.incomplete = False
+            unsure.append(said)
+        if not unsure:
+            raise failure or ProviderUnavailable("No provider is named for this domain.")
+        return _make_do(unsure[-1], spent)
+
+    def _failed(
+        self,
+        error: ClassifierError,
+        before: ClassifierError | None,
+        name: str,
+        unsure: Sequence[_Unsure],
+        spent: Spent,
+        payer: Payer,
+    ) -> ClassifierError:
+        """What to raise if nobody answers. Raises what asking others does not help against."""
+        if isinstance(error, BudgetSpent):
+            if payer.batch_id is not None and not error.degrades:
+                # A batch waits until there is more, and then asks again.
+                if not spent.entries:
+                    spent.calls = 0
+                raise error
+        elif not unsure and not isinstance(error, WORTH_ANOTHER_PROVIDER):
+            raise error
+        log.warning("one of a cascade does not answer", provider=name, reason=error.slug())
+        return before or error
+
+    async def _spared(
+        self, names: Sequence[str], image: PreparedImage, domain: Domain
+    ) -> Decimal | None:
+        """What the first of these that costs anything would have cost; None: none does."""
+        for name in names:
+            with suppress(ProviderUnknown):
+                provider, *_ = await self._providers.get(name)
+                if provider.capabilities().metered:
+                    return self._cost(provider, image, domain)
+        return None
+
+    def _cost(self, provider: Provider, image: PreparedImage, domain: Domain) -> Decimal:
+        """US dollars, about; 0 where the price is not known."""
+        if not isinstance(provider, Quoting):
+            return Decimal(0)
+        few_shot = self._eliciting.few_shot(domain)
+        key = (provider.name, domain.name, domain.version, few_shot)
+        quote = self._quotes.get(key)
+        if quote is None:
+            if len(self._quotes) >= MAX_QUOTED:
+                del self._quotes[next(iter(self._quotes))]
+            shown = domain.model_copy(update={"few_shot": few_shot})
+            quote = self._quotes[key] = provider.quote(shown)
+        # Examples are about as large as the picture.
+        pictures = 1 + few_shot
+        prompt = quote.text_tokens + pictures * provider.image_tokens(image, domain).count
+        usage = TokenUsage(quote.calls * prompt, quote.calls * quote.completion_tokens)
+        return provider.cost(usage) or Decimal(0)
+
+
+def _contradicts(answer: ProviderAnswer, earlier: ProviderAnswer) -> bool:
+    """What a model says of a picture that is like nothing it was taught is no opinion."""
+    return answer.label != earlier.label and not earlier.out_of_domain
+
+
+def _make_do(with_: _Unsure, spent: Spent) -> ProviderAnswer:
+    spent.degraded = True
+    spent.provider, spent.capabilities = with_.provider, with_.capabilities
+    spent.call_s, spent.incomplete = with_.call_s, with_.incomplete
+    for entry, answers in zip(with_.entries, with_.answers, strict=True):
+        entry.answers = answers
+    return with_.answer

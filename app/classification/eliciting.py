@@ -1,0 +1,180 @@
+"""From one question to one distribution, by as many calls as the domain asks for."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from app.budget import Payer
+from app.classification import pooling
+from app.classification.orders import Order, Orders
+from app.classification.showing import Showing
+from app.domains import Domain
+from app.errors import ClassifierError
+from app.images import PreparedImage
+from app.providers.base import Example, ProviderAnswer
+from app.traffic import Dispatcher, Lane, Spent, Turn
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """One question, whose calls go one way."""
+
+    dispatcher: Dispatcher
+    image: PreparedImage
+    domain: Domain
+    spent: Spent
+    payer: Payer
+    lane: Lane
+    turn: Turn
+    examples: Sequence[Example]
+
+    async def first(self, names: Sequence[str], order: Sequence[int]) -> ProviderAnswer:
+        return await self.dispatcher.ask(
+            names,
+            self.image,
+            self.domain,
+            self.spent,
+            payer=self.payer,
+            lane=self.lane,
+            code_order=order,
+            examples=self.examples,
+            turn=self.turn,
+        )
+
+    async def others(
+        self, first: ProviderAnswer, orders: Sequence[Sequence[int]]
+    ) -> list[ProviderAnswer]:
+        """Of calls at the same time. Those that failed are missing, and such as are of another kind
+        and can't be counted with the first."""
+        spent = [Spent() for _ in orders]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._another(first, *each))
+                    for each in zip(orders, spent, strict=True)
+                ]
+        finally:
+            # What is paid is paid, also where nobody waits for it any more.
+            self.spent.add(spent)
+        came = [answer for task in tasks if (answer := task.result()) is not None]
+        self.spent.incomplete |= len(came) < len(orders)
+        return came
+
+    async def _another(
+        self, first: ProviderAnswer, order: Sequence[int], spent: Spent
+    ) -> ProviderAnswer | None:
+        try:
+            answer = await self.dispatcher.ask_again(
+                self.spent.provider or "",
+                first,
+                self.image,
+                self.domain,
+                spent,
+                payer=self.payer,
+                lane=self.lane,
+                code_order=order,
+                examples=self.examples,
+                since=self.turn.since,
+                call_s=self.spent.call_s,
+            )
+        except ClassifierError as error:
+            log.warning("the answer stands on fewer calls", reason=error.slug())
+            return None
+        except Exception:
+            log.exception("a further call met an unexpected error", provider=self.spent.provider)
+            return None
+        if _kind(answer) == _kind(first):
+            return answer
+        log.warning("another model answered", model=answer.model, first=first.model)
+        return None
+
+
+class Eliciting:
+    """Each call offers the classes in an order that follows from the picture. Whatever fails after
+    the first call, the answer stands on what is there."""
+
+    def __init__(self, dispatcher: Dispatcher, showing: Showing | None = None) -> None:
+        """No `showing`: no model is shown examples."""
+        self._dispatcher = dispatcher
+        self._showing = showing
+        self._orders = Orders()
+
+    def few_shot(self, domain: Domain) -> int:
+        """How many examples models are shown: none without a lesson."""
+        shows = self._showing is not None and self._showing.lesson(domain)
+        return domain.few_shot if shows else 0
+
+    async def elicit(
+        self,
+        names: Sequence[str],
+        image: PreparedImage,
+        domain: Domain,
+        spent: Spent,
+        *,
+        payer: Payer,
+        lane: Lane,
+        turn: Turn | None = None,
+    ) -> ProviderAnswer:
+        """Ask the providers in order until one answers, and that one as often as the domain asks
+        for; what all calls cost is added to `spent`. `turn` and what is raised are as in
+        Dispatcher.ask."""
+        turn = turn or Turn(asyncio.get_running_loop().time())
+        examples: Sequence[Example] = ()
+        lesson = ""
+        if self._showing is not None and domain.few_shot:
+            lesson = self._showing.lesson(domain)
+            found = await self._showing.like(image, domain, names)
+            if found is None:
+                lesson = ""  # the answer is not that of who was shown them
+            examples = found or ()
+        asker = _Asker(self._dispatcher, image, domain, spent, payer, lane, turn, examples)
+        order = self._orders.of(image.sha256, domain)
+        first = await asker.first(names, order)
+        if spent.capabilities is not None and spent.capabilities.takes_examples:
+            first = replace(first, learned=first.learned or lesson)
+        if first.confidence_source == "stated" and domain.votes > 1:
+            return await _vote(asker, first, self._orders)
+        if first.confidence_source in ("logprobs", "stated") and domain.orders == 2:
+            return await _reverse(asker, first, order)
+        return first
+
+
+async def _reverse(asker: _Asker, first: ProviderAnswer, order: Order) -> ProviderAnswer:
+    """The same in the reversed order. Of more classes than the model tells probabilities of, those
+    that it told."""
+    offered = asker.domain.offered
+    again = [
+        place
+        for place in reversed(order)
+        if offered[place] is None or offered[place] not in first.untold
+    ]
+    if len(again) < 2:
+        return first
+    seconds = await asker.others(first, [again])
+    if not seconds:
+        return first
+    (second,) = seconds
+    return pooling.both_orders(first, second, [offered[place] for place in again], asker.domain)
+
+
+async def _vote(asker: _Asker, first: ProviderAnswer, orders: Orders) -> ProviderAnswer:
+    """As many at once as decide it when they agree with who leads; more while it is open, or who
+    leads is not accepted yet and could be."""
+    ballots, asked, most = [first], 1, asker.domain.votes
+    while (wanted := pooling.votes_wanted(ballots, asker.domain, left=most - asked)) > 0:
+        calls = range(asked, asked + wanted)
+        ballots += await asker.others(
+            first, [orders.of(asker.image.sha256, asker.domain, call) for call in calls]
+        )
+        asked += wanted
+        if asker.spent.incomplete:
+            break
+    return pooling.counted(ballots, asker.domain) if len(ballots) > 1 else first
+
+
+def _kind(answer: ProviderAnswer) -> tuple[str, str]:
+    return answer.model, answer.confidence_source

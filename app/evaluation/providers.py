@@ -1,0 +1,60 @@
+"""Who answered how much of it, how well, and what it would have cost to ask one alone."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from app.evaluation.figures import interval
+from app.evaluation.judged import Judged
+from app.evaluation.report import Instead, ProviderScore
+from app.result import NONE
+
+
+def by_provider(judged: Sequence[Judged]) -> list[ProviderScore]:
+    """Of those that answered, whoever answered most first."""
+    apart: defaultdict[str, list[Judged]] = defaultdict(list)
+    for each in judged:
+        if each.predicted is not None and each.provider is not None:
+            apart[each.provider].append(each)
+    total = sum(map(len, apart.values()))
+    scores = [_score(name, answers, total) for name, answers in apart.items()]
+    return sorted(scores, key=lambda each: (-each.answers, each.provider))
+
+
+def _score(name: str, answers: Sequence[Judged], total: int) -> ProviderScore:
+    known = [each for each in answers if each.expected != NONE]
+    right = sum(each.right for each in known)
+    return ProviderScore(
+        provider=name,
+        models=sorted({each.model for each in answers if each.model}),
+        answers=len(answers),
+        share=len(answers) / total,
+        n=len(known),
+        accuracy=right / len(known) if known else None,
+        interval=interval(right, len(known)),
+        cost_per_1000=_per_1000([each for each in answers if not each.cached]),
+    )
+
+
+def instead(judged: Sequence[Judged], scores: Sequence[ProviderScore]) -> Instead | None:
+    """Had the dearest of several answered all that was asked for. None where that can't be said:
+    one alone did, nothing was paid, or a price is not known."""
+    costs = [each.cost_per_1000 for each in scores if each.cost_per_1000 is not None]
+    if len(scores) < 2 or not costs or not max(costs):
+        return None
+    dearest = max(scores, key=lambda each: each.cost_per_1000 or 0.0)
+    asked = [each for each in judged if each.predicted is not None and not each.cached]
+    cost = _per_1000(asked)
+    if cost is None or dearest.cost_per_1000 is None:
+        return None
+    called = sum(each.provider == dearest.provider for each in asked)
+    return Instead(
+        provider=dearest.provider,
+        calls_share=called / len(asked),
+        cost_per_1000=dearest.cost_per_1000,
+        saved_per_1000=dearest.cost_per_1000 - cost,
+    )
+
+
+def _per_1000(answers: Sequence[Judged]) -> float | None:
+    costs = [each.cost_usd for each in answers if each.cost_usd is not None]
+    return 1000 * sum(costs) / len(costs) if costs and len(costs) == len(answers) else None

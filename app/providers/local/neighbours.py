@@ -1,0 +1,104 @@
+"""How far a picture is from those that a head was taught with."""
+
+import base64
+import math
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS: Final = 3
+REACH: Final = 0.9
+"""The share of examples that are no farther from the others than what still belongs."""
+SAME_SCENE: Final = 0.05
+"""Cosine distance: the mirror image of a photograph is about so far from it."""
+STEEPNESS: Final = math.log(99)
+"""Of a picture as near as the middle example, 99 % belongs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Examples, and whether a picture is as near to them as they are to each other.
+
+    Attributes:
+        embeddings: int8 (n, d): only their directions matter, to which 8 bits are enough (at most
+            0.0002 of cosine).
+        owners: intp (n,), the place of each one's label in the head's.
+    """
+
+    embeddings: NDArray[np.int8]
+    owners: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, embeddings: NDArray[Any], owners: NDArray[np.intp]) -> Self:
+        """From embeddings of any length but 0, (n, d)."""
+        largest = np.abs(embeddings).max(axis=1, keepdims=True)
+        return cls(np.rint(embeddings / largest * 127).astype(np.int8), owners)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """What `to_json` made."""
+        owners = np.array(content["owners"], np.intp)
+        packed = zlib.decompress(base64.b64decode(content["embeddings"]))
+        return cls(np.frombuffer(packed, np.int8).reshape(len(owners), -1), owners)
+
+    def to_json(self) -> dict[str, Any]:
+        packed = base64.b64encode(zlib.compress(self.embeddings.tobytes(), 9))
+        return {"owners": self.owners.tolist(), "embeddings": packed.decode()}
+
+    def only(self, owners: set[int]) -> Self:
+        """The examples of these labels."""
+        chosen = np.isin(self.owners, list(owners))
+        return type(self)(self.embeddings[chosen], self.owners[chosen])
+
+    def distance(self, embedding: NDArray[np.float32]) -> float:
+        """Mean cosine distance, 0 to 2, to the nearest examples."""
+        cosines = self._directions @ (embedding / np.linalg.norm(embedding))
+        return 1 - float(np.partition(cosines, -self._count)[-self._count :].mean())
+
+    def belongs(self, embedding: NDArray[np.float32]) -> float:
+        """How much speaks for a picture of the kind that was taught, 0 to 1: a half where 90 % of
+        the examples are nearer to the others; 1 where there are too few examples to tell."""
+        if math.isinf(self.bound):
+            return 1.0
+        beyond = (self.distance(embedding) - self.bound) / (self.bound - self._middle)
+        return 1 / (1 + math.exp(min(STEEPNESS * beyond, 700)))
+
+    @cached_property
+    def bound(self) -> float:
+        """The largest distance that belongs; infinite for fewer than two different examples."""
+        if len(self._directions) < 2:
+            return math.inf
+        return max(SAME_SCENE, float(np.quantile(self._left_out, REACH)))
+
+    @cached_property
+    def _middle(self) -> float:
+        # Apart from the bound also where all examples are equally far from each other.
+        return min(float(np.median(self._left_out)), 0.9 * self.bound)
+
+    @cached_property
+    def _left_out(self) -> NDArray[np.floating[Any]]:
+        """The distance of each example to the others."""
+        cosines = self._directions @ self._directions.T
+        np.fill_diagonal(cosines, -np.inf)
+        return np.asarray(1 - np.sort(cosines, axis=1)[:, -self._count :].mean(axis=1))
+
+    @cached_property
+    def _directions(self) -> NDArray[np.float32]:
+        """Of different examples, float32 of length 1."""
+        different = self.embeddings[self._different].astype(np.float32)
+        return np.asarray(different / np.linalg.norm(different, axis=1, keepdims=True))
+
+    @cached_property
+    def _different(self) -> NDArray[np.intp]:
+        # A picture that is there twice is no neighbour of itself.
+        return np.unique(self.embeddings, axis=0, return_index=True)[1]
+
+    @cached_property
+    def _count(self) -> int:
+        """Neighbours asked: no more than the smallest class has to give."""
+        _, sizes = np.unique(self.owners[self._different], return_counts=True)
+        return max(1, min(NEIGHBOURS, int(sizes.min()) - 1))

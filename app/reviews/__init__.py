@@ -1,0 +1,17 @@
+"""What a person should look at, and what the person said."""
+
+from app.reviews.deciding import Decision
+from app.reviews.item import NextReviews, ReviewHistory, ReviewItem
+from app.reviews.pictures import Pictures
+from app.reviews.reviews import Reviews
+from app.reviews.statistics import ReviewStatistics
+
+__all__ = [
+    "Decision",
+    "NextReviews",
+    "Pictures",
+    "ReviewHistory",
+    "ReviewItem",
+    "ReviewStatistics",
+    "Reviews",
+]

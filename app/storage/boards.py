@@ -1,0 +1,45 @@
+"""What processes tell each other where Redis may be gone. All SQL about that is here."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+
+from app.storage.database import Database
+from app.storage.tables import boards
+
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""Of a process that died."""
+
+
+class BoardRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tell(self, process: str, text: str, now: datetime) -> None:
+        """Instead of what it told before. Raises StorageUnavailable."""
+        row = {"process": process, "told": text, "at": now}
+        forget = sa.delete(boards).where(boards.c["at"] < now - FORGOTTEN_AFTER)
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(_TELL, row)
+            connection.execute(forget)
+
+        await self._database.write(unit)
+
+    async def told_by_others(self, process: str, since: datetime) -> dict[str, str]:
+        """Then or later, by process. Raises StorageUnavailable."""
+        told = sa.select(boards.c.process, boards.c.told)
+        query = told.where(boards.c.process != process, boards.c["at"] >= since)
+
+        def unit(connection: sa.Connection) -> dict[str, str]:
+            return {row.process: row.told for row in connection.execute(query)}
+
+        return await self._database.read(unit)
+
+
+_NEW = insert(boards)
+_TELL = _NEW.on_conflict_do_update(
+    index_elements=[boards.c.process],
+    set_={"told": _NEW.excluded.told, "at": _NEW.excluded["at"]},
+)

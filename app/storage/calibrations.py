@@ -1,0 +1,137 @@
+"""What makes confidence mean what it says, version by version. All SQL about that is here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from app.errors import CalibrationNotFound
+from app.storage.database import Database
+from app.storage.tables import calibrations
+from app.storage.turns import taking_turn
+
+TURN = "calibrations"
+
+
+class CalibrationKey(NamedTuple):
+    """Whose answers, how they were sure, and about what; `revision` as in ProviderAnswer."""
+
+    domain: str
+    domain_version: str
+    provider: str
+    model: str
+    confidence_source: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRow:
+    """A version. Of a key the newest that was not withdrawn is in force.
+
+    Attributes:
+        labels: pictures that it was fitted on.
+        ece_before, ece_after: expected calibration error of the same pictures, 0 to 1; after: each
+            by a fit that had not seen it.
+        fitted: JSON; what it means is not known here.
+    """
+
+    id: str
+    key: CalibrationKey
+    method: str
+    labels: int
+    ece_before: float
+    ece_after: float
+    fitted: str
+    created_at: datetime
+    withdrawn_at: datetime | None = None
+
+
+Mark = tuple[str | None, int, int]
+"""Changes with whatever is changed."""
+
+
+class CalibrationRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def mark(self) -> Mark:
+        def unit(connection: sa.Connection) -> Mark:
+            newest, count, withdrawn = connection.execute(_MARK).one()
+            return newest, count, withdrawn
+
+        return await self._database.read(unit)
+
+    async def in_force(self) -> list[CalibrationRow]:
+        """At most one of each key."""
+        return await self._rows(_IN_FORCE)
+
+    async def newest(self, domain: str) -> Mapping[CalibrationKey, tuple[int, datetime]]:
+        """How many labels the newest version of each key was fitted on, and when; withdrawn or
+        not."""
+        newest = sa.select(sa.func.max(_C.id)).where(_C.domain == domain).group_by(*_KEY)
+        query = sa.select(*_KEY, _C.labels, _C.created_at).where(_C.id.in_(newest))
+
+        def unit(connection: sa.Connection) -> dict[CalibrationKey, tuple[int, datetime]]:
+            rows = connection.execute(query)
+            return {CalibrationKey(*key): (labels, at) for *key, labels, at in rows}
+
+        return await self._database.read(unit)
+
+    async def of_domain(self, domain: str, *, limit: int) -> list[CalibrationRow]:
+        """The newest first, at most `limit`."""
+        query = sa.select(calibrations).where(_C.domain == domain).order_by(_C.id.desc())
+        return await self._rows(query.limit(limit))
+
+    async def get(self, calibration_id: str) -> CalibrationRow:
+        """Raises CalibrationNotFound."""
+        rows = await self._rows(sa.select(calibrations).where(_C.id == calibration_id))
+        if not rows:
+            raise CalibrationNotFound(f"There is no calibration {calibration_id}.")
+        return rows[0]
+
+    async def add(self, row: CalibrationRow) -> None:
+        values = {name: getattr(row, name) for name in row.__slots__ if name != "key"}
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(calibrations), values | row.key._asdict())
+
+        await self._database.write(unit)
+
+    async def withdraw(self, domain: str, calibration_id: str, now: datetime) -> None:
+        """Raises CalibrationNotFound where the domain has none of this id in use."""
+        withdraw = (
+            sa.update(calibrations)
+            .where(_C.id == calibration_id, _C.domain == domain, _C.withdrawn_at.is_(None))
+            .values(withdrawn_at=now)
+        )
+        if not await self._database.write(lambda each: each.execute(withdraw).rowcount):
+            raise CalibrationNotFound(
+                f"The domain {domain!r} has no calibration {calibration_id} that is not withdrawn."
+            )
+
+    async def take_turn(self, process: str, now: datetime, *, free_after: timedelta) -> bool:
+        """For whoever had the last one, or when nobody had one for so long."""
+        return await self._database.write(taking_turn(TURN, process, now, free_after))
+
+    async def _rows(self, query: sa.Select[Any]) -> list[CalibrationRow]:
+        def unit(connection: sa.Connection) -> list[CalibrationRow]:
+            return [_row_of(row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+
+def _row_of(row: sa.RowMapping) -> CalibrationRow:
+    values = dict(row)
+    return CalibrationRow(
+        key=CalibrationKey(*(values.pop(name) for name in CalibrationKey._fields)), **values
+    )
+
+
+_C = calibrations.c
+_KEY: Sequence[sa.Column[str]] = [_C[name] for name in CalibrationKey._fields]
+_MARK = sa.select(sa.func.max(_C.id), sa.func.count(), sa.func.count(_C.withdrawn_at))
+_IN_FORCE = sa.select(calibrations).where(
+    _C.id.in_(sa.select(sa.func.max(_C.id)).where(_C.withdrawn_at.is_(None)).group_by(*_KEY))
+)

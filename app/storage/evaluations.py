@@ -1,0 +1,91 @@
+"""How good answers were found to be. All SQL about it is here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.errors import EvaluationNotFound
+from app.storage.database import Database
+from app.storage.tables import evaluations
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """
+    Attributes:
+        report: JSON.
+    """
+
+    id: str
+    caller: str
+    domain: str
+    name: str | None
+    report: str
+    created_at: datetime
+
+
+_COLUMNS = tuple(evaluations.c[name] for name in EvaluationRow.__dataclass_fields__)
+
+
+class EvaluationRepository:
+    """`caller` None means an operator, who sees all rows; to others, other callers' don't exist.
+    They are kept until somebody deletes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, row: EvaluationRow, outcomes: str) -> None:
+        """`outcomes` is JSON, and what a later evaluation may be compared with."""
+        values = {name: getattr(row, name) for name in EvaluationRow.__dataclass_fields__}
+        insert = sa.insert(evaluations).values(**values, outcomes=outcomes)
+        await self._database.write(lambda each: each.execute(insert).rowcount)
+
+    async def get(self, evaluation_id: str, *, caller: str | None) -> EvaluationRow:
+        """Raises EvaluationNotFound."""
+        query = sa.select(*_COLUMNS).where(evaluations.c.id == evaluation_id)
+        rows = await self._rows(_of(caller, query))
+        if not rows:
+            raise _not_found(evaluation_id)
+        return rows[0]
+
+    async def outcomes(self, evaluation_id: str, *, caller: str | None) -> str:
+        """As they were put. Raises EvaluationNotFound."""
+        this = sa.select(evaluations.c.outcomes).where(evaluations.c.id == evaluation_id)
+        query = _of(caller, this)
+        found: str | None = await self._database.read(lambda each: each.execute(query).scalar())
+        if found is None:
+            raise _not_found(evaluation_id)
+        return found
+
+    async def page(
+        self, domain: str | None, *, caller: str | None, before: str | None, limit: int
+    ) -> list[EvaluationRow]:
+        """The newest first, at most `limit`, older than the id `before`."""
+        query = sa.select(*_COLUMNS).order_by(evaluations.c.id.desc()).limit(limit)
+        if domain is not None:
+            query = query.where(evaluations.c.domain == domain)
+        if before is not None:
+            query = query.where(evaluations.c.id < before)
+        return await self._rows(_of(caller, query))
+
+    async def delete(self, evaluation_id: str, *, caller: str | None) -> None:
+        """Raises EvaluationNotFound."""
+        change = _of(caller, sa.delete(evaluations).where(evaluations.c.id == evaluation_id))
+        if not await self._database.write(lambda each: each.execute(change).rowcount):
+            raise _not_found(evaluation_id)
+
+    async def _rows(self, query: sa.Select[Any]) -> list[EvaluationRow]:
+        def unit(connection: sa.Connection) -> list[EvaluationRow]:
+            return [EvaluationRow(**row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+
+def _of(caller: str | None, statement: Any) -> Any:
+    return statement if caller is None else statement.where(evaluations.c.caller == caller)
+
+
+def _not_found(evaluation_id: str) -> EvaluationNotFound:
+    return EvaluationNotFound(f"There is no evaluation {evaluation_id}.")

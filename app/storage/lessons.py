@@ -1,0 +1,115 @@
+"""What the local model was taught, version by version. All SQL about that is here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from app.errors import LessonNotFound
+from app.storage.database import Database
+from app.storage.tables import lessons
+
+Cause = Literal["taught", "reviews"]
+
+
+@dataclass(frozen=True, slots=True)
+class LessonRow:
+    """A version. Of a domain the newest that was not withdrawn is in force.
+
+    Attributes:
+        cause: somebody wanted it, or reviews brought it.
+        examples: that it was taught with.
+        score: the share of examples that heads told right which had not seen them, 0 to 1; None
+            where that can't be said.
+        head: what is loaded, as text; what it means is not known here.
+        report: JSON.
+        created_at: examples that came later are new to it.
+        reason: why it was withdrawn, where that was not asked for.
+    """
+
+    id: str
+    domain: str
+    cause: Cause
+    examples: int
+    score: float | None
+    head: str
+    report: str
+    created_at: datetime
+    withdrawn_at: datetime | None = None
+    reason: str | None = None
+
+
+KEPT = 50
+"""Versions of a domain that are not withdrawn, the newest; what is older goes when there is a new
+one."""
+
+Mark = tuple[str | None, int, int]
+"""Changes with whatever is changed."""
+
+
+class LessonRepository:
+    """Raises StorageUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def mark(self) -> Mark:
+        def unit(connection: sa.Connection) -> Mark:
+            newest, count, withdrawn = connection.execute(_MARK).one()
+            return newest, count, withdrawn
+
+        return await self._database.read(unit)
+
+    async def in_force(self) -> list[LessonRow]:
+        """At most one of each domain."""
+        return await self._rows(_IN_FORCE)
+
+    async def of_domain(self, domain: str, *, limit: int) -> list[LessonRow]:
+        """The newest first, at most `limit`; their heads are left out."""
+        columns = [each for each in lessons.columns if each is not _C.head]
+        query = sa.select(*columns, sa.literal("").label("head")).where(_C.domain == domain)
+        return await self._rows(query.order_by(_C.id.desc()).limit(limit))
+
+    async def add(self, row: LessonRow) -> None:
+        values = {name: getattr(row, name) for name in row.__slots__}
+        last = (
+            sa.select(_C.id)
+            .where(_C.domain == row.domain, _C.withdrawn_at.is_(None))
+            .order_by(_C.id.desc())
+            .offset(KEPT)
+            .limit(1)
+            .scalar_subquery()
+        )
+        old = sa.delete(lessons).where(_C.domain == row.domain, _C.id <= last)
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(lessons), values)
+            connection.execute(old)
+
+        await self._database.write(unit)
+
+    async def withdraw(self, domain: str, lesson_id: str, now: datetime) -> None:
+        """Raises LessonNotFound where the domain has none of this id in use."""
+        change = (
+            sa.update(lessons)
+            .where(_C.id == lesson_id, _C.domain == domain, _C.withdrawn_at.is_(None))
+            .values(withdrawn_at=now)
+        )
+        if not await self._database.write(lambda each: each.execute(change).rowcount):
+            raise LessonNotFound(
+                f"The domain {domain!r} has no lesson {lesson_id} that is not withdrawn."
+            )
+
+    async def _rows(self, query: sa.Select[Any]) -> list[LessonRow]:
+        def unit(connection: sa.Connection) -> list[LessonRow]:
+            return [LessonRow(**row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+
+_C = lessons.c
+_MARK = sa.select(sa.func.max(_C.id), sa.func.count(), sa.func.count(_C.withdrawn_at))
+_IN_FORCE = sa.select(lessons).where(
+    _C.id.in_(sa.select(sa.func.max(_C.id)).where(_C.withdrawn_at.is_(None)).group_by(_C.domain))
+)

@@ -1,0 +1,249 @@
+"""Who gets what waits for a person, and what there is of it. All SQL about that is here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.storage.batch_rows import DIGEST
+from app.storage.database import Database
+from app.storage.review_rows import QUEUES, Queue, ReviewCount, Reviewer, ReviewRow, ReviewStep
+from app.storage.tables import (
+    EPOCH,
+    IS_DECIDED,
+    IS_OPEN_REVIEW,
+    LATEST,
+    batch_items,
+    examples,
+    review_steps,
+    reviews,
+)
+
+
+class ReviewRepository:
+    """`caller` None means an operator, who sees all rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(
+        self, reviewer: Reviewer, places: Sequence[Queue], *, until: datetime, now: datetime
+    ) -> list[ReviewRow]:
+        """What the reviewer has already, then the next ones, a queue for each place or the other
+        one when it is empty. They are the reviewer's until then, and nobody else's."""
+        keep = sa.update(reviews).where(*_own(reviewer, now)).values(claimed_until=until)
+
+        def unit(connection: sa.Connection) -> list[ReviewRow]:
+            # First what writes: see Unit.
+            found = _first(connection, keep.returning(reviews), len(places))
+            return found + _Search(connection, reviewer, now, until).fill(places[len(found) :])
+
+        return await self._database.write(unit)
+
+    async def look(
+        self, reviewer: Reviewer, places: Sequence[Queue], *, now: datetime
+    ) -> list[ReviewRow]:
+        """What `claim` would give, but nothing is claimed."""
+        own = sa.select(reviews).where(*_own(reviewer, now))
+
+        def unit(connection: sa.Connection) -> list[ReviewRow]:
+            found = _first(connection, own, len(places))
+            return found + _Search(connection, reviewer, now, None).fill(places[len(found) :])
+
+        return await self._database.read(unit)
+
+    async def get(self, result_id: str) -> ReviewRow | None:
+        query = sa.select(reviews).where(_C.result_id == result_id)
+
+        def unit(connection: sa.Connection) -> ReviewRow | None:
+            row = connection.execute(query).mappings().first()
+            return None if row is None else ReviewRow(**row)
+
+        return await self._database.read(unit)
+
+    async def steps(self, result_id: str) -> list[ReviewStep]:
+        """The oldest first."""
+        query = sa.select(review_steps).where(review_steps.c.result_id == result_id)
+        query = query.order_by(review_steps.c.at)
+
+        def unit(connection: sa.Connection) -> list[ReviewStep]:
+            return [ReviewStep(**row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+    async def waiting(self, *, caller: str | None, domain: str | None) -> dict[Queue, int]:
+        query = (
+            sa.select(_C.kind, sa.func.count())
+            .where(IS_OPEN_REVIEW, _C.kind.in_(QUEUES), *_visible(caller, domain))
+            .group_by(_C.kind)
+        )
+
+        def unit(connection: sa.Connection) -> dict[Queue, int]:
+            counts: dict[Queue, int] = dict.fromkeys(QUEUES, 0)
+            counts.update(dict(connection.execute(query).all()))
+            return counts
+
+        return await self._database.read(unit)
+
+    async def waiting_by_domain(self) -> dict[tuple[str, str], int]:
+        """By domain and queue."""
+        key = (_C.domain, _C.kind)
+        query = sa.select(*key, sa.func.count()).where(IS_OPEN_REVIEW, _C.kind.in_(QUEUES))
+
+        def unit(connection: sa.Connection) -> dict[tuple[str, str], int]:
+            rows = connection.execute(query.group_by(*key))
+            return {(domain, queue): count for domain, queue, count in rows}
+
+        return await self._database.read(unit)
+
+    async def decided(
+        self,
+        *,
+        caller: str | None,
+        domain: str | None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[ReviewCount]:
+        """`since` is included, `until` is not."""
+        key = (_C.kind, _C.action, _C.reviewer)
+        when = (IS_DECIDED, _C.decided_at >= (since or EPOCH), _C.decided_at < (until or LATEST))
+        query = sa.select(*key, sa.func.count()).where(*when, *_visible(caller, domain))
+
+        def unit(connection: sa.Connection) -> list[ReviewCount]:
+            return [ReviewCount(*row) for row in connection.execute(query.group_by(*key))]
+
+        return await self._database.read(unit)
+
+    async def uploads(self, result_ids: Sequence[str]) -> dict[str, str]:
+        """Of results of a batch, the digests of the pictures that were uploaded for them."""
+        column = batch_items.c
+        query = sa.select(column.result_id, column.source).where(
+            column.result_id.is_not(None), column.result_id.in_(list(result_ids))
+        )
+
+        def unit(connection: sa.Connection) -> dict[str, str]:
+            return {
+                result_id: source.removeprefix(DIGEST)
+                for result_id, source in connection.execute(query)
+                if source.startswith(DIGEST)
+            }
+
+        return await self._database.read(unit)
+
+    async def example_picture(self, result_id: str) -> str | None:
+        """The name in the blob store of what the local model learns from this result."""
+        query = sa.select(examples.c.picture).where(examples.c.result_id == result_id)
+
+        def unit(connection: sa.Connection) -> str | None:
+            return connection.execute(query).scalar()
+
+        return await self._database.read(unit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """For what is free, in one transaction. `until` None: what is found is not claimed."""
+
+    connection: sa.Connection
+    reviewer: Reviewer
+    now: datetime
+    until: datetime | None
+
+    def fill(self, places: Sequence[Queue]) -> list[ReviewRow]:
+        """Those that the reviewer has skipped come last."""
+        found: list[ReviewRow] = []
+        for skipped in (False, True):
+            if left := places[len(found) :]:
+                found += self._some(left, skipped, found)
+        return found
+
+    def _some(
+        self, places: Sequence[Queue], skipped: bool, known: Sequence[ReviewRow]
+    ) -> list[ReviewRow]:
+        """What the one queue lacks, the other gives."""
+        random = self._take("random", places.count("random"), skipped, known)
+        unsure = self._take("unsure", len(places) - len(random), skipped, known)
+        lacking = len(places) - len(random) - len(unsure)
+        random += self._take("random", lacking, skipped, (*known, *random))
+        heads: dict[Queue, list[ReviewRow]] = {"unsure": unsure, "random": random}
+        chosen: list[ReviewRow] = []
+        for place in places:
+            other: Queue = "unsure" if place == "random" else "random"
+            if queue := heads[place] or heads[other]:
+                chosen.append(queue.pop(0))
+        return chosen
+
+    def _take(
+        self, queue: Queue, most: int, skipped: bool, known: Sequence[ReviewRow]
+    ) -> list[ReviewRow]:
+        if most == 0:
+            return []
+        query = _free(self.reviewer, queue, self.now, skipped)
+        query = query.where(_C.result_id.not_in([each.result_id for each in known])).limit(most)
+        if self.until is not None:
+            # Who wants them, too, waits, and finds them claimed.
+            query = query.with_for_update()
+        rows = [ReviewRow(**row) for row in self.connection.execute(query).mappings()]
+        if self.until is None or not rows:
+            return rows
+        claimed = [replace(row, **self._claim()) for row in rows]
+        these = _C.result_id.in_([row.result_id for row in rows])
+        self.connection.execute(sa.update(reviews).where(these).values(self._claim()))
+        return claimed
+
+    def _claim(self) -> dict[str, Any]:
+        return {"claimed_by": self.reviewer.name, "claimed_until": self.until}
+
+
+def _visible(caller: str | None, domain: str | None) -> list[sa.ColumnElement[bool]]:
+    wanted = ((_C.caller, caller), (_C.domain, domain))
+    return [column == value for column, value in wanted if value is not None]
+
+
+def _own(reviewer: Reviewer, now: datetime) -> list[sa.ColumnElement[bool]]:
+    """Few: nobody is given more before these are decided, and what is decided is nobody's."""
+    mine = [_C.claimed_by == reviewer.name, _C.claimed_until > now]
+    return mine + _visible(reviewer.caller, reviewer.domain)
+
+
+def _first(connection: sa.Connection, statement: Any, most: int) -> list[ReviewRow]:
+    rows = [ReviewRow(**row) for row in connection.execute(statement).mappings()]
+    return sorted(rows, key=_order)[:most]
+
+
+def _free(reviewer: Reviewer, queue: Queue, now: datetime, skipped: bool) -> sa.Select[Any]:
+    """The first of the copies of a picture, for what is said of it holds for all."""
+    skip = review_steps.c
+    by_reviewer = sa.exists().where(
+        skip.result_id == _C.result_id, skip.reviewer == reviewer.name, skip.action == "skip"
+    )
+    copy = reviews.alias()
+    is_copy = sa.exists().where(
+        sa.or_(copy.c.result_id < _C.result_id, copy.c.claimed_until > now),
+        copy.c.picture == _C.picture,
+        copy.c.state == "open",
+        copy.c.kind.in_(QUEUES),
+        copy.c.domain == _C.domain,
+        copy.c.caller == _C.caller,
+    )
+    return (
+        sa.select(reviews)
+        .where(
+            IS_OPEN_REVIEW,
+            _C.kind == queue,
+            sa.or_(_C.claimed_until.is_(None), _C.claimed_until <= now),
+            *((_C.skips > 0, by_reviewer) if skipped else (~by_reviewer,)),
+            ~is_copy,
+            *_visible(reviewer.caller, reviewer.domain),
+        )
+        .order_by(_C.skips, _C.rank)
+    )
+
+
+def _order(row: ReviewRow) -> tuple[int, float]:
+    return row.skips, row.rank
+
+
+_C = reviews.c

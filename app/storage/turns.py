@@ -1,0 +1,33 @@
+"""Whose turn it is to do what one process does for all. All SQL about that is here."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+
+from app.storage.database import Unit
+from app.storage.tables import turns
+
+
+def taking_turn(name: str, process: str, now: datetime, free_after: timedelta) -> Unit[bool]:
+    """Whether it is this process's: it had the last one, or nobody had one for so long."""
+    values = {
+        "name": name,
+        "process": process,
+        "at": now,
+        "mine": process,
+        "old": now - free_after,
+        "ahead": now + free_after,
+    }
+    return lambda connection: connection.execute(_TAKE_TURN, values).first() is not None
+
+
+_NEW_TURN = insert(turns).values({name: sa.bindparam(name) for name in ("name", "process", "at")})
+_TAKE_TURN = _NEW_TURN.on_conflict_do_update(
+    index_elements=[turns.c.name],
+    set_={"process": _NEW_TURN.excluded.process, "at": _NEW_TURN.excluded["at"]},
+    # One far ahead is of a clock that was wrong.
+    where=(turns.c.process == sa.bindparam("mine"))
+    | (turns.c["at"] <= sa.bindparam("old", type_=turns.c["at"].type))
+    | (turns.c["at"] > sa.bindparam("ahead", type_=turns.c["at"].type)),
+).returning(turns.c.process)

@@ -1,0 +1,185 @@
+"""What the local model knows after a few photographs, and what it makes of other things.
+
+    python -m benchmarks.flowers --images FOLDER
+
+FOLDER holds `flowers/CLASS/`, and beside it folders of other pictures, `none/flowers/` (other
+flowers) among them. Fifteen photographs of each flower teach a head, whose threshold comes from
+these alone; it is asked about the others. Figures are means over random splits. "Accepted" is an
+answer at or above the threshold.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, quantiles
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from app.calibration import calibration_error, reliability
+from app.providers.local.head import Head
+from app.providers.local.model import EfficientNetLite
+from app.providers.local.neighbours import Neighbours
+from app.providers.local.teaching import Examples, Lesson, teach
+from app.result import NONE
+from benchmarks.report import report
+from training.photographs import list_photographs, read_pixels
+
+Array = np.ndarray[Any, Any]
+
+PER_CLASS = 15
+ACCURACY = 0.97
+RELATED = "none/flowers"
+
+
+def embeddings(folder: Path) -> dict[str, Array]:
+    """By folder two levels down, `flowers/daisy`."""
+    model, found = EfficientNetLite(), defaultdict(list)
+    for path in list_photographs(folder):
+        kind = "/".join(path.relative_to(folder).parts[:2])
+        found[kind].append(model.run(read_pixels(path)).embedding)
+    return {kind: np.array(each) for kind, each in found.items()}
+
+
+class Asked:
+    """What a head says of pictures.
+
+    Attributes:
+        accepted: without a look at the distance; `near`: the distance does not speak against it.
+        told: the confidence that the service tells.
+    """
+
+    def __init__(self, head: Head, pictures: Array) -> None:
+        if head.taught is None or head.threshold is None:
+            raise SystemExit("too few photographs: no threshold gives what was asked for")
+        told = [head.probabilities(each) for each in pictures]
+        self.answers = [max(each, key=each.__getitem__) for each in told]
+        self.confidence = np.array([max(each.values()) for each in told])
+        self.accepted = self.confidence >= head.threshold
+        belongs = np.array([head.taught.belongs(each) for each in pictures])
+        self.near = belongs >= 0.5
+        self.told = self.confidence * np.minimum(1, 2 * belongs)
+
+
+def lesson_of(flowers: dict[str, Array], none: Array | None = None) -> Lesson:
+    labels = [label for label, each in flowers.items() for _ in each]
+    taught = list(flowers.values())
+    if none is not None:
+        labels += [NONE] * len(none)
+        taught.append(none)
+    return teach(Examples.of(np.concatenate(taught), labels), "", accuracy=ACCURACY)
+
+
+def one_split(
+    random: np.random.Generator, flowers: dict[str, Array], others: dict[str, Array]
+) -> dict[str, Any]:
+    shuffled = {label: each[random.permutation(len(each))] for label, each in flowers.items()}
+    learned = {label: each[:PER_CLASS] for label, each in shuffled.items()}
+    truth = np.array([label for label, each in shuffled.items() for _ in each[PER_CLASS:]])
+    asked = np.concatenate([each[PER_CLASS:] for each in shuffled.values()])
+    lesson = lesson_of(learned)
+    seen = Asked(lesson.head, asked)
+    right = np.array(seen.answers) == truth
+    passed = {name: Asked(lesson.head, each) for name, each in others.items()}
+    related = others[RELATED][random.permutation(len(others[RELATED]))]
+    half = len(related) // 2
+    warned = lesson_of(learned, related[:half]).head
+    flowers_then, related_then = Asked(warned, asked), Asked(warned, related[half:])
+    accepted_then = flowers_then.accepted & flowers_then.near
+    right_then = np.array(flowers_then.answers) == truth
+    return {
+        "temperature": lesson.temperature,
+        "threshold": lesson.head.threshold,
+        "right": right,
+        "told": seen.told,
+        "accepted": seen.accepted,
+        "near": seen.near,
+        "passed": {name: (each.accepted, each.near) for name, each in passed.items()},
+        "then": (accepted_then, right_then, related_then.accepted & related_then.near),
+    }
+
+
+def share(flags: list[Array]) -> float:
+    return round(float(np.concatenate(flags).mean()), 4)
+
+
+def figures(splits: list[dict[str, Any]]) -> dict[str, object]:
+    def right_of(accepted: list[Array], right: list[Array]) -> float:
+        return share([each[kept] for each, kept in zip(right, accepted, strict=True)])
+
+    right = [each["right"] for each in splits]
+    plain = [each["accepted"] for each in splits]
+    near = [each["accepted"] & each["near"] for each in splits]
+    then = [each["then"] for each in splits]
+    said = np.concatenate([each["told"] for each in splits])
+    return {
+        "splits": len(splits),
+        "temperature": round(mean(each["temperature"] for each in splits), 3),
+        "threshold": round(mean(each["threshold"] for each in splits), 3),
+        "flowers": {
+            "right": share(right),
+            "calibration_error": round(
+                calibration_error(reliability(said, np.concatenate(right))), 4
+            ),
+            "out_of_domain": share([~each["near"] for each in splits]),
+            "accepted": {"without_distance": share(plain), "with_distance": share(near)},
+            "right_of_accepted": {
+                "without_distance": right_of(plain, right),
+                "with_distance": right_of(near, right),
+            },
+        },
+        "accepted_of_others": {
+            name: {
+                "without_distance": share([each["passed"][name][0] for each in splits]),
+                "with_distance": share([np.logical_and(*each["passed"][name]) for each in splits]),
+            }
+            for name in splits[0]["passed"]
+        },
+        f"half_of_{RELATED}_taught_as_none": {
+            "flowers_accepted": share([each[0] for each in then]),
+            "right_of_accepted": right_of([each[0] for each in then], [each[1] for each in then]),
+            "other_half_accepted": share([each[2] for each in then]),
+        },
+    }
+
+
+def distance_ms(flowers: dict[str, Array], rounds: int = 2_000) -> float:
+    """The median of one look at the distance, in milliseconds."""
+    pictures = np.concatenate(list(flowers.values()))
+    taught = Neighbours.of(pictures, np.repeat(np.arange(len(flowers)), 20)[: len(pictures)])
+    taught.belongs(pictures[0])
+    times = []
+    for turn in range(rounds):
+        start = perf_counter()
+        taught.belongs(pictures[turn % len(pictures)])
+        times.append(perf_counter() - start)
+    return round(quantiles(times, n=2)[0] * 1000, 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--splits", type=int, default=50)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = embeddings(arguments.images)
+    flowers = {
+        kind.removeprefix("flowers/"): each
+        for kind, each in found.items()
+        if kind.startswith("flowers/")
+    }
+    others: dict[str, list[Array]] = defaultdict(list)
+    for kind, each in found.items():
+        if not kind.startswith("flowers/"):
+            others[kind if kind.startswith("none/") else kind.split("/")[0]].append(each)
+    strangers = {name: np.concatenate(each) for name, each in others.items()}
+    splits = [
+        one_split(np.random.default_rng(seed), flowers, strangers)
+        for seed in range(arguments.splits)
+    ]
+    report(figures(splits) | {"distance_ms": distance_ms(flowers)}, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
