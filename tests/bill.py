@@ -40,10 +40,12 @@ class Azure(SimulatorProcess):
             self.order(each, faults=faults)
 
     def order(self, deployment: str, **change: Any) -> None:
-        httpx2.post(f"{self.url}/_sim/deployments/{deployment}", json=change).raise_for_status()
+        httpx2.post(
+            f"{self.url}/_sim/deployments/{deployment}", json=change, timeout=30
+        ).raise_for_status()
 
     def bill(self) -> "Bill":
-        deployments = httpx2.get(f"{self.url}/_sim").json()["deployments"]
+        deployments = httpx2.get(f"{self.url}/_sim", timeout=30).json()["deployments"]
         counts = [deployments[each]["counts"] for each in DEPLOYMENTS]
         faults = sum((Counter(each["faults"]) for each in counts), Counter[str]())
         told, untold = (

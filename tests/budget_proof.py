@@ -71,7 +71,7 @@ async def prove(usd: Decimal, *, several: bool, dearer: int = 1) -> Outcome:
     try:
         with services(several, simulator.url, usd, price) as (running, redis):
             answered, refused = await spend(running, redis)
-            async with httpx2.AsyncClient(base_url=running[0].url) as client:
+            async with httpx2.AsyncClient(base_url=running[0].url, timeout=30) as client:
                 ledger = await settled(client)
         billed = simulator.counts()["billed"]
     finally:

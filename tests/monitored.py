@@ -140,7 +140,7 @@ class Monitored:
 
     def control(self, told: dict[str, Any]) -> None:
         where = f"{self._simulator.url}/_sim/deployments/{DEPLOYMENT}"
-        httpx2.post(where, json=told).raise_for_status()
+        httpx2.post(where, json=told, timeout=30).raise_for_status()
 
     def picture(self) -> bytes:
         """Each another one."""

@@ -80,7 +80,7 @@ def busy(database, tmp_path_factory):
 
 
 async def fires(service):
-    async with httpx2.AsyncClient(base_url=service.url) as client:
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
         return (await client.get("/alerts", params={"state": "firing"})).json()["alerts"]
 
 

@@ -16,7 +16,7 @@ ROSE = PHOTOGRAPHS / "rose.jpg"
 
 def add_domain(service, name, classes, **keys):
     domain = {"name": name, "classes": classes, **keys}
-    httpx2.post(f"{service.url}/domains", json=domain).raise_for_status()
+    httpx2.post(f"{service.url}/domains", json=domain, timeout=30).raise_for_status()
 
 
 def percent(share):
@@ -61,7 +61,7 @@ async def test_a_chosen_photograph_is_answered(browser_page, witness, service):
     await expect(browser_page.locator(".pill")).to_contain_text("Accepted")
     await expect(browser_page.get_by_alt_text("rose.jpg")).to_be_visible()
     link = browser_page.get_by_role("link", name="cls_")
-    result = httpx2.get(service.url + await link.get_attribute("href")).json()
+    result = httpx2.get(service.url + await link.get_attribute("href"), timeout=30).json()
     await expect(browser_page.get_by_role("status")).to_have_text(
         f"rose, {percent(result['confidence'])} sure. Accepted."
     )
@@ -140,7 +140,10 @@ async def test_a_problem_is_shown(browser_page, service, tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("This is no picture.")
     problem = httpx2.post(
-        f"{service.url}/classify", data={"domain": "flowers"}, files={"file": text.read_bytes()}
+        f"{service.url}/classify",
+        data={"domain": "flowers"},
+        files={"file": text.read_bytes()},
+        timeout=30,
     ).json()
     await browser_page.goto(service.url)
 
@@ -235,7 +238,7 @@ async def test_every_link_leads_somewhere(browser_page, service):
     await browser_page.goto(service.url)
     hrefs = await browser_page.locator("nav a").evaluate_all("all => all.map(each => each.href)")
 
-    answers = {href: httpx2.get(href).status_code for href in hrefs}
+    answers = {href: httpx2.get(href, timeout=30).status_code for href in hrefs}
 
     paths = ("review", "dashboard", "docs", "redoc", "domains", "results", "health", "metrics")
     assert answers == {f"{service.url}/{path}": 200 for path in paths}

@@ -52,7 +52,7 @@ def variables(config, inbox):
 
 
 async def classify(service, count: int, expected: str) -> None:
-    async with httpx2.AsyncClient(base_url=service.url) as client:
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
         for _ in range(count):
             answered = await client.post(
                 "/classify",
@@ -70,7 +70,7 @@ async def test_from_wrong_answers_to_a_webhook_and_back(start_service, variables
     """The embedded model answers; what the truth is, is told."""
     service = start_service(**variables)
     hook = {"url": inbox.url(), "event_types": ["alert.fired", "alert.resolved"]}
-    assert httpx2.post(f"{service.url}/webhooks", json=hook).status_code == 201
+    assert httpx2.post(f"{service.url}/webhooks", json=hook, timeout=30).status_code == 201
 
     await classify(service, 3, "daisy")
     fired = await inbox.told("alert.fired")
@@ -80,7 +80,7 @@ async def test_from_wrong_answers_to_a_webhook_and_back(start_service, variables
     assert fired["data"]["value"] == 0
     assert resolved["data"]["value"] == 0.8
     assert resolved["data"]["id"] == fired["data"]["id"]
-    listed = httpx2.get(f"{service.url}/alerts").json()["alerts"]
+    listed = httpx2.get(f"{service.url}/alerts", timeout=30).json()["alerts"]
     assert listed == [resolved["data"]]
     await until(lambda: len(people(inbox)) == 2)
     assert inbox.place not in service.log.read_text().replace(hook["url"], "")

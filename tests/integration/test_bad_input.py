@@ -310,7 +310,7 @@ async def test_a_client_that_asks_first_is_refused_unread(client):
 async def test_a_client_that_just_sends_too_much_sees_why_it_is_refused(start_service, megabytes):
     """Over a real connection: not a reset in the middle of its sending."""
     service = start_service()
-    async with httpx2.AsyncClient(base_url=service.url) as http:
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as http:
         answer = await http.post(
             "/classify",
             data={"domain": "flowers"},
@@ -487,7 +487,7 @@ async def test_a_head_without_end_is_cut_off(start_service):
     with suppress(ConnectionError):
         assert (await reader.read(1000)).startswith((b"HTTP/1.1 400", b""))
     writer.close()
-    async with httpx2.AsyncClient(base_url=service.url) as http:
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as http:
         long = await http.get("/health", headers={"x-a": "a" * 60_000})
         longer = await http.get("/health", headers={"x-a": "a" * 1_000_000})
 

@@ -325,7 +325,7 @@ class TestReload:
             return until()
 
         def known() -> list[str]:
-            found = httpx2.get(f"{service.url}/domains").json()["domains"]
+            found = httpx2.get(f"{service.url}/domains", timeout=30).json()["domains"]
             return [each["name"] for each in found]
 
         assert hang_up(self.GOOD, lambda: known() == ["trees"])

@@ -228,7 +228,7 @@ class TestRefusing:
         assert status == 2
         assert len(lines) == 1
         assert lines[0].startswith(f"error: {file} is in use by another running service")
-        assert httpx2.get(f"{service.url}/health").status_code == 200
+        assert httpx2.get(f"{service.url}/health", timeout=30).status_code == 200
 
     @pytest.mark.parametrize(
         ("variables", "told"),

@@ -130,7 +130,7 @@ def test_every_rule_is_evaluated(prometheus):
 
 @pytest.mark.parametrize("process", [0, 1], ids=["serve", "worker"])
 def test_promtool_has_nothing_to_say_about_what_is_told(monitored, process):
-    told = httpx2.get(f"http://{monitored.targets[process]}/metrics").content
+    told = httpx2.get(f"http://{monitored.targets[process]}/metrics", timeout=30).content
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=told, capture_output=True, check=False
     )

@@ -256,7 +256,7 @@ class TestProcesses:
 
     async def test_a_worker_says_how_it_is_and_takes_no_requests(self, start_service, variables):
         worker = start_service("worker", **variables)
-        async with httpx2.AsyncClient(base_url=worker.url) as http:
+        async with httpx2.AsyncClient(base_url=worker.url, timeout=30) as http:
             ready = await http.get("/health/ready")
             metrics = await http.get("/metrics")
             refused = await http.post("/classify", files=upload())

@@ -274,7 +274,7 @@ async def test_failed_results_are_counted_by_kind(client, fake):
 def test_prometheus_has_nothing_to_say_about_the_names(start_service):
     """Of a real service that has worked."""
     service = start_service()
-    with httpx2.Client(base_url=service.url) as client:
+    with httpx2.Client(base_url=service.url, timeout=30) as client:
         rose = (PHOTOGRAPHS / "rose.jpg").read_bytes()
         form = {"domain": "flowers", "expected": "rose"}
         result = client.post("/classify", data=form, files={"file": rose}).json()
@@ -293,7 +293,7 @@ def test_prometheus_has_nothing_to_say_about_the_names(start_service):
 
 async def test_a_line_is_json_with_its_ids_where_a_machine_reads_it(start_service):
     service = start_service()
-    with httpx2.Client(base_url=service.url) as client:
+    with httpx2.Client(base_url=service.url, timeout=30) as client:
         answered = client.get("/results", headers=PARENT)
 
     def written() -> list[dict]:

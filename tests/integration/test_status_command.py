@@ -29,6 +29,7 @@ def classify(service: RunningService, name: str, expected: str) -> None:
             data={"domain": "flowers", "expected": expected},
             files={"file": picture},
             headers={"X-API-Key": "shop"},
+            timeout=30,
         )
     assert answer.is_success, answer.text
 

@@ -247,7 +247,7 @@ async def test_a_service_hands_its_spans_to_a_collector(start_service, inbox):
             OTEL_BSP_SCHEDULE_DELAY="60000",
             EGRESS_ALLOW=inbox.place,
         )
-        async with httpx2.AsyncClient(base_url=service.url) as client:
+        async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
             made = await subscribe(client, inbox)
             rose = (PHOTOGRAPHS / "rose.jpg").read_bytes()
             form = {"domain": "flowers"}

@@ -76,7 +76,7 @@ def test_why_a_signature_is_not_right_is_said(shell):
         post(url, BODY + b" ")
         post(url, secret=new_secret(), message_id="msg_2")
         post(url, message_id="msg_3", late_s=310)
-        httpx2.post(url, content=BODY)
+        httpx2.post(url, content=BODY, timeout=30)
         found = [line for line in shown(process) if "refused" in line]
 
     assert found[0].endswith("msg_1  refused: webhook-signature does not match")
@@ -125,9 +125,11 @@ def test_nothing_that_a_terminal_would_obey_is_printed(shell):
     """In the body, parsed or not, the type, the path, the id."""
     odd = "\x1b[31m\x85\u2028\x07"
     with listening(shell, "--count", 3) as (process, url):
-        httpx2.post(f"{url}/%1b%0a", content=json.dumps({"type": odd, odd: [odd, "\ud800"]}))
-        httpx2.post(url, content=b"no JSON\x1b[31m\xff\r\nat all")
-        httpx2.post(url, content=b"{}", headers={"webhook-id": b"\x9b31m", "host": "["})
+        httpx2.post(
+            f"{url}/%1b%0a", content=json.dumps({"type": odd, odd: [odd, "\ud800"]}), timeout=30
+        )
+        httpx2.post(url, content=b"no JSON\x1b[31m\xff\r\nat all", timeout=30)
+        httpx2.post(url, content=b"{}", headers={"webhook-id": b"\x9b31m", "host": "["}, timeout=30)
         out, _ = process.communicate(timeout=20)
 
     assert not set(out) & {"\x1b", "\x85", "\u2028", "\x07", "\x9b", "\r"}
@@ -143,7 +145,9 @@ def test_a_body_is_bounded(shell):
     with listening(shell, "--count", 3) as (process, url), ThreadPoolExecutor() as pool:
         printed = pool.submit(shown, process)  # meanwhile, or a full pipe would hold it up
         large = post(url, bytes(1_000_001))
-        trickled = httpx2.post(url, content=iter([bytes(600_000), bytes(600_000)])).status_code
+        trickled = httpx2.post(
+            url, content=iter([bytes(600_000), bytes(600_000)]), timeout=30
+        ).status_code
         largest = post(url, b'"' + b"x" * 999_998 + b'"')
         fine = [post(url, deep), post(url, b"[" * 100_000)]
         lines = printed.result()
@@ -159,7 +163,7 @@ def test_a_body_is_bounded(shell):
 def test_only_posts_are_shown(shell):
     """Nor what is broken off."""
     with listening(shell, "--count", 1) as (process, url):
-        status = httpx2.get(url).status_code
+        status = httpx2.get(url, timeout=30).status_code
         host, _, port = url.removeprefix("http://").partition(":")
         with closing(socket.create_connection((host, int(port)))) as caller:
             caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")

@@ -85,10 +85,10 @@ class Simulator:
         return openai.AsyncAzureOpenAI(azure_endpoint=self.url, **options)
 
     def look(self) -> dict:
-        return httpx2.get(f"{self.url}/_sim").json()["deployments"]["eyes"]["counts"]
+        return httpx2.get(f"{self.url}/_sim", timeout=30).json()["deployments"]["eyes"]["counts"]
 
     def order(self, **behaviour):
-        response = httpx2.post(f"{self.url}/_sim/deployments/eyes", json=behaviour)
+        response = httpx2.post(f"{self.url}/_sim/deployments/eyes", json=behaviour, timeout=30)
         response.raise_for_status()
         return response.json()
 

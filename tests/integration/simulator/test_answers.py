@@ -82,9 +82,9 @@ def test_key_and_bearer_on_both_paths(simulator, header, path):
     scheme = "Bearer " if header == "authorization" else ""
     url = f"{simulator.url}/{path}"
 
-    right = httpx2.post(url, json=question(), headers={header: scheme + KEY})
-    wrong = httpx2.post(url, json=question(), headers={header: f"{scheme}nope"})
-    none = httpx2.post(url, json=question())
+    right = httpx2.post(url, json=question(), headers={header: scheme + KEY}, timeout=30)
+    wrong = httpx2.post(url, json=question(), headers={header: f"{scheme}nope"}, timeout=30)
+    none = httpx2.post(url, json=question(), timeout=30)
 
     assert [each.status_code for each in (right, wrong, none)] == [200, 401, 401]
     assert simulator.look()["arrived"] == 1
@@ -106,7 +106,9 @@ async def test_any_key_does_where_none_is_set(simulator):
     ],
 )
 def test_what_is_not_there(simulator, path, code):
-    response = httpx2.post(f"{simulator.url}/{path}", json=question(), headers={"api-key": KEY})
+    response = httpx2.post(
+        f"{simulator.url}/{path}", json=question(), headers={"api-key": KEY}, timeout=30
+    )
 
     assert response.status_code == 404
     assert response.json()["error"]["code"] == code

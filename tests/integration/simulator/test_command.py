@@ -43,9 +43,12 @@ def test_the_command_says_where_it_listens(tmp_path, stop):
     try:
         line = process.stdout.readline()
         url = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", line)[1]
-        state = httpx2.get(f"{url}/_sim").json()["deployments"]
+        state = httpx2.get(f"{url}/_sim", timeout=30).json()["deployments"]
         answer = httpx2.post(
-            f"{url}/openai/v1/chat/completions", json=question(), headers={"api-key": KEY}
+            f"{url}/openai/v1/chat/completions",
+            json=question(),
+            headers={"api-key": KEY},
+            timeout=30,
         ).json()
     finally:
         process.send_signal(stop)

@@ -26,7 +26,9 @@ async def test_counters_go_to_zero(simulator):
 
     under_way = asyncio.create_task(ask(simulator.sdk()))
     await until(lambda: simulator.look()["in_flight"])
-    reset = httpx2.post(f"{simulator.url}/_sim/reset").json()["deployments"]["eyes"]["counts"]
+    reset = httpx2.post(f"{simulator.url}/_sim/reset", timeout=30).json()["deployments"]["eyes"][
+        "counts"
+    ]
     raw = await under_way
 
     assert (reset["arrived"], reset["in_flight"], reset["in_flight_peak"]) == (0, 1, 1)
@@ -37,20 +39,20 @@ async def test_counters_go_to_zero(simulator):
 def test_orders_that_make_no_sense_change_nothing(simulator):
     """422 with the place that is wrong; 404 for a deployment that is not there."""
     url = f"{simulator.url}/_sim/deployments"
-    before = httpx2.get(f"{simulator.url}/_sim").json()
+    before = httpx2.get(f"{simulator.url}/_sim", timeout=30).json()
 
     for wrong in ({"rpm": -1}, {"faults": [{"kind": "quake", "next": 1}]}, {"rmp": 5}):
-        response = httpx2.post(f"{url}/eyes", json=wrong)
+        response = httpx2.post(f"{url}/eyes", json=wrong, timeout=30)
         assert response.status_code == 422
         assert response.json()["detail"][0]["loc"][1] == next(iter(wrong))
-    assert httpx2.post(f"{url}/ears", json={"rpm": 5}).status_code == 404
+    assert httpx2.post(f"{url}/ears", json={"rpm": 5}, timeout=30).status_code == 404
 
-    assert httpx2.get(f"{simulator.url}/_sim").json() == before
+    assert httpx2.get(f"{simulator.url}/_sim", timeout=30).json() == before
 
 
 def test_what_can_be_ordered_is_described(simulator):
     """The OpenAPI document names every field of a deployment's behaviour."""
-    document = httpx2.get(f"{simulator.url}/_sim/openapi.json").json()
+    document = httpx2.get(f"{simulator.url}/_sim/openapi.json", timeout=30).json()
 
     told = document["components"]["schemas"]["Behaviour"]["properties"]
     assert set(told) == set(Behaviour.model_fields)

@@ -49,7 +49,7 @@ async def test_a_connection_that_breaks(simulator):
     url = f"{simulator.url}/openai/v1/chat/completions"
 
     with pytest.raises(httpx2.ReadError, match="reset by peer"):
-        httpx2.post(url, json=question(), headers={"api-key": KEY})
+        httpx2.post(url, json=question(), headers={"api-key": KEY}, timeout=30)
     async with simulator.sdk() as client:
         with pytest.raises(openai.APIConnectionError):
             await client.chat.completions.create(**question())
@@ -104,6 +104,7 @@ async def test_garbage_on_order(simulator):
             f"{simulator.url}/openai/v1/chat/completions",
             json=question(),
             headers={"api-key": KEY},
+            timeout=30,
         )
         assert response.status_code == 200
         bodies.add(response.content)
@@ -216,8 +217,8 @@ def test_a_slow_body_is_billed_as_told(simulator):
     assert not any(counts["untold"].values())
 
 
-def _send(simulator, body, **options):
+def _send(simulator, body, timeout=30):
     """However it ends."""
     url = f"{simulator.url}/openai/v1/chat/completions"
     with suppress(httpx2.TransportError):
-        httpx2.post(url, json=body, headers={"api-key": KEY}, **options)
+        httpx2.post(url, json=body, headers={"api-key": KEY}, timeout=timeout)

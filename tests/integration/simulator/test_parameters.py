@@ -124,7 +124,10 @@ async def test_a_mark_in_the_file_says_what_it_shows(simulator):
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": 7}', b"\xff\xfe"])
 def test_bodies_that_make_no_sense(simulator, body):
     response = httpx2.post(
-        f"{simulator.url}/openai/v1/chat/completions", content=body, headers={"api-key": KEY}
+        f"{simulator.url}/openai/v1/chat/completions",
+        content=body,
+        headers={"api-key": KEY},
+        timeout=30,
     )
 
     assert response.status_code == 400
