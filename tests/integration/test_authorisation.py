@@ -1,0 +1,193 @@
+"""Every route, with every kind of key: the routes are taken from the API's own description."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import answer
+from tests.integration.calls import PICTURE, api_keys, is_problem, until, upload
+from tests.integration.test_batches import create
+from tests.integration.webhook_calls import subscribe
+
+OPENAPI = json.loads((Path(__file__).parents[2] / "openapi.json").read_text())
+ROUTES = sorted(
+    (method.upper(), path)
+    for path, operations in OPENAPI["paths"].items()
+    for method in operations
+    if method != "parameters"
+)
+
+PUBLIC = {("GET", "/health"), ("GET", "/health/live"), ("GET", "/health/ready")}
+"""For load balancers, which have no key."""
+
+OPERATORS = {
+    ("POST", "/alerts/rules/reload"),
+    ("GET", "/alerts"),
+    ("GET", "/alerts/rules"),
+    ("GET", "/alerts/{alert_id}"),
+    ("PUT", "/budgets"),
+    ("PUT", "/budgets/{name}"),
+    ("DELETE", "/budgets/{name}"),
+    ("POST", "/domains"),
+    ("POST", "/domains/reload"),
+    ("PUT", "/domains/{name}"),
+    ("DELETE", "/domains/{name}"),
+    ("POST", "/domains/{name}/calibrations"),
+    ("DELETE", "/domains/{name}/calibrations/{calibration_id}"),
+    ("POST", "/domains/{name}/examples"),
+    ("DELETE", "/domains/{name}/examples/{example_id}"),
+    ("POST", "/domains/{name}/lessons"),
+    ("DELETE", "/domains/{name}/lessons/{lesson_id}"),
+}
+"""What concerns all callers."""
+
+OWNED = ("result_id", "batch_id", "evaluation_id", "webhook_id", "delivery_id")
+"""Parameters that name what belongs to one caller."""
+
+SHOWS_OWN = {
+    "/results": "result_id",
+    "/results/export": "result_id",
+    "/reviews": "result_id",
+    "/batches": "batch_id",
+    "/evaluations": "evaluation_id",
+    "/webhooks": "webhook_id",
+    "/deliveries": "delivery_id",
+}
+"""Lists of it."""
+
+BODIES = {
+    ("PATCH", "/batches/{batch_id}"): {"json": {"lane": "batch"}},
+    ("POST", "/batches/{batch_id}/export"): {"json": {"to": "memory://out/x.json"}},
+    ("PUT", "/results/{result_id}/expected"): {"json": {"label": "rose"}},
+    ("POST", "/reviews/{result_id}"): {"json": {"action": "confirm", "reviewer": "ada"}},
+    ("PATCH", "/webhooks/{webhook_id}"): {"json": {"description": "x"}},
+    ("POST", "/webhooks/{webhook_id}/replay"): {"params": {"since": "2026-01-01T00:00:00Z"}},
+}
+"""What a route wants before it looks for what is named."""
+
+
+@pytest.fixture
+def settings(settings):
+    keys = api_keys(shop=False, press=False, boss=True)
+    return settings.model_copy(update={"api_keys": keys})
+
+
+@pytest.fixture
+async def owned(client, fake):
+    """Ids of what belongs to `shop`, by the names of the parameters."""
+    shop = as_("shop")
+    hook = await subscribe(client, "https://hooks.example.com/in", headers=shop)
+    fake.script.append(answer("rose", 0.5))
+    batch = await create(client, ("rose.jpg", PICTURE), headers=shop)
+
+    async def items() -> list[dict]:
+        found = await client.get(f"/batches/{batch['id']}/items", headers=shop)
+        return [each for each in found.json()["items"] if each["result"]]
+
+    await until(items)
+    (item,) = await items()
+    labelled = upload(provider="second", expected="rose")
+    assert (await client.post("/classify", files=labelled, headers=shop)).status_code == 200
+    order = {"domain": "flowers"}
+    evaluation = (await client.post("/evaluations", json=order, headers=shop)).json()
+    sent = (await client.get("/deliveries", headers=shop)).json()["deliveries"]
+    return {
+        "result_id": item["result"]["id"],
+        "batch_id": batch["id"],
+        "evaluation_id": evaluation["id"],
+        "webhook_id": hook["id"],
+        "delivery_id": sent[0]["id"],
+    }
+
+
+@pytest.mark.parametrize("key", [None, "nobody"])
+async def test_without_a_known_key_nothing_is_said(client, key):
+    for method, path in set(ROUTES) - PUBLIC:
+        asked = await client.request(method, unnamed(path), headers=as_(key) if key else {})
+
+        assert is_problem(asked, 401, "not-authenticated")
+
+
+async def test_health_needs_no_key(client):
+    for method, path in PUBLIC:
+        asked = await client.request(method, path)
+
+        assert asked.status_code == 200
+        assert not any(name in asked.text for name in ("shop", "press", "boss"))
+
+
+async def test_what_concerns_all_is_for_operators(client):
+    """403 before anything is looked for or read."""
+    for method, path in OPERATORS:
+        of_caller = await client.request(method, unnamed(path), headers=as_("shop"))
+        of_operator = await client.request(method, unnamed(path), headers=as_("boss"))
+
+        assert is_problem(of_caller, 403, "not-allowed")
+        assert of_operator.status_code not in (401, 403)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [each for each in ROUTES if any(f"{{{it}}}" in each[1] for it in OWNED)]
+)
+async def test_what_is_anothers_does_not_exist(client, owned, method, path):
+    """404 for a stranger, as if it had never been; there for its owner, and for an operator."""
+    place, options = path.format(**owned), BODIES.get((method, path), {})
+
+    async def ask(name: str) -> int:
+        answered = await client.request(method, place, headers=as_(name), **options)
+        return answered.status_code
+
+    assert await ask("press") == 404
+    assert await ask("shop") not in (401, 403, 404)
+    if method != "DELETE":
+        assert await ask("boss") not in (401, 403, 404)
+
+
+@pytest.mark.parametrize(("path", "parameter"), SHOWS_OWN.items())
+async def test_lists_hold_what_is_ones_own(client, owned, path, parameter):
+    async def shown(name: str) -> bool:
+        query = {"reviewer": "ada"} if path == "/reviews" else {}
+        listed = await client.get(path, params=query, headers=as_(name))
+        assert listed.status_code == 200, listed.text
+        return owned[parameter] in listed.text
+
+    assert [await shown(name) for name in ("press", "shop", "boss")] == [False, True, True]
+
+
+def test_every_route_is_known_here():
+    """A new one has to say whose it is."""
+    for_each = {
+        ("POST", "/classify"),
+        ("POST", "/batches"),
+        ("POST", "/results/export"),
+        ("POST", "/evaluations"),
+        ("POST", "/webhooks"),
+        ("GET", "/reviews/statistics"),
+        ("GET", "/analytics"),
+        ("GET", "/analytics/cost"),
+        ("GET", "/budgets"),
+        ("GET", "/budgets/{name}"),
+        ("GET", "/deployments"),
+        ("GET", "/domains"),
+        ("GET", "/domains/{name}"),
+        ("GET", "/domains/{name}/calibrations"),
+        ("GET", "/domains/{name}/cascade"),
+        ("GET", "/domains/{name}/examples"),
+        ("GET", "/domains/{name}/lessons"),
+        ("GET", "/domains/{name}/threshold"),
+        ("GET", "/metrics"),
+    }
+    lists = {("GET", path) for path in SHOWS_OWN}
+    named = {each for each in ROUTES if any(f"{{{it}}}" in each[1] for it in OWNED)}
+
+    assert PUBLIC | OPERATORS | for_each | lists | named == set(ROUTES)
+
+
+def as_(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {name}"}
+
+
+def unnamed(path: str) -> str:
+    """With some name in it, of nothing."""
+    return path.replace("{", "").replace("}", "")
