@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
+import typer
+
+from app import __version__
 from app.cli import answers, confidence, pictures, service
-from app.cli.declaring import flowing, group, listing
+from app.cli.declaring import SCRIPT, flowing, group, listing
 from app.errors import ClassifierError, ConfigurationError
 
 FAILED, WRONG, UNREAD = 1, 2, 141
@@ -35,8 +38,21 @@ EXIT_CODES = listing(
 )
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"{SCRIPT} {__version__}\n")
+        raise typer.Exit
+
+
 @app.callback(help=flowing(ABOUT), epilog=EXIT_CODES)
-def root() -> None:
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which one this is.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """What all commands have in common: nothing."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from app import __version__
 from app.cli import EXIT_CODES, app
 from app.cli.options import Status
 from app.result import Status as StatusOfResult
@@ -66,6 +67,12 @@ class TestHelp:
         assert [line.strip() for line in EXIT_CODES.strip().splitlines()] == [
             line.strip() for line in told.rstrip().splitlines()[-6:]
         ]
+
+    def test_the_version_is_told(self, shell):
+        told = shell.run("--version")
+
+        assert told.stdout == f"enhanced-classifier {__version__}\n"
+        assert (told.returncode, told.stderr) == (0, "")
 
     def test_without_a_command_it_is_shown(self, shell):
         """As wrong use."""
