@@ -1,0 +1,58 @@
+"""What the pages "Add a ..." show is installed beside the service, and does what they say."""
+
+import json
+import os
+
+import httpx2
+import pytest
+from PIL import Image
+
+from tests.conftest import PHOTOGRAPHS
+from tests.packages import ROOT, installed, shown
+
+
+@pytest.fixture
+def serve_with(start_service, tmp_path):
+    """A service beside which the package of a page is installed."""
+
+    def serve_with(page: str, **variables: str):
+        site = installed(page, tmp_path / "package")
+        return start_service(PYTHONPATH=os.pathsep.join((str(ROOT), str(site))), **variables)
+
+    return serve_with
+
+
+def test_a_provider(serve_with, tmp_path):
+    service = serve_with("add_provider.md", PROVIDER="colour")
+    with httpx2.Client(base_url=service.url, timeout=30) as client:
+        made = client.post("/domains", json=json.loads(shown("add_provider.md", "json")))
+        assert made.status_code == 201, made.text
+        answers = []
+        for colour in ("#b8281c", "#6aa838"):
+            picture = tmp_path / "tomato.png"
+            Image.new("RGB", (320, 240), colour).save(picture)
+            asked = client.post(
+                "/classify", data={"domain": "tomatoes"}, files={"file": picture.read_bytes()}
+            )
+            assert asked.status_code == 200, asked.text
+            answers.append(asked.json())
+        none = client.post(
+            "/classify", data={"domain": "flowers"}, files={"file": picture.read_bytes()}
+        )
+
+    assert [each["predicted_class"] for each in answers] == ["ripe", "unripe"]
+    assert {each["provider"] for each in answers} == {"colour"}
+    assert all(sum(each["probabilities"].values()) == pytest.approx(1) for each in answers)
+    assert "its description is no colour" in none.json()["detail"]
+
+
+def test_a_format_of_exports(serve_with):
+    service = serve_with("add_exporter.md")
+    with httpx2.Client(base_url=service.url, timeout=30) as client:
+        picture = (PHOTOGRAPHS / "rose.jpg").read_bytes()
+        client.post("/classify", data={"domain": "flowers"}, files={"file": picture})
+        wanted = {"format": "md", "columns": "domain,predicted_class,confidence"}
+        table = client.get("/results/export", params=wanted)
+
+    assert table.text == shown("add_exporter.md", "markdown")
+    assert table.headers["content-type"].startswith("text/markdown")
