@@ -13,7 +13,7 @@ import structlog
 from app.alerts.file import Rules
 from app.alerts.notify import WITHIN_S, Target
 from app.alerts.rule import Readings, Rule
-from app.alerts.signals import SIGNALS, Look, Sources
+from app.alerts.signals import Look, Sources, signals
 from app.alerts.state import changes
 from app.analytics import Drift
 from app.errors import StorageUnavailable
@@ -140,7 +140,7 @@ class Alerting:
 
 async def _read(rule: Rule, look: Look) -> Readings | None:
     """A signal that fails keeps no other one from being read. Raises StorageUnavailable."""
-    signal = SIGNALS[rule.signal]
+    signal = signals()[rule.signal]
     try:
         found = await signal.read(look, rule.window or timedelta())
     except StorageUnavailable:

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from app.alerts.rule import Duration, Rule, Severity
-from app.alerts.signals import SIGNALS
+from app.alerts.signals import OWN, signals
 from app.domains.model import NAME_PATTERN
 from app.errors import ConfigurationError
 from app.settings_groups import AlertThresholds
@@ -32,7 +32,9 @@ class RuleSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    signal: str = Field(description=f"What is looked at: {', '.join(SIGNALS)}.")
+    signal: str = Field(
+        description=f"What is looked at: {', '.join(OWN)}, or what a package brings."
+    )
     above: float | None = Field(None, description="It is wrong above this value.")
     below: float | None = Field(None, description="It is wrong below this value.")
     window: Duration | None = Field(
@@ -57,13 +59,13 @@ class RuleSpec(BaseModel):
     @field_validator("signal")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        if value not in SIGNALS:
-            raise ValueError(f"{value!r} is none of {', '.join(SIGNALS)}")
+        if value not in signals():
+            raise ValueError(f"{value!r} is none of {', '.join(signals())}")
         return value
 
     @model_validator(mode="after")
     def _suits_its_signal(self) -> Self:
-        signal = SIGNALS[self.signal]
+        signal = signals()[self.signal]
         thresholds = [each for each in (self.above, self.below) if each is not None]
         if signal.promised is not None and thresholds:
             raise ValueError(
@@ -83,7 +85,7 @@ class RuleSpec(BaseModel):
         return self
 
     def rule(self, name: str, thresholds: AlertThresholds) -> Rule:
-        signal = SIGNALS[self.signal]
+        signal = signals()[self.signal]
         if signal.promised is not None:
             side, threshold = signal.promised, getattr(thresholds, self.signal)
         elif self.above is not None:

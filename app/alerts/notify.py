@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from app.alerts.signals import SIGNALS, Unit
+from app.alerts.signals import Unit, signals
 from app.errors import ConfigurationError
 from app.storage.alerts import AlertRow
 
@@ -98,7 +98,7 @@ def _headline(alert: AlertRow) -> str:
 
 
 def _line(alert: AlertRow) -> str:
-    signal = SIGNALS.get(alert.signal)
+    signal = signals().get(alert.signal)
     unit = signal.unit if signal else ""
     value, threshold = (_shown(each, unit) for each in (alert.value, alert.threshold))
     line = f"{alert.description} {value}, threshold {threshold}, since {_minute(alert.since)}"

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from app.alerts.rule import Rule, written
-from app.alerts.signals import SIGNALS
+from app.alerts.signals import signals
 
 JOB = "classifier"
 """Of `scrape_configs`, as config/prometheus/prometheus.yml names it."""
@@ -39,7 +39,7 @@ def alert_name(rule: Rule) -> str:
 
 
 def _alert(rule: Rule) -> dict[str, Any]:
-    subject = SIGNALS[rule.signal].subject
+    subject = signals()[rule.signal].subject
     named = {
         "domain": " of {{ $labels.domain }}",
         "deployment": " of {{ $labels.provider }}/{{ $labels.deployment }}",
@@ -47,7 +47,7 @@ def _alert(rule: Rule) -> dict[str, Any]:
     }.get(subject, "")
     return {
         "alert": alert_name(rule),
-        "expr": SIGNALS[rule.signal].expression(rule),
+        "expr": signals()[rule.signal].expression(rule),
         **({"for": written(rule.lasting)} if rule.lasting else {}),
         "labels": {"severity": rule.severity, "rule": rule.name},
         "annotations": {

@@ -58,7 +58,7 @@ Readings = Mapping[str, Reading]
 class Rule:
     """
     Attributes:
-        signal: a name in SIGNALS.
+        signal: its name.
         side, threshold: on which side of it a reading is wrong; it itself is right.
         window: how far back is looked; None: at what is now.
         lasting: how long it has to be wrong before the alert fires.

@@ -1,18 +1,21 @@
 """What rules look at: one function for each signal, and the one list of them.
 
 A new one is a function that reads it, the expression by which Prometheus reads it, and its line in
-SIGNALS.
+OWN, or a package's entry point in the group `classifier.signals`.
 """
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Literal
 
 from app.alerts import expressions
 from app.alerts.rule import Reading, Readings, Rule, Side
 from app.analytics import BASELINE, Drift
+from app.errors import ConfigurationError
+from app.plug_ins import plug_ins
 from app.storage import (
     CostRepository,
     ExampleRepository,
@@ -22,6 +25,8 @@ from app.storage import (
 )
 from app.tally import Tally
 from app.traffic import Board, ProviderState
+
+GROUP = "classifier.signals"
 
 Unit = Literal["share", "seconds", "US dollars", "", "index"]
 
@@ -190,7 +195,7 @@ async def lesson_refused(look: Look, _: timedelta) -> Readings:
     return {domain: Reading(float(count), count) for domain, count in aside.items()}
 
 
-SIGNALS: Mapping[str, Signal] = {
+OWN: Mapping[str, Signal] = {
     "accuracy": Signal(
         "Share of right answers, of those whose true class is known, without those that a person "
         "looked at because they were unsure.",
@@ -280,3 +285,15 @@ SIGNALS: Mapping[str, Signal] = {
         expressions.lesson_refused,
     ),
 }
+
+
+@cache
+def signals() -> Mapping[str, Signal]:
+    """By name: ours, and those of installed packages. Raises ConfigurationError."""
+    found = dict(OWN)
+    for name, each in plug_ins(GROUP).items():
+        try:
+            found[name] = each.load()
+        except Exception as error:
+            raise ConfigurationError(f"The signal {name} can't be used: {error}") from error
+    return found

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.alerts import SIGNALS, RuleNow, written
+from app.alerts import RuleNow, signals, written
 from app.api.dependencies import Joined, Operator
 from app.identifiers import ALERT_PATTERN
 from app.storage.events import AlertReport
@@ -67,7 +67,7 @@ class RuleReport(BaseModel):
 
     @classmethod
     def of(cls, each: RuleNow) -> Self:
-        rule, signal = each.rule, SIGNALS[each.rule.signal]
+        rule, signal = each.rule, signals()[each.rule.signal]
         return cls(
             **{name: getattr(rule, name) for name in _SAME},
             about=signal.about,

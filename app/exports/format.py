@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Protocol
 
 from app.errors import ConfigurationError, InvalidRequest
 from app.exports.columns import Column, Row
+from app.plug_ins import plug_ins
 
 GROUP = "classifier.exporters"
 
@@ -63,16 +64,16 @@ OWN = tuple(
 
 def format_names() -> list[str]:
     """Ours, then those of installed plug-ins."""
-    return list(_found())
+    return list(plug_ins(GROUP, OWN))
 
 
 @cache
 def find_format(name: str) -> Format:
     """Raises InvalidRequest when there is none of this name."""
-    found = _found().get(name)
+    known = plug_ins(GROUP, OWN)
+    found = known.get(name)
     if found is None:
-        known = ", ".join(_found())
-        raise InvalidRequest(f"format: there is no {name[:64]!r}. Known: {known}.")
+        raise InvalidRequest(f"format: there is no {name[:64]!r}. Known: {', '.join(known)}.")
     try:
         form: Format = found.load()
     except ImportError as error:
@@ -85,7 +86,3 @@ def format_of(name: str) -> tuple[Format, bool]:
     plain = name.removesuffix(".gz")
     form = find_format(plain.rpartition(".")[2].lower())
     return form, plain != name
-
-
-def _found() -> dict[str, EntryPoint]:
-    return {each.name: each for each in (*OWN, *entry_points(group=GROUP))}

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from app.domains import Domain
 from app.errors import ConfigurationError, ProviderUnknown
+from app.plug_ins import plug_ins
 from app.providers.base import Capabilities, Learning, Provider, ProviderContext
 
 GROUP = "classifier.providers"
@@ -20,17 +21,13 @@ OWN = (
 
 def provider_names() -> list[str]:
     """Ours and those of installed plug-ins."""
-    return sorted(_found())
-
-
-def _found() -> dict[str, EntryPoint]:
-    return {each.name: each for each in (*OWN, *entry_points(group=GROUP))}
+    return sorted(plug_ins(GROUP, OWN))
 
 
 class ProviderRegistry:
     def __init__(self, context: ProviderContext) -> None:
         self._context = context
-        self._entry_points = _found()
+        self._entry_points = plug_ins(GROUP, OWN)
         self._built: dict[str, tuple[Provider, ...]] = {}
         self._building = asyncio.Lock()
 

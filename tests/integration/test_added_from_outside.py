@@ -1,13 +1,18 @@
 """What the pages "Add a ..." show is installed beside the service, and does what they say."""
 
+import asyncio
 import json
 import os
+import subprocess
+import sys
+from shutil import copytree
 
 import httpx2
 import pytest
 from PIL import Image
 
 from tests.conftest import PHOTOGRAPHS
+from tests.integration.calls import until
 from tests.packages import ROOT, installed, shown
 
 
@@ -56,3 +61,33 @@ def test_a_format_of_exports(serve_with):
 
     assert table.text == shown("add_exporter.md", "markdown")
     assert table.headers["content-type"].startswith("text/markdown")
+
+
+async def test_an_alert(serve_with, tmp_path):
+    """Without a picture it fires; one picture resolves it. Prometheus takes its rule."""
+    config = copytree(ROOT / "config", tmp_path / "config")
+    (config / "alerts.yaml").write_text(shown("add_alert.md", "yaml"))
+    variables = {"CONFIG_DIR": str(config), "MONITORING_ALERTS_EVERY": "0.2"}
+    service = serve_with("add_alert.md", **variables)
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
+
+        async def is_quiet(state: str) -> bool:
+            found = await client.get("/alerts", params={"state": state})
+            return [each["rule"] for each in found.json()["alerts"]] == ["quiet"]
+
+        await until(lambda: is_quiet("firing"), seconds=30)
+        picture = (PHOTOGRAPHS / "rose.jpg").read_bytes()
+        await client.post("/classify", data={"domain": "flowers"}, files={"file": picture})
+        await until(lambda: is_quiet("resolved"), seconds=30)
+    command = [sys.executable, "-m", "app", "alerts", "rules", "--prometheus"]
+    told = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        env=os.environ | service.variables,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "expr: sum(increase(classifier_results_total[1h])) < 1\n" in told.stdout
