@@ -1,4 +1,4 @@
-"""docs/architecture.md names what there is."""
+"""docs/architecture.md and docs/security.md name what there is."""
 
 import ast
 import re
@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs/architecture.md").read_text()
-NAMED = sorted(set(re.findall(r"`?(app/[\w/]+(?:\.py)?/?)(?::([\w.]+))?", TEXT)))
+ARCHITECTURE, SECURITY = (
+    (ROOT / "docs" / name).read_text() for name in ("architecture.md", "security.md")
+)
 
 
-@pytest.mark.parametrize(("path", "name"), NAMED)
+def named(text: str) -> list[tuple[str, str]]:
+    """Files and folders, and what in them."""
+    return sorted(set(re.findall(r"((?:app|tests)/[\w/]+(?:\.py)?/?)(?::([\w.]+))?", text)))
+
+
+@pytest.mark.parametrize(("path", "name"), [*named(ARCHITECTURE), *named(SECURITY)])
 def test_what_is_named_is_there(path, name):
     """Each file and folder, and in the file the class, function or constant."""
     assert (ROOT / path).exists()
@@ -23,15 +29,21 @@ def test_no_folder_is_left_out():
     """Of those that a reader finds in app/."""
     folders = {each.parent.name for each in (ROOT / "app").glob("*/__init__.py")}
 
-    assert folders - {path.split("/")[1] for path, _ in NAMED} == set()
+    assert folders - {path.split("/")[1] for path, _ in named(ARCHITECTURE)} == set()
 
 
-def test_the_paths_follow_the_pipeline():
-    """Of a picture, an item and a webhook: each step names its file."""
-    steps = [line for line in TEXT.splitlines() if line.startswith("| ") and "---" not in line]
+@pytest.mark.parametrize(
+    ("text", "header", "place", "least"),
+    [(ARCHITECTURE, "| step |", "app/", 25), (SECURITY, "| threat |", "tests/", 15)],
+    ids=["architecture", "security"],
+)
+def test_each_row_says_where(text, header, place, least):
+    """A step its file, a promise the test that holds it."""
+    tables = re.findall(rf"^{re.escape(header)}.*\n\|.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = "".join(tables).splitlines()
 
-    assert len(steps) > 25
-    assert [each for each in steps if "app/" not in each and each != "| step | where |"] == []
+    assert len(rows) > least
+    assert [each for each in rows if place not in each] == []
 
 
 def defined(path: Path) -> set[str]:
