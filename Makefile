@@ -12,9 +12,13 @@ ALONE := tests/performance tests/integration/test_shared_quota.py tests/integrat
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
 
+# Processes are killed and clocks are raced beside four others on two cores: what fails there has to
+# hold alone. A fault fails again, and the output says of both.
+ONCE_MORE = { test $$? -eq 1 && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+
 test: .venv/development       ## the whole suite; what is timed runs alone
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ALONE:%=--ignore %)
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ALONE:%=--ignore %) || $(ONCE_MORE)
+	$(BIN)/python -m pytest $(ALONE) || $(ONCE_MORE)
 
 check: .venv/development      ## lint, format, types, import contracts
 	$(BIN)/ruff check .

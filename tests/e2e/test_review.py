@@ -18,10 +18,11 @@ FLOWERS = ("dandelion", "rose", "sunflower", "daisy")
 ANIMALS = ("cat", "dog", "horse", "sheep", "goat", "wolf", "fox", "bear", "lion", "tiger", "zebra")
 NUMBERS = count()
 LONG_ENOUGH = """new Promise(done => {
-    const look = () => performance.now() - seenAt >= LOOK_MS ? done() : setTimeout(look, 10);
+    const seen = () => current && performance.now() - seenAt >= LOOK_MS;
+    const look = () => seen() ? done() : setTimeout(look, 10);
     look();
 })"""
-"""Before that nothing may be said of a picture."""
+"""Before that nothing may be said of a picture; between two of them there is none."""
 
 
 class Queue:
