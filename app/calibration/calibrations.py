@@ -15,7 +15,7 @@ from app.errors import CalibrationNotFound, CalibrationRefused, TooFewLabels
 from app.identifiers import CALIBRATION, new_id
 from app.providers.base import ProviderAnswer
 from app.storage import CalibrationKey, CalibrationRepository, CalibrationRow, LabelledRepository
-from app.storage.calibrations import Mark
+from app.storage.versions import Mark
 from app.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger(__name__)

@@ -11,6 +11,7 @@ from app.errors import CalibrationNotFound
 from app.storage.database import Database
 from app.storage.tables import calibrations
 from app.storage.turns import taking_turn
+from app.storage.versions import Mark, Versions
 
 TURN = "calibrations"
 
@@ -48,24 +49,17 @@ class CalibrationRow:
     withdrawn_at: datetime | None = None
 
 
-Mark = tuple[str | None, int, int]
-"""Changes with whatever is changed."""
-
-
 class CalibrationRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._versions = Versions(database, calibrations, _KEY)
 
     async def mark(self) -> Mark:
-        def unit(connection: sa.Connection) -> Mark:
-            newest, count, withdrawn = connection.execute(_MARK).one()
-            return newest, count, withdrawn
-
-        return await self._database.read(unit)
+        return await self._versions.mark()
 
     async def in_force(self) -> list[CalibrationRow]:
         """At most one of each key."""
-        return await self._rows(_IN_FORCE)
+        return await self._rows(self._versions.in_force())
 
     async def newest(self, domain: str) -> Mapping[CalibrationKey, tuple[int, datetime]]:
         """How many labels the newest version of each key was fitted on, and when; withdrawn or
@@ -101,12 +95,7 @@ class CalibrationRepository:
 
     async def withdraw(self, domain: str, calibration_id: str, now: datetime) -> None:
         """Raises CalibrationNotFound where the domain has none of this id in use."""
-        withdraw = (
-            sa.update(calibrations)
-            .where(_C.id == calibration_id, _C.domain == domain, _C.withdrawn_at.is_(None))
-            .values(withdrawn_at=now)
-        )
-        if not await self._database.write(lambda each: each.execute(withdraw).rowcount):
+        if not await self._versions.withdraw(domain, calibration_id, now):
             raise CalibrationNotFound(
                 f"The domain {domain!r} has no calibration {calibration_id} that is not withdrawn."
             )
@@ -131,7 +120,3 @@ def _row_of(row: sa.RowMapping) -> CalibrationRow:
 
 _C = calibrations.c
 _KEY: Sequence[sa.Column[str]] = [_C[name] for name in CalibrationKey._fields]
-_MARK = sa.select(sa.func.max(_C.id), sa.func.count(), sa.func.count(_C.withdrawn_at))
-_IN_FORCE = sa.select(calibrations).where(
-    _C.id.in_(sa.select(sa.func.max(_C.id)).where(_C.withdrawn_at.is_(None)).group_by(*_KEY))
-)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from app.errors import LessonNotFound
 from app.storage.database import Database
 from app.storage.tables import lessons
+from app.storage.versions import Mark, Versions
 
 Cause = Literal["taught", "reviews"]
 
@@ -44,26 +45,20 @@ KEPT = 50
 """Versions of a domain that are not withdrawn, the newest; what is older goes when there is a new
 one."""
 
-Mark = tuple[str | None, int, int]
-"""Changes with whatever is changed."""
-
 
 class LessonRepository:
     """Raises StorageUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._versions = Versions(database, lessons, [_C.domain])
 
     async def mark(self) -> Mark:
-        def unit(connection: sa.Connection) -> Mark:
-            newest, count, withdrawn = connection.execute(_MARK).one()
-            return newest, count, withdrawn
-
-        return await self._database.read(unit)
+        return await self._versions.mark()
 
     async def in_force(self) -> list[LessonRow]:
         """At most one of each domain."""
-        return await self._rows(_IN_FORCE)
+        return await self._rows(self._versions.in_force())
 
     async def of_domain(self, domain: str, *, limit: int) -> list[LessonRow]:
         """The newest first, at most `limit`; their heads are left out."""
@@ -91,12 +86,7 @@ class LessonRepository:
 
     async def withdraw(self, domain: str, lesson_id: str, now: datetime) -> None:
         """Raises LessonNotFound where the domain has none of this id in use."""
-        change = (
-            sa.update(lessons)
-            .where(_C.id == lesson_id, _C.domain == domain, _C.withdrawn_at.is_(None))
-            .values(withdrawn_at=now)
-        )
-        if not await self._database.write(lambda each: each.execute(change).rowcount):
+        if not await self._versions.withdraw(domain, lesson_id, now):
             raise LessonNotFound(
                 f"The domain {domain!r} has no lesson {lesson_id} that is not withdrawn."
             )
@@ -109,7 +99,3 @@ class LessonRepository:
 
 
 _C = lessons.c
-_MARK = sa.select(sa.func.max(_C.id), sa.func.count(), sa.func.count(_C.withdrawn_at))
-_IN_FORCE = sa.select(lessons).where(
-    _C.id.in_(sa.select(sa.func.max(_C.id)).where(_C.withdrawn_at.is_(None)).group_by(_C.domain))
-)

@@ -16,7 +16,8 @@ from app.providers.embeddings import from_stored
 from app.providers.local.teaching import Examples, Lesson, teach
 from app.providers.taught import Taught, TaughtHead
 from app.storage import ExampleRepository, ExampleRow, LessonRepository, LessonRow
-from app.storage.lessons import Cause, Mark
+from app.storage.lessons import Cause
+from app.storage.versions import Mark
 from app.teaching.collecting import Collecting
 from app.teaching.report import LessonReport
 from app.telemetry.metrics import Metrics

@@ -1,0 +1,54 @@
+"""Rows that are versions: one is never changed, only withdrawn, and the newest that was not is in
+force."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.storage.database import Database
+
+Mark = tuple[str | None, int, int]
+"""Changes with whatever is changed."""
+
+
+class Versions:
+    """Of a table with `id`, `domain` and `withdrawn_at`; each key has versions of its own."""
+
+    def __init__(self, database: Database, table: sa.Table, key: Sequence[sa.Column[Any]]) -> None:
+        self._database = database
+        self._table = table
+        self._key = key
+
+    async def mark(self) -> Mark:
+        column = self._table.c
+        query = sa.select(
+            sa.func.max(column.id), sa.func.count(), sa.func.count(column.withdrawn_at)
+        )
+
+        def unit(connection: sa.Connection) -> Mark:
+            newest, count, withdrawn = connection.execute(query).one()
+            return newest, count, withdrawn
+
+        return await self._database.read(unit)
+
+    def in_force(self) -> sa.Select[Any]:
+        """At most one of each key."""
+        column = self._table.c
+        newest = sa.select(sa.func.max(column.id)).where(column.withdrawn_at.is_(None))
+        return sa.select(self._table).where(column.id.in_(newest.group_by(*self._key)))
+
+    async def withdraw(self, domain: str, version_id: str, now: datetime) -> bool:
+        """Whether the domain had one of this id in use."""
+        column = self._table.c
+        change = (
+            sa.update(self._table)
+            .where(
+                column.id == version_id,
+                column.domain == domain,
+                column.withdrawn_at.is_(None),
+            )
+            .values(withdrawn_at=now)
+        )
+        return bool(await self._database.write(lambda each: each.execute(change).rowcount))
