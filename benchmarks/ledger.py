@@ -91,7 +91,8 @@ class Service:
         provider.classify = _answering(provider.cost(BILLED))
         if way == "off":
             books = NoBooks(parts, provider)
-            parts.dispatcher._calls._books = parts.classification._books = books
+            parts.dispatcher._calls._books = books
+            parts.classification._savings._books = parts.classification._storing._books = books
             provider.most = lambda *_: BILLED
         return cls(parts)
 
@@ -114,7 +115,7 @@ class Service:
                 await self._parts.classification.classify(question)
 
         await asyncio.gather(*(ask() for _ in range(concurrency)))
-        if not isinstance(self._parts.classification._books, NoBooks):
+        if not isinstance(self._parts.classification._storing._books, NoBooks):
             await self._parts.books._sum()
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from app.main import create_app
 from app.parts import build_parts
+from app.parts.ground import now
 from app.providers import registry
 from app.providers.local import provider as local
 from app.providers.local.vocabulary import Vocabulary
@@ -148,10 +149,15 @@ def settings(database_url, tmp_path):
 
 
 @pytest.fixture
-async def parts(settings, monkeypatch):
+def clock_of_parts():
+    return now
+
+
+@pytest.fixture
+async def parts(settings, clock_of_parts, monkeypatch):
     """Real parts, and the providers `fake` and `second` plugged in."""
     monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
-    async with build_parts(settings, serving=True) as parts:
+    async with build_parts(settings, serving=True, clock=clock_of_parts) as parts:
         parts.health.state = "ready"
         yield parts
 

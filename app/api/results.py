@@ -145,7 +145,7 @@ async def get_result(
     """One result. With `wait` the answer is held until the result is there or the time is over."""
     result = await parts.results.get(result_id, caller=caller.sees)
     if result.is_pending and wait:
-        await parts.classification.wait_for(result_id, seconds=wait)
+        await parts.running.wait_for(result_id, seconds=wait)
         result = await parts.results.get(result_id, caller=caller.sees)
     return await with_set(result, coverage, parts.calibrations)
 

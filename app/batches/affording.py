@@ -12,6 +12,7 @@ from app.classification import Intake, Showing
 from app.domains import Domain
 from app.errors import BudgetSpent
 from app.providers.base import Provider
+from app.providers.registry import ProviderRegistry
 from app.result import UsdAmount
 from app.storage import BatchRow, BudgetState, ReceivingRepository, ResultFilter, ResultRepository
 from app.storage.batch_rows import DIGEST
@@ -72,24 +73,23 @@ class Affording:
         self,
         budgets: Budgets,
         dispatcher: Dispatcher,
+        providers: ProviderRegistry,
         results: ResultRepository,
         receiving: ReceivingRepository,
         intake: Intake,
         showing: Showing,
-        *,
-        default_provider: str,
     ) -> None:
         self._budgets = budgets
         self._dispatcher = dispatcher
+        self._providers = providers
         self._results = results
         self._receiving = receiving
         self._intake = intake
         self._showing = showing
-        self._default_provider = default_provider
 
     async def route(self, asked: str | None, domain: Domain) -> Route:
         """Raises ProviderUnknown."""
-        names = self.chain(asked, domain)
+        names = self._providers.chain(asked, domain)
         before: list[Provider] = []
         for place, name in enumerate(names):
             deployments = await self._deployments(name)
@@ -114,10 +114,6 @@ class Affording:
         # The one with the least priority is asked while it has room.
         return sorted(await self._dispatcher.deployments(name), key=lambda each: each.priority)
 
-    def chain(self, asked: str | None, domain: Domain) -> tuple[str, ...]:
-        """Who is asked, in this order."""
-        return (asked,) if asked else domain.providers or (self._default_provider,)
-
     async def shares(
         self,
         payer: Payer,
@@ -141,7 +137,7 @@ class Affording:
         if not blocking:
             return
         # In a cascade hardly anything is certain but that the first one is asked.
-        bill = await self.bill(self.chain(batch.provider, domain)[0], domain)
+        bill = await self.bill(self._providers.chain(batch.provider, domain)[0], domain)
         least = bill.least_of_a_picture()
         if least is None or not bill.is_metered:
             return
@@ -157,7 +153,7 @@ class Affording:
     async def _answered(self, batch: BatchRow, domain: Domain) -> int:
         """Uploads whose answers are kept."""
         count, after = 0, ""
-        names = self.chain(batch.provider, domain)
+        names = self._providers.chain(batch.provider, domain)
         while sources := await self._receiving.uploads(batch.id, after=after):
             digests = [each.removeprefix(DIGEST) for each in sources]
             count += await self._intake.look_ahead(digests, domain, names)

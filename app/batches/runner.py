@@ -10,7 +10,7 @@ from typing import Any, cast
 import structlog
 
 from app.batches.shard import Shard
-from app.classification import ClassificationService
+from app.classification import ClassificationService, Storing
 from app.errors import (
     BatchNotFound,
     BudgetSpent,
@@ -48,6 +48,7 @@ class BatchRunner:
         batches: BatchRepository,
         shards: ShardRepository,
         classification: ClassificationService,
+        storing: Storing,
         work: Work,
         metrics: Metrics,
         *,
@@ -58,6 +59,7 @@ class BatchRunner:
         self._batches = batches
         self._progress = shards
         self._classification = classification
+        self._storing = storing
         self._work = work
         self._metrics = metrics
         self._room = asyncio.Semaphore(in_flight)
@@ -180,6 +182,7 @@ class BatchRunner:
             attempt,
             shards=self._progress,
             classification=self._classification,
+            storing=self._storing,
             metrics=self._metrics,
             room=self._room if metered else self._room_here,
             stopping=self._stopping,

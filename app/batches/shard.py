@@ -11,7 +11,7 @@ import structlog
 
 from app.batches.reading import source_of
 from app.budget import Budget, budget_of_batch
-from app.classification import Answered, ClassificationService, Question, log_item
+from app.classification import Answered, ClassificationService, Question, Storing, log_item
 from app.errors import (
     BudgetSpent,
     DomainNotFound,
@@ -68,6 +68,7 @@ class Shard:
         *,
         shards: ShardRepository,
         classification: ClassificationService,
+        storing: Storing,
         metrics: Metrics,
         room: asyncio.Semaphore,
         stopping: asyncio.Event,
@@ -83,6 +84,7 @@ class Shard:
         self._attempt = attempt
         self._shards = shards
         self._classification = classification
+        self._storing = storing
         self._metrics = metrics
         self._room = room
         self._stopping = stopping
@@ -168,7 +170,7 @@ class Shard:
                 self.status = None
                 return None
             self.status, self.lane = after.status, after.lane
-            self._classification.stored(answered)
+            self._storing.stored(answered)
             for outcome, each in zip(outcomes, answered, strict=True):
                 self._told(outcome, each.trace)
         if self.status not in UNFINISHED:
@@ -192,7 +194,7 @@ class Shard:
     ) -> BatchRow | None:
         """What can't be stored, and never will, fails; it does not take the others with it."""
         try:
-            return await self._commit(outcomes, self._classification.beside(answers))
+            return await self._commit(outcomes, self._storing.beside(answers))
         except StorageUnavailable:
             raise
         except Exception:
@@ -200,13 +202,13 @@ class Shard:
         after = None
         for each, answered in zip(outcomes, answers, strict=True):
             try:
-                after = await self._commit([each], self._classification.beside([answered]))
+                after = await self._commit([each], self._storing.beside([answered]))
             except StorageUnavailable:
                 raise
             except Exception:
                 after = await self._commit(
                     [replace(each, result=_unstorable(each.result))],
-                    self._classification.beside([replace(answered, kept={})]),
+                    self._storing.beside([replace(answered, kept={})]),
                 )
             if after is None:
                 return None

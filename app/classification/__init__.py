@@ -10,8 +10,11 @@ from app.classification.keeper import Keeper
 from app.classification.once import Once
 from app.classification.question import Question, check_label
 from app.classification.reviewing import Reviewing
-from app.classification.service import Answered, ClassificationService
+from app.classification.running import Running
+from app.classification.savings import Savings
+from app.classification.service import ClassificationService
 from app.classification.showing import Showing
+from app.classification.storing import Answered, Storing
 
 __all__ = [
     "Accepting",
@@ -25,8 +28,11 @@ __all__ = [
     "Once",
     "Question",
     "Reviewing",
+    "Running",
+    "Savings",
     "Showing",
     "Standing",
+    "Storing",
     "check_label",
     "log_item",
 ]

@@ -10,8 +10,10 @@ from app.classification.intake import Intake, Picture
 from app.classification.item_line import log_item
 from app.classification.keeper import Keeper
 from app.classification.question import Question
-from app.classification.service import STORE_WAITS_S, ClassificationService
+from app.classification.running import Running
+from app.classification.service import ClassificationService
 from app.classification.stopwatch import Stopwatch
+from app.classification.storing import STORE_WAITS_S, Storing
 from app.domains import Domain, DomainRegistry
 from app.errors import Interrupted, Overloaded
 from app.identifiers import RESULT, new_id
@@ -47,6 +49,8 @@ class Accepting:
     def __init__(
         self,
         service: ClassificationService,
+        running: Running,
+        storing: Storing,
         domains: DomainRegistry,
         intake: Intake,
         results: ResultRepository,
@@ -58,6 +62,8 @@ class Accepting:
         """No `keeper`: nothing lasts longer than this process. `work`: through which others take
         what was accepted here."""
         self._service = service
+        self._running = running
+        self._storing = storing
         self._domains = domains
         self._intake = intake
         self._results = results
@@ -89,7 +95,7 @@ class Accepting:
             if self._work is not None:
                 await self._work.kick(ACCEPTED, result_id)
             else:
-                self._service.start(
+                self._running.start(
                     result_id, self._finish(pending, question, domain, picture, stopwatch)
                 )
         finally:
@@ -111,9 +117,9 @@ class Accepting:
 
     async def picture(self, result_id: str, *, wait: bool = True) -> float | None:
         """Answer one; after how many seconds to try again, None: never."""
-        if self._service.draining:
+        if self._running.draining:
             return STOPPING_S
-        if self._service.works_on(result_id):
+        if result_id in self._running:
             return TWIN_S  # its task was given out again, for Redis was gone: one is enough
         question = await self._keeper.kept(result_id) if self._keeper else None
         if question is None:
@@ -121,7 +127,7 @@ class Accepting:
         domain = await self._domains.find(question.domain)
         pending = record.pending(result_id, question, domain)
         stopwatch = Stopwatch(self._metrics)
-        task = self._service.start(
+        task = self._running.start(
             result_id, self._finish(pending, question, domain, None, stopwatch)
         )
         if wait and (await asyncio.shield(task)).is_pending:
@@ -133,7 +139,7 @@ class Accepting:
         if self._work is not None and self._keeper is not None:
             waiting, most = await self._keeper.count() + self._accepting, MAX_SHARED
         else:
-            waiting, most = self._service.running + self._accepting, MAX_PENDING
+            waiting, most = len(self._running) + self._accepting, MAX_PENDING
         if waiting >= most:
             raise Overloaded("Too many accepted pictures wait for their answer.")
 
@@ -162,12 +168,12 @@ class Accepting:
     ) -> tuple[Result, bool]:
         """What came of it, and whether that is what is stored now."""
         answered = await self._service.outcome(pending.id, question, domain, picture, stopwatch)
-        beside = self._service.beside([answered])
+        beside = self._storing.beside([answered])
         if self._keeper is not None:
             if isinstance(answered.error, Interrupted):
                 return pending, False  # whoever goes on asks again
             beside = self._keeper.forgetting(pending.id, beside)
-        stored = await self._service.store(
+        stored = await self._storing.store(
             partial(self._results.complete, callback_url=question.callback_url),
             answered,
             stopwatch,
@@ -181,5 +187,5 @@ class Accepting:
     def _patient_waits_s(self) -> Iterator[float]:
         """What was accepted may not vanish: tried until the service stops, and a few times then."""
         yield from STORE_WAITS_S
-        while not self._service.stopping:
+        while not self._running.stopping:
             yield STORE_WAITS_S[-1]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from app.classification.question import Question
-from app.classification.service import ClassificationService
+from app.classification.running import Running
 from app.errors import IdempotencyKeyInUse, ResultNotFound
 from app.identifiers import RESULT, new_id
 from app.images import Base64Text, Upload, Url
@@ -23,13 +23,13 @@ class Once:
         self,
         keys: IdempotencyRepository,
         results: ResultRepository,
-        service: ClassificationService,
+        running: Running,
         *,
         patience_s: float,
     ) -> None:
         self._keys = keys
         self._results = results
-        self._service = service
+        self._running = running
         self._patience_s = patience_s
 
     async def answer(self, key: str, question: Question, answer: Answer) -> Result:
@@ -52,7 +52,7 @@ class Once:
         try:
             return await self._results.get(claim.result_id, caller=caller)
         except ResultNotFound:
-            await self._service.wait_for(claim.result_id, seconds=self._patience_s)
+            await self._running.wait_for(claim.result_id, seconds=self._patience_s)
         try:
             return await self._results.get(claim.result_id, caller=caller)
         except ResultNotFound:

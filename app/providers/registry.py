@@ -31,6 +31,10 @@ class ProviderRegistry:
         self._built: dict[str, tuple[Provider, ...]] = {}
         self._building = asyncio.Lock()
 
+    def chain(self, asked: str | None, domain: Domain) -> tuple[str, ...]:
+        """Names of who is asked about this domain, in this order; `asked`: who was asked for."""
+        return (asked,) if asked else domain.providers or (self._context.settings.provider_name,)
+
     async def get(self, name: str) -> tuple[Provider, ...]:
         """The provider, one instance for each deployment that it has. Raises ProviderUnknown when
         there is none of this name or it is not configured."""

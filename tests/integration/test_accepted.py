@@ -236,7 +236,7 @@ async def test_a_clock_that_was_set_back_hides_no_picture(lasting_url, settings,
         keep = await parts.accepting._keeper.keep(pending.id, question, PICTURE)
         await parts.results.insert(pending, keep)
     async with build_parts(own, serving=True) as parts:
-        await parts.classification.wait_for(pending.id, seconds=10)
+        await parts.running.wait_for(pending.id, seconds=10)
         found = await parts.results.get(pending.id, caller=None)
 
     assert found.status == "accepted"

@@ -197,7 +197,7 @@ class TestDraining:
         """What was logged of answers that may be lost."""
         with capture_logs() as logs:
             async with asyncio.timeout(10):
-                await parts.classification.drain(seconds=0.01)
+                await parts.running.drain(seconds=0.01)
         assert all(line["log_level"] == "error" for line in logs if "lost" in line["event"])
         return [line for line in logs if "lost" in line["event"]]
 

@@ -416,8 +416,8 @@ class TestManyRows:
 class TestByItself:
     @pytest.fixture
     def settings(self, settings, monkeypatch):
-        monkeypatch.setattr("app.parts.RETENTION_AFTER_S", 0.0)
-        monkeypatch.setattr("app.parts.RETENTION_EVERY_S", 0.05)
+        monkeypatch.setattr("app.parts.background.RETENTION_AFTER_S", 0.0)
+        monkeypatch.setattr("app.parts.background.RETENTION_EVERY_S", 0.05)
         return settings
 
     @pytest.fixture

@@ -240,7 +240,7 @@ class TestAtTheSameTime:
                 for _ in range(5)
             ]
             await fake.asked.wait()
-            await until(lambda: len(parts.classification._running) == 5)
+            await until(lambda: len(parts.running) == 5)
             await asyncio.sleep(0.1)
             fake.hold.set()
             return await asyncio.gather(*asking)
@@ -280,7 +280,7 @@ class TestAtTheSameTime:
         fake.hold.clear()
         first, second = [(await ask(client, **LATER))["id"] for _ in range(2)]
         await fake.asked.wait()
-        parts.classification._running[first].cancel()
+        parts.running._tasks[first].cancel()
         await asyncio.sleep(0.01)
         fake.hold.set()
         stopped, answered = [await until_done(client, {"id": each}) for each in (first, second)]
@@ -296,7 +296,7 @@ class TestAtTheSameTime:
         await until(lambda: fake.calls == 1)
         fake.hold.clear()
         await until(lambda: fake.calls == 2)
-        parts.classification._running[accepted["id"]].cancel()
+        parts.running._tasks[accepted["id"]].cancel()
         stopped = await until_done(client, accepted)
         metrics = (await client.get("/metrics")).text
 

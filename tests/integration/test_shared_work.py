@@ -186,7 +186,7 @@ async def test_a_key_holds_in_all(begin):
 
 async def test_what_redis_forgets_is_found_in_the_database(begin, redis, monkeypatch):
     """Redis is killed with all it knew: batches and accepted pictures are answered all the same."""
-    monkeypatch.setattr("app.parts.LOOKED_THROUGH_EVERY_S", 0.2)
+    monkeypatch.setattr("app.parts.background.LOOKED_THROUGH_EVERY_S", 0.2)
     monkeypatch.setattr("app.classification.accepting.REDISCOVERED_AFTER_S", 0.0)
     serves = await begin(works=False)
     batch_id = await made(serves, 20)
@@ -208,7 +208,7 @@ async def test_what_redis_forgets_is_found_in_the_database(begin, redis, monkeyp
 
 async def test_the_database_comes_back(begin, postgres, monkeypatch):
     """PostgreSQL is restarted in the middle of a batch."""
-    monkeypatch.setattr("app.parts.LOOKED_THROUGH_EVERY_S", 0.5)
+    monkeypatch.setattr("app.parts.background.LOOKED_THROUGH_EVERY_S", 0.5)
     process = await begin()
     process.fake.hold.clear()
     batch_id = await made(process, 30)

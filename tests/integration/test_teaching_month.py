@@ -40,10 +40,13 @@ def settings(settings):
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock():
     """Of all parts; a test sets it ahead."""
-    clock = Clock()
-    monkeypatch.setattr("app.parts.now", clock)
+    return Clock()
+
+
+@pytest.fixture
+def clock_of_parts(clock):
     return clock
 
 

@@ -273,7 +273,7 @@ class TestPolicy:
         answers = [["93.184.216.34"], ["10.9.8.7"], ["93.184.216.34", "169.254.169.254"]]
         network = FakeNetwork({"resolve": {"hooks.example.com": answers}})
         egress = partial(EgressClient, resolver=network.resolve, connector=network)
-        monkeypatch.setattr("app.parts.EgressClient", egress)
+        monkeypatch.setattr("app.parts.ground.EgressClient", egress)
         return network
 
     async def test_a_name_that_turns_private_is_not_gone_to(self, network, parts, client):

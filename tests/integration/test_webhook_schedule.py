@@ -37,9 +37,12 @@ class Hands:
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("app.parts.now", clock)
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def clock_of_parts(clock):
     return clock
 
 

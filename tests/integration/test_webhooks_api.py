@@ -311,14 +311,12 @@ class TestChanging:
 
 class TestRotating:
     @pytest.fixture
-    def clock(self, monkeypatch):
-        clock = Clock()
-        monkeypatch.setattr("app.parts.now", clock)
-        return clock
+    def clock(self):
+        return Clock()
 
     @pytest.fixture
-    async def parts(self, clock, parts):
-        return parts
+    def clock_of_parts(self, clock):
+        return clock
 
     async def rotated(self, client, made, **body) -> str:
         answer = await client.post(f"/webhooks/{made['id']}/rotate", **body)

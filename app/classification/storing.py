@@ -1,0 +1,127 @@
+"""What is stored of an answer, in one transaction, and though the database is away for a while."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from app.classification.asking import Asked
+from app.classification.stopwatch import Stopwatch
+from app.errors import ClassifierError, StorageUnavailable
+from app.ledger import LedgerEntry
+from app.result import Result
+from app.storage import (
+    AnswerRepository,
+    KeptAnswer,
+    LedgerRepository,
+    ToReview,
+    Unit,
+    both,
+    queueing,
+)
+from app.telemetry.metrics import Metrics
+from app.telemetry.trace import UNTRACED, Trace, current, told
+from app.traffic import Books
+
+log = structlog.stdlib.get_logger(__name__)
+
+STORE_WAITS_S = (0.1, 0.5, 2.0)
+"""Between attempts to store an answer while the database is locked or full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A result that is to be stored.
+
+    Attributes:
+        error: why there is no answer.
+        kept: the answer by its key, where it is a new one.
+        to_review: where a person should look at it.
+        trace: of a picture that no request waits for.
+    """
+
+    result: Result
+    error: ClassifierError | None
+    asked: Asked | None
+    kept: Mapping[str, KeptAnswer] = field(default_factory=dict)
+    to_review: ToReview | None = None
+    trace: Trace = UNTRACED
+
+
+class Storing:
+    def __init__(
+        self,
+        ledger: LedgerRepository,
+        answers: AnswerRepository,
+        books: Books,
+        metrics: Metrics,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._answers = answers
+        self._books = books
+        self._metrics = metrics
+        self._sleep = sleep
+
+    def beside(self, answered: Sequence[Answered]) -> Unit[None] | None:
+        """What is to be stored beside the rows: entries of the ledger, new answers, kept for the
+        next who ask, and what waits for a person."""
+        kept: dict[str, KeptAnswer] = {}
+        entries: list[LedgerEntry] = []
+        for each in answered:
+            kept |= each.kept
+            if each.asked is not None:
+                for entry in each.asked.entries:
+                    entry.result_id = each.result.id
+                    entries.append(entry)
+        to_review = [each.to_review for each in answered if each.to_review is not None]
+        return both(self._ledger.booking(entries), self._answers.keeping(kept), queueing(to_review))
+
+    def stored(self, answered: Sequence[Answered]) -> None:
+        """With what is beside them. Whoever looks for a kept answer from now on finds it."""
+        for each in answered:
+            if each.asked is not None:
+                each.asked.settled()
+                self._books.booked(each.asked.entries)
+
+    async def store(
+        self,
+        write: Callable[[Result, Unit[None] | None], Awaitable[Result | None]],
+        answered: Answered,
+        stopwatch: Stopwatch,
+        *,
+        beside: Unit[None] | None,
+        waits_s: Iterable[float] = STORE_WAITS_S,
+    ) -> Result | None:
+        """Keep what may have cost something, though the database is locked or full for a while.
+        Returns what is stored; None: what there is of it is another's, or was deleted."""
+        result = answered.result
+        with stopwatch.time("store"):
+            try:
+                stored = await self._write(partial(write, result, beside), waits_s)
+            except (StorageUnavailable, asyncio.CancelledError):
+                kept = result.model_dump(mode="json", exclude={"metadata"})
+                log.exception("an answer may be lost: it could not be stored", **kept)
+                raise
+            finally:
+                if answered.asked is not None:
+                    answered.asked.settled()
+            self.stored([answered])
+            if stored is not None:
+                trace = current()
+                trace.tell(**told(stored))
+                self._metrics.result(stored, trace_id=trace.trace_id)
+            return stored
+
+    async def _write(
+        self, write: Callable[[], Awaitable[Result | None]], waits_s: Iterable[float]
+    ) -> Result | None:
+        for wait_s in waits_s:
+            with suppress(StorageUnavailable):
+                return await write()
+            await self._sleep(wait_s)
+        return await write()

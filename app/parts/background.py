@@ -1,0 +1,92 @@
+"""What a serving process does again and again beside answering."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+
+from app.batches.taking_in import RECEIVED_WITHIN_S
+from app.calibration import LOOKED_EVERY_S, SURE_AFTER_S
+from app.errors import Interrupted
+from app.parts.parts import Parts
+from app.recurring import Recurring
+from app.result import Failure
+from app.teaching import LOOKED_EVERY_S as LEARNED_EVERY_S
+from app.telemetry.event_loop import LagWatch
+
+log = structlog.stdlib.get_logger(__name__)
+
+LOOKED_THROUGH_EVERY_S = 60.0
+"""For work that lost its task, because Redis or a process did."""
+
+CHECKED_EVERY_S = 15.0
+"""What /health checks, so that metrics know without being asked."""
+
+RETENTION_AFTER_S, RETENTION_EVERY_S, FITTED_AFTER_S = 60.0, 3_600.0, 60.0
+"""A start has other things to do."""
+
+ROLLED_EVERY_S = 1.0
+FORGOTTEN_EVERY_S = 3_600.0
+
+DOMAINS_EVERY_S = 2.0
+FOLLOWED_EVERY_S = 0.5
+"""Until what one process changed, of domains, webhooks and calibrations or of a batch, holds in
+all."""
+
+
+async def begin(parts: Parts, stack: AsyncExitStack) -> None:
+    """Go on with what is unfinished, and look again and again for what others left."""
+    stack.push_async_callback(parts.alerting.aclose)
+    recurring = Recurring()
+    stack.push_async_callback(recurring.aclose)
+    if parts.settings.shared:
+        # Whoever is at it is alive: only what is too old was left behind.
+        recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
+        recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
+        left_behind = partial(_settle, parts, RECEIVED_WITHIN_S)
+        recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
+        recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
+    else:
+        await _settle(parts, 0)
+        if count := await parts.accepting.resume():
+            log.info("accepted pictures of an earlier process are gone on with", count=count)
+        if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
+            log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
+    # A command may have fitted one.
+    recurring.every(DOMAINS_EVERY_S, "calibrations", parts.calibrations.load)
+    recurring.every(DOMAINS_EVERY_S, "lessons", parts.lessons.load)
+    recurring.every(SURE_AFTER_S, "cascades", parts.surenesses.look)
+    if parts.settings.calibration.automatic:
+        recurring.every(
+            LOOKED_EVERY_S, "fits", parts.calibrations.look, first_after_s=FITTED_AFTER_S
+        )
+    if parts.settings.teaching.automatic:
+        recurring.every(
+            LEARNED_EVERY_S, "examples", parts.from_reviews.look, first_after_s=FITTED_AFTER_S
+        )
+    recurring.every(ROLLED_EVERY_S, "tallies", parts.tallies.roll)
+    recurring.every(FORGOTTEN_EVERY_S, "old sums", parts.tallies.forget)
+    lag = LagWatch(parts.metrics)
+    lag.start()
+    stack.callback(lag.stop)
+    recurring.every(CHECKED_EVERY_S, "checks", parts.health.check)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "calls", parts.books.recover)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "sums", parts.books.sum_of_the_dead)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "reviews", parts.reviews.count_waiting)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "deliveries", parts.deliveries.look)
+    alerts_every_s = parts.settings.monitoring.alerts_every
+    recurring.every(alerts_every_s, "alerts", parts.alerting.look, first_after_s=alerts_every_s)
+    recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
+    recurring.every(
+        RETENTION_EVERY_S,
+        "retention",
+        parts.retention.keep_to_policy,
+        first_after_s=RETENTION_AFTER_S,
+    )
+
+
+async def _settle(parts: Parts, older_than_s: float) -> None:
+    """What a process left that nobody can go on with."""
+    await parts.receiving.forget_unreceived(older_than_s=older_than_s)
+    await parts.keys.release_unanswered(older_than_s=older_than_s)

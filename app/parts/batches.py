@@ -1,0 +1,64 @@
+"""Many pictures at a time."""
+
+from dataclasses import dataclass
+
+from app.batches import BatchRunner, Estimator, TakingIn
+from app.batches.affording import Affording
+from app.batches.reading import Reading
+from app.parts.classification import Classification, Learned
+from app.parts.ground import Ground
+from app.parts.traffic import Traffic
+from app.storage import BatchRepository, Committed, ReceivingRepository, ShardRepository
+from app.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    rows: BatchRepository
+    receiving: ReceivingRepository
+    taking_in: TakingIn
+    estimator: Estimator
+    runner: BatchRunner
+
+
+def build_batches(
+    ground: Ground, traffic: Traffic, learned: Learned, classified: Classification, shards: Work
+) -> Batches:
+    settings, database = ground.settings, ground.database
+    committed = None if settings.shared else Committed()
+    rows = BatchRepository(database, ground.outbox, committed)
+    receiving = ReceivingRepository(database)
+    reading = Reading(settings.batch, ground.objects.allowed)
+    affording = Affording(
+        traffic.books.budgets,
+        traffic.dispatcher,
+        ground.providers,
+        ground.results,
+        receiving,
+        classified.intake,
+        learned.showing,
+    )
+    return Batches(
+        rows=rows,
+        receiving=receiving,
+        taking_in=TakingIn(
+            receiving, rows, ground.keys, ground.blobs, ground.domains, reading, affording
+        ),
+        estimator=Estimator(
+            ground.domains,
+            classified.intake,
+            ground.metrics,
+            reading,
+            affording,
+            learned.standing,
+        ),
+        runner=BatchRunner(
+            rows,
+            ShardRepository(database, ground.outbox, committed, classified.savings.of_duplicate),
+            classified.service,
+            classified.storing,
+            shards,
+            ground.metrics,
+            in_flight=settings.batch.in_flight,
+        ),
+    )

@@ -1,0 +1,202 @@
+"""From a picture to a stored result, with all that was learned of earlier ones."""
+
+from dataclasses import dataclass
+
+from app.calibration import Calibrations, Surenesses, ThresholdFinder
+from app.classification import (
+    Accepting,
+    Asking,
+    Cascading,
+    ClassificationService,
+    Eliciting,
+    Intake,
+    Keeper,
+    Once,
+    Reviewing,
+    Running,
+    Savings,
+    Showing,
+    Standing,
+    Storing,
+)
+from app.identifiers import PROCESS, new_id
+from app.images import ImageReader
+from app.parts.ground import Ground, build_egress
+from app.parts.traffic import Traffic
+from app.storage import (
+    AcceptedRepository,
+    AnswerRepository,
+    CalibrationRepository,
+    ExampleRepository,
+    LabelledRepository,
+    LessonRepository,
+)
+from app.teaching import Collecting, FromReviews, Lessons
+from app.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What people said of earlier answers, and what follows from it."""
+
+    calibrations: Calibrations
+    thresholds: ThresholdFinder
+    surenesses: Surenesses
+    standing: Standing
+    examples: ExampleRepository
+    showing: Showing
+    lessons: LessonRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    collecting: Collecting
+    lessons: Lessons
+    from_reviews: FromReviews
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    intake: Intake
+    running: Running
+    savings: Savings
+    storing: Storing
+    service: ClassificationService
+    accepting: Accepting
+    once: Once
+
+
+async def build_learned(ground: Ground) -> Learned:
+    labelled = LabelledRepository(ground.database)
+    calibrations = Calibrations(
+        CalibrationRepository(ground.database),
+        labelled,
+        ground.domains,
+        ground.metrics,
+        process=new_id(PROCESS),
+        clock=ground.clock,
+    )
+    await calibrations.load()
+    surenesses = Surenesses(labelled, calibrations, ground.domains, ground.providers)
+    await surenesses.look()
+    examples, lessons = ExampleRepository(ground.database), LessonRepository(ground.database)
+    return Learned(
+        calibrations=calibrations,
+        thresholds=ThresholdFinder(labelled, calibrations, ground.domains),
+        surenesses=surenesses,
+        standing=Standing(calibrations, surenesses),
+        examples=examples,
+        showing=Showing(
+            examples, lessons, ground.blobs, ground.workers, ground.providers, ground.taught
+        ),
+        lessons=lessons,
+    )
+
+
+async def build_classification(
+    ground: Ground, traffic: Traffic, learned: Learned, pictures: Work
+) -> Classification:
+    """`pictures`: through which other processes take what was accepted here."""
+    settings, metrics = ground.settings, ground.metrics
+    answers = await _load_answers(ground)
+    intake = Intake(
+        ImageReader(
+            build_egress(settings),
+            ground.workers,
+            ground.blobs,
+            ground.objects,
+            max_bytes=settings.max_upload,
+        ),
+        ground.workers,
+        ground.journal,
+        answers,
+        ground.providers,
+        settings.quality,
+        learned.standing,
+        learned.showing,
+    )
+    running = Running(ground.results, metrics, shared=settings.shared)
+    savings = Savings(traffic.books)
+    storing = Storing(traffic.ledger, answers, traffic.books, metrics)
+    service = ClassificationService(
+        domains=ground.domains,
+        providers=ground.providers,
+        intake=intake,
+        asking=Asking(
+            Cascading(
+                Eliciting(traffic.dispatcher, learned.showing), learned.standing, ground.providers
+            ),
+            joinable_s=settings.api.timeout / 2,
+        ),
+        savings=savings,
+        calibrations=learned.calibrations,
+        reviewing=Reviewing(intake, ground.blobs, random_share=settings.review.random_share),
+        storing=storing,
+        results=ground.results,
+        running=running,
+        tallies=ground.tallies,
+        metrics=metrics,
+        tracing=ground.tracing,
+    )
+    keeper = Keeper(
+        AcceptedRepository(ground.database), ground.blobs, ground.results, ground.domains
+    )
+    return Classification(
+        intake=intake,
+        running=running,
+        savings=savings,
+        storing=storing,
+        service=service,
+        accepting=Accepting(
+            service,
+            running,
+            storing,
+            ground.domains,
+            intake,
+            ground.results,
+            keeper if ground.database.lasts else None,
+            metrics,
+            ground.tracing,
+            pictures if settings.shared else None,
+        ),
+        once=Once(ground.keys, ground.results, running, patience_s=settings.api.timeout),
+    )
+
+
+async def build_teaching(ground: Ground, learned: Learned, intake: Intake) -> Teaching:
+    collecting = Collecting(
+        learned.examples, intake, ground.workers, ground.blobs, ground.providers, clock=ground.clock
+    )
+    lessons = Lessons(
+        learned.lessons,
+        learned.examples,
+        collecting,
+        ground.domains,
+        ground.taught,
+        ground.metrics,
+        clock=ground.clock,
+    )
+    await lessons.load()
+    from_reviews = FromReviews(
+        learned.examples,
+        collecting,
+        lessons,
+        ground.domains,
+        ground.settings.teaching,
+        process=new_id(PROCESS),
+        clock=ground.clock,
+    )
+    return Teaching(collecting, lessons, from_reviews)
+
+
+async def _load_answers(ground: Ground) -> AnswerRepository:
+    cache = ground.settings.cache
+    answers = AnswerRepository(
+        ground.database,
+        ttl_s=cache.ttl,
+        max_entries=cache.max_entries,
+        shared=ground.settings.shared,
+    )
+    if answers.enabled:
+        await answers.load_models()
+    return answers

@@ -1,0 +1,92 @@
+"""Who is told of what happens: webhooks of callers, and people whom alerts wake."""
+
+import time
+from dataclasses import dataclass
+
+from app.alerts import Alerting, Rules, Sources, open_targets
+from app.egress import Allowance
+from app.identifiers import PROCESS, new_id
+from app.parts.ground import Ground, build_egress
+from app.storage import (
+    AlertRepository,
+    CostRepository,
+    DeliveryRepository,
+    ExampleRepository,
+    WebhookRepository,
+)
+from app.traffic import Board
+from app.webhooks import (
+    Deliveries,
+    Sender,
+    Webhooks,
+    configured_callback_secret,
+    configured_vault,
+)
+from app.work import Work
+from app.yaml_file import config_dir
+
+SHARED_LINGER_S, LINGER_S = 1.0, 10.0
+"""How long a task waits for more to send to its webhook: a new one costs more than many deliveries.
+What other processes tell it does not hear of before it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    webhooks: Webhooks
+    deliveries: Deliveries
+    sent: DeliveryRepository
+
+
+async def build_telling(ground: Ground, queue: Work, *, serving: bool) -> Telling:
+    settings, database, outbox = ground.settings, ground.database, ground.outbox
+    rows, sent = WebhookRepository(database, outbox), DeliveryRepository(database, outbox)
+    webhooks = Webhooks(
+        database,
+        rows,
+        outbox,
+        await configured_vault(settings),
+        ground.domains,
+        Allowance.parse(settings.egress_allow),
+        callback_secret=configured_callback_secret(settings),
+        clock=ground.clock,
+    )
+    timeout_s = settings.webhooks.timeout
+    deliveries = Deliveries(
+        outbox,
+        sent,
+        rows,
+        webhooks,
+        Sender(
+            build_egress(settings, silence_s=timeout_s, within_s=timeout_s),
+            ground.tracing,
+            clock=ground.clock,
+        ),
+        queue,
+        ground.metrics,
+        settings.webhooks,
+        kicks=serving or settings.shared,
+        clock=ground.clock,
+        monotonic=time.monotonic,
+        linger_s=SHARED_LINGER_S if settings.shared else LINGER_S,
+    )
+    return Telling(webhooks, deliveries, sent)
+
+
+def build_alerting(ground: Ground, board: Board) -> Alerting:
+    monitoring, database, outbox = ground.settings.monitoring, ground.database, ground.outbox
+    return Alerting(
+        Rules(config_dir() / "alerts.yaml", monitoring.alert_thresholds),
+        Sources(
+            ground.tallies,
+            CostRepository(database),
+            board,
+            WebhookRepository(database, outbox),
+            ExampleRepository(database),
+        ),
+        AlertRepository(database, outbox),
+        open_targets(monitoring.notify),
+        ground.metrics,
+        process=new_id(PROCESS),
+        every_s=monitoring.alerts_every,
+        clock=ground.clock,
+    )
