@@ -7,7 +7,7 @@ IMAGES ?= examples/images
 CASES ?= ../shared/security
 ALONE := tests/performance tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
-.PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test benchmark docs image clean
+.PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test benchmark docs pictures image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -68,6 +68,9 @@ image:                        ## the container image: docker, or buildah where n
 	else build="buildah build --format docker"; fi; \
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' app/__init__.py); \
 	set -x; $$build --build-arg VERSION=$$version -t enhanced-image-classifier .
+
+pictures: .venv/development  ## of the README, by a browser
+	$(BIN)/python -m docs.pictures
 
 clean:                        ## away with everything that make made
 	rm -rf .venv data .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .node

@@ -13,6 +13,7 @@ _SHARED = {
     "/* style.css */": "style.css",
     "/* page.js */": "page.js",
     "/* charts.js */": "charts.js",
+    "<!-- head.html -->": "head.html",
     "<!-- key.html -->": "key.html",
 }
 """What stands in a page for a file that it shares with others."""
