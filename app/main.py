@@ -1,6 +1,6 @@
 """The HTTP face: an app over the parts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.api import (
     deployments,
     domains,
     evaluations,
+    event_operations,
     events,
     examples,
     lessons,
@@ -34,6 +35,7 @@ from app.api import (
 )
 from app.api.context import BodyLimit, RequestContext
 from app.parts import Parts
+from app.storage.event_types import EVENT_TYPES, EventType
 
 DESCRIPTION = """\
 Which class of a domain an image shows, how sure that is, and whether a person should look.
@@ -65,7 +67,7 @@ def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
         parts.health.state = "draining"
 
     if serving:
-        app = create_schema_app(lifespan=lifespan, telemetry=OWN_TELEMETRY)
+        app = create_schema_app(parts.outbox.types, lifespan=lifespan, telemetry=OWN_TELEMETRY)
     else:
         app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry=OWN_TELEMETRY)
         problems.install(app)
@@ -83,8 +85,8 @@ def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
     return app
 
 
-def create_schema_app(**options: Any) -> FastAPI:
-    """All routes and no parts: enough for openapi.json."""
+def create_schema_app(types: Mapping[str, EventType] = EVENT_TYPES, **options: Any) -> FastAPI:
+    """All routes and no parts: enough for openapi.json. `types`: what webhooks may be told of."""
     app = FastAPIOffline(
         title="Enhanced image classifier",
         version=__version__,
@@ -99,9 +101,9 @@ def create_schema_app(**options: Any) -> FastAPI:
         *(classify, batches, results, reviews, evaluations),
         *(domains, calibrations, cascades),
         *(examples, lessons),
-        *(budgets, webhooks, deliveries),
+        *(budgets, webhooks, deliveries, events),
         *(alerts, analytics, deployments, operations, pages),
     ):
         app.include_router(module.router)
-    app.webhooks.include_router(events.router)
+    app.webhooks.include_router(event_operations.operations(types))
     return app

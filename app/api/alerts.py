@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.alerts import RuleNow, signals, written
 from app.api.dependencies import Joined, Operator
 from app.identifiers import ALERT_PATTERN
-from app.storage.events import AlertReport
+from app.storage.event_types import AlertReport
 
 router = APIRouter(prefix="/alerts", tags=["operations"])
 

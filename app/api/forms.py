@@ -62,9 +62,10 @@ def parse_json(data: bytes, what: str) -> Any:
         raise InvalidRequest(f"{what}: not valid JSON: {error}") from None
 
 
-def validated(model: type[T], data: Any) -> T:
-    """Raises InvalidRequest, with each wrong field."""
+def validated(model: type[T], data: Any, *place: str) -> T:
+    """Raises InvalidRequest, with each wrong field; `place` is where `data` is."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise invalid_request(error.errors()) from None
+        wrong = [{**each, "loc": (*place, *each["loc"])} for each in error.errors()]
+        raise invalid_request(wrong) from None

@@ -19,6 +19,7 @@ from app.providers.registry import ProviderRegistry, provider_names
 from app.settings import Settings
 from app.settings_groups import AlertThresholds
 from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
+from app.storage.event_types import event_types
 from app.traffic.budgets import check_budgets
 from app.webhooks import configured_callback_secret, configured_vault
 from app.yaml_file import config_dir
@@ -48,6 +49,7 @@ def check(*, as_json: bool) -> None:
     domains = attempt(lambda: read_domains(config_dir() / "domains.yaml"))
     thresholds = settings.monitoring.alert_thresholds if settings else AlertThresholds()
     attempt(lambda: read_rules(config_dir() / "alerts.yaml", thresholds))
+    attempt(event_types)
     models = attempt(lambda: ModelTable.read(config_dir() / "models.yaml"))
     storage: str | None = None
     if settings:

@@ -21,7 +21,7 @@ from app.cli.status_screen import screen
 from app.client.http import Http
 from app.errors import ClassifierError, NotAllowed
 from app.storage import BatchReport
-from app.storage.events import AlertReport
+from app.storage.event_types import AlertReport
 
 TIMEOUT_S = 10.0
 HOUR = timedelta(hours=1)

@@ -130,6 +130,7 @@ async def _build(
         alerting=build_alerting(ground, traffic.board),
         outbox=ground.outbox,
         webhooks=telling.webhooks,
+        publisher=telling.publisher,
         deliveries=telling.deliveries,
         sent=telling.sent,
     )

@@ -25,6 +25,7 @@ from app.storage import (
     TallyRepository,
     migrate,
 )
+from app.storage.event_types import event_types
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Tracing, configured_tracing
@@ -82,7 +83,7 @@ async def lay_ground(
     taught = Taught()
     providers = ProviderRegistry(ProviderContext(settings, models, workers, taught))
     stack.push_async_callback(providers.aclose)
-    outbox = Outbox(database, settings.operators, shared=settings.shared)
+    outbox = Outbox(database, settings.operators, types=event_types(), shared=settings.shared)
     await outbox.load()
     blobs = BlobStore(settings.blobs_place)
     stack.push_async_callback(blobs.close)

@@ -31,7 +31,7 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Tracing
 from app.traffic import Board, Books, Dispatcher
-from app.webhooks import Deliveries, Webhooks
+from app.webhooks import Deliveries, Publisher, Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +80,6 @@ class Parts:
     alerting: Alerting
     outbox: Outbox
     webhooks: Webhooks
+    publisher: Publisher
     deliveries: Deliveries
     sent: DeliveryRepository

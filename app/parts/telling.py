@@ -12,11 +12,13 @@ from app.storage import (
     CostRepository,
     DeliveryRepository,
     ExampleRepository,
+    PublishedRepository,
     WebhookRepository,
 )
 from app.traffic import Board
 from app.webhooks import (
     Deliveries,
+    Publisher,
     Sender,
     Webhooks,
     configured_callback_secret,
@@ -33,6 +35,7 @@ What other processes tell it does not hear of before it ends."""
 @dataclass(frozen=True, slots=True)
 class Telling:
     webhooks: Webhooks
+    publisher: Publisher
     deliveries: Deliveries
     sent: DeliveryRepository
 
@@ -69,7 +72,8 @@ async def build_telling(ground: Ground, queue: Work, *, serving: bool) -> Tellin
         monotonic=time.monotonic,
         linger_s=SHARED_LINGER_S if settings.shared else LINGER_S,
     )
-    return Telling(webhooks, deliveries, sent)
+    publisher = Publisher(outbox.types, PublishedRepository(database, outbox), ground.domains)
+    return Telling(webhooks, publisher, deliveries, sent)
 
 
 def build_alerting(ground: Ground, board: Board) -> Alerting:

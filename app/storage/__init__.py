@@ -28,6 +28,7 @@ from app.storage.lessons import LessonRepository, LessonRow
 from app.storage.migrate import migrate
 from app.storage.objects import ObjectStore
 from app.storage.outbox import Outbox
+from app.storage.published import PublishedRepository
 from app.storage.repricing import NewPrice, RepricingRepository
 from app.storage.results import ResultFilter, ResultRepository
 from app.storage.retention import RetentionRepository
@@ -83,6 +84,7 @@ __all__ = [
     "Outbox",
     "Outcome",
     "Pace",
+    "PublishedRepository",
     "Purse",
     "ReceivingRepository",
     "RepricingRepository",

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from app.errors import AlertNotFound
 from app.storage.database import Database
-from app.storage.events import AlertReport, alert_changed
+from app.storage.event_types import AlertReport
+from app.storage.events import alert_changed
 from app.storage.outbox import Outbox
 from app.storage.tables import STANDS, alerts, turns
 from app.storage.turns import taking_turn

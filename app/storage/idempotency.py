@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import IdempotencyKeyReused
+from app.identifiers import EVENT
 from app.result import ANSWERED
 from app.storage.database import Database
 from app.storage.tables import accepted, batches, idempotency_keys, results
@@ -21,6 +22,26 @@ class Claim:
     fingerprint: str
     result_id: str
 
+    def check_same(self, other: "Claim") -> None:
+        """Raises IdempotencyKeyReused when they are of different requests."""
+        if self.fingerprint != other.fingerprint:
+            raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
+
+
+def take_key(connection: sa.Connection, caller: str, key: str, claim: Claim) -> Claim:
+    """Within a transaction: the key is taken, or whose it is already is returned."""
+    now = datetime.now(UTC)
+    forgotten = idempotency_keys.c.created_at < now - KEPT_FOR
+    connection.execute(sa.delete(idempotency_keys).where(forgotten))
+    row = {
+        "caller": caller,
+        "key": key,
+        "fingerprint": claim.fingerprint,
+        "result_id": claim.result_id,
+        "created_at": now,
+    }
+    return Claim(*connection.execute(_TAKE, row).one())
+
 
 class IdempotencyRepository:
     def __init__(self, database: Database) -> None:
@@ -29,24 +50,8 @@ class IdempotencyRepository:
     async def claim(self, caller: str, key: str, claim: Claim) -> Claim:
         """Take the key for a request, or return the claim that has it already. Raises
         IdempotencyKeyReused when that is another request's."""
-        column = idempotency_keys.c
-        mine = {"caller": caller, "key": key}
-        now = datetime.now(UTC)
-
-        def unit(connection: sa.Connection) -> Claim:
-            connection.execute(
-                sa.delete(idempotency_keys).where(column.created_at < now - KEPT_FOR)
-            )
-            row = mine | {
-                "fingerprint": claim.fingerprint,
-                "result_id": claim.result_id,
-                "created_at": now,
-            }
-            return Claim(*connection.execute(_TAKE, row).one())
-
-        found = await self._database.write(unit)
-        if found.fingerprint != claim.fingerprint:
-            raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
+        found = await self._database.write(lambda each: take_key(each, caller, key, claim))
+        found.check_same(claim)
         return found
 
     async def release(self, caller: str, key: str, claim: Claim) -> None:
@@ -66,6 +71,8 @@ class IdempotencyRepository:
         until = datetime.now(UTC) - timedelta(seconds=older_than_s)
         change = sa.delete(idempotency_keys).where(
             idempotency_keys.c.created_at <= until,
+            # An event is told in the transaction that takes its key.
+            ~claimed.startswith(f"{EVENT}_", autoescape=True),
             ~answered,
             ~sa.exists().where(accepted.c.result_id == claimed),
             ~sa.exists().where(batches.c.id == claimed),

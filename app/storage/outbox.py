@@ -1,7 +1,7 @@
 """What is to be told, written in the transaction of what happened. All SQL about that is here."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,6 +14,7 @@ from ulid import ULID
 
 from app.identifiers import DELIVERY, EVENT, WEBHOOK, new_id
 from app.storage.database import Database
+from app.storage.event_types import EVENT_TYPES, EventType
 from app.storage.events import Event, body_of
 from app.storage.tables import deliveries, events, webhooks
 
@@ -59,10 +60,16 @@ class Outbox:
     """Knows who subscribed, and writes nothing where nobody did."""
 
     def __init__(
-        self, database: Database, operators: Iterable[str] | None, *, shared: bool = False
+        self,
+        database: Database,
+        operators: Iterable[str] | None,
+        *,
+        types: Mapping[str, EventType] = EVENT_TYPES,
+        shared: bool = False,
     ) -> None:
         """`operators`: callers who are told of everybody's events; None: all of them are.
-        `shared`: other processes change webhooks, too."""
+        `types`: what may be told. `shared`: other processes change webhooks, too."""
+        self.types = types
         self._shared = shared
         self._database = database
         self._operators = None if operators is None else frozenset(operators)
@@ -161,10 +168,10 @@ class Telling:
         now = datetime.now(UTC)
         rows = [
             {
-                "id": new_id(EVENT),
+                "id": event.id or new_id(EVENT),
                 "type": event.type,
                 "subject": event.subject,
-                "body": body_of(event, now),
+                "body": body_of(event, self._outbox.types[event.type], now),
                 "created_at": now,
             }
             for event, _ in told

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from app.errors import WebhookNotFound
 from app.storage.database import Database
-from app.storage.events import EndpointDisabled, endpoint_disabled
+from app.storage.event_types import EndpointDisabled
+from app.storage.events import endpoint_disabled
 from app.storage.outbox import Outbox
 from app.storage.tables import webhooks
 

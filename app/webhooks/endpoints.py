@@ -21,7 +21,6 @@ from app.errors import (
 )
 from app.identifiers import WEBHOOK, new_id
 from app.storage import Database, Outbox, chosen, replace_chosen
-from app.storage.events import EVENT_TYPES
 from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
@@ -286,10 +285,10 @@ class Webhooks:
         checked = dict(values)
         if "url" in values:
             self._check_url(values["url"])
-        unknown = set(values.get("event_types", ())) - EVENT_TYPES.keys()
-        if unknown:
+        known = self._outbox.types
+        if unknown := set(values.get("event_types", ())) - known.keys():
             raise InvalidRequest(
-                f"event_types: {min(unknown)[:100]!a} is none of {', '.join(EVENT_TYPES)}."
+                f"event_types: {min(unknown)[:100]!a} is none of {', '.join(known)}."
             )
         for name in values.get("domains", ()):
             await self._domains.find(name)

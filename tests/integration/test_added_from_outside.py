@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.conftest import PHOTOGRAPHS
 from tests.integration.calls import until
+from tests.integration.webhook_calls import subscribe
 from tests.packages import ROOT, installed, shown
 
 
@@ -91,3 +92,24 @@ async def test_an_alert(serve_with, tmp_path):
     )
 
     assert "expr: sum(increase(classifier_results_total[1h])) < 1\n" in told.stdout
+
+
+async def test_an_event(serve_with, inbox):
+    """It is listed and described like ours, and arrives signed."""
+    service = serve_with("add_event.md", EGRESS_ALLOW=inbox.place)
+    event = json.loads(shown("add_event.md", "json"))
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
+        made = await subscribe(client, inbox, event_types=["camera.offline"])
+        answered = await client.post("/events", json=event)
+        (post,) = await inbox.got(1)
+        types = (await client.get("/events")).json()["event_types"]
+        schema = (await client.get("/openapi.json")).json()
+
+    assert answered.status_code == 202, answered.text
+    told = post.verify(made["secret"])
+    assert (told["type"], told["data"], told["link"]) == (event["type"], event["data"], "")
+    assert post.id == answered.json()["id"]
+    assert [each["type"] for each in types if not each["own"]] == ["camera.offline"]
+    operation = schema["webhooks"]["camera.offline"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert content["examples"][0]["data"] == event["data"] | {"camera": "gate-3"}

@@ -39,6 +39,7 @@ OPERATORS = {
     ("DELETE", "/domains/{name}/examples/{example_id}"),
     ("POST", "/domains/{name}/lessons"),
     ("DELETE", "/domains/{name}/lessons/{lesson_id}"),
+    ("POST", "/events"),
 }
 """What concerns all callers."""
 
@@ -176,6 +177,7 @@ def test_every_route_is_known_here():
         ("GET", "/domains/{name}/examples"),
         ("GET", "/domains/{name}/lessons"),
         ("GET", "/domains/{name}/threshold"),
+        ("GET", "/events"),
         ("GET", "/metrics"),
     }
     lists = {("GET", path) for path in SHOWS_OWN}

@@ -47,6 +47,7 @@ REACHES_NOT = {
     "POST /domains/{name}/lessons",
     "POST /domains/reload",
     "POST /evaluations",
+    "POST /events",
     "POST /results/export",
     "POST /reviews/{result_id}",
     "POST /webhooks",

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.result import MAX_METADATA, Result
+from app.storage.event_types import EVENT_TYPES
 from app.storage.events import MAX_BODY, body_of, numbered, result_created
 from app.storage.outbox import Subscription
 from app.webhooks.schedule import Schedule, retry_after_s
@@ -121,7 +122,7 @@ def test_every_event_fits_and_says_what_it_leaves_out(metadata, labels, times, s
         domain_version="1",
         created_at=NOW,
     )
-    body = numbered(body_of(result_created(result), NOW), sequence)
+    body = numbered(body_of(result_created(result), EVENT_TYPES["result.created"], NOW), sequence)
     event = json.loads(body)
     whole = json.loads(result.model_dump_json())
     omitted = event.get("omitted", [])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.api.events import event_example, event_model
+from app.api.event_operations import event_example, event_model
 from app.main import create_schema_app
-from app.storage.events import EVENT_TYPES
+from app.storage.event_types import EVENT_TYPES
 
 SCHEMA = create_schema_app().openapi()
 
@@ -15,12 +15,11 @@ def test_every_type_of_event_is_an_operation():
 
 @pytest.mark.parametrize("name", EVENT_TYPES)
 def test_its_example_is_an_event(name):
-    example = event_example(name)
-    event = event_model(name).model_validate(example)
+    kind = EVENT_TYPES[name]
+    event = event_model(name, kind).model_validate(event_example(name, kind))
 
     assert event.type == name
-    subjects = [getattr(event.data, name, None) for name in ("id", "webhook_id", "budget")]
-    assert event.link.rpartition("/")[2] in subjects
+    assert event.link == f"/{kind.noun}/{getattr(event.data, kind.subject)}"
 
 
 @pytest.mark.parametrize("name", EVENT_TYPES)

@@ -1,0 +1,42 @@
+"""Events that other programs tell, each once for an Idempotency-Key."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from app.identifiers import EVENT, new_id
+from app.storage.database import Database
+from app.storage.events import Event
+from app.storage.idempotency import Claim, take_key
+from app.storage.outbox import Outbox
+
+
+class PublishedRepository:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def tell(self, event: Event, *, publisher: str, key: str | None) -> str:
+        """The event's id; where the publisher used the key before, that of the first. Raises
+        IdempotencyKeyReused when that was another event."""
+        mine = Claim(fingerprint(event), new_id(EVENT))
+        telling = self._outbox.telling()
+
+        def unit(connection: sa.Connection) -> Claim:
+            found = mine if key is None else take_key(connection, publisher, key, mine)
+            if found == mine:
+                telling.tell(connection, replace(event, id=mine.result_id))
+            return found
+
+        first = await self._database.write(unit)
+        first.check_same(mine)
+        telling.wake()
+        return first.result_id
+
+
+def fingerprint(event: Event) -> str:
+    """SHA-256 over all that makes an event the same event."""
+    said = [event.type, event.caller, event.domain, event.data().model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
