@@ -3,13 +3,14 @@
 A value is looked for in the environment, then in `.env` and `azure.env`, then in
 `config/settings.yaml`; else the default holds. The variable of a key is its path in capitals,
 joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` is
-`AZURE_OPENAI_ENDPOINT`. An empty variable counts as not set.
+`AZURE_OPENAI_ENDPOINT`. An empty variable counts as not set. Packages bring groups of their own.
 """
 
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.budget import Budget
@@ -47,8 +49,20 @@ from app.settings_groups import (
     WebhookSettings,
     checked_url,
 )
-from app.settings_sources import VariableSource, YamlSource, complaint, variables
+from app.settings_sources import (
+    GROUP,
+    Group,
+    VariableSource,
+    YamlSource,
+    complaint,
+    extended,
+    leaves,
+    variable_place,
+    variables,
+)
 from app.yaml_file import YamlFile, config_dir
+
+Own = TypeVar("Own", bound=Group)
 
 
 class Settings(BaseSettings):
@@ -242,6 +256,13 @@ class Settings(BaseSettings):
             raise ValueError("names no host, or no port from 1 to 65535")
         return value
 
+    def group(self, kind: type[Own]) -> Own:
+        """Those that a package brings. Raises ConfigurationError where none brings them."""
+        for name in type(self).model_fields:
+            if isinstance(found := getattr(self, name), kind):
+                return found
+        raise ConfigurationError(f"No entry point of {GROUP} names {kind.__name__}.")
+
     @property
     def requests_per_minute(self) -> tuple[int, str]:
         """The limit of calls per minute, and the setting that it comes from."""
@@ -364,14 +385,22 @@ def _whole(
 
 def load_settings(**overrides: Any) -> Settings:
     """Raises ConfigurationError, one line for each complaint, with the place it comes from."""
+    model = extended(Settings)
     try:
-        return Settings(**overrides)
+        return model(**overrides)
     except ValidationError as error:
         yaml_file = _settings_yaml()
-        lines = [
-            complaint(Settings, item["loc"], item["msg"], yaml_file) for item in error.errors()
-        ]
+        lines = [complaint(model, item["loc"], item["msg"], yaml_file) for item in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None
+
+
+def sources(settings: Settings) -> Iterator[tuple[tuple[str, ...], FieldInfo, str]]:
+    """Of every setting its path, and where its value comes from: a place of variables, a line of
+    settings.yaml, or `default`."""
+    yaml_file, places = _settings_yaml(), variables()
+    for path, field in leaves(type(settings)):
+        in_yaml = yaml_file.place(path) if yaml_file and yaml_file.holds(path) else "default"
+        yield path, field, variable_place(path, places) or in_yaml
 
 
 def is_loopback(host: str) -> bool:

@@ -1,24 +1,37 @@
-"""Where settings come from, and how a wrong one is traced to its place."""
+"""Where settings come from, packages' own among them, and how a wrong one is traced to its place.
+
+A package's settings are a Group under an entry point in the group `classifier.settings`, whose name
+is their key in config/settings.yaml and begins their variables.
+"""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.errors import ConfigurationError
+from app.plug_ins import plug_ins
 from app.yaml_file import YamlFile
+
+GROUP = "classifier.settings"
 
 ENV_FILES = (".env", "azure.env")
 
 Variables = Mapping[str, str | None]
 
+Extended = TypeVar("Extended", bound=BaseSettings)
+
 
 class Group(BaseModel):
+    """Settings that stand below one key. Each has a default, and a description that tells its
+    unit."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
@@ -39,6 +52,42 @@ def leaves(
             yield (*prefix, name), field
 
 
+def extended(model: type[Extended]) -> type[Extended]:
+    """With the groups of installed packages. Raises ConfigurationError."""
+    groups: dict[str, Any] = {}
+    taken = {variable(path) for path, _ in leaves(model)}
+    for name, each in plug_ins(GROUP).items():
+        try:
+            group = each.load()
+        except Exception as error:
+            raise ConfigurationError(f"The settings {name} can't be used: {error}") from error
+        if complaint := next(_complaints(name, group, model, taken), None):
+            raise ConfigurationError(f"The settings {name} can't be used: {complaint}")
+        groups[name] = (group, group())
+        taken |= {variable(path) for path, _ in leaves(group, (name,))}
+    return create_model(model.__name__, __base__=model, **groups) if groups else model
+
+
+def _complaints(
+    name: str, group: object, model: type[BaseSettings], taken: set[str]
+) -> Iterator[str]:
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        yield "their name has to be like shop_camera"
+    if name in model.model_fields or hasattr(model, name):
+        yield "the service has settings of this name itself"
+    if not (isinstance(group, type) and issubclass(group, Group)):
+        yield "they are no Group"
+        return
+    for path, _ in leaves(group, (name,)):
+        if variable(path) in taken:
+            yield f"{variable(path)} is there already"
+    try:
+        group()
+    except ValidationError as error:
+        first = error.errors()[0]
+        yield f"by default, {'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 LEAST_SECRET = 8
 """Characters: what is shorter would be found in words that are no secret."""
 
@@ -49,6 +98,24 @@ def secrets(settings: BaseModel) -> set[str]:
     return {each for each in held if len(each) >= LEAST_SECRET}
 
 
+def redacted(value: Any) -> Any:
+    """To be shown: `***` where it is secret."""
+    match value:
+        case SecretStr():
+            return "***"
+        case str():
+            for each in filter(None, _secrets_in(value)):
+                value = value.replace(each, "***")
+            return value
+        case tuple() | list() | set() | frozenset():
+            return [redacted(each) for each in value]
+        case dict():
+            return {name: redacted(each) for name, each in value.items()}
+        case BaseModel():
+            return {name: redacted(each) for name, each in value}
+    return value
+
+
 def _secrets_in(value: Any) -> Iterator[str]:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
@@ -56,9 +123,11 @@ def _secrets_in(value: Any) -> Iterator[str]:
         yield from _secrets_in(text)
     elif isinstance(value, BaseModel):
         yield from secrets(value)
-    elif isinstance(value, tuple):
+    elif isinstance(value, (tuple, list, set, frozenset)):
         for each in value:
             yield from _secrets_in(each)
+    elif isinstance(value, dict):
+        yield from _secrets_in(tuple(value.values()))
     elif isinstance(value, str) and "://" in value:
         password = value.partition("://")[2].rpartition("@")[0].partition(":")[2]
         yield password
@@ -117,16 +186,19 @@ class YamlSource(PydanticBaseSettingsSource):
         return self._data
 
 
+def variable_place(path: tuple[str, ...], places: list[tuple[str, Variables]]) -> str | None:
+    """Where the variable is that a key's value comes from; None: there is none."""
+    return next((place for place, values in places if values.get(variable(path))), None)
+
+
 def complaint(
     model: type[BaseModel], key: tuple[str | int, ...], reason: str, file: YamlFile | None
 ) -> str:
     """One line that says where the wrong value stands: a variable, a file's line, or nowhere."""
     reason = reason.removeprefix("Value error, ")
     for path, _ in leaves(model):
-        if key[: len(path)] == path:
-            for place, values in variables():
-                if values.get(variable(path)):
-                    return f"{place}: {variable(path)}: {reason}"
+        if key[: len(path)] == path and (place := variable_place(path, variables())):
+            return f"{place}: {variable(path)}: {reason}"
     if file and key and file.holds(key[:1]):
         return file.complaint(key, reason)
     return f"settings: {reason}"

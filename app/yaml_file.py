@@ -77,7 +77,11 @@ class YamlFile:
         """`config/domains.yaml:12: flowers.classes.3: the reason`."""
         shown = ".".join(str(part) for part in key) or "(the whole file)"
         reason = reason.removeprefix("Value error, ")
-        return f"{self.path}:{self._line(key)}: {shown}: {reason}"
+        return f"{self.place(key)}: {shown}: {reason}"
+
+    def place(self, key: KeyPath) -> str:
+        """`config/domains.yaml:12`"""
+        return f"{self.path}:{self._line(key)}"
 
     def holds(self, key: KeyPath) -> bool:
         return key in self._lines

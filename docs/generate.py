@@ -97,7 +97,9 @@ def configuration() -> str:
 A value is looked for in the environment, then in `.env` and `azure.env` of the working directory,
 then in `config/settings.yaml`; else the default holds. The variable of a key is its path in
 capitals, joined by underscores. An empty variable counts as not set. `CONFIG_DIR` names another
-folder than `config/`. `python -m app config check` says what is wrong, with file, line and reason.
+folder than `config/`. `python -m app config check` says what is wrong, with file, line and reason,
+`python -m app config show` what each setting is, and where that comes from. Packages
+[bring their own](add_setting.md).
 
 Of a limit the more specific one wins: `RATE_LIMIT_RPM` over `api.rate_limit`, a domain's
 `max_retries` over `api.max_retries`.

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from app import __version__
-from app.cli import answers, confidence, pictures, service
+from app.cli import answers, confidence, configuration, pictures, service
 from app.cli.declaring import SCRIPT, flowing, group, listing
 from app.errors import ClassifierError, ConfigurationError
 
@@ -19,7 +19,7 @@ FAILED, WRONG, UNREAD = 1, 2, 141
 """Exit codes; the last is that of a program which the end of a pipe kills."""
 
 app = group()
-for part in (pictures, answers, confidence, service):
+for part in (pictures, answers, confidence, service, configuration):
     app.add_typer(part.app)
 
 ABOUT = """

@@ -14,9 +14,7 @@ from app.loading import loading
 
 app = group()
 alerts = group("What is wrong, and when it is said to be.")
-config = group("Look at the configuration.")
 db = group("Look after the database.")
-keys = group("API keys.")
 ledger = group("What calls cost.")
 webhooks = group("Events told to other services.")
 
@@ -168,17 +166,6 @@ def status(
     work(url, api_key=api_key, every_s=every, once=once, as_json=as_json)
 
 
-@command(config, "config check")
-def check(as_json: AsObject = False) -> None:
-    """Check config/ and the environment without starting anything.
-
-    What is wrong is told on stderr, and the exit code is 2.
-    """
-    with loading():
-        from app.cli.config import check as work
-    work(as_json=as_json)
-
-
 @command(db, "db upgrade")
 def upgrade(as_json: AsObject = False) -> None:
     """Bring the schema to what this version needs, as every start does.
@@ -188,23 +175,6 @@ def upgrade(as_json: AsObject = False) -> None:
     with loading():
         from app.cli.db import upgrade as work
     work(as_json=as_json)
-
-
-@command(keys, "keys new shop", "keys new operator --admin --json")
-def new(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Whose key it is; becomes `caller` of results.")
-    ],
-    admin: Annotated[bool, typer.Option(help="Sees everybody's results, changes domains.")] = False,
-    as_json: AsObject = False,
-) -> None:
-    """Make a key.
-
-    It is shown once; the service only ever knows its SHA-256.
-    """
-    with loading():
-        from app.cli.keys import new as work
-    work(name, admin=admin, as_json=as_json)
 
 
 @command(
@@ -286,9 +256,7 @@ def listen(
 
 
 app.add_typer(alerts, name="alerts", rich_help_panel=PANEL)
-app.add_typer(config, name="config", rich_help_panel=PANEL)
 app.add_typer(db, name="db", rich_help_panel=PANEL)
-app.add_typer(keys, name="keys", rich_help_panel=PANEL)
 app.add_typer(ledger, name="ledger", rich_help_panel=PANEL)
 app.add_typer(webhooks, name="webhooks", rich_help_panel=PANEL)
 

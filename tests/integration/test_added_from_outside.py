@@ -15,6 +15,8 @@ from tests.conftest import PHOTOGRAPHS
 from tests.integration.calls import until
 from tests.integration.webhook_calls import subscribe
 from tests.packages import ROOT, installed, shown
+from tests.receiver import said
+from tests.service import RunningService
 
 
 @pytest.fixture
@@ -26,6 +28,18 @@ def serve_with(start_service, tmp_path):
         return start_service(PYTHONPATH=os.pathsep.join((str(ROOT), str(site))), **variables)
 
     return serve_with
+
+
+async def run(service: RunningService, *command: str, **variables: str):
+    """A command where the service has its settings from."""
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "app", *command],
+        env=os.environ | service.variables | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_a_provider(serve_with, tmp_path):
@@ -80,18 +94,43 @@ async def test_an_alert(serve_with, tmp_path):
         picture = (PHOTOGRAPHS / "rose.jpg").read_bytes()
         await client.post("/classify", data={"domain": "flowers"}, files={"file": picture})
         await until(lambda: is_quiet("resolved"), seconds=30)
-    command = [sys.executable, "-m", "app", "alerts", "rules", "--prometheus"]
-    told = await asyncio.to_thread(
-        subprocess.run,
-        command,
-        env=os.environ | service.variables,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    told = await run(service, "alerts", "rules", "--prometheus")
 
     assert "expr: sum(increase(classifier_results_total[1h])) < 1\n" in told.stdout
+
+
+async def test_a_setting(serve_with, inbox, tmp_path):
+    """From settings.yaml and from the environment; it is shown, and what is secret is not."""
+    config = copytree(ROOT / "config", tmp_path / "config")
+    own = shown("add_setting.md", "yaml").replace("https://classifier.example.com/", inbox.url())
+    (config / "settings.yaml").write_text(own)
+    inbox.always = said("200 OK", body=b'{"daisy": 0.75, "rose": 0.25}')
+    service = serve_with("add_setting.md", CONFIG_DIR=str(config), ACME_API_KEY="hush-4711")
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
+        picture = (PHOTOGRAPHS / "rose.jpg").read_bytes()
+        asked = await client.post("/classify", data={"domain": "flowers"}, files={"file": picture})
+    (post,) = inbox.posts
+    of_it = await run(service, "config", "show", "--json")
+
+    assert asked.json()["predicted_class"] == "daisy"
+    assert post.headers["authorization"] == "Bearer hush-4711"
+    settings = {each["key"]: each for each in map(json.loads, of_it.stdout.splitlines())}
+    told = {name: settings[f"acme.{name}"] for name in ("url", "api_key", "patience")}
+    assert {name: (each["value"], each["source"]) for name, each in told.items()} == {
+        "url": (inbox.url(), f"{config}/settings.yaml:3"),
+        "api_key": ("***", "environment"),
+        "patience": (3.0, f"{config}/settings.yaml:4"),
+    }
+    assert told["patience"]["description"] == "Seconds that it has to answer."
+
+    wrong = await run(service, "serve", ACME_PATIENCE="soon")
+    (config / "settings.yaml").write_text("acme: {patience: 0}\n")
+    wrong_file = await run(service, "config", "check")
+
+    assert (wrong.returncode, wrong_file.returncode) == (2, 2)
+    assert wrong.stderr in (ROOT / "docs" / "add_setting.md").read_text()
+    assert "ACME_PATIENCE" in wrong.stderr
+    assert f"{config}/settings.yaml:1: acme.patience: " in wrong_file.stderr
 
 
 async def test_an_event(serve_with, inbox):

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from app.settings import Settings
+from app.settings_sources import leaves
 from tests.conftest import PHOTOGRAPHS, ROOT
 
 
@@ -181,6 +183,20 @@ def test_config_check_says_what_would_serve(run):
     assert "provider: local" in done.stdout
     assert "limit: 7 calls/min from RATE_LIMIT_RPM" in done.stdout
     assert "domains: animals, flowers, objects" in done.stdout
+
+
+def test_config_show_says_what_each_setting_is(run):
+    """A line with tabs for each: key, value, where that comes from, meaning."""
+    done = run("config", "show", RATE_LIMIT_RPM="7", DATABASE_URL="postgresql://a:sesame@b/c")
+    told = {line.split("\t")[0]: line.split("\t")[1:] for line in done.stdout.splitlines()}
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert told.keys() == {".".join(path) for path, _ in leaves(Settings)}
+    assert told["rate_limit_rpm"][:2] == ["7", "environment"]
+    assert told["database_url"][:2] == ["postgresql://a:***@b/c", "environment"]
+    assert told["api.timeout"][:2] == ["30.0", f"{ROOT}/config/settings.yaml:6"]
+    assert told["drain_delay"][1] == "default"
+    assert told["drain_timeout"][2] == "Seconds that running requests get to end after that."
 
 
 def test_config_check_says_what_each_deployment_is_granted(run):

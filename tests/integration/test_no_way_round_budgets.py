@@ -67,6 +67,7 @@ COMMANDS_NOT = {
         "alerts rules",
         "calibrate",
         "config check",
+        "config show",
         "cost",
         "db upgrade",
         "domains",

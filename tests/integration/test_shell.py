@@ -111,7 +111,7 @@ class TestCompletion:
             ("export --class wa", ""),
             ("export --format ", "json jsonl csv xml parquet xlsx"),
             ("re", "results retention"),
-            ("config ", "check"),
+            ("config ", "check show"),
             ("watch --", "--json --help"),
         ],
     )

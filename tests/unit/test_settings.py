@@ -1,13 +1,16 @@
 """Where a setting comes from, and what is said when it is wrong."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from pydantic import Field, SecretStr
 
+from app import settings_sources
 from app.errors import ConfigurationError
-from app.settings import Settings, is_loopback, load_settings
+from app.settings import Settings, is_loopback, load_settings, sources
 from app.settings_groups import ApiKey
-from app.settings_sources import leaves, variable
+from app.settings_sources import Group, leaves, redacted, secrets, variable
 from app.yaml_file import config_dir
 from tests.conftest import ROOT
 
@@ -183,6 +186,92 @@ def test_a_complaint_does_not_repeat_the_value(folder, monkeypatch):
 
     assert len(told.splitlines()) == 3
     assert "very-secret" not in told
+
+
+class Shop(Group):
+    key: SecretStr | None = Field(None, description="Of the shop.")
+    limit: int = Field(5, ge=1, description="Pictures a minute.")
+    tills: dict[str, list[SecretStr]] = Field({}, description="Keys of tills.")
+
+
+class Needy(Group):
+    key: str
+
+
+class Careless(Group):
+    limit: int = 3
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Let a package bring these settings."""
+
+    def install(name: str, value: str) -> None:
+        found = {name: EntryPoint(name, f"{__name__}:{value}", settings_sources.GROUP)}
+        monkeypatch.setattr(settings_sources, "plug_ins", lambda group: found)
+
+    return install
+
+
+def test_those_of_a_package_come_from_the_same_places(folder, install, monkeypatch):
+    install("shop", "Shop")
+    (folder / "config/settings.yaml").write_text(
+        "shop: {limit: 6, key: from-the-file, tills: {first: [from-a-list]}}\n"
+    )
+    (folder / ".env").write_text("SHOP_LIMIT=7\nSHOP_KEY=from-dot-env\n")
+    monkeypatch.setenv("SHOP_LIMIT", "8")
+    settings = load_settings()
+
+    assert settings.group(Shop) == Shop(
+        key="from-dot-env", limit=8, tills={"first": ["from-a-list"]}
+    )
+    assert {"from-dot-env", "from-a-list"} <= secrets(settings)
+    assert {".".join(path): place for path, _, place in sources(settings) if path[0] == "shop"} == {
+        "shop.key": ".env",
+        "shop.limit": "environment",
+        "shop.tills": f"{folder}/config/settings.yaml:1",
+    }
+    monkeypatch.setenv("SHOP_LIMIT", "0")
+    assert complaint().startswith("environment: SHOP_LIMIT: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("Shop", "Shop", "like shop_camera"),
+        ("api", "Shop", "settings of this name itself"),
+        ("model_dump", "Shop", "settings of this name itself"),
+        ("shop", "Settings", "they are no Group"),
+        ("shop", "Needy", "by default, key: Field required"),
+        ("api_rate", "Careless", "API_RATE_LIMIT is there already"),
+        ("shop", "MISSING", "MISSING"),
+    ],
+)
+def test_a_package_that_is_wrong_is_named(folder, install, name, value, told):
+    install(name, value)
+
+    assert complaint().startswith(f"The settings {name} can't be used: ")
+    assert told in complaint()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (SecretStr("short"), "***"),
+        (Shop(key="hush-4711"), {"key": "***", "limit": 5, "tills": {}}),
+        ({"first": [SecretStr("short")]}, {"first": ["***"]}),
+        ("postgresql://app:p%40ss@host/name", "postgresql://app:***@host/name"),
+        (("s3://bucket/", "https://me:sesame@host/"), ["s3://bucket/", "https://me:***@host/"]),
+        (None, None),
+    ],
+)
+def test_what_is_secret_is_not_shown(value, shown):
+    assert redacted(value) == shown
+
+
+def test_settings_that_no_package_brings(folder):
+    with pytest.raises(ConfigurationError, match=r"classifier\.settings names Shop"):
+        load_settings().group(Shop)
 
 
 @pytest.mark.parametrize("name", [".env", "azure.env"])
