@@ -22,7 +22,7 @@ from app.errors import ClassifierError, InternalError, Interrupted
 from app.identifiers import RESULT, new_id
 from app.providers.registry import ProviderRegistry
 from app.result import Result
-from app.storage import KeptAnswer, ResultRepository, TallyRepository
+from app.storage import KeptAnswer
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Tracing, current, told
 
@@ -46,9 +46,7 @@ class ClassificationService:
         calibrations: Calibrations,
         reviewing: Reviewing,
         storing: Storing,
-        results: ResultRepository,
         running: Running,
-        tallies: TallyRepository,
         metrics: Metrics,
         tracing: Tracing,
     ) -> None:
@@ -60,9 +58,7 @@ class ClassificationService:
         self._calibrations = calibrations
         self._reviewing = reviewing
         self._storing = storing
-        self._results = results
         self._running = running
-        self._tallies = tallies
         self._metrics = metrics
         self._tracing = tracing
         self._fetching = asyncio.Semaphore(FETCHING)
@@ -111,15 +107,9 @@ class ClassificationService:
         try:
             asked = await self._ask(question, domain, picture, stopwatch)
             answered = await self._judged(result_id, question, domain, picture, asked, stopwatch)
-            stored = await self._storing.store(
-                self._results.insert,
-                answered,
-                stopwatch,
-                beside=self._storing.beside([answered]),
-            )
+            stored = await self._storing.insert(answered, stopwatch)
         except ClassifierError as error:
-            self._tallies.count_unanswered(question.caller, domain.name, error.slug())
-            self._metrics.unanswered(domain.name, error.slug())
+            self._storing.unanswered(question, error)
             raise
         if answered.error is not None:
             answered.error.result_id = result_id

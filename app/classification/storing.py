@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from app.classification.asking import Asked
+from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.errors import ClassifierError, StorageUnavailable
 from app.ledger import LedgerEntry
@@ -17,6 +18,8 @@ from app.storage import (
     AnswerRepository,
     KeptAnswer,
     LedgerRepository,
+    ResultRepository,
+    TallyRepository,
     ToReview,
     Unit,
     both,
@@ -54,15 +57,19 @@ class Answered:
 class Storing:
     def __init__(
         self,
+        results: ResultRepository,
         ledger: LedgerRepository,
         answers: AnswerRepository,
+        tallies: TallyRepository,
         books: Books,
         metrics: Metrics,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._results = results
         self._ledger = ledger
         self._answers = answers
+        self._tallies = tallies
         self._books = books
         self._metrics = metrics
         self._sleep = sleep
@@ -87,6 +94,16 @@ class Storing:
             if each.asked is not None:
                 each.asked.settled()
                 self._books.booked(each.asked.entries)
+
+    def unanswered(self, question: Question, error: ClassifierError) -> None:
+        """Counted only: there is no result."""
+        self._tallies.count_unanswered(question.caller, question.domain, error.slug())
+        self._metrics.unanswered(question.domain, error.slug())
+
+    async def insert(self, answered: Answered, stopwatch: Stopwatch) -> Result | None:
+        """A new result. Raises and returns what `store` does."""
+        beside = self.beside([answered])
+        return await self.store(self._results.insert, answered, stopwatch, beside=beside)
 
     async def store(
         self,

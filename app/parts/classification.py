@@ -117,7 +117,9 @@ async def build_classification(
     )
     running = Running(ground.results, metrics, shared=settings.shared)
     savings = Savings(traffic.books)
-    storing = Storing(traffic.ledger, answers, traffic.books, metrics)
+    storing = Storing(
+        ground.results, traffic.ledger, answers, ground.tallies, traffic.books, metrics
+    )
     service = ClassificationService(
         domains=ground.domains,
         providers=ground.providers,
@@ -132,9 +134,7 @@ async def build_classification(
         calibrations=learned.calibrations,
         reviewing=Reviewing(intake, ground.blobs, random_share=settings.review.random_share),
         storing=storing,
-        results=ground.results,
         running=running,
-        tallies=ground.tallies,
         metrics=metrics,
         tracing=ground.tracing,
     )
