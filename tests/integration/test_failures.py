@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from app.classification import ClassificationService
+from app.classification import Storing
 from app.errors import ProviderTimeout, ProviderUnavailable, StorageUnavailable
 from app.traffic import Dispatcher
 from app.usage import TokenUsage
@@ -118,7 +118,7 @@ class TestStorageDown:
                 slept.append(seconds)
 
             monkeypatch.setattr(parts.results, method, failing)
-            monkeypatch.setattr(parts.classification, "_sleep", sleep)
+            monkeypatch.setattr(parts.classification._storing, "_sleep", sleep)
             return slept
 
         return fail
@@ -169,7 +169,7 @@ class TestDraining:
             slept.append(seconds)
             await asyncio.sleep(0)
 
-        monkeypatch.setitem(ClassificationService.__init__.__kwdefaults__, "sleep", sleep)
+        monkeypatch.setitem(Storing.__init__.__kwdefaults__, "sleep", sleep)
         return slept
 
     @pytest.fixture

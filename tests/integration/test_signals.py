@@ -180,7 +180,7 @@ async def test_what_could_not_be_stored_is_no_result(client, parts, fake, monkey
         return
 
     monkeypatch.setattr(parts.results, "insert", gone)
-    monkeypatch.setattr(parts.classification, "_sleep", at_once)
+    monkeypatch.setattr(parts.classification._storing, "_sleep", at_once)
     refused = await client.post("/classify", files=upload(expected="rose"))
 
     assert refused.status_code == 503
