@@ -12,6 +12,7 @@ from app import __version__
 from app.api import (
     alerts,
     analytics,
+    audit,
     batches,
     budgets,
     calibrations,
@@ -102,7 +103,7 @@ def create_schema_app(types: Mapping[str, EventType] = EVENT_TYPES, **options: A
         *(domains, calibrations, cascades),
         *(examples, lessons),
         *(budgets, webhooks, deliveries, events),
-        *(alerts, analytics, deployments, operations, pages),
+        *(alerts, analytics, audit, deployments, operations, pages),
     ):
         app.include_router(module.router)
     app.webhooks.include_router(event_operations.operations(types))

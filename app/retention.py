@@ -29,6 +29,7 @@ class Swept:
         deliveries: of events to webhooks.
         entries: of the ledger.
         alerts: that resolved.
+        audit: entries of the audit log.
     """
 
     batches: int
@@ -38,6 +39,7 @@ class Swept:
     deliveries: int = 0
     entries: int = 0
     alerts: int = 0
+    audit: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -74,6 +76,7 @@ class Retention:
             deliveries=await self._deliveries(now, dry_run=dry_run),
             entries=await self._entries(now, dry_run=dry_run),
             alerts=await self._alerts(now, dry_run=dry_run),
+            audit=await self._audit(now, dry_run=dry_run),
         )
 
     async def _results(self, now: datetime, *, dry_run: bool) -> int:
@@ -129,6 +132,15 @@ class Retention:
         count = 0
         async for page in _pages(lambda after: self._stored.old_alerts(before, after=after)):
             count += len(page) if dry_run else await self._stored.delete_alerts(page)
+        return count
+
+    async def _audit(self, now: datetime, *, dry_run: bool) -> int:
+        before = _ago(now, self._policy.audit)
+        if before is None:
+            return 0
+        count = 0
+        async for page in _pages(lambda after: self._stored.old_audit(before, after=after)):
+            count += len(page) if dry_run else await self._stored.delete_audit(page)
         return count
 
     async def _forget_untold(self, before: datetime) -> None:

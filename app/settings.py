@@ -6,6 +6,7 @@ joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` i
 `AZURE_OPENAI_ENDPOINT`. An empty variable counts as not set. Packages bring groups of their own.
 """
 
+import hashlib
 import ipaddress
 import os
 from collections.abc import Iterator
@@ -329,6 +330,19 @@ class Settings(BaseSettings):
         return tuple(each.name for each in self.api_keys if each.admin)
 
     @property
+    def key_fingerprints(self) -> dict[str, str]:
+        """By what is said of a key in public: which ones there are, and not what they are."""
+        callers = {
+            f"API_KEYS {each.name} {_fingerprint(each.sha256)}": "admin" if each.admin else "caller"
+            for each in self.api_keys
+        }
+        secrets = (each.get_secret_value() for each in self.webhooks.encryption_keys)
+        return callers | {
+            f"WEBHOOKS_ENCRYPTION_KEYS {_fingerprint(each)}": f"{place}"
+            for place, each in enumerate(secrets, 1)
+        }
+
+    @property
     def journal_folder(self) -> Path | None:
         """Where it is noted what is being decoded; None: nothing is to outlive the process."""
         return None if self.own_folder is None else self.own_folder / "decoding"
@@ -424,3 +438,7 @@ def _names_a_host(url: str) -> bool:
         return parts.port != 0 and bool(parts.hostname)
     except ValueError:
         return False
+
+
+def _fingerprint(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()[:12]

@@ -317,6 +317,13 @@ class RetentionSettings(Group):
         le=36_500,
         description="Days that an alert is kept after it resolved.",
     )
+    audit: float | None = Field(
+        365.0,
+        ge=1,
+        le=36_500,
+        description="Days that the audit log keeps who changed what; `null` in settings.yaml: for "
+        "good.",
+    )
 
 
 class WebhookSettings(Group):

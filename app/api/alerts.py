@@ -119,6 +119,7 @@ async def reload_alert_rules(parts: Joined, operator: Operator) -> RuleList:
     """Read config/alerts.yaml again, in this process. When it is wrong the last good one stays in
     force."""
     parts.alerting.rules.reload_file()
+    await parts.audit.add(operator.by, "alerts.reloaded")
     return await alert_rules(parts, operator)
 
 

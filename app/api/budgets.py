@@ -86,7 +86,7 @@ async def list_budgets(parts: Joined, caller: Caller) -> BudgetList:
 @router.put("")
 async def replace_budgets(wanted: BudgetSet, parts: Joined, operator: Operator) -> BudgetList:
     """Have these, and no others but those of the settings."""
-    await parts.books.budgets.put(*wanted.budgets, only=True)
+    await parts.books.budgets.put(*wanted.budgets, only=True, by=operator.by)
     return await list_budgets(parts, operator)
 
 
@@ -108,14 +108,14 @@ async def put_budget(
 ) -> BudgetReport:
     """Make a budget, or change it: what is spent of it stays spent."""
     budget = Budget(name=name, **spec.model_dump())
-    await parts.books.budgets.put(budget)
+    await parts.books.budgets.put(budget, by=operator.by)
     return (await _reports(parts, [budget]))[0]
 
 
 @router.delete("/{name}", status_code=204)
 async def delete_budget(name: BudgetName, parts: Joined, operator: Operator) -> None:
     """Let calls cost what they cost. Those under way are not held up."""
-    await parts.books.budgets.delete(name)
+    await parts.books.budgets.delete(name, by=operator.by)
 
 
 async def _of_batch(parts: Parts, batch_id: str, caller: str | None) -> Budget:

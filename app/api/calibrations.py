@@ -136,7 +136,7 @@ async def withdraw_calibration(
 ) -> None:
     """Withdraw a version: the one before it is in force again, or none. Results keep what it made
     of them, and there is no new one by itself before there are 20 % more labels."""
-    await parts.calibrations.withdraw(name, calibration_id)
+    await parts.calibrations.withdraw(name, calibration_id, by=operator.by)
 
 
 class ThresholdView(BaseModel):

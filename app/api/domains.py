@@ -47,7 +47,7 @@ async def create_domain(
     domain: Domain, response: Response, parts: Joined, operator: Operator
 ) -> DomainView:
     """Make a domain; the next request can use it."""
-    await parts.domains.create(domain)
+    await parts.domains.create(domain, by=operator.by)
     response.headers["Location"] = f"/domains/{domain.name}"
     return _view(domain, parts)
 
@@ -56,6 +56,7 @@ async def create_domain(
 async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
     """Read config/domains.yaml again. When it is wrong the last good one stays in force."""
     parts.domains.reload_file()
+    await parts.audit.add(operator.by, "domains.reloaded")
     return await list_domains(parts, operator)
 
 
@@ -71,7 +72,7 @@ async def replace_domain(
 ) -> DomainView:
     """Replace a domain that was made through the API."""
     domain = Domain(name=name, **spec.model_dump())
-    await parts.domains.replace(domain)
+    await parts.domains.replace(domain, by=operator.by)
     return _view(domain, parts)
 
 
@@ -79,5 +80,5 @@ async def replace_domain(
 async def delete_domain(name: DomainName, parts: Joined, operator: Operator) -> None:
     """Forget a domain that was made through the API, with its examples and lessons. Its results
     stay."""
-    await parts.domains.delete(name)
+    await parts.domains.delete(name, by=operator.by)
     await parts.lessons.load()

@@ -268,4 +268,4 @@ async def delete_example(
 ) -> None:
     """Forget one. What was learned from it stays until the next lesson."""
     await parts.domains.find(name)
-    await parts.examples.delete(name, example_id)
+    await parts.examples.delete(name, example_id, by=operator.by)

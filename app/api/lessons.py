@@ -102,4 +102,4 @@ async def withdraw_lesson(
 ) -> None:
     """Withdraw a version: the one before it is in force again, or what came with the service. Its
     examples stay."""
-    await parts.lessons.withdraw(name, lesson_id)
+    await parts.lessons.withdraw(name, lesson_id, by=operator.by)

@@ -10,6 +10,7 @@ from fastapi.security.base import SecurityBase
 
 from app.errors import NotAllowed, NotAuthenticated
 from app.settings import Settings
+from app.storage.audit import By
 from app.telemetry.trace import current
 
 
@@ -24,6 +25,11 @@ class Caller:
     def sees(self) -> str | None:
         """Whose results this caller finds; None: everybody's."""
         return None if self.admin else self.name
+
+    @property
+    def by(self) -> By:
+        """As the audit log tells of this request."""
+        return By(self.name, current().ids.get("request_id"))
 
 
 ANONYMOUS = Caller("anonymous", admin=True)

@@ -215,7 +215,7 @@ async def create_webhook(
     given = body.secret.get_secret_value() if body.secret else None
     values = body.model_dump(exclude={"secret", "signature"})
     endpoint, secret = await parts.webhooks.create(
-        caller.name, values, secret=given, signature=body.signature
+        caller.name, values, secret=given, signature=body.signature, by=caller.by
     )
     response.headers["Location"] = f"/webhooks/{endpoint.row.id}"
     return WebhookWithSecret.with_secret(endpoint, secret)
@@ -239,14 +239,16 @@ async def change_webhook(
     webhook_id: WebhookId, change: WebhookChange, parts: Joined, caller: Caller
 ) -> WebhookReport:
     """Change some of it. `headers` are replaced as a whole."""
-    changed = await parts.webhooks.change(webhook_id, change.values, caller=caller.sees)
+    changed = await parts.webhooks.change(
+        webhook_id, change.values, caller=caller.sees, by=caller.by
+    )
     return WebhookReport.of(changed)
 
 
 @router.delete("/{webhook_id}", status_code=204)
 async def delete_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> None:
     """Forget it, with all that was sent to it and is to be."""
-    await parts.deliveries.delete(webhook_id, caller=caller.sees)
+    await parts.deliveries.delete(webhook_id, caller=caller.sees, by=caller.by)
 
 
 @router.post("/{webhook_id}/rotate")
@@ -255,7 +257,9 @@ async def rotate_secret(
 ) -> WebhookWithSecret:
     """Sign with a new secret; for 24 hours deliveries carry a signature by the old one, too."""
     given = body.secret.get_secret_value() if body and body.secret else None
-    endpoint, secret = await parts.webhooks.rotate(webhook_id, given, caller=caller.sees)
+    endpoint, secret = await parts.webhooks.rotate(
+        webhook_id, given, caller=caller.sees, by=caller.by
+    )
     return WebhookWithSecret.with_secret(endpoint, secret)
 
 
@@ -270,7 +274,7 @@ async def enable_webhook(
     webhook_id: WebhookId, parts: Joined, caller: Caller, body: Enabling | None = None
 ) -> WebhookReport:
     """Send to it again, and what it missed if that is asked for."""
-    endpoint = await parts.webhooks.enable(webhook_id, caller=caller.sees)
+    endpoint = await parts.webhooks.enable(webhook_id, caller=caller.sees, by=caller.by)
     if body is not None and body.replay_since is not None:
         await parts.deliveries.replay(
             webhook_id, since=body.replay_since, until=None, delivered=False, caller=caller.sees

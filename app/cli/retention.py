@@ -19,7 +19,8 @@ def retention(*, dry_run: bool, as_json: bool) -> None:
     counts = (
         f"{swept.batches:,} batches, {swept.results:,} results, {swept.pictures:,} pictures, "
         f"{swept.keys:,} idempotency keys, {swept.deliveries:,} deliveries, "
-        f"{swept.entries:,} entries of the ledger, {swept.alerts:,} alerts"
+        f"{swept.entries:,} entries of the ledger, {swept.alerts:,} alerts, "
+        f"{swept.audit:,} entries of the audit log"
     )
     print(f"{'would delete' if dry_run else 'deleted'} {counts}")  # noqa: T201
 

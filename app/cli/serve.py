@@ -17,11 +17,12 @@ from app.alerts import Rules
 from app.cli.head_limit import BoundedHead
 from app.cli.start import start
 from app.domains import DomainRegistry
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, StorageUnavailable
 from app.listening import ListeningServer
 from app.main import create_app
 from app.parts import Parts, build_parts
 from app.settings import Settings
+from app.storage.audit import SERVICE
 
 log = structlog.stdlib.get_logger("app.serve")
 
@@ -78,7 +79,7 @@ async def _serve(settings: Settings, *, serving: bool) -> None:
             http=BoundedHead,
             timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
         )
-        _reload_on_sighup(parts.domains, parts.alerting.rules)
+        _reload_on_sighup(parts)
         await DrainingServer(config, parts).serve()
     log.info("stopped")
 
@@ -133,12 +134,28 @@ def _settle_allocator() -> None:
         mallopt(M_TRIM_THRESHOLD, 32 * MEBIBYTE)
 
 
-def _reload_on_sighup(domains: DomainRegistry, rules: Rules) -> None:
+def _reload_on_sighup(parts: Parts) -> None:
+    files: dict[str, DomainRegistry | Rules] = {
+        "domains.reloaded": parts.domains,
+        "alerts.reloaded": parts.alerting.rules,
+    }
+    noting: set[asyncio.Task[None]] = set()
+
+    async def note(actions: list[str]) -> None:
+        with suppress(StorageUnavailable):  # which says so itself
+            for each in actions:
+                await parts.audit.add(SERVICE, each)
+
     def reload() -> None:
-        # A refused file is logged where it is read.
-        for each in (domains, rules):
+        reloaded = []
+        for action, each in files.items():
+            # A refused file is logged where it is read.
             with suppress(ConfigurationError):
                 each.reload_file()
+                reloaded.append(action)
+        task = asyncio.create_task(note(reloaded))
+        noting.add(task)
+        task.add_done_callback(noting.discard)
 
     if hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

@@ -113,6 +113,29 @@ def retention(
     work(dry_run=dry_run, as_json=as_json)
 
 
+@command(app, "audit", "audit --action domain.updated --since 2026-11-01", panel=PANEL)
+def audit(
+    action: Annotated[str | None, typer.Option(help="Only these, such as domain.updated.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Of this domain, budget, webhook or caller.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option(help="By this one.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="TIME", help="Then or later.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    as_json: AsLines = False,
+) -> None:
+    """Who changed what: domains, budgets, webhooks, keys, and what was erased.
+
+    The newest first.
+    """
+    with loading():
+        from app.cli.audit import audit as work
+        from app.storage.audit import AuditFilter
+    work(AuditFilter(action, subject, actor, since), limit=limit, as_json=as_json)
+
+
 @alerts.callback(invoke_without_command=True, no_args_is_help=False)
 def list_alerts(
     context: typer.Context,

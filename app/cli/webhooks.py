@@ -8,6 +8,7 @@ from app.cli.output import print_json
 from app.cli.start import start
 from app.parts import build_parts
 from app.settings import Settings
+from app.storage.audit import COMMAND_LINE
 
 
 def secret(*, as_json: bool) -> None:
@@ -46,4 +47,6 @@ async def _secret(settings: Settings) -> str:
 
 async def _reencrypt(settings: Settings) -> int:
     async with build_parts(settings) as parts:
-        return await parts.webhooks.reseal()
+        count = await parts.webhooks.reseal()
+        await parts.audit.add(COMMAND_LINE, "webhooks.reencrypted")
+        return count

@@ -9,6 +9,7 @@ import structlog
 from app.domains.file import read_domains
 from app.domains.model import Domain
 from app.errors import ConfigurationError, DomainExists, DomainNotFound, DomainReadOnly
+from app.storage.audit import COMMAND_LINE, By
 from app.storage.domains import DomainRepository
 from app.telemetry.metrics import Metrics
 
@@ -70,32 +71,33 @@ class DomainRegistry:
     def is_read_only(self, name: str) -> bool:
         return name in self._of_file
 
-    async def create(self, domain: Domain) -> None:
+    async def create(self, domain: Domain, *, by: By = COMMAND_LINE) -> None:
         """Raises DomainExists."""
         async with self._changing:
             await self._load()
             if domain.name in self._of_file or domain.name in self._stored:
                 raise _exists(domain)
-            if not await self._repository.add(domain.name, domain.model_dump_json()):
+            if not await self._repository.add(domain.name, domain.model_dump_json(), by=by):
                 raise _exists(domain)  # another process was first
             _warn_of([domain])
             self._stored[domain.name] = domain
             self._tell_metrics()
 
-    async def replace(self, domain: Domain) -> None:
+    async def replace(self, domain: Domain, *, by: By = COMMAND_LINE) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
         async with self._changing:
             await self._load()
             self._check_changeable(domain.name)
-            await self._keep(domain)
+            await self._repository.put(domain.name, domain.model_dump_json(), by=by)
+            self._stored[domain.name] = domain
             _warn_of([domain])
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
         async with self._changing:
             await self._load()
             self._check_changeable(name)
-            await self._repository.delete(name)
+            await self._repository.delete(name, by=by)
             del self._stored[name]
             self._tell_metrics()
 
@@ -112,10 +114,6 @@ class DomainRegistry:
 
     def _tell_metrics(self) -> None:
         self._metrics.domains_are(self._stored.keys() | self._of_file.keys())
-
-    async def _keep(self, domain: Domain) -> None:
-        await self._repository.put(domain.name, domain.model_dump_json())
-        self._stored[domain.name] = domain
 
     def _check_changeable(self, name: str) -> None:
         self.get(name)

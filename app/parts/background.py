@@ -11,6 +11,7 @@ from app.errors import Interrupted
 from app.parts.parts import Parts
 from app.recurring import Recurring
 from app.result import Failure
+from app.storage.audit import SERVICE
 from app.teaching import LOOKED_EVERY_S as LEARNED_EVERY_S
 from app.telemetry.event_loop import LagWatch
 
@@ -36,6 +37,7 @@ all."""
 
 async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     """Go on with what is unfinished, and look again and again for what others left."""
+    await parts.audit.add_when_new(SERVICE, "keys.changed", parts.settings.key_fingerprints)
     stack.push_async_callback(parts.alerting.aclose)
     recurring = Recurring()
     stack.push_async_callback(recurring.aclose)

@@ -20,6 +20,7 @@ from app.retention import Retention
 from app.reviews import Pictures, Reviews
 from app.settings import Settings
 from app.storage import (
+    AuditRepository,
     CostRepository,
     EvaluationRepository,
     ExportRepository,
@@ -133,6 +134,7 @@ async def _build(
         publisher=telling.publisher,
         deliveries=telling.deliveries,
         sent=telling.sent,
+        audit=AuditRepository(database),
     )
     if serving:
         queues.start()

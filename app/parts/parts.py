@@ -14,6 +14,7 @@ from app.retention import Retention
 from app.reviews import Pictures, Reviews
 from app.settings import Settings
 from app.storage import (
+    AuditRepository,
     BatchRepository,
     Database,
     DeliveryRepository,
@@ -83,3 +84,4 @@ class Parts:
     publisher: Publisher
     deliveries: Deliveries
     sent: DeliveryRepository
+    audit: AuditRepository

@@ -3,6 +3,7 @@
 from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.alerts import AlertRepository
 from app.storage.answers import AnswerRepository, KeptAnswer
+from app.storage.audit import AuditRepository
 from app.storage.batch_receiving import ReceivingRepository
 from app.storage.batch_report import BatchReport
 from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Committed, Outcome
@@ -46,6 +47,7 @@ __all__ = [
     "AlertRepository",
     "AllowedUris",
     "AnswerRepository",
+    "AuditRepository",
     "BadRow",
     "BatchItem",
     "BatchReport",

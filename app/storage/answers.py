@@ -122,7 +122,12 @@ class AnswerRepository:
             return None
         now = datetime.now(UTC)
         rows = [
-            {"key": key, "answer": each.model_dump_json(), "created_at": now}
+            {
+                "key": key,
+                "answer": each.model_dump_json(),
+                "created_at": now,
+                "picture": each.image.sha256,
+            }
             for key, each in answers.items()
         ]
         for key, each in answers.items():
@@ -160,5 +165,5 @@ _GET = sa.select(answers.c.answer).where(
 _NEW = insert(answers)
 _KEEP = _NEW.on_conflict_do_update(
     index_elements=[answers.c.key],
-    set_={"answer": _NEW.excluded.answer, "created_at": _NEW.excluded.created_at},
+    set_={name: _NEW.excluded[name] for name in ("answer", "created_at", "picture")},
 )

@@ -13,10 +13,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.budget import EPOCH, THRESHOLDS, Budget
 from app.prices import LEAST
+from app.storage.audit import COMMAND_LINE, By, note
 from app.storage.database import Database
 from app.storage.events import budget_threshold
 from app.storage.outbox import Telling
@@ -103,7 +105,7 @@ class BudgetRepository:
 
         return await self._database.read(unit)
 
-    async def put(self, *changed: Budget, only: bool = False) -> None:
+    async def put(self, *changed: Budget, only: bool = False, by: By = COMMAND_LINE) -> None:
         """What is spent of them stays so, and thresholds are told anew. `only`: all others go."""
         names = [each.name for each in changed]
         rows = [
@@ -117,21 +119,28 @@ class BudgetRepository:
 
         def unit(connection: sa.Connection) -> None:
             if only:
-                connection.execute(sa.delete(budgets).where(budgets.c.name.not_in(names)))
+                others = sa.delete(budgets).where(budgets.c.name.not_in(names))
+                for gone in connection.execute(others.returning(budgets)).mappings().all():
+                    _note(connection, by, "budget.deleted", before=gone["definition"])
             for each in changed:
                 _begin_anew(connection, each.name, each)
+                before = connection.execute(_DEFINITION, {"wanted": each.name}).scalar()
+                _note(connection, by, "budget.put", before=before, after=each.model_dump_json())
             if rows:
                 connection.execute(_PUT, rows)
 
         await self._database.write(unit)
 
-    async def delete(self, name: str) -> bool:
+    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> bool:
         """Whether there was one."""
-        goes = sa.delete(budgets).where(budgets.c.name == name)
+        goes = sa.delete(budgets).where(budgets.c.name == name).returning(budgets.c.definition)
 
         def unit(connection: sa.Connection) -> bool:
             _begin_anew(connection, name)
-            return connection.execute(goes).rowcount > 0
+            before = connection.execute(goes).scalar()
+            if before is not None:
+                _note(connection, by, "budget.deleted", before=before)
+            return before is not None
 
         return await self._database.write(unit)
 
@@ -191,6 +200,19 @@ class BudgetRepository:
             return found
 
         return await self._database.read(unit)
+
+
+def _note(
+    connection: sa.Connection,
+    by: By,
+    action: str,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+) -> None:
+    if before != after:
+        was, now = (None if each is None else from_json(each) for each in (before, after))
+        note(connection, by, action, (was or now)["name"], before=was, after=now)
 
 
 def _begin_anew(connection: sa.Connection, name: str, new: Budget | None = None) -> None:
@@ -366,6 +388,7 @@ def _leased(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
     )
 
 
+_DEFINITION = sa.select(budgets.c.definition).where(budgets.c.name == sa.bindparam("wanted"))
 _NEW_BUDGET = insert(budgets)
 _PUT = _NEW_BUDGET.on_conflict_do_update(
     index_elements=[budgets.c.name],

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from app.errors import CalibrationNotFound
+from app.storage.audit import COMMAND_LINE, By
 from app.storage.database import Database
 from app.storage.tables import calibrations
 from app.storage.turns import taking_turn
@@ -93,9 +94,11 @@ class CalibrationRepository:
 
         await self._database.write(unit)
 
-    async def withdraw(self, domain: str, calibration_id: str, now: datetime) -> None:
+    async def withdraw(
+        self, domain: str, calibration_id: str, now: datetime, *, by: By = COMMAND_LINE
+    ) -> None:
         """Raises CalibrationNotFound where the domain has none of this id in use."""
-        if not await self._versions.withdraw(domain, calibration_id, now):
+        if not await self._versions.withdraw(domain, calibration_id, now, by):
             raise CalibrationNotFound(
                 f"The domain {domain!r} has no calibration {calibration_id} that is not withdrawn."
             )

@@ -1,10 +1,13 @@
 """Domains that were made through the API. All SQL about them is here."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
+from app.storage.audit import COMMAND_LINE, By, note
 from app.storage.database import Database
 from app.storage.tables import domains, examples, lessons
 
@@ -23,7 +26,7 @@ class DomainRepository:
 
         return await self._database.read(unit)
 
-    async def add(self, name: str, definition: str) -> bool:
+    async def add(self, name: str, definition: str, *, by: By = COMMAND_LINE) -> bool:
         """Whether there was none of this name. What was taught while an earlier one was deleted is
         not the new one's."""
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
@@ -33,26 +36,49 @@ class DomainRepository:
             is_new = connection.execute(new, row).first() is not None
             if is_new:
                 _forget_taught(connection, name)
+                note(connection, by, "domain.created", name, after=from_json(definition))
             return is_new
 
         return await self._database.write(unit)
 
-    async def put(self, name: str, definition: str) -> None:
+    async def put(self, name: str, definition: str, *, by: By = COMMAND_LINE) -> None:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
         def unit(connection: sa.Connection) -> None:
+            before = connection.execute(_touched(name)).scalar()
             connection.execute(_PUT, row)
+            note(
+                connection,
+                by,
+                "domain.updated",
+                name,
+                before=_told(before),
+                after=from_json(definition),
+            )
 
         await self._database.write(unit)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> None:
         """With what it was taught: another one of this name begins anew."""
 
         def unit(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(domains).where(domains.c.name == name))
+            gone = sa.delete(domains).where(domains.c.name == name)
+            before = connection.execute(gone.returning(domains.c.definition)).scalar()
             _forget_taught(connection, name)
+            if before is not None:
+                note(connection, by, "domain.deleted", name, before=_told(before))
 
         await self._database.write(unit)
+
+
+def _touched(name: str) -> Any:
+    """As it is: first what writes, see Unit."""
+    same = sa.update(domains).where(domains.c.name == name).values(updated_at=domains.c.updated_at)
+    return same.returning(domains.c.definition)
+
+
+def _told(definition: str | None) -> dict[str, Any] | None:
+    return None if definition is None else dict(from_json(definition))
 
 
 def _forget_taught(connection: sa.Connection, name: str) -> None:

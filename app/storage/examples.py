@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import ExampleNotFound
+from app.storage.audit import COMMAND_LINE, By, note
 from app.storage.database import Database
 from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, results, reviews
 from app.storage.turns import taking_turn
@@ -177,10 +178,17 @@ class ExampleRepository:
 
         return await self._database.read(unit)
 
-    async def delete(self, domain: str, example_id: str) -> None:
+    async def delete(self, domain: str, example_id: str, *, by: By = COMMAND_LINE) -> None:
         """Raises ExampleNotFound."""
         change = sa.delete(examples).where(_C.domain == domain, _C.id == example_id)
-        if not await self._database.write(lambda each: each.execute(change).rowcount):
+
+        def unit(connection: sa.Connection) -> bool:
+            gone = bool(connection.execute(change).rowcount)
+            if gone:
+                note(connection, by, "example.deleted", domain, before={"id": example_id})
+            return gone
+
+        if not await self._database.write(unit):
             raise ExampleNotFound(f"The domain {domain!r} has no example {example_id}.")
 
     async def set_aside(self, ids: Sequence[str], reason: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.identifiers import CALL, DELIVERY, RESULT, lowest_id
+from app.identifiers import AUDIT, CALL, DELIVERY, RESULT, lowest_id
 from app.storage.batch_deletion import delete_rows, hiding
 from app.storage.batch_rows import DELETED, DIGEST, OVER
 from app.storage.database import Database
@@ -21,6 +21,7 @@ from app.storage.tables import (
     IS_UPLOAD,
     accepted,
     alerts,
+    audit,
     batch_items,
     batches,
     deliveries,
@@ -118,6 +119,20 @@ class RetentionRepository:
             return len(gone)
 
         return await self._database.write(unit)
+
+    async def old_audit(self, before: datetime, *, after: str) -> list[str]:
+        """Ids of entries from before then."""
+        column = audit.c
+        return await self._ids(
+            sa.select(column.id)
+            .where(column.id > after, column.id < lowest_id(AUDIT, before))
+            .order_by(column.id)
+            .limit(AT_ONCE)
+        )
+
+    async def delete_audit(self, ids: Sequence[str]) -> int:
+        """Of old ones; returns how many there were still."""
+        return await self._change(sa.delete(audit).where(audit.c.id.in_(list(ids))))
 
     async def untold_events(self, before: datetime, *, after: int) -> list[int]:
         """Numbers of those from before then that are on their way to nobody: two who deleted their

@@ -64,6 +64,10 @@ class Usd(TypeDecorator[Decimal]):
 
 LABELLED = sa.text("expected IS NOT NULL")
 
+_IS_SIMILAR = sa.text("similar_to IS NOT NULL")
+
+_HAS_RESULT = sa.text("result_id IS NOT NULL")
+
 results = sa.Table(
     "results",
     metadata,
@@ -107,6 +111,7 @@ results = sa.Table(
     sa.Index(None, "caller", "id"),
     sa.Index(None, "domain", "id"),
     sa.Index(None, "status", "id"),
+    sa.Index(None, "similar_to", sqlite_where=_IS_SIMILAR, postgresql_where=_IS_SIMILAR),
     sa.Index(
         "ix_results_labelled",
         "domain",
@@ -165,8 +170,6 @@ batch_shards = sa.Table(
 
 IS_UPLOAD = sa.text("substr(source, 1, 7) = 'sha256:'")
 """Of an item, by its source; in these words, or the index is not found."""
-
-_HAS_RESULT = sa.text("result_id IS NOT NULL")
 
 batch_items = sa.Table(
     "batch_items",
@@ -311,6 +314,7 @@ ledger = sa.Table(
     sa.Column("saved_usd", Usd, nullable=False),
     sa.Column("rolled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "process", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    sa.Index(None, "result_id", sqlite_where=_HAS_RESULT, postgresql_where=_HAS_RESULT),
 )
 
 SPENT_BY = ("provider", "model", "deployment", "caller", "domain")
@@ -628,7 +632,9 @@ answers = sa.Table(
     sa.Column("key", sa.String(64), primary_key=True),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("picture", sa.String(64)),
     sa.Index(None, "created_at"),
+    sa.Index(None, "picture"),
 )
 
 idempotency_keys = sa.Table(
@@ -641,4 +647,28 @@ idempotency_keys = sa.Table(
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Index(None, "created_at"),
     sa.Index(None, "result_id"),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("subject", sa.String(100), nullable=False),
+    sa.Column("change", sa.Text),
+    sa.Column("request_id", sa.String(128)),
+    *(sa.Index(f"ix_audit_{each}", each, "id") for each in ("actor", "action", "subject")),
+)
+
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("caller", sa.String(64), primary_key=True),
+    sa.Column("asked_at", UtcTime, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(128)),
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("ended_at", UtcTime),
 )

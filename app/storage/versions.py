@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.storage.audit import By, note
 from app.storage.database import Database
 
 Mark = tuple[str | None, int, int]
@@ -39,7 +40,7 @@ class Versions:
         newest = sa.select(sa.func.max(column.id)).where(column.withdrawn_at.is_(None))
         return sa.select(self._table).where(column.id.in_(newest.group_by(*self._key)))
 
-    async def withdraw(self, domain: str, version_id: str, now: datetime) -> bool:
+    async def withdraw(self, domain: str, version_id: str, now: datetime, by: By) -> bool:
         """Whether the domain had one of this id in use."""
         column = self._table.c
         change = (
@@ -51,4 +52,12 @@ class Versions:
             )
             .values(withdrawn_at=now)
         )
-        return bool(await self._database.write(lambda each: each.execute(change).rowcount))
+        action = f"{self._table.name.removesuffix('s')}.withdrawn"
+
+        def unit(connection: sa.Connection) -> bool:
+            withdrawn = bool(connection.execute(change).rowcount)
+            if withdrawn:
+                note(connection, by, action, domain, after={"id": version_id})
+            return withdrawn
+
+        return await self._database.write(unit)

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.errors import WebhookNotFound
+from app.storage.audit import COMMAND_LINE, SERVICE, By, note
 from app.storage.database import Database
 from app.storage.event_types import EndpointDisabled
 from app.storage.events import endpoint_disabled
-from app.storage.outbox import Outbox
+from app.storage.outbox import Outbox, origin
 from app.storage.tables import webhooks
 
 WebhookStatus = Literal["enabled", "disabled"]
@@ -56,9 +57,14 @@ class WebhookRepository:
         self._database = database
         self._outbox = outbox
 
-    async def create(self, webhook: WebhookRow) -> None:
+    async def create(self, webhook: WebhookRow, *, by: By = COMMAND_LINE) -> None:
         row = asdict(webhook)
-        await self._database.write(lambda each: each.execute(sa.insert(webhooks), row).rowcount)
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(webhooks), row)
+            note(connection, by, "webhook.created", webhook.id, after=_told(row))
+
+        await self._database.write(unit)
         await self._outbox.load()
 
     async def get(self, webhook_id: str, *, caller: str | None) -> WebhookRow:
@@ -93,14 +99,28 @@ class WebhookRepository:
         return await self._database.read(unit)
 
     async def change(
-        self, webhook_id: str, values: Mapping[str, Any], *, caller: str | None
+        self,
+        webhook_id: str,
+        values: Mapping[str, Any],
+        *,
+        caller: str | None,
+        by: By = COMMAND_LINE,
     ) -> WebhookRow:
         """Raises WebhookNotFound."""
-        change = sa.update(webhooks).where(webhooks.c.id == webhook_id).values(dict(values))
-        mine = _of(caller, change).returning(webhooks)
+        this = _of(caller, sa.update(webhooks).where(webhooks.c.id == webhook_id))
+        touch = this.values(kind=webhooks.c.kind).returning(webhooks)
+        change = this.values(dict(values)).returning(webhooks)
+        fields = sorted(set(values) - {"changed_at"})
 
         def unit(connection: sa.Connection) -> sa.RowMapping | None:
-            return connection.execute(mine).mappings().first()
+            before = connection.execute(touch).mappings().first()
+            after = connection.execute(change).mappings().first()
+            if before is not None and after is not None:
+                told = _told(after) | {"fields": fields}
+                note(
+                    connection, by, "webhook.changed", webhook_id, before=_told(before), after=told
+                )
+            return after
 
         row = await self._database.write(unit)
         if row is None:
@@ -108,19 +128,36 @@ class WebhookRepository:
         await self._outbox.load()
         return WebhookRow(**row)
 
-    async def replace_sealed(self, webhook_id: str, name: Sealed, before: str, after: str) -> bool:
-        """False: it was changed meanwhile."""
+    async def replace_sealed(
+        self, webhook_id: str, name: Sealed, before: str, after: str, *, by: By | None = None
+    ) -> bool:
+        """`by` None: it says the same as before. False: it was changed meanwhile."""
         change = (
             sa.update(webhooks)
             .where(webhooks.c.id == webhook_id, webhooks.c[name] == before)
             .values({name: after})
         )
-        return await self._database.write(lambda each: bool(each.execute(change).rowcount))
 
-    async def delete(self, webhook_id: str, *, caller: str | None) -> None:
+        def unit(connection: sa.Connection) -> bool:
+            changed = bool(connection.execute(change).rowcount)
+            if changed and by is not None:
+                note(connection, by, "webhook.rotated", webhook_id)
+            return changed
+
+        return await self._database.write(unit)
+
+    async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
         """What was sent to it goes with `DeliveryRepository.delete_of`. Raises WebhookNotFound."""
-        change = _of(caller, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
-        if not await self._database.write(lambda each: each.execute(change).rowcount):
+        this = _of(caller, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
+        change = this.returning(webhooks)
+
+        def unit(connection: sa.Connection) -> bool:
+            before = connection.execute(change).mappings().first()
+            if before is not None:
+                note(connection, by, "webhook.deleted", webhook_id, before=_told(before))
+            return before is not None
+
+        if not await self._database.write(unit):
             raise WebhookNotFound(f"There is no webhook {webhook_id}.")
         await self._outbox.load()
 
@@ -146,6 +183,7 @@ class WebhookRepository:
                 webhook_id=webhook.id, url=row["url"], reason=reason, disabled_at=now
             )
             telling.tell(connection, endpoint_disabled(row["caller"], told))
+            note(connection, SERVICE, "webhook.disabled", webhook.id)
             return True
 
         disabled = await self._database.write(unit)
@@ -156,3 +194,9 @@ class WebhookRepository:
 
 def _of(caller: str | None, statement: Any) -> Any:
     return statement if caller is None else statement.where(webhooks.c.caller == caller)
+
+
+def _told(row: sa.RowMapping | Mapping[str, Any]) -> dict[str, Any]:
+    """For the audit log: not all of a URL, which may be a secret by itself."""
+    shown = ("caller", "status", "event_types", "domains", "rate_limit")
+    return {"url": origin(row["url"]), **{name: row[name] for name in shown}}

@@ -17,6 +17,7 @@ from app.errors import (
 )
 from app.settings_groups import WebhookSettings
 from app.storage import Outbox
+from app.storage.audit import COMMAND_LINE, By
 from app.storage.deliveries import DeliveryRepository, DeliveryRow
 from app.storage.webhooks import WebhookRepository
 from app.telemetry.metrics import Metrics
@@ -225,9 +226,9 @@ class Deliveries:
         self.wake([webhook_id])
         return count
 
-    async def delete(self, webhook_id: str, *, caller: str | None) -> None:
+    async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
         """A webhook, and all that was sent to it. Raises WebhookNotFound."""
-        await self._webhooks.delete(webhook_id, caller=caller)
+        await self._webhooks.delete(webhook_id, caller=caller, by=by)
         await self._stored.delete_of(webhook_id)
 
     async def stop(self, *, seconds: float) -> None:

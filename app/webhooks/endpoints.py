@@ -21,6 +21,7 @@ from app.errors import (
 )
 from app.identifiers import WEBHOOK, new_id
 from app.storage import Database, Outbox, chosen, replace_chosen
+from app.storage.audit import COMMAND_LINE, By
 from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
@@ -126,6 +127,7 @@ class Webhooks:
         *,
         secret: str | None = None,
         signature: Signature | None = None,
+        by: By = COMMAND_LINE,
     ) -> tuple[Endpoint, str]:
         """With its secret, which is told this once. `values` are fields of a WebhookRow that its
         owner chooses, `headers` as a mapping. `signature` None: as `secret` is, else `v1`. Raises
@@ -150,7 +152,7 @@ class Webhooks:
         async with self._creating:
             if len(await self._stored.all(caller=caller)) >= MAX_WEBHOOKS:
                 raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks: delete one first.")
-            await self._stored.create(row)
+            await self._stored.create(row, by=by)
         return await self._told(row), key
 
     async def all(self, *, caller: str | None) -> list[Endpoint]:
@@ -161,7 +163,12 @@ class Webhooks:
         return await self._told(await self._endpoint(webhook_id, caller))
 
     async def change(
-        self, webhook_id: str, values: Mapping[str, Any], *, caller: str | None
+        self,
+        webhook_id: str,
+        values: Mapping[str, Any],
+        *,
+        caller: str | None,
+        by: By = COMMAND_LINE,
     ) -> Endpoint:
         """Raises as `create` and `get`."""
         await self._endpoint(webhook_id, caller)
@@ -169,10 +176,16 @@ class Webhooks:
         changed = await self._checked(values) | {"changed_at": self._clock()}
         if "url" in changed:
             changed["failing_since"] = None  # whoever is there now has not failed yet
-        return await self._told(await self._stored.change(webhook_id, changed, caller=caller))
+        row = await self._stored.change(webhook_id, changed, caller=caller, by=by)
+        return await self._told(row)
 
     async def rotate(
-        self, webhook_id: str, secret: str | None, *, caller: str | None
+        self,
+        webhook_id: str,
+        secret: str | None,
+        *,
+        caller: str | None,
+        by: By = COMMAND_LINE,
     ) -> tuple[Endpoint, str]:
         """`secret`, or a new one of the same kind, signs from now on, and what signed till now does
         so for a day more, if it can be read. Raises as `create` and `get`."""
@@ -186,10 +199,14 @@ class Webhooks:
             after = Keyring.of(key) if before is None else before.rotated(key, self._clock())
             sealed = self._vault.seal(after.dump())
             # Two at once must not forget each other's.
-            if await self._stored.replace_sealed(webhook_id, "secrets", row.secrets or "", sealed):
+            if await self._stored.replace_sealed(
+                webhook_id, "secrets", row.secrets or "", sealed, by=by
+            ):
                 return await self.get(webhook_id, caller=caller), key
 
-    async def enable(self, webhook_id: str, *, caller: str | None) -> Endpoint:
+    async def enable(
+        self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE
+    ) -> Endpoint:
         """Raises WebhookNotFound."""
         await self._endpoint(webhook_id, caller)
         values = {
@@ -199,12 +216,13 @@ class Webhooks:
             "failing_since": None,
             "changed_at": self._clock(),
         }
-        return await self._told(await self._stored.change(webhook_id, values, caller=caller))
+        row = await self._stored.change(webhook_id, values, caller=caller, by=by)
+        return await self._told(row)
 
-    async def delete(self, webhook_id: str, *, caller: str | None) -> None:
+    async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
         """Raises WebhookNotFound."""
         await self._endpoint(webhook_id, caller)
-        await self._stored.delete(webhook_id, caller=caller)
+        await self._stored.delete(webhook_id, caller=caller, by=by)
 
     async def receiver(self, row: WebhookRow) -> Receiver:
         """Raises ConfigurationError."""

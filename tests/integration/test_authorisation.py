@@ -24,6 +24,7 @@ PUBLIC = {("GET", "/health"), ("GET", "/health/live"), ("GET", "/health/ready")}
 OPERATORS = {
     ("POST", "/alerts/rules/reload"),
     ("GET", "/alerts"),
+    ("GET", "/audit"),
     ("GET", "/alerts/rules"),
     ("GET", "/alerts/{alert_id}"),
     ("PUT", "/budgets"),

@@ -65,6 +65,7 @@ COMMANDS = {"classify", "batch", "evaluate"}
 COMMANDS_NOT = {
     *(
         "alerts rules",
+        "audit",
         "calibrate",
         "config check",
         "config show",

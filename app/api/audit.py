@@ -1,0 +1,76 @@
+"""`/audit`: who changed what."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.api.dependencies import Joined, Operator
+from app.identifiers import AUDIT_PATTERN
+from app.storage.audit import AuditEntry, AuditFilter
+
+router = APIRouter(prefix="/audit", tags=["operations"])
+
+MAX_PAGE = 1_000
+
+
+class AuditReport(BaseModel):
+    """A change, and who made it."""
+
+    id: str = Field(examples=["aud_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
+    actor: str = Field(
+        description="Name of the API key; `anonymous`, `command line`, or `service`.",
+        examples=["operator"],
+    )
+    action: str = Field(examples=["domain.updated"])
+    subject: str = Field(
+        description="Name or id of what was changed; of an erasure, whose it was.",
+        examples=["flowers"],
+    )
+    change: dict[str, Any] | None = Field(
+        description="`before` and `after`, of what differs; null: there is no more to say.",
+        examples=[{"before": {"detail": "low"}, "after": {"detail": "high"}}],
+    )
+    request_id: str | None = Field(examples=["req_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> Self:
+        return cls(**{name: getattr(entry, name) for name in cls.model_fields})
+
+
+class AuditPage(BaseModel):
+    """Changes, the newest first."""
+
+    entries: list[AuditReport]
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` to go on; null on the last page.", examples=[None]
+    )
+
+
+class AuditQuery(BaseModel):
+    """Which changes, and where a page begins; what is not given is not asked."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: str | None = Field(None, examples=["domain.updated"])
+    subject: str | None = Field(None, examples=["flowers"])
+    actor: str | None = Field(None, examples=["operator"])
+    since: AwareDatetime | None = Field(None, description="Made then or later.")
+    cursor: str | None = Field(None, pattern=AUDIT_PATTERN, description="`next_cursor`.")
+    limit: int = Field(100, ge=1, le=MAX_PAGE)
+
+
+@router.get("")
+async def list_changes(
+    query: Annotated[AuditQuery, Query()], parts: Joined, operator: Operator
+) -> AuditPage:
+    """Who changed domains, budgets, webhooks and keys, and who erased what was whose; the newest
+    first. Nothing changes it, and only its age takes an entry away."""
+    wanted = AuditFilter(**query.model_dump(include={"action", "subject", "actor", "since"}))
+    found = await parts.audit.page(wanted, before=query.cursor, limit=query.limit + 1)
+    page = found[: query.limit]
+    return AuditPage(
+        entries=[AuditReport.of(each) for each in page],
+        next_cursor=page[-1].id if len(found) > query.limit else None,
+    )

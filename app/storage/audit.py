@@ -1,0 +1,147 @@
+"""Who changed what, written in the transaction of the change. All SQL about it is here; nothing
+changes an entry, and only its age takes one away."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import from_json, to_json
+
+from app.identifiers import AUDIT, lowest_id, new_id
+from app.storage.database import Database
+from app.storage.tables import audit
+
+MAX_VALUE = 500
+"""Bytes of one value, as JSON; of a larger one its size is told. An entry stays small so: what is
+changed has a few fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who changes something: the name of an API key, with the request's id."""
+
+    actor: str
+    request_id: str | None = None
+
+
+COMMAND_LINE = By("command line")
+"""Whoever has the database itself: a command, or the Python facade."""
+
+SERVICE = By("service")
+"""Nobody: it was told by its settings, a file or a signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """
+    Attributes:
+        subject: the name or id of what was changed.
+        change: `before` and `after`, of the fields that differ; None: there is no more to say.
+    """
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    change: Mapping[str, Any] | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries; None means all. `since` is included."""
+
+    action: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    since: datetime | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        names = ("action", "subject", "actor")
+        equal = [(_C[name], getattr(self, name)) for name in names]
+        conditions = [column == value for column, value in equal if value is not None]
+        if self.since is not None:
+            conditions.append(_C.id >= lowest_id(AUDIT, self.since))
+        return conditions
+
+
+class AuditRepository:
+    """Raises StorageUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, by: By, action: str, subject: str = "") -> None:
+        """Of what changes no row: a file that was read again."""
+        await self._database.write(lambda connection: note(connection, by, action, subject))
+
+    async def add_when_new(self, by: By, action: str, state: Mapping[str, Any]) -> None:
+        """Of what is set where no service sees it, unless the last entry says the same."""
+        last = sa.select(_C.change).where(_C.action == action).order_by(_C.id.desc()).limit(1)
+
+        def known(connection: sa.Connection) -> dict[str, Any]:
+            found = connection.execute(last).scalar()
+            return {} if found is None else dict(from_json(found)["after"])
+
+        if await self._database.read(known) != state:
+            await self._database.write(lambda connection: note(connection, by, action, after=state))
+
+    async def page(
+        self, wanted: AuditFilter, *, before: str | None = None, limit: int
+    ) -> list[AuditEntry]:
+        """The newest first, older than the id `before`."""
+        query = sa.select(audit).where(*wanted.conditions()).order_by(_C.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(_C.id < before)
+
+        def unit(connection: sa.Connection) -> list[AuditEntry]:
+            return [_entry(row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+
+def note(
+    connection: sa.Connection,
+    by: By,
+    action: str,
+    subject: str = "",
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Within the transaction of the change. No secret may be in `before` and `after`; of what is
+    made or goes, one of them is None."""
+    now = datetime.now(UTC)
+    told = _differing(before, after)
+    entry = AuditEntry(new_id(AUDIT, now), now, by.actor, action, subject, None, by.request_id)
+    connection.execute(_ADD, asdict(entry) | {"change": told and to_json(told).decode()})
+
+
+def _differing(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    if before is None and after is None:
+        return None
+    was, now = before or {}, after or {}
+    names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    return {
+        side: None if fields is None else {name: _small(fields.get(name)) for name in names}
+        for side, fields in (("before", before), ("after", after))
+    }
+
+
+def _small(value: Any) -> Any:
+    size = len(to_json(value))
+    return value if size <= MAX_VALUE else f"{size:,} bytes"
+
+
+def _entry(row: sa.RowMapping) -> AuditEntry:
+    change = row["change"]
+    return AuditEntry(**{**row, "change": None if change is None else from_json(change)})
+
+
+_C = audit.c
+_ADD = sa.insert(audit)
