@@ -21,6 +21,7 @@ from app.api import (
     deliveries,
     deployments,
     domains,
+    erasures,
     evaluations,
     event_operations,
     events,
@@ -103,7 +104,7 @@ def create_schema_app(types: Mapping[str, EventType] = EVENT_TYPES, **options: A
         *(domains, calibrations, cascades),
         *(examples, lessons),
         *(budgets, webhooks, deliveries, events),
-        *(alerts, analytics, audit, deployments, operations, pages),
+        *(alerts, analytics, audit, erasures, deployments, operations, pages),
     ):
         app.include_router(module.router)
     app.webhooks.include_router(event_operations.operations(types))

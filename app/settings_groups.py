@@ -51,11 +51,14 @@ def checked_url(value: str | None) -> str | None:
     return value.rstrip("/") if value else value
 
 
+CALLER_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+
+
 class ApiKey(BaseModel):
     """Who may call: a name, and the SHA-256 of the key, never the key itself."""
 
     model_config = ConfigDict(frozen=True)
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    name: str = Field(pattern=CALLER_PATTERN)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     admin: bool = False
 

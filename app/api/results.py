@@ -152,8 +152,8 @@ async def get_result(
 
 @router.delete("/{result_id}", status_code=204)
 async def delete_result(result_id: ResultId, parts: Joined, caller: Caller) -> None:
-    """Forget a result."""
-    await parts.results.delete(result_id, caller=caller.sees)
+    """Erase a result, with all that it left: docs/erasure.md says what, and what stays."""
+    await parts.erasing.result(result_id, caller=caller.sees, by=caller.by)
 
 
 @router.put("/{result_id}/expected", status_code=204)

@@ -136,6 +136,26 @@ def audit(
     work(AuditFilter(action, subject, actor, since), limit=limit, as_json=as_json)
 
 
+@command(app, "erase --caller shop", "erase --result cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9", panel=PANEL)
+def erase(
+    caller: Annotated[str | None, typer.Option(help="All that is this one's.")] = None,
+    result: Annotated[str | None, typer.Option(metavar="ID", help="One result.")] = None,
+    as_json: AsObject = False,
+) -> None:
+    """Erase what is somebody's, with all that it left.
+
+    Nothing brings it back. A service may run meanwhile; batches under way end.
+    """
+    if (caller is None) == (result is None):
+        raise typer.BadParameter("one of --caller and --result")
+    with loading():
+        from app.cli import erase as work
+    if result is not None:
+        work.erase_result(result, as_json=as_json)
+    elif caller is not None:
+        work.erase_caller(caller, as_json=as_json)
+
+
 @alerts.callback(invoke_without_command=True, no_args_is_help=False)
 def list_alerts(
     context: typer.Context,

@@ -80,11 +80,14 @@ class Evaluations:
         compare with that `wanted.caller` sees, and InvalidRequest for one of another domain."""
         compared = None if compare_with is None else await self._compared(compare_with, wanted)
         async with self._turn:
-            return await self._judge(wanted, caller, name, compared)
+            while True:  # what was judged may be erased meanwhile
+                if (judged := await self._judge(wanted, caller, name, compared)) is not None:
+                    return judged
 
     async def _judge(
         self, wanted: Wanted, caller: str, name: str | None, compared: _Compared | None
-    ) -> Evaluation:
+    ) -> Evaluation | None:
+        read_at = self._clock()
         judged, truncated = await self.labelled.read(wanted)
         earlier = None if compared is None else await self._outcomes(compared, wanted.caller)
         domain = await self._domains.find(wanted.domain)
@@ -105,8 +108,8 @@ class Evaluations:
 
         found, as_json, kept = await asyncio.to_thread(work)
         row = EvaluationRow(new_id(EVALUATION), caller, domain.name, name, as_json, now)
-        await self._rows.insert(row, kept)
-        return Evaluation(**_summary(row), report=found)
+        is_kept = await self._rows.insert(row, kept, read_at=read_at)
+        return Evaluation(**_summary(row), report=found) if is_kept else None
 
     async def get(self, evaluation_id: str, *, caller: str | None) -> Evaluation:
         """Raises EvaluationNotFound."""

@@ -74,6 +74,7 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     recurring.every(CHECKED_EVERY_S, "checks", parts.health.check)
     recurring.every(LOOKED_THROUGH_EVERY_S, "calls", parts.books.recover)
     recurring.every(LOOKED_THROUGH_EVERY_S, "sums", parts.books.sum_of_the_dead)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "erasures", parts.erasing.look)
     recurring.every(LOOKED_THROUGH_EVERY_S, "reviews", parts.reviews.count_waiting)
     recurring.every(LOOKED_THROUGH_EVERY_S, "batches", parts.runner.look)
     recurring.every(LOOKED_THROUGH_EVERY_S, "deliveries", parts.deliveries.look)

@@ -7,6 +7,7 @@ from datetime import datetime
 from random import SystemRandom
 
 from app.analytics import Costs, Qualities, Repricing
+from app.erasing import Erasing
 from app.evaluation import Evaluations, Labelled
 from app.parts.background import begin
 from app.parts.batches import build_batches
@@ -22,6 +23,7 @@ from app.settings import Settings
 from app.storage import (
     AuditRepository,
     CostRepository,
+    ErasureRepository,
     EvaluationRepository,
     ExportRepository,
     RepricingRepository,
@@ -135,7 +137,17 @@ async def _build(
         deliveries=telling.deliveries,
         sent=telling.sent,
         audit=AuditRepository(database),
+        erasing=Erasing(
+            ErasureRepository(database),
+            RetentionRepository(database),
+            results,
+            EvaluationRepository(database),
+            ground.blobs,
+            ground.outbox,
+            clock=clock,
+        ),
     )
+    stack.push_async_callback(parts.erasing.aclose)
     if serving:
         queues.start()
         await begin(parts, stack)

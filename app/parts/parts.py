@@ -8,6 +8,7 @@ from app.batches import BatchRunner, Estimator, TakingIn
 from app.calibration import Calibrations, Surenesses, ThresholdFinder
 from app.classification import Accepting, ClassificationService, Once, Running
 from app.domains import DomainRegistry
+from app.erasing import Erasing
 from app.evaluation import Evaluations
 from app.providers.registry import ProviderRegistry
 from app.retention import Retention
@@ -85,3 +86,4 @@ class Parts:
     deliveries: Deliveries
     sent: DeliveryRepository
     audit: AuditRepository
+    erasing: Erasing

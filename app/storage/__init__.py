@@ -18,6 +18,7 @@ from app.storage.database import Database, Unit, both
 from app.storage.deliveries import DeliveryRepository
 from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
+from app.storage.erasures import ErasureRepository
 from app.storage.evaluations import EvaluationRepository, EvaluationRow
 from app.storage.examples import ExampleRepository, ExampleRow
 from app.storage.exporting import ExportRepository
@@ -67,6 +68,7 @@ __all__ = [
     "Database",
     "DeliveryRepository",
     "DomainRepository",
+    "ErasureRepository",
     "EvaluationRepository",
     "EvaluationRow",
     "ExampleRepository",

@@ -42,6 +42,12 @@ def hiding(batch_id: str, *conditions: sa.ColumnElement[bool]) -> Unit[bool]:
     return unit
 
 
+async def stop_work(database: Database, batch_id: str) -> None:
+    """On one that is hidden: whoever is at it stores nothing more. Raises StorageUnavailable."""
+    while await database.write(partial(_delete_some, batch_shards, batch_id)):
+        pass
+
+
 async def delete_rows(database: Database, batch_id: str) -> None:
     """Of one that is hidden, its items' results too. Raises StorageUnavailable."""
     for table in OF_BATCHES:

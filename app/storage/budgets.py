@@ -212,7 +212,8 @@ def _note(
 ) -> None:
     if before != after:
         was, now = (None if each is None else from_json(each) for each in (before, after))
-        note(connection, by, action, (was or now)["name"], before=was, after=now)
+        name = (was or now or {})["name"]
+        note(connection, by, action, name, before=was, after=now)
 
 
 def _begin_anew(connection: sa.Connection, name: str, new: Budget | None = None) -> None:

@@ -98,6 +98,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
             "synchronous=NORMAL",
             f"wal_autocheckpoint={MAX_LOG_PAGES}",
             "foreign_keys=ON",
+            "secure_delete=ON",  # what is deleted is not in the file any more
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -1,5 +1,6 @@
 """How good answers were found to be. All SQL about it is here."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from app.errors import EvaluationNotFound
 from app.storage.database import Database
-from app.storage.tables import evaluations
+from app.storage.tables import erasures, evaluations
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,18 @@ class EvaluationRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, row: EvaluationRow, outcomes: str) -> None:
-        """`outcomes` is JSON, and what a later evaluation may be compared with."""
+    async def insert(self, row: EvaluationRow, outcomes: str, *, read_at: datetime) -> bool:
+        """`outcomes` is JSON, and what a later evaluation may be compared with. False: what was
+        read from `read_at` on may have been erased since, and nothing is stored."""
         values = {name: getattr(row, name) for name in EvaluationRow.__dataclass_fields__}
-        insert = sa.insert(evaluations).values(**values, outcomes=outcomes)
-        await self._database.write(lambda each: each.execute(insert).rowcount)
+        given = {
+            name: sa.literal(value, evaluations.c[name].type)
+            for name, value in (values | {"outcomes": outcomes}).items()
+        }
+        erased = sa.exists().where(erasures.c.asked_at >= read_at)
+        chosen = sa.select(*given.values()).where(~erased)
+        insert = sa.insert(evaluations).from_select(list(given), chosen)
+        return await self._database.write(lambda each: bool(each.execute(insert).rowcount))
 
     async def get(self, evaluation_id: str, *, caller: str | None) -> EvaluationRow:
         """Raises EvaluationNotFound."""
@@ -69,6 +77,41 @@ class EvaluationRepository:
         if before is not None:
             query = query.where(evaluations.c.id < before)
         return await self._rows(_of(caller, query))
+
+    async def next_of_others(self, caller: str, *, after: str) -> str | None:
+        """The id of the first behind `after` that is not this caller's."""
+        column = evaluations.c
+        query = sa.select(sa.func.min(column.id)).where(column.caller != caller, column.id > after)
+        return await self._database.read(lambda each: each.execute(query).scalar())
+
+    async def naming(self, names: Sequence[str]) -> list[str]:
+        """Ids of those that say any of these."""
+        column = evaluations.c
+        said = [
+            text.contains(name, autoescape=True)
+            for name in names
+            for text in (column.report, column.outcomes)
+        ]
+        query = sa.select(column.id).where(sa.or_(*said))
+        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+
+    async def rewrite(
+        self, evaluation_id: str, change: Callable[[str, str], tuple[str, str] | None]
+    ) -> None:
+        """`change` makes of a report and its outcomes what they are from now on; None: the same. In
+        a thread that nobody else waits for; where it is deleted meanwhile, it stays so."""
+        this = evaluations.c.id == evaluation_id
+        query = sa.select(evaluations.c.report, evaluations.c.outcomes).where(this)
+
+        def changed(connection: sa.Connection) -> tuple[str, str] | None:
+            row = connection.execute(query).first()
+            return None if row is None else change(row.report, row.outcomes)
+
+        left = await self._database.read(changed)
+        if left is not None:
+            values = dict(zip(("report", "outcomes"), left, strict=True))
+            put = sa.update(evaluations).where(this).values(values)
+            await self._database.write(lambda each: each.execute(put).rowcount)
 
     async def delete(self, evaluation_id: str, *, caller: str | None) -> None:
         """Raises EvaluationNotFound."""

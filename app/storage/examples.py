@@ -283,13 +283,8 @@ class ExampleRepository:
         return await self._database.read(unit)
 
 
-def forget_examples(connection: sa.Connection, result_id: str) -> None:
-    """Those that an answer brought which somebody wants to be gone."""
-    connection.execute(sa.delete(examples).where(_C.result_id == result_id))
-
-
 def forget_examples_of_batch(connection: sa.Connection, batch_id: str) -> None:
-    """As `forget_examples`, of all its answers."""
+    """Those that its answers brought: somebody wants them to be gone."""
     of_it = sa.exists().where(
         batch_items.c.result_id == _C.result_id, batch_items.c.batch_id == batch_id
     )

@@ -248,7 +248,8 @@ def _rows(
     return [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in sorted(sums)]
 
 
-def _adding(table: sa.Table) -> Any:
+def adding(table: sa.Table) -> Any:
+    """A statement that adds to its sums."""
     new = insert(table)
     return new.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
@@ -286,4 +287,4 @@ _ROLL = (
     .values(rolled=True)
     .returning(*(ledger.c[name] for name in _ROLLED))
 )
-_ADD_HOURS, _ADD_DAYS = _adding(cost_hours), _adding(cost_days)
+_ADD_HOURS, _ADD_DAYS = adding(cost_hours), adding(cost_days)

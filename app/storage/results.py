@@ -14,12 +14,12 @@ from app.result import Failure, Result, Status, Usage
 from app.storage import similar
 from app.storage.database import Database, Unit
 from app.storage.events import result_created, result_reviewed
-from app.storage.examples import forget_examples
-from app.storage.outbox import Outbox, forget_events
-from app.storage.review_queue import close_told, forget_reviews, kind_of
+from app.storage.outbox import Outbox
+from app.storage.review_queue import close_told, kind_of
 from app.storage.review_rows import TOLD, source_of
 from app.storage.tables import accepted, results
 from app.storage.tallies import count_label, count_results
+from app.storage.traces import erase_traces, is_erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,18 @@ MAX_SIMILAR = 1_000
 """Newest rows that `similar_to` looks at for each part of a hash."""
 
 _LABEL = (results.c.expected, results.c.expected_source)
-_INSERT = insert(results).on_conflict_do_nothing().returning(*_LABEL)
+_GIVEN = {each.name: sa.bindparam(f"of_{each.name}", type_=each.type) for each in results.c}
+_INSERT = (
+    insert(results)
+    .from_select(
+        list(_GIVEN),
+        sa.select(*_GIVEN.values()).where(~is_erased(_GIVEN["caller"], _GIVEN["created_at"])),
+    )
+    .on_conflict_do_nothing()
+    .returning(*_LABEL)
+)
 """Sent again when the database did not say whether it was stored."""
+_IS_THERE = sa.select(sa.exists().where(results.c.id == sa.bindparam("this")))
 _LINK = (
     sa.update(results)
     .where(results.c.id == sa.bindparam("this"))
@@ -84,7 +94,8 @@ class ResultRepository:
         row = row_of(result)
 
         def write(connection: sa.Connection) -> sa.Row[Any] | None:
-            return connection.execute(_INSERT, row).first()
+            given = {f"of_{name}": value for name, value in row.items()}
+            return connection.execute(_INSERT, given).first()
 
         stored, _ = await self._put(result, row, write, beside)  # or it was written before
         return stored
@@ -123,13 +134,17 @@ class ResultRepository:
         beside: Unit[None] | None,
         callback_url: str | None = None,
     ) -> tuple[Result, bool]:
-        """`write` returns the label of the row, None: it wrote none."""
+        """`write` returns the label of the row, None: it wrote none. Of what was erased, or deleted
+        meanwhile, nothing is left then but what it cost."""
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> tuple[Result, bool]:
             written = write(connection)
             if beside is not None:
                 beside(connection)
+            if written is None and not connection.execute(_IS_THERE, {"this": result.id}).scalar():
+                erase_traces(connection, [result.id], _pictures(result))
+                return result, False
             found = link_similar(connection, row)
             known = {} if written is None else dict(written._mapping)
             stored = result.model_copy(update={"similar_to": found, **known})
@@ -215,21 +230,6 @@ class ResultRepository:
         telling.wake()
         return labelled
 
-    async def delete(self, result_id: str, *, caller: str | None) -> None:
-        """Raises ResultNotFound."""
-        change = _of(caller, sa.delete(results).where(results.c.id == result_id))
-
-        def unit(connection: sa.Connection) -> bool:
-            if not connection.execute(change).rowcount:
-                return False
-            forget_events(connection, [result_id])
-            forget_reviews(connection, [result_id])
-            forget_examples(connection, result_id)
-            return True
-
-        if not await self._database.write(unit):
-            raise _not_found(result_id)
-
     async def fail_interrupted(self, reason: Failure) -> int:
         """Mark what an earlier process did not finish and nobody can ask about again; returns how
         many there were."""
@@ -277,6 +277,10 @@ def link_similar(connection: sa.Connection, row: dict[str, Any]) -> str | None:
         link = {"this": row["id"], "other": found}
         connection.execute(_LINK, link)
     return found
+
+
+def _pictures(result: Result) -> list[str]:
+    return [] if result.image is None else [result.image.sha256]
 
 
 def row_of(result: Result) -> dict[str, Any]:

@@ -25,6 +25,7 @@ OPERATORS = {
     ("POST", "/alerts/rules/reload"),
     ("GET", "/alerts"),
     ("GET", "/audit"),
+    ("DELETE", "/callers/{name}/data"),
     ("GET", "/alerts/rules"),
     ("GET", "/alerts/{alert_id}"),
     ("PUT", "/budgets"),

@@ -16,6 +16,7 @@ from app.parts import build_parts
 from app.providers import registry
 from app.settings_groups import CacheSettings
 from app.storage import labelled
+from app.storage.audit import COMMAND_LINE
 from app.storage.tables import calibrations, results
 from tests.fakes import ENTRY_POINTS, answer
 from tests.integration.calls import is_problem, until, upload
@@ -320,7 +321,7 @@ async def test_labels_that_go_with_retention_take_no_calibration_with_them(clien
     ids = await store_labelled(parts, 150)
     found = await fitted(client)
     for each in ids:
-        await parts.results.delete(each, caller=None)
+        await parts.erasing.result(each, caller=None, by=COMMAND_LINE)
     await parts.calibrations.look()
 
     assert (await classified(client, fake))["calibration"] == found["id"]

@@ -27,6 +27,7 @@ GOES_ON = {"POST /batches/{batch_id}/resume", "POST /batches/{batch_id}/retry"}
 REACHES_NOT = {
     "DELETE /batches/{batch_id}",
     "DELETE /budgets/{name}",
+    "DELETE /callers/{name}/data",
     "DELETE /domains/{name}",
     "DELETE /evaluations/{evaluation_id}",
     "DELETE /domains/{name}/calibrations/{calibration_id}",
@@ -66,6 +67,7 @@ COMMANDS_NOT = {
     *(
         "alerts rules",
         "audit",
+        "erase",
         "calibrate",
         "config check",
         "config show",

@@ -16,6 +16,7 @@ from app.storage import (
     ToReview,
     queueing,
 )
+from app.storage.audit import COMMAND_LINE
 from app.storage.deliveries import DeliveryFilter
 from app.storage.tables import metadata
 from tests.entries import book, entry
@@ -30,11 +31,12 @@ DISCOURAGED = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 """What PostgreSQL does with tables as small as these, and does not with large ones."""
 
 SMALL = {
-    *("budgets", "leases", "tally_news", "calibrations", "lessons"),
+    *("budgets", "leases", "tally_news", "calibrations", "lessons", "erasures"),
     *("ix_ledger_process_id", "ix_alerts_rule_subject", "ix_examples_aside"),
 }
 """Tables, and indexes of some rows only, that stay so: of what no sum has yet, of alerts that
-stand, of calibrations, which labels that grow by a fifth bring, of fifty lessons a domain."""
+stand, of calibrations, which labels that grow by a fifth bring, of fifty lessons a domain, of the
+callers that were erased within a day."""
 
 
 @pytest.fixture
@@ -107,6 +109,11 @@ async def delete_results(parts) -> None:
     retention = RetentionRepository(parts.database)
     await retention.old_results(NOW, after="")
     await retention.delete_results(["cls_1", "cls_2"], NOW)
+
+
+async def erase_a_result(parts) -> None:
+    result_id = await store(parts)
+    await parts.erasing.result(result_id, caller="anonymous", by=COMMAND_LINE)
 
 
 async def delete_entries(parts) -> None:
@@ -217,6 +224,7 @@ async def look_at_reviews(parts) -> None:
         release_unanswered,
         delete_keys,
         delete_results,
+        erase_a_result,
         delete_entries,
         reprice,
         look_at_costs,

@@ -457,6 +457,7 @@ class TestByItself:
                 "deliveries": 0,
                 "entries": 0,
                 "alerts": 0,
+                "audit": 0,
             }
         ]
 
@@ -477,7 +478,7 @@ class TestCommand:
         assert (await client.get(f"/batches/{batch_id}")).status_code == 404
         counts = (
             "1 batches, 1 results, 3 pictures, 0 idempotency keys, 0 deliveries, "
-            "0 entries of the ledger, 0 alerts\n"
+            "0 entries of the ledger, 0 alerts, 0 entries of the audit log\n"
         )
         assert told == [f"would delete {counts}", f"deleted {counts}"]
 

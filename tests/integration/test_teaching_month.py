@@ -18,6 +18,7 @@ from app.parts import Parts
 from app.providers.local.head import Head
 from app.result import NONE
 from app.settings_groups import ReviewSettings, TeachingSettings
+from app.storage.audit import COMMAND_LINE
 from app.storage.tables import examples
 from tests.clock import Clock
 from tests.integration.calls import api_keys
@@ -329,7 +330,7 @@ async def test_an_answer_that_is_deleted_meanwhile_is_not_learned(month):
     (row, *_) = await month.parts.examples.page("patterns", limit=1)
     row = dataclasses.replace(row, id="exm_1", sha256="f" * 64, source="review", result_id=deleted)
 
-    await month.parts.results.delete(deleted, caller=None)
+    await month.parts.erasing.result(deleted, caller=None, by=COMMAND_LINE)
     await month.parts.examples.learn(reviewed, row)
 
     assert sum((await month.parts.examples.counts("patterns")).values()) == 3

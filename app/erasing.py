@@ -1,0 +1,151 @@
+"""Erasing what is somebody's, wherever it is: docs/erasure.md says what goes and what stays."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from app.evaluation.forgetting import without
+from app.retention import AGE_OF_BLOBS
+from app.storage import (
+    BlobStore,
+    ErasureRepository,
+    EvaluationRepository,
+    Outbox,
+    ResultRepository,
+    RetentionRepository,
+)
+from app.storage.audit import By
+from app.storage.erasures import KEPT_FOR, Erasure
+
+log = structlog.stdlib.get_logger(__name__)
+
+LATE_FOR = timedelta(hours=1)
+"""What was under way, a call whose cost nobody had booked, is looked for so long."""
+
+
+class Erasing:
+    """Several at once do no harm: each erases what it still finds."""
+
+    def __init__(
+        self,
+        stored: ErasureRepository,
+        kept: RetentionRepository,
+        results: ResultRepository,
+        evaluations: EvaluationRepository,
+        blobs: BlobStore,
+        outbox: Outbox,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._stored = stored
+        self._kept = kept
+        self._results = results
+        self._evaluations = evaluations
+        self._blobs = blobs
+        self._outbox = outbox
+        self._clock = clock
+        self._running: dict[str, asyncio.Task[Erasure]] = {}
+
+    async def result(self, result_id: str, *, caller: str | None, by: By) -> None:
+        """`caller` None: an operator asks. Raises ResultNotFound, StorageUnavailable; asked again
+        it goes on."""
+        result = await self._results.get(result_id, caller=caller)
+        if result.expected is not None:
+            pictures = [] if result.image is None else [result.image.sha256]
+            names = [result_id, *pictures]
+            for each in await self._evaluations.naming(names):
+                await self._evaluations.rewrite(each, partial(without, gone=names))
+        gone = await self._stored.result(result_id, caller=caller, by=by)
+        await self._remove(gone.blobs)
+
+    async def caller(self, name: str, by: By, *, wait_s: float | None = None) -> Erasure:
+        """All that is this caller's until now, or until one that is under way was asked; its
+        batches end. Returns how far it is after `wait_s`, None: when it is done. What is left then
+        goes on by itself, though the process is killed. Raises StorageUnavailable."""
+        task = self._running.get(name)
+        if task is None:
+            erasure = await self._stored.begin(name, by, self._clock())
+            task = asyncio.create_task(self._erase(erasure), context=Context())
+            self._running[name] = task
+            task.add_done_callback(lambda done: self._ended(name, done))
+        done, _ = await asyncio.wait([task], timeout=wait_s)
+        return task.result() if done else await self._stored.get(name)
+
+    async def look(self) -> None:
+        """Go on with what a process left, and erase what was under way when it was asked. Raises
+        StorageUnavailable."""
+        now = self._clock()
+        for each in await self._stored.all():
+            is_late = each.ended_at is not None and each.asked_at < now - LATE_FOR
+            if not is_late and each.caller not in self._running:
+                await self._erase(each)
+        await self._stored.forget(now - KEPT_FOR)
+
+    async def aclose(self) -> None:
+        """What is under way the next start goes on with."""
+        running = list(self._running.values())
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, name: str, done: asyncio.Task[Erasure]) -> None:
+        if self._running.get(name) is done:
+            del self._running[name]
+        if not done.cancelled() and done.exception() is not None:
+            log.warning("an erasure is put off", reason=str(done.exception()))
+
+    async def _erase(self, erasure: Erasure) -> Erasure:
+        """In an order in which nothing is left that could not be found again."""
+        batches = await self._stored.batches(erasure)
+        for each in batches:
+            await self._stored.stop_batch(each)
+        await self._forget_evaluated(erasure)
+        while (gone := await self._stored.some_results(erasure)).results:
+            await self._remove_of(erasure, gone.blobs)
+        for each in batches:
+            await self._remove_uploads(erasure, each)
+            await self._stored.delete_batch(erasure, each)
+        while names := await self._stored.some_examples(erasure):
+            await self._remove_of(erasure, [each for each in names if each is not None])
+        while await self._stored.some_rest(erasure):
+            pass
+        await self._outbox.load()
+        # Of one that has ended only what began shortly before may be late.
+        after: str | None = self._stored.first_call(erasure, LATE_FOR)
+        while after is not None:
+            after = await self._stored.some_calls(erasure, after=after)
+        await self._stored.truncate_log()
+        return await self._stored.end(erasure, self._clock())
+
+    async def _forget_evaluated(self, erasure: Erasure) -> None:
+        """What evaluations of others say of its results."""
+        names = frozenset(await self._stored.evaluated(erasure))
+        if not names:
+            return
+        found: str | None = ""
+        while found := await self._evaluations.next_of_others(erasure.caller, after=found or ""):
+            await self._evaluations.rewrite(found, partial(without, gone=names))
+
+    async def _remove_uploads(self, erasure: Erasure, batch_id: str) -> None:
+        after = ""
+        while names := await self._stored.uploads(batch_id, after=after):
+            await self._remove_of(erasure, names)
+            after = names[-1]
+
+    async def _remove_of(self, erasure: Erasure, blobs: Sequence[str]) -> None:
+        await self._stored.count_pictures(erasure, await self._remove(blobs))
+
+    async def _remove(self, blobs: Sequence[str]) -> int:
+        """Those that nobody needs; returns how many. The hourly sweep takes what a crash leaves,
+        and what a batch may need of which not all is there yet."""
+        if not blobs:
+            return 0
+        before = self._clock()
+        if await self._stored.is_receiving():
+            before -= AGE_OF_BLOBS
+        needed = await self._kept.needed(blobs, None)
+        return await self._blobs.remove([each for each in blobs if each not in needed], before)

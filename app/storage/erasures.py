@@ -1,0 +1,301 @@
+"""Erasing a result, or all that is a caller's. All SQL about that is here, and in `traces`.
+
+A caller's rows go some at a time, each time in a transaction of its own. What is left when a
+process dies is found again by the erasure's own row, which stays for a day: meanwhile nothing is
+stored that was asked before it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+
+from app.errors import ResultNotFound
+from app.identifiers import CALL, lowest_id
+from app.storage.audit import By, note
+from app.storage.batch_deletion import delete_rows, stop_work
+from app.storage.batch_rows import DELETED, DIGEST
+from app.storage.caller_rows import AT_ONCE, ROWS, UNDER_WAY, make_nobodys
+from app.storage.database import Database, Unit
+from app.storage.tables import (
+    IS_UPLOAD,
+    batch_items,
+    batches,
+    erasures,
+    examples,
+    ledger,
+    results,
+)
+from app.storage.traces import erase_events, erase_traces
+
+KEPT_FOR = timedelta(days=1)
+"""After its end: what was asked before it is answered or given up long since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """
+    Attributes:
+        asked_at: what is newer is not meant.
+        counts: what went, by its kind.
+        ended_at: None: some of it may be there still.
+    """
+
+    caller: str
+    asked_at: datetime
+    actor: str
+    request_id: str | None
+    counts: Mapping[str, int]
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """
+    Attributes:
+        results: how many.
+        blobs: names of their pictures, which others may need.
+    """
+
+    results: int
+    blobs: Sequence[str]
+
+
+class ErasureRepository:
+    """Raises StorageUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def result(self, result_id: str, *, caller: str | None, by: By) -> Gone:
+        """With all that it left. `caller`: whose it has to be. Raises ResultNotFound."""
+        this = sa.delete(results).where(results.c.id == result_id)
+        if caller is not None:
+            this = this.where(results.c.caller == caller)
+        change = this.returning(results.c.caller, results.c.image)
+
+        def unit(connection: sa.Connection) -> Gone:
+            row = connection.execute(change).first()
+            if row is None:
+                raise ResultNotFound(f"There is no result {result_id}.")
+            note(connection, by, "result.erased", row.caller)
+            return Gone(1, erase_traces(connection, [result_id], _pictures([row])))
+
+        return await self._database.write(unit)
+
+    async def begin(self, caller: str, by: By, now: datetime) -> Erasure:
+        """From now on nothing is stored that this caller asked before, and no batch of its is seen
+        or goes on."""
+        erasure = Erasure(caller, now, by.actor, by.request_id, {}, None)
+        hide = sa.update(batches).where(batches.c.caller == caller).values(status=DELETED)
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(_BEGIN, asdict(erasure))
+            connection.execute(hide)
+            note(connection, by, "caller.erasing", caller)
+
+        await self._database.write(unit)
+        return erasure
+
+    async def end(self, erasure: Erasure, now: datetime) -> Erasure:
+        """Say so once."""
+        column = erasures.c
+        change = (
+            sa.update(erasures)
+            .where(column.caller == erasure.caller, column.asked_at == erasure.asked_at)
+            .where(column.ended_at.is_(None))
+            .values(ended_at=now)
+            .returning(column.counts)
+        )
+
+        def unit(connection: sa.Connection) -> None:
+            counts = connection.execute(change).scalar()
+            if counts is not None:
+                by = By(erasure.actor, erasure.request_id)
+                note(connection, by, "caller.erased", erasure.caller, after=counts)
+
+        await self._database.write(unit)
+        return await self.get(erasure.caller)
+
+    async def get(self, caller: str) -> Erasure:
+        """One that was begun."""
+        query = sa.select(erasures).where(erasures.c.caller == caller)
+
+        def unit(connection: sa.Connection) -> Erasure:
+            return Erasure(**connection.execute(query).mappings().one())
+
+        return await self._database.read(unit)
+
+    async def all(self) -> list[Erasure]:
+        """Those that are not ended, and those of the last day."""
+        query = sa.select(erasures).order_by(erasures.c.asked_at)
+
+        def unit(connection: sa.Connection) -> list[Erasure]:
+            return [Erasure(**row) for row in connection.execute(query).mappings()]
+
+        return await self._database.read(unit)
+
+    async def forget(self, before: datetime) -> None:
+        """Those that ended before then."""
+        old = sa.delete(erasures).where(erasures.c.ended_at < before)
+        await self._database.write(lambda each: each.execute(old).rowcount)
+
+    async def batches(self, erasure: Erasure) -> list[str]:
+        """Ids of those that are half gone."""
+        query = sa.select(batches.c.id).where(
+            batches.c.caller == erasure.caller, batches.c.status == DELETED
+        )
+        return await self._texts(query)
+
+    async def uploads(self, batch_id: str, *, after: str) -> list[str]:
+        """Names of its pictures, from behind `after`, some at a time."""
+        name = sa.func.substr(batch_items.c.source, len(DIGEST) + 1)
+        return await self._texts(
+            sa.select(name)
+            .distinct()
+            .where(batch_items.c.batch_id == batch_id, IS_UPLOAD, name > after)
+            .order_by(name)
+            .limit(AT_ONCE)
+        )
+
+    async def stop_batch(self, batch_id: str) -> None:
+        """Nobody stores a result of it any more."""
+        await stop_work(self._database, batch_id)
+
+    async def delete_batch(self, erasure: Erasure, batch_id: str) -> None:
+        """Its rows, and what was told of it."""
+
+        def unit(connection: sa.Connection) -> int:
+            erase_events(connection, [batch_id])
+            return 1
+
+        await self._step(erasure, "batches", unit)
+        await delete_rows(self._database, batch_id)
+
+    async def is_receiving(self) -> bool:
+        """Whether a batch comes in whose pictures may be there before its items."""
+        query = sa.select(batches.c.id).where(batches.c.status == "receiving").limit(1)
+        return bool(await self._texts(query))
+
+    async def some_results(self, erasure: Erasure) -> Gone:
+        """The next ones; none: all are gone."""
+        some = (
+            sa.select(results.c.id)
+            .where(results.c.caller == erasure.caller, results.c.created_at <= erasure.asked_at)
+            .order_by(results.c.id)
+            .limit(AT_ONCE)
+        )
+        change = sa.delete(results).where(results.c.id.in_(some))
+        blobs: list[str] = []
+
+        def unit(connection: sa.Connection) -> int:
+            rows = connection.execute(change.returning(results.c.id, results.c.image)).all()
+            ids = [each.id for each in rows]
+            blobs[:] = erase_traces(connection, ids, _pictures(rows)) if ids else []
+            return len(ids)
+
+        return Gone(await self._step(erasure, "results", unit), blobs)
+
+    async def evaluated(self, erasure: Erasure) -> list[str]:
+        """Ids and SHA-256 of all results that an evaluation may have judged."""
+        column = results.c
+        mine = (column.caller == erasure.caller, column.expected.is_not(None))
+        picture = column.image["sha256"].as_string()
+        ids, pictures = sa.select(column.id).where(*mine), sa.select(picture).where(*mine)
+        return [each for each in await self._texts(ids.union(pictures)) if each is not None]
+
+    async def some_examples(self, erasure: Erasure) -> list[str | None]:
+        """The next ones that it gave itself; returns names of their pictures."""
+        column = examples.c
+        some = (
+            sa.select(column.id)
+            .where(column.caller == erasure.caller, column.source == "given")
+            .where(column.created_at <= erasure.asked_at)
+            .limit(AT_ONCE)
+        )
+        change = sa.delete(examples).where(column.id.in_(some)).returning(column.picture)
+        names: list[str | None] = []
+
+        def unit(connection: sa.Connection) -> int:
+            names[:] = connection.execute(change).scalars().all()
+            return len(names)
+
+        await self._step(erasure, "examples", unit)
+        return names
+
+    async def some_rest(self, erasure: Erasure) -> int:
+        """The next ones of what is neither a result nor a batch; returns how many."""
+        count = 0
+        for name, erase in ROWS.items():
+            unit = partial(erase, erasure.caller, erasure.asked_at)
+            count += await self._step(erasure, name, unit)
+        return count
+
+    def first_call(self, erasure: Erasure, late: timedelta) -> str:
+        """Behind which its calls are: all, or, where it has ended, those that began so long before
+        it."""
+        return "" if erasure.ended_at is None else lowest_id(CALL, erasure.asked_at - late)
+
+    async def some_calls(self, erasure: Erasure, *, after: str) -> str | None:
+        """Whose the next ones in the ledger were is not known any more; returns the id of the last,
+        None when there were none. They are looked for by a read: there may be millions."""
+        column = ledger.c
+        ids = await self._texts(
+            sa.select(column.id)
+            .where(column.id > after, column.id < lowest_id(CALL, erasure.asked_at + UNDER_WAY))
+            .where(column.caller == erasure.caller)
+            .order_by(column.id)
+            .limit(AT_ONCE)
+        )
+        await self._step(erasure, "calls", partial(make_nobodys, ids))
+        return ids[-1] if ids else None
+
+    async def count_pictures(self, erasure: Erasure, count: int) -> None:
+        await self._step(erasure, "pictures", lambda _: count)
+
+    async def truncate_log(self) -> None:
+        """Of SQLite: what is gone from the tables is gone from the write-ahead log then, too,
+        unless somebody reads just now."""
+
+        def unit(connection: sa.Connection) -> None:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        await self._database.read(unit)
+
+    async def _step(self, erasure: Erasure, name: str, unit: Unit[int]) -> int:
+        """Counted where it happens, so that no crash comes between."""
+        this = erasures.c.caller == erasure.caller
+
+        def counted(connection: sa.Connection) -> int:
+            touched = sa.update(erasures).where(this).values(actor=erasures.c.actor)
+            known = connection.execute(touched.returning(erasures.c.counts)).scalar() or {}
+            count = unit(connection)
+            if count:
+                more = {**known, name: known.get(name, 0) + count}
+                connection.execute(sa.update(erasures).where(this).values(counts=more))
+            return count
+
+        return await self._database.write(counted)
+
+    async def _texts(self, query: Any) -> list[str]:
+        def unit(connection: sa.Connection) -> list[str]:
+            return list(connection.execute(query).scalars())
+
+        return await self._database.read(unit)
+
+
+def _pictures(rows: Sequence[Any]) -> list[str]:
+    """SHA-256 of what is in the `image` of results."""
+    return [each.image["sha256"] for each in rows if each.image is not None]
+
+
+_NEW = insert(erasures)
+_BEGIN = _NEW.on_conflict_do_update(
+    index_elements=[erasures.c.caller],
+    set_={each.name: _NEW.excluded[each.name] for each in erasures.c if not each.primary_key},
+)
