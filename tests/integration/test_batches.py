@@ -716,3 +716,18 @@ class TestCrash:
             await until(over, seconds=60)
 
         assert status == 0
+
+
+async def test_twins_of_an_item_that_was_erased_are_tried_again(client, fake):
+    """What failed for both is asked for the one that is left, and the batch ends."""
+    fake.script.append(ProviderRejected("401"))
+    created = await create(client, ("1.jpg", picture(1)), ("2.jpg", picture(1)))
+    await ended(client, created["id"])
+    first, _ = await items(client, created["id"])
+    await client.delete(f"/results/{first['result']['id']}")
+    await client.post(f"/batches/{created['id']}/retry")
+    done = await ended(client, created["id"])
+    _, second = await items(client, created["id"])
+
+    assert done["status"] == "completed"
+    assert second["result"]["status"] == "accepted"
