@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from app.evaluation.forgetting import without
+from app.identifiers import CALL, lowest_id
 from app.retention import AGE_OF_BLOBS
 from app.storage import (
     BlobStore,
@@ -51,8 +52,8 @@ class Erasing:
         self._running: dict[str, asyncio.Task[Erasure]] = {}
 
     async def result(self, result_id: str, *, caller: str | None, by: By) -> None:
-        """`caller` None: an operator asks. Raises ResultNotFound, StorageUnavailable; asked again
-        it goes on."""
+        """`caller` None: an operator asks. Raises ResultNotFound, StorageUnavailable: then asked
+        again it goes on, or there is none any more, and its picture goes with the hourly sweep."""
         result = await self._results.get(result_id, caller=caller)
         if result.expected is not None:
             pictures = [] if result.image is None else [result.image.sha256]
@@ -115,7 +116,8 @@ class Erasing:
             pass
         await self._outbox.load()
         # Of one that has ended only what began shortly before may be late.
-        after: str | None = self._stored.first_call(erasure, LATE_FOR)
+        late_from = lowest_id(CALL, erasure.asked_at - LATE_FOR)
+        after: str | None = "" if erasure.ended_at is None else late_from
         while after is not None:
             after = await self._stored.some_calls(erasure, after=after)
         await self._stored.truncate_log()

@@ -235,11 +235,6 @@ class ErasureRepository:
             count += await self._step(erasure, name, unit)
         return count
 
-    def first_call(self, erasure: Erasure, late: timedelta) -> str:
-        """Behind which its calls are: all, or, where it has ended, those that began so long before
-        it."""
-        return "" if erasure.ended_at is None else lowest_id(CALL, erasure.asked_at - late)
-
     async def some_calls(self, erasure: Erasure, *, after: str) -> str | None:
         """Whose the next ones in the ledger were is not known any more; returns the id of the last,
         None when there were none. They are looked for by a read: there may be millions."""

@@ -143,7 +143,8 @@ class ResultRepository:
             if beside is not None:
                 beside(connection)
             if written is None and not connection.execute(_IS_THERE, {"this": result.id}).scalar():
-                erase_traces(connection, [result.id], _pictures(result))
+                pictures = [] if result.image is None else [result.image.sha256]
+                erase_traces(connection, [result.id], pictures)
                 return result, False
             found = link_similar(connection, row)
             known = {} if written is None else dict(written._mapping)
@@ -277,10 +278,6 @@ def link_similar(connection: sa.Connection, row: dict[str, Any]) -> str | None:
         link = {"this": row["id"], "other": found}
         connection.execute(_LINK, link)
     return found
-
-
-def _pictures(result: Result) -> list[str]:
-    return [] if result.image is None else [result.image.sha256]
 
 
 def row_of(result: Result) -> dict[str, Any]:

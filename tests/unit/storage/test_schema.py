@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -103,3 +104,23 @@ def test_money_comes_back_exactly(amount):
 def test_nothing_comes_back_as_nothing():
     assert round_trip(tables.UtcTime(), None) is None
     assert round_trip(tables.Usd(), None) is None
+
+
+async def test_kept_answers_of_before_know_their_pictures(database):
+    """Or what is erased would be answered from them."""
+    row = {"key": "k", "answer": '{"image": {"sha256": "abc"}}', "created_at": datetime.now(UTC)}
+
+    def before(connection: sa.Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0015")
+        connection.execute(sa.insert(tables.answers), row)
+
+    await database.write(before)
+    await migrate(database)
+
+    def pictures(connection: sa.Connection) -> list[str]:
+        return list(connection.execute(sa.select(tables.answers.c.picture)).scalars())
+
+    assert await database.read(pictures) == ["abc"]
