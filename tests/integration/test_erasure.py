@@ -294,7 +294,7 @@ class TestLateWrites:
         await until(lambda: asyncio.sleep(0, priced.calls == 1))
         await erase(client)
         priced.hold.set()
-        await until(lambda: asyncio.sleep(0, parts.classification.running == 0))
+        await until(lambda: asyncio.sleep(0, len(parts.running) == 0))
         await parts.tallies.roll()
         await parts.books._sum()
         await parts.erasing.look()
