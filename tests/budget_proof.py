@@ -21,9 +21,9 @@ from PIL import Image
 from benchmarks.quota import Case, Simulator
 from benchmarks.quota_clients import DEPLOYMENT
 from tests.pictures import encoded
-from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 from tests.service import RunningService
+from tests.shared_servers import SharedServers
 
 CALLERS = 16
 SERVICES = 4
@@ -142,17 +142,10 @@ def services(several: bool, simulator: str, usd: Decimal, price: dict[str, str])
         }
         redis = None
         if several:
-            for name in ("postgres", "redis"):
-                (folder / name).mkdir()
-            postgres = PostgresServer(folder / "postgres")
-            stack.callback(postgres.close)
-            redis = RedisServer(folder / "redis")
-            stack.callback(redis.kill)
-            variables |= {
-                "DATABASE_URL": postgres.url(postgres.new_database()),
-                "REDIS_URL": redis.url,
-                "BLOBS_URL": f"file://{folder}/blobs",
-            }
+            shared = SharedServers(folder)
+            stack.callback(shared.close)
+            variables |= shared.variables
+            redis = shared.redis
         running = []
         for number in range(SERVICES if several else 1):
             own = folder / str(number)

@@ -9,31 +9,27 @@ told of each result, and of nothing else; twice only of what was on its way then
 
 import argparse
 import asyncio
-import io
 import json
 import random
 import signal
 import sys
 import tempfile
-import zipfile
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from cryptography.fernet import Fernet
 
 from app.parts import DOMAINS_EVERY_S
 from app.settings_groups import WebhookSettings
 from app.webhooks.signing import new_secret
 from benchmarks.quota import Case, Simulator
 from benchmarks.quota_clients import DEPLOYMENT
-from tests.pictures import encoded, photograph
-from tests.postgres_server import PostgresServer
+from tests.pictures import encoded, photograph, zipped
 from tests.receiver_process import Arrival, Receiver
-from tests.redis_server import RedisServer
 from tests.service import RunningService
+from tests.shared_servers import SharedServers
 
 IN_FLIGHT = 64
 UNCOMMITTED = 4 * 10
@@ -61,12 +57,8 @@ BEHAVIOUR = {
 
 def archive(count: int) -> bytes:
     """Each picture another one."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as packed:
-        for number in range(count):
-            picture = photograph(64 + number % 64, 64 + number // 64)
-            packed.writestr(f"{number}.jpg", encoded(picture, "JPEG"))
-    return held.getvalue()
+    sizes = ((64 + number % 64, 64 + number // 64) for number in range(count))
+    return zipped(encoded(photograph(*size), "JPEG") for size in sizes)
 
 
 class One:
@@ -97,21 +89,13 @@ class Several:
     COMMANDS = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on"))
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        (folder / "postgres").mkdir()
-        (folder / "redis").mkdir()
-        self._postgres = PostgresServer(folder / "postgres")
-        self._redis = RedisServer(folder / "redis")
-        shared = {
-            "DATABASE_URL": self._postgres.url(self._postgres.new_database()),
-            "REDIS_URL": self._redis.url,
-            "BLOBS_URL": f"file://{folder}/blobs",
-            "WEBHOOKS_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        }
+        self._shared = SharedServers(folder)
+        variables |= self._shared.variables
         self._services = []
         for number, (command, work) in enumerate(self.COMMANDS):
             own = folder / f"{number}-{command}"
             own.mkdir()
-            self._services.append(RunningService(own, command, **shared, **variables, WORK=work))
+            self._services.append(RunningService(own, command, **variables, WORK=work))
         self.deaths = 0
 
     @property
@@ -122,8 +106,8 @@ class Several:
     def kill(self, moments: random.Random) -> None:
         number = moments.randrange(len(self._services) + 1)
         if number == len(self._services):
-            self._redis.kill()
-            self._redis.start()
+            self._shared.redis.kill()
+            self._shared.redis.start()
             # Whoever works is not known any more, and its shards are given to others.
             self.deaths += len(self._services)
             return
@@ -136,8 +120,7 @@ class Several:
         for each in self._services:
             if each.process.poll() is None:
                 each.stop(signal.SIGKILL)
-        self._redis.kill()
-        self._postgres.stop()
+        self._shared.close()
 
 
 async def run(

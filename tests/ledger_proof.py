@@ -9,14 +9,12 @@ answers get lost, and what works is killed: what was billed is booked, and hardl
 
 import argparse
 import asyncio
-import io
 import json
 import random
 import signal
 import sys
 import tempfile
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -25,13 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from cryptography.fernet import Fernet
 
 from tests.bill import DEPLOYMENTS, RPM, Azure, Bill, Booked
-from tests.pictures import jpeg
-from tests.postgres_server import PostgresServer
-from tests.redis_server import RedisServer
+from tests.pictures import jpeg, zipped
 from tests.service import RunningService
+from tests.shared_servers import SharedServers
 
 PEOPLE, OF_BATCHES = 8, 8
 """Calls under way at once."""
@@ -76,26 +72,14 @@ class Service:
             "BATCH_IN_FLIGHT": str(OF_BATCHES),
         }
         if several:
-            variables |= self._shared(folder)
+            shared = SharedServers(folder)
+            self._stack.callback(shared.close)
+            variables |= shared.variables
         self.database_url = variables.get("DATABASE_URL", f"sqlite:///{folder}/0/app.db")
         self._services = []
         for number in range(1 + several):
             (folder / f"{number}").mkdir()
             self._services.append(RunningService(folder / f"{number}", **variables))
-
-    def _shared(self, folder: Path) -> dict[str, str]:
-        for each in ("postgres", "redis"):
-            (folder / each).mkdir()
-        postgres = PostgresServer(folder / "postgres")
-        self._stack.callback(postgres.close)
-        redis = RedisServer(folder / "redis")
-        self._stack.callback(redis.kill)
-        return {
-            "DATABASE_URL": postgres.url(postgres.new_database()),
-            "REDIS_URL": redis.url,
-            "BLOBS_URL": f"file://{folder}/blobs",
-            "WEBHOOKS_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        }
 
     def url(self, number: int) -> str:
         return self._services[number % len(self._services)].url
@@ -200,11 +184,7 @@ class Work:
 def _archive(count: int, seed: int) -> bytes:
     """Of so many pictures, every tenth of them twice."""
     pictures = [jpeg(64, 64, seed=seed + number) for number in range(count)]
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as packed:
-        for number, picture in enumerate(pictures + pictures[::10]):
-            packed.writestr(f"{number}.jpg", picture)
-    return held.getvalue()
+    return zipped(pictures + pictures[::10])
 
 
 async def told(folder: Path, calls: int, faults: Sequence[dict[str, Any]] = TOLD) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import io
 import struct
+import zipfile
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
@@ -25,6 +27,15 @@ def photograph(width: int = 320, height: int = 240, seed: int = 1) -> Image.Imag
 
 def jpeg(width: int = 320, height: int = 240, seed: int = 1, **options) -> bytes:
     return encoded(photograph(width, height, seed), "JPEG", **options)
+
+
+def zipped(pictures: Iterable[bytes]) -> bytes:
+    """An archive of JPEGs, `0.jpg` the first."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as packed:
+        for number, picture in enumerate(pictures):
+            packed.writestr(f"{number}.jpg", picture)
+    return held.getvalue()
 
 
 def times(picture: Image.Image, factor: float) -> Image.Image:
