@@ -148,13 +148,14 @@ class TakingIn:
                 raise IdempotencyKeyInUse(
                     "The first request with this Idempotency-Key is still being received."
                 ) from None
-        try:
-            return await self.take(
-                options, rows, caller=caller, batch_id=mine.result_id, threads=threads
-            )
-        except BaseException:
-            await self._keys.release(caller, key, mine)
-            raise
+        with self._keys.holding(mine):
+            try:
+                return await self.take(
+                    options, rows, caller=caller, batch_id=mine.result_id, threads=threads
+                )
+            except BaseException:
+                await self._keys.release(caller, key, mine)
+                raise
 
     async def take(
         self,

@@ -42,11 +42,12 @@ class Once:
                 return earlier
             await self._keys.release(question.caller, key, claim)
             return await self.answer(key, question, answer)
-        try:
-            return await answer(mine.result_id)
-        except Exception:
-            await self._keys.release(question.caller, key, mine)
-            raise
+        with self._keys.holding(mine):
+            try:
+                return await answer(mine.result_id)
+            except Exception:
+                await self._keys.release(question.caller, key, mine)
+                raise
 
     async def _earlier(self, claim: Claim, caller: str) -> Result:
         try:

@@ -34,6 +34,9 @@ FOLLOWED_EVERY_S = 0.5
 """Until what one process changed, of domains, webhooks and calibrations or of a batch, holds in
 all."""
 
+KEYS_RENEWED_EVERY_S = 5.0
+"""Idempotency keys of requests that are worked on."""
+
 
 async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     """Go on with what is unfinished, and look again and again for what others left."""
@@ -45,15 +48,17 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
         # Whoever is at it is alive: only what is too old was left behind.
         recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
         recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
-        left_behind = partial(_settle, parts, RECEIVED_WITHIN_S)
+        left_behind = partial(parts.receiving.forget_unreceived, older_than_s=RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
     else:
-        await _settle(parts, 0)
+        await parts.receiving.forget_unreceived(older_than_s=0)
+        await parts.keys.release_unanswered()
         if count := await parts.accepting.resume():
             log.info("accepted pictures of an earlier process are gone on with", count=count)
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
+    recurring.every(KEYS_RENEWED_EVERY_S, "keys", parts.keys.renew)
     # A command may have fitted one.
     recurring.every(DOMAINS_EVERY_S, "calibrations", parts.calibrations.load)
     recurring.every(DOMAINS_EVERY_S, "lessons", parts.lessons.load)
@@ -87,9 +92,3 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
         parts.retention.keep_to_policy,
         first_after_s=RETENTION_AFTER_S,
     )
-
-
-async def _settle(parts: Parts, older_than_s: float) -> None:
-    """What a process left that nobody can go on with."""
-    await parts.receiving.forget_unreceived(older_than_s=older_than_s)
-    await parts.keys.release_unanswered(older_than_s=older_than_s)

@@ -1,5 +1,7 @@
 """Idempotency keys: which request was answered with which result. All SQL about them is here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,10 +11,14 @@ from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 from app.errors import IdempotencyKeyReused
 from app.identifiers import EVENT
 from app.result import ANSWERED
+from app.storage.batch_rows import HIDDEN
 from app.storage.database import Database
 from app.storage.tables import accepted, batches, idempotency_keys, results
 
 KEPT_FOR = timedelta(hours=24)
+
+HELD_FOR = timedelta(seconds=30)
+"""For a request whose process says no more that it is at it: then the next one may have its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +36,27 @@ class Claim:
 
 def take_key(connection: sa.Connection, caller: str, key: str, claim: Claim) -> Claim:
     """Within a transaction: the key is taken, or whose it is already is returned."""
-    now = datetime.now(UTC)
+    mine, now = {"caller": caller, "key": key}, datetime.now(UTC)
     forgotten = idempotency_keys.c.created_at < now - KEPT_FOR
     connection.execute(sa.delete(idempotency_keys).where(forgotten))
-    row = {
-        "caller": caller,
-        "key": key,
+    row = mine | {
         "fingerprint": claim.fingerprint,
         "result_id": claim.result_id,
         "created_at": now,
     }
-    return Claim(*connection.execute(_TAKE, row).one())
+    *found, held_at = connection.execute(_TAKE, row).one()
+    earlier = Claim(*found)
+    if earlier.fingerprint != claim.fingerprint or held_at > now - HELD_FOR:
+        return earlier
+    taken = sa.update(idempotency_keys).filter_by(**mine, result_id=earlier.result_id)
+    taken = taken.where(*_NOTHING_IS_THERE).values(row)
+    return claim if connection.execute(taken).rowcount else earlier
 
 
 class IdempotencyRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._held: set[str] = set()
 
     async def claim(self, caller: str, key: str, claim: Claim) -> Claim:
         """Take the key for a request, or return the claim that has it already. Raises
@@ -54,28 +65,48 @@ class IdempotencyRepository:
         found.check_same(claim)
         return found
 
-    async def release(self, caller: str, key: str, claim: Claim) -> None:
-        """End a claim: its request has no answer that could be given again."""
-        mine = {"caller": caller, "key": key, "result_id": claim.result_id}
+    @contextmanager
+    def holding(self, claim: Claim) -> Iterator[None]:
+        """As long as its request is worked on here, nobody else may have the key."""
+        self._held.add(claim.result_id)
+        try:
+            yield
+        finally:
+            self._held.discard(claim.result_id)
+
+    async def renew(self) -> None:
+        """Say of what is held that it is; often, while HELD_FOR passes."""
+        if not self._held:
+            return
+        held = idempotency_keys.c.result_id.in_(list(self._held))
+        change = sa.update(idempotency_keys).where(held).values(created_at=datetime.now(UTC))
 
         def unit(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(idempotency_keys).filter_by(**mine))
+            connection.execute(change)
 
         await self._database.write(unit)
 
-    async def release_unanswered(self, *, older_than_s: float) -> None:
+    async def release(self, caller: str, key: str, claim: Claim) -> None:
+        """End a claim: its request has no answer that could be given again. Where it has one all
+        the same, because nobody could be told that it was stored, the key stays."""
+        mine = {"caller": caller, "key": key, "result_id": claim.result_id}
+        change = sa.delete(idempotency_keys).filter_by(**mine).where(~_IS_BATCH, ~_IS_ANSWERED)
+
+        def unit(connection: sa.Connection) -> None:
+            connection.execute(change)
+
+        await self._database.write(unit)
+
+    async def release_unanswered(self) -> None:
         """Free the keys of requests that a process did not finish, and nobody will."""
-        claimed = idempotency_keys.c.result_id
         # By their primary keys, for each claim: results may be millions.
-        answered = sa.exists().where(results.c.id == claimed, results.c.status.in_(ANSWERED))
-        until = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        answered = sa.exists().where(results.c.id == _CLAIMED, results.c.status.in_(ANSWERED))
         change = sa.delete(idempotency_keys).where(
-            idempotency_keys.c.created_at <= until,
-            # An event is told in the transaction that takes its key.
-            ~claimed.startswith(f"{EVENT}_", autoescape=True),
+            idempotency_keys.c.created_at <= datetime.now(UTC),
+            ~_IS_EVENT,
             ~answered,
-            ~sa.exists().where(accepted.c.result_id == claimed),
-            ~sa.exists().where(batches.c.id == claimed),
+            ~sa.exists().where(accepted.c.result_id == _CLAIMED),
+            ~sa.exists().where(batches.c.id == _CLAIMED),
         )
 
         def unit(connection: sa.Connection) -> None:
@@ -84,8 +115,17 @@ class IdempotencyRepository:
         await self._database.write(unit)
 
 
+_CLAIMED = idempotency_keys.c.result_id
+_IS_BATCH = sa.exists().where(batches.c.id == _CLAIMED, batches.c.status.not_in(HIDDEN))
+_IS_ANSWERED = sa.exists().where(results.c.id == _CLAIMED, results.c.status != "failed")
+_IS_EVENT = _CLAIMED.startswith(f"{EVENT}_", autoescape=True)
+"""It is told in the transaction that takes its key."""
+_NOTHING_IS_THERE = (~_IS_BATCH, ~_IS_EVENT, ~sa.exists().where(results.c.id == _CLAIMED))
+
 _NEW = insert(idempotency_keys)
 _TAKE = _NEW.on_conflict_do_update(
     index_elements=[idempotency_keys.c.caller, idempotency_keys.c.key],
     set_={"key": _NEW.excluded.key},  # changes nothing, and so returns the claim that is there
-).returning(idempotency_keys.c.fingerprint, idempotency_keys.c.result_id)
+).returning(
+    idempotency_keys.c.fingerprint, idempotency_keys.c.result_id, idempotency_keys.c.created_at
+)

@@ -1,12 +1,17 @@
 """POST /classify with an Idempotency-Key."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from app.errors import ProviderRejected
-from app.storage import idempotency
-from tests.integration.calls import api_keys
+from app.classification import Question
+from app.classification.once import fingerprint
+from app.errors import ProviderRejected, StorageUnavailable
+from app.images import Upload
+from app.storage import Claim, IdempotencyRepository, idempotency
+from tests.integration.calls import UNKNOWN, api_keys
 from tests.pictures import jpeg
 
 pytestmark = pytest.mark.each_database
@@ -195,3 +200,83 @@ class TestCallers:
         assert (own.status_code, others.status_code) == (200, 200)
         assert others.json()["caller"] == "press"
         assert await rows(client, **{"x-api-key": "shop"}) == [own.json()]
+
+
+class TestTheFirstIsGone:
+    """The process that took the key was killed, and a request sent again comes to another."""
+
+    @pytest.fixture
+    def settings(self, settings, monkeypatch):
+        monkeypatch.setattr(idempotency, "HELD_FOR", timedelta(seconds=0.3))
+        monkeypatch.setattr("app.parts.KEYS_RENEWED_EVERY_S", 0.05)
+        return settings
+
+    @pytest.fixture
+    def claim(self, parts):
+        """Take a key for a request, as who is dead did."""
+
+        async def claim(question: Question) -> Claim:
+            mine = Claim(fingerprint(question), UNKNOWN)
+            return await IdempotencyRepository(parts.database).claim("anonymous", "k-1", mine)
+
+        return claim
+
+    @pytest.fixture
+    def question(self):
+        return Question(Upload(PICTURE), "flowers", "anonymous", provider="fake")
+
+    async def test_its_request_is_answered_soon(self, client, fake, claim, question):
+        await claim(question)
+        at_once = await ask(client)
+        await asyncio.sleep(0.3)
+        later = await ask(client)
+
+        assert (at_once.status_code, later.status_code) == (409, 200)
+        assert (await ask(client)).json() == later.json()
+        assert fake.calls == 1
+
+    async def test_another_request_is_refused_still(self, client, fake, claim, question):
+        await claim(replace(question, expected="rose"))
+        await asyncio.sleep(0.3)
+
+        assert (await ask(client)).json()["type"] == "/problems/idempotency-key-reused"
+
+    async def test_who_lives_keeps_its_key(self, client, fake, claim, question):
+        """However long it takes."""
+        fake.hold.clear()
+        first = asyncio.create_task(ask(client))
+        await fake.asked.wait()
+        await asyncio.sleep(0.6)
+        held = await claim(question)
+        fake.hold.set()
+
+        assert held.result_id == (await first).json()["id"]
+
+    async def test_what_is_stored_stays(self, client, fake):
+        first = await ask(client)
+        await asyncio.sleep(0.3)
+
+        assert (await ask(client)).json() == first.json()
+        assert fake.calls == 1
+
+
+class TestStorageFails:
+    """Just when the answer is to be stored: it is, but nobody is told; or it can't be."""
+
+    async def test_what_is_stored_all_the_same_keeps_its_key(
+        self, client, parts, fake, monkeypatch
+    ):
+        insert = parts.results.insert
+
+        async def without_a_word(*row):
+            await insert(*row)
+            raise StorageUnavailable("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(parts.results, "insert", without_a_word)
+            patch.setattr(parts.classification, "_sleep", lambda _: asyncio.sleep(0))
+            unsaid = await ask(client)
+        again = await ask(client)
+
+        assert (unsaid.status_code, again.status_code) == (503, 200)
+        assert len(await rows(client)) == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from app.storage import (
     RetentionRepository,
     Reviewer,
     ToReview,
+    idempotency,
     queueing,
 )
 from app.storage.audit import COMMAND_LINE
@@ -95,8 +97,19 @@ async def claim(parts) -> None:
     await IdempotencyRepository(parts.database).claim("shop", "key", Claim("f", "cls_1"))
 
 
+async def hold_keys(parts) -> None:
+    """Until it is taken over from who says no more that it is at it."""
+    keys, first = IdempotencyRepository(parts.database), Claim("f", "cls_1")
+    with keys.holding(first):
+        await keys.renew()
+    with patch.object(idempotency, "HELD_FOR", timedelta(0)):
+        await keys.claim("shop", "key", first)
+        await keys.claim("shop", "key", Claim("f", "cls_2"))
+    await keys.release("shop", "key", first)
+
+
 async def release_unanswered(parts) -> None:
-    await IdempotencyRepository(parts.database).release_unanswered(older_than_s=0)
+    await IdempotencyRepository(parts.database).release_unanswered()
 
 
 async def delete_keys(parts) -> None:
@@ -221,6 +234,7 @@ async def look_at_reviews(parts) -> None:
     "work",
     [
         claim,
+        hold_keys,
         release_unanswered,
         delete_keys,
         delete_results,
