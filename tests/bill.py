@@ -31,8 +31,8 @@ SEED = "2"
 class Azure(SimulatorProcess):
     """A simulator of two deployments."""
 
-    def __init__(self, faults: Sequence[dict[str, Any]]) -> None:
-        options = ["--seed", SEED, "--accuracy", "0.97", "--latency", "0.05:0.1"]
+    def __init__(self, faults: Sequence[dict[str, Any]], *, latency: str = "0.05:0.1") -> None:
+        options = ["--seed", SEED, "--accuracy", "0.97", "--latency", latency]
         for each in DEPLOYMENTS:
             options += ["--deployment", f"{each}:gpt-4o:{RPM}:{TPM}"]
         super().__init__(*options)
@@ -77,6 +77,16 @@ class Bill:
     calls: int
     told: Counter[str]
     untold: Counter[str]
+
+    def __add__(self, other: "Bill") -> "Bill":
+        return Bill(
+            arrived=[sum(each) for each in zip(self.arrived, other.arrived, strict=True)],
+            turned_away=self.turned_away + other.turned_away,
+            faults=self.faults + other.faults,
+            calls=self.calls + other.calls,
+            told=self.told + other.told,
+            untold=self.untold + other.untold,
+        )
 
     @property
     def usd(self) -> Decimal:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 
 with warnings.catch_warnings():  # it looks for a folder that no login made
@@ -23,7 +24,10 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         self._server = get_server(str(folder), cleanup_mode="stop")
         self._numbers = count()
-        for each in FAST:
+        # Where it was told to listen when it was first started; `start` says nothing of that.
+        place = self._server.get_postmaster_info().socket_dir
+        here = ("listen_addresses = ''", f"unix_socket_directories = '{place}'")
+        for each in (*FAST, *here):
             self._execute(f"ALTER SYSTEM SET {each}")
         self.restart()
 
@@ -46,6 +50,16 @@ class PostgresServer:
 
     def stop(self) -> None:
         self._control("stop", "-m", "immediate")
+
+    def kill(self) -> None:
+        """As kill -9 of all its processes does; `start` recovers what was committed."""
+        pid = int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
+        server = psutil.Process(pid)
+        processes = [server, *server.children(recursive=True)]
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(processes, timeout=10)
 
     def start(self) -> None:
         self._control("start")

@@ -15,6 +15,10 @@ class Process:
     def forget_peak(self) -> None:
         (self._folder / "clear_refs").write_text("5")
 
+    def handles(self) -> int:
+        """Open files, sockets and the like."""
+        return sum(1 for _ in (self._folder / "fd").iterdir())
+
     def megabytes(self, line: str) -> float:
         """VmRSS or VmHWM, its peak."""
         for each in (self._folder / "status").read_text().splitlines():

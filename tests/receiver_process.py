@@ -3,7 +3,9 @@
     python -m tests.receiver_process SECRET [--latency 0.005]
 
 The path says how a delivery is answered: 204 after `--latency`, but 500 at once below /fail/, and
-not at all below /hang/. `GET /arrived?from=0` tells what came from there on.
+not at all below /hang/. `GET /arrived?from=0` tells what came from there on. For five seconds
+`PUT /failing?5` answers all with 500, `PUT /slow?5` takes as long for each, and after `PUT /down?5`
+nobody listens.
 """
 
 import argparse
@@ -69,6 +71,11 @@ class Receiver:
         with urllib.request.urlopen(self.url(f"/arrived?from={first}")) as answer:
             return [Arrival(*each) for each in json.loads(answer.read())]
 
+    def be(self, how: str, seconds: float) -> None:
+        """For so long: `failing`, `slow` or `down`."""
+        order = urllib.request.Request(self.url(f"/{how}?{seconds}"), method="PUT")
+        urllib.request.urlopen(order).close()
+
     def count(self) -> int:
         with urllib.request.urlopen(self.url("/count")) as answer:
             return int(answer.read())
@@ -109,12 +116,53 @@ class Arrivals:
         return head.encode() + body
 
 
+class Listening:
+    """How it answers, and whether anybody listens."""
+
+    def __init__(self, arrivals: Arrivals, latency_s: float) -> None:
+        self.arrivals = arrivals
+        self._latency_s = latency_s
+        self._loop = asyncio.get_running_loop()
+        self._failing_until = float("-inf")
+        self._slow_until, self._slow_s = float("-inf"), 0.0
+        self._place = ("127.0.0.1", 0)
+
+    @property
+    def fails(self) -> bool:
+        return self._loop.time() < self._failing_until
+
+    @property
+    def latency_s(self) -> float:
+        return self._slow_s if self._loop.time() < self._slow_until else self._latency_s
+
+    async def listen(self) -> str:
+        """Where."""
+        self._server = await self._loop.create_server(
+            lambda: Talk(self), *self._place, backlog=1_000
+        )
+        self._place = self._server.sockets[0].getsockname()
+        return f"{self._place[0]}:{self._place[1]}"
+
+    def be(self, how: str, seconds: float) -> None:
+        until = self._loop.time() + seconds
+        if how == "failing":
+            self._failing_until = until
+        elif how == "slow":
+            self._slow_until, self._slow_s = until, seconds
+        else:
+            self._server.close()
+            self._returning = self._loop.create_task(self._return(seconds))
+
+    async def _return(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self.listen()
+
+
 class Talk(asyncio.Protocol):
     """One request; streams would cost as much as the delivery itself."""
 
-    def __init__(self, arrivals: Arrivals, latency_s: float) -> None:
-        self._arrivals = arrivals
-        self._latency_s = latency_s
+    def __init__(self, listening: Listening) -> None:
+        self._listening = listening
         self._received = bytearray()
 
     def connection_made(self, transport: Any) -> None:
@@ -133,14 +181,22 @@ class Talk(asyncio.Protocol):
             self._answer(method, path, headers, bytes(body))
 
     def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        listening = self._listening
         if method == "GET":
-            self._send(self._arrivals.told(path))
-            return
-        self._arrivals.take(path, headers, body)
-        if path.startswith("/fail/"):
+            self._send(listening.arrivals.told(path))
+        elif method == "PUT":
+            how, _, seconds = path.removeprefix("/").partition("?")
+            self._send(NO_CONTENT)
+            listening.be(how, float(seconds))
+        elif listening.fails:
             self._send(FAILURE)
-        elif not path.startswith("/hang/"):
-            asyncio.get_running_loop().call_later(self._latency_s, self._send, NO_CONTENT)
+        else:
+            listening.arrivals.take(path, headers, body)
+            if path.startswith("/fail/"):
+                self._send(FAILURE)
+            elif not path.startswith("/hang/"):
+                loop = asyncio.get_running_loop()
+                loop.call_later(listening.latency_s, self._send, NO_CONTENT)
 
     def _send(self, answer: bytes) -> None:
         if not self._transport.is_closing():  # who asked may be dead by now
@@ -149,14 +205,10 @@ class Talk(asyncio.Protocol):
 
 
 async def receive(secret: str, latency_s: float) -> None:
-    arrivals = Arrivals(secret)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Talk(arrivals, latency_s), "127.0.0.1", 0, backlog=1_000
-    )
-    host, port = server.sockets[0].getsockname()
-    sys.stdout.write(f"{host}:{port}\n")
+    place = await Listening(Arrivals(secret), latency_s).listen()
+    sys.stdout.write(f"{place}\n")
     sys.stdout.flush()
-    await server.serve_forever()
+    await asyncio.Event().wait()
 
 
 def main() -> None:

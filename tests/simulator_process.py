@@ -7,11 +7,16 @@ from tests.service import ROOT
 
 
 class SimulatorProcess:
-    """On a free port; answers when it is made."""
+    """On a free port; answers when it is made. One that was stopped starts anew where it was."""
 
     def __init__(self, *options: str) -> None:
+        self._options = options
+        self._port = "0"
+        self.start()
+
+    def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", "simulate", "--port", "0", *options],
+            [sys.executable, "-m", "app", "simulate", "--port", self._port, *self._options],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -19,6 +24,7 @@ class SimulatorProcess:
         )
         line = self._process.stdout.readline() if self._process.stdout else ""
         self.url = line.split()[-1]
+        self._port = self.url.rpartition(":")[2]
 
     def stop(self) -> None:
         self._process.terminate()
