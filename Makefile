@@ -5,9 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 IMAGES ?= examples/images
 CASES ?= ../shared/security
+MINUTES ?= 60
 ALONE := tests/performance tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
-.PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test benchmark docs pictures image clean
+.PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test soak benchmark docs pictures image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -94,6 +95,10 @@ fuzz: .venv/development       ## 10,000 damaged pictures against a real server
 crash-test: .venv/development  ## batches of 2,000 while what works on them is killed 20 times
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --several
+
+soak: .venv/development       ## all at once, an hour in each form, while all dies and returns; MINUTES=60
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --several
 
 ledger-test: .venv/development  ## the ledger beside what the simulator billed, and a budget of $$1
 	$(BIN)/python -m tests.ledger_proof

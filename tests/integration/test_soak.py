@@ -1,0 +1,22 @@
+"""The short version of `make soak`: all at once, while all that it needs dies and returns."""
+
+import pytest
+
+from tests.soak.run import Plan, soak
+
+SECONDS = 30
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+async def test_nothing_is_lost_whatever_dies(tmp_path, several):
+    """It is too short to say whether memory grows, and of few calls those that a death ends are a
+    larger share than of many."""
+    plan = Plan(SECONDS, several, seed=8, every_s=6, flat=0.6, at_most_above=0.1)
+    found = await soak(plan, tmp_path)
+
+    assert found["complaints"] == []
+    assert found["batches"] >= 2
+    assert found["reviews"] >= 5
+    assert found["exports"] >= 5
+    assert any("SIGKILL" in each for each in found["outages"])

@@ -1,0 +1,43 @@
+"""`python -m tests.soak [--minutes 60] [--several] [--seed 1]`."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests import soak
+from tests.soak.run import Plan
+from tests.soak.run import soak as run
+
+
+def _table(found: dict[str, Any]) -> Iterator[str]:
+    """A line for each figure; what has parts gets one for each part."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield f"{name}\n"
+            yield from (f"    {part:<26} {each}\n" for part, each in value.items())
+        else:
+            yield f"{name:<30} {value}\n"
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser("python -m tests.soak", description=soak.__doc__)
+    arguments.add_argument("--minutes", type=float, default=60)
+    arguments.add_argument("--several", action="store_true", help="on PostgreSQL and Redis")
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--folder", type=Path, help="empty; it is kept, with all logs")
+    options = arguments.parse_args()
+    plan = Plan(60 * options.minutes, options.several, options.seed)
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        found = asyncio.run(run(plan, options.folder or Path(folder)))
+    complaints = found.pop("complaints")
+    sys.stdout.writelines(_table(found))
+    sys.stdout.writelines(f"COMPLAINT: {each}\n" for each in complaints)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Whoever asks the service, again and again, whichever process is there, until it answers."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from tests.soak.world import World
+
+AGAIN_AFTER_S = 0.3
+"""Where nobody was there to say when."""
+
+WAITS_S = 5.0
+"""At most, whatever `Retry-After` says."""
+
+UNANSWERED = 0
+"""The status of what got no answer."""
+
+IN_USE = "idempotency-key-in-use"
+
+
+class Unanswered(Exception):
+    """Nothing but refusals until the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    Attributes:
+        where: the process that was asked.
+        began, ended: Unix seconds.
+        problem: the last part of its type.
+        says_when: it has a `Retry-After`.
+    """
+
+    what: str
+    where: str
+    began: float
+    ended: float
+    status: int
+    problem: str
+    says_when: bool
+
+
+class Caller:
+    def __init__(self, world: World) -> None:
+        self.attempts: list[Attempt] = []
+        self.gives_up_at = float("inf")
+        self._world = world
+        self._turns = itertools.count()
+        self._http = httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=100))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def ask(self, what: str, method: str, path: str, **request: Any) -> httpx2.Response:
+        """The answer, also one that says no. Raises Unanswered."""
+        while time.time() < self.gives_up_at:
+            response = await self.try_once(what, method, path, **request)
+            if response is None:
+                await asyncio.sleep(AGAIN_AFTER_S)
+            elif response.status_code < 500 and _problem(response) != IN_USE:
+                return response
+            else:
+                named_s = float(response.headers.get("retry-after", 1))
+                await asyncio.sleep(min(named_s, WAITS_S))
+        raise Unanswered(f"{method} {path}")
+
+    async def try_once(
+        self, what: str, method: str, path: str, **request: Any
+    ) -> httpx2.Response | None:
+        """None: no answer came, or not all of it."""
+        serving = self._world.serving
+        where = serving[next(self._turns) % len(serving)]
+        began, response = time.time(), None
+        try:
+            url = self._world.processes[where].url + path
+            response = await self._http.request(method, url, **request)
+        except httpx2.TransportError:
+            pass
+        status = UNANSWERED if response is None else response.status_code
+        problem = "" if response is None else _problem(response)
+        says_when = response is not None and "retry-after" in response.headers
+        self.attempts.append(Attempt(what, where, began, time.time(), status, problem, says_when))
+        return response
+
+
+def _problem(response: httpx2.Response) -> str:
+    if response.headers.get("content-type") != "application/problem+json":
+        return ""
+    told: Mapping[str, Any] = response.json()
+    return str(told["type"]).rpartition("/")[2]

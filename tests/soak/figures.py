@@ -1,0 +1,59 @@
+"""What a soak tells of itself."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchmarks.load import percentile
+from tests.receiver_process import Arrival
+from tests.soak.caller import Attempt
+from tests.soak.outages import Outages
+from tests.soak.watch import Life
+
+
+def told(arrivals: Mapping[str, Sequence[Arrival]]) -> dict[str, str]:
+    return {
+        name: f"{len(each):,}, {len(each) - len({one.event_id for one in each})} of them again"
+        for name, each in arrivals.items()
+    }
+
+
+def outages(outages: Outages) -> dict[str, int]:
+    return dict(sorted(Counter(f"{each.of} {each.how}" for each in outages.all).items()))
+
+
+def refused(attempts: Iterable[Attempt]) -> dict[str, int]:
+    return dict(
+        Counter(
+            f"{each.status or 'no answer'} {each.problem}".strip()
+            for each in attempts
+            if not 200 <= each.status < 300
+        )
+    )
+
+
+def percentiles(what: str, attempts: Iterable[Attempt], outages: Outages) -> dict[str, list[int]]:
+    """Of single attempts that were answered: in calm time, and in all of it."""
+    found: dict[str, list[float]] = {"calm": [], "all": []}
+    for each in attempts:
+        if each.what == what and each.status in (200, 202):
+            took_s = each.ended - each.began
+            found["all"].append(took_s)
+            if not outages.any(each.began, each.ended):
+                found["calm"].append(took_s)
+    return {
+        name: [round(1000 * percentile(each, share)) for share in (0.5, 0.99)]
+        for name, each in found.items()
+    }
+
+
+def grown(lives: Iterable[Life]) -> dict[str, str]:
+    """Of those that lived long: medians of the first and the last third."""
+    return {each.name: _grown(each) for each in lives}
+
+
+def _grown(life: Life) -> str:
+    megabytes, handles = life.thirds(life.megabytes), life.thirds(life.handles)
+    return (
+        f"{megabytes[0]:.0f} -> {megabytes[1]:.0f} MB, "
+        f"{handles[0]:.0f} -> {handles[1]:.0f} handles in {life.lasted_s:.0f} s"
+    )

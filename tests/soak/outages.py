@@ -1,0 +1,56 @@
+"""What is out of order, and when."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+
+
+@dataclass(slots=True)
+class Outage:
+    """
+    Attributes:
+        of: a process's name, or `postgres`, `redis`, `azure`, `receiver`.
+        how: in a word.
+        began, ended: Unix seconds.
+    """
+
+    of: str
+    how: str
+    began: float
+    ended: float = inf
+
+
+SETTLED_S = {"azure": 30.0, "postgres": 5.0, "redis": 10.0, "receiver": 0.0}
+"""After it is back: a breaker waits, connections are made anew."""
+
+OF_A_PROCESS_S = 1.0
+
+
+class Outages:
+    def __init__(self) -> None:
+        self.all: list[Outage] = []
+
+    @contextmanager
+    def note(self, of: str, how: str) -> Iterator[None]:
+        outage = Outage(of, how, time.time())
+        self.all.append(outage)
+        try:
+            yield
+        finally:
+            outage.ended = time.time()
+
+    def any(self, began: float, ended: float, *names: str, after_s: float | None = None) -> bool:
+        """Whether one of them was out of order then, or not in order for long enough. `names`: none
+        are all."""
+        return any(
+            (not names or each.of in names)
+            and each.began <= ended
+            and began <= each.ended + _settled_s(each.of, after_s)
+            for each in self.all
+        )
+
+
+def _settled_s(name: str, after_s: float | None) -> float:
+    return SETTLED_S.get(name, OF_A_PROCESS_S) if after_s is None else after_s

@@ -1,0 +1,120 @@
+"""People who ask about one picture: at once or later, with a key or without, new ones and old."""
+
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.pictures import jpeg
+from tests.soak.caller import Caller
+
+PEOPLE = 6
+PAUSES_S = 0.6
+"""On average, between an answer and the next question."""
+
+LATER = {"prefer": "respond-async"}
+
+
+@dataclass
+class Question:
+    """
+    Attributes:
+        number: of this question alone; its metadata.
+        picture: the seed that makes it.
+        key: for `Idempotency-Key`.
+        answer: the result, as it was told first.
+        took_s: from the first attempt on.
+    """
+
+    number: int
+    picture: int
+    key: str | None
+    later: bool
+    asked_at: float = field(default_factory=time.time)
+    answer: dict[str, Any] | None = None
+    took_s: float = 0.0
+
+
+class People:
+    """
+    Attributes:
+        complaints: of answers that were not as promised.
+    """
+
+    def __init__(self, caller: Caller, seed: int) -> None:
+        self.questions: list[Question] = []
+        self.complaints: list[str] = []
+        self._caller = caller
+        self._chance = random.Random(f"{seed} people")
+
+    @property
+    def answered(self) -> list[Question]:
+        return [each for each in self.questions if each.answer is not None]
+
+    async def ask(self, until: float) -> None:
+        await asyncio.gather(*(self._person(until) for _ in range(PEOPLE)))
+
+    async def _person(self, until: float) -> None:
+        while time.time() < until:
+            question = self._next()
+            self.questions.append(question)
+            await self._ask(question)
+            question.took_s = time.time() - question.asked_at
+            if question.key and self._chance.random() < 0.1:
+                await self._ask_again(question)
+            await asyncio.sleep(self._chance.expovariate(1 / PAUSES_S))
+
+    def _next(self) -> Question:
+        number, picture = len(self.questions), len(self.questions)
+        answered = self.answered[-200:]
+        if answered and self._chance.random() < 0.2:
+            picture = self._chance.choice(answered).picture
+        later = self._chance.random() < 0.25
+        has_key = later or self._chance.random() < 0.8
+        return Question(number, picture, f"question-{number}" if has_key else None, later)
+
+    async def _ask(self, question: Question) -> None:
+        """Until there is an answer that is none of a failure."""
+        while question.answer is None:
+            told = await self._post(question)
+            if told["status"] == "pending":
+                told = await self._wait(told["id"])
+            if told["status"] != "failed":
+                question.answer = told
+
+    async def _ask_again(self, question: Question) -> None:
+        assert question.answer
+        told = await self._post(question)
+        if told["id"] != question.answer["id"]:
+            self.complaints.append(
+                f"{question.key} was answered by {question.answer['id']} and by {told['id']}"
+            )
+
+    async def _post(self, question: Question) -> dict[str, Any]:
+        headers = LATER if question.later else {}
+        if question.key:
+            headers = headers | {"idempotency-key": question.key}
+        response = await self._caller.ask(
+            "later" if question.later else "at once",
+            "POST",
+            "/classify",
+            data={"domain": "flowers", "metadata": json.dumps({"number": question.number})},
+            files={"file": ("a.jpg", await asyncio.to_thread(picture, question.picture))},
+            headers=headers,
+        )
+        response.raise_for_status()
+        return response.json()
+
+    async def _wait(self, result_id: str) -> dict[str, Any]:
+        while True:
+            path = f"/results/{result_id}"
+            response = await self._caller.ask("result", "GET", path, params={"wait": 5})
+            response.raise_for_status()
+            if response.json()["status"] != "pending":
+                return response.json()
+
+
+def picture(seed: int) -> bytes:
+    return jpeg(64, 64, seed=seed)

@@ -1,0 +1,137 @@
+"""What processes take while they live: memory, handles, and how late their event loops are."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from statistics import median
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.process import Process
+from tests.soak.world import World
+
+EVERY_S = 1.0
+SCRAPED_EVERY_S = 5.0
+
+LASTED = 0.5
+"""Share of the whole time that a process has to live to be judged."""
+
+WARM_UP = 0.2
+"""Share of its life that is left out: what is loaded when it is first needed."""
+
+FLAT = 0.1
+"""Share by which the last third of the rest may be above the first."""
+
+FEW_HANDLES = 5
+
+LAG = "classifier_event_loop_lag_seconds"
+
+
+@dataclass(slots=True)
+class Life:
+    """One process, from its start to its end."""
+
+    name: str
+    began: float
+    at: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
+    handles: list[int] = field(default_factory=list)
+    lags: dict[float, float] = field(default_factory=dict)
+    """By upper bound, how often the loop was no later."""
+
+    @property
+    def lasted_s(self) -> float:
+        return self.at[-1] - self.began if self.at else 0.0
+
+    def thirds(self, values: Sequence[float]) -> tuple[float, float]:
+        """Medians of the first and the last, after the warm-up."""
+        warm = self.began + WARM_UP * self.lasted_s
+        counted = [each for at, each in zip(self.at, values, strict=True) if at >= warm]
+        third = max(1, len(counted) // 3)
+        return median(counted[:third]), median(counted[-third:])
+
+
+class Watch:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._lives: dict[int, Life] = {}
+        self._began = time.time()
+
+    async def look(self) -> None:
+        """Until it is cancelled."""
+        async with httpx2.AsyncClient(timeout=5) as http:
+            scraped_at = float("-inf")
+            while True:
+                self._measure()
+                if time.time() >= scraped_at + SCRAPED_EVERY_S:
+                    scraped_at = time.time()
+                    await self._scrape(http)
+                await asyncio.sleep(EVERY_S)
+
+    def longest(self) -> Iterator[Life]:
+        """Those that are judged."""
+        for each in self._lives.values():
+            if each.lasted_s >= LASTED * (time.time() - self._began):
+                yield each
+
+    def complaints(self, *, flat: float = FLAT) -> Iterator[str]:
+        judged = list(self.longest())
+        if not judged:
+            yield "no process lived long enough to tell whether it grows"
+        for each in judged:
+            first, last = each.thirds(each.megabytes)
+            if last > first * (1 + flat):
+                yield f"{each.name} grew from {first:.0f} to {last:.0f} MB"
+            first, last = each.thirds(each.handles)
+            if last > max(first * (1 + flat), first + FEW_HANDLES):
+                yield f"{each.name} has {last:.0f} handles, and had {first:.0f}"
+
+    def lag_ms(self, share: float) -> float:
+        """That so many of all wakings were within, as their buckets tell."""
+        counts: Counter[float] = Counter()
+        for each in self._lives.values():
+            counts.update(each.lags)
+        total = counts[float("inf")]
+        return next((1000 * le for le in sorted(counts) if counts[le] >= share * total), 0.0)
+
+    def now(self) -> dict[str, float]:
+        """Megabytes, by name."""
+        return {each.name: each.megabytes[-1] for each in self._lives.values() if each.megabytes}
+
+    def _measure(self) -> None:
+        for name, service in self._world.processes.items():
+            pid = service.process.pid
+            with suppress(OSError, RuntimeError):  # it dies just now
+                process = Process(pid)
+                megabytes, handles = process.megabytes("VmRSS"), process.handles()
+                life = self._lives.setdefault(pid, Life(name, time.time()))
+                life.at.append(time.time())
+                life.megabytes.append(megabytes)
+                life.handles.append(handles)
+
+    async def _scrape(self, http: httpx2.AsyncClient) -> None:
+        for service in list(self._world.processes.values()):
+            pid = service.process.pid
+            with suppress(httpx2.TransportError):
+                text = (await http.get(f"{service.url}/metrics")).text
+                if pid in self._lives:
+                    self._lives[pid].lags = _buckets(text)
+        await asyncio.to_thread(self._look_at_azure)
+
+    def _look_at_azure(self) -> None:
+        with suppress(httpx2.TransportError):
+            self._world.azure.look()
+
+
+def _buckets(metrics: str) -> dict[float, float]:
+    found: dict[float, float] = defaultdict(float)
+    for family in text_string_to_metric_families(metrics):
+        if family.name == LAG:
+            for each in family.samples:
+                if each.name.endswith("_bucket"):
+                    found[float(each.labels["le"])] += each.value
+    return found

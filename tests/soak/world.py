@@ -1,0 +1,137 @@
+"""The service in one of two forms, and all that it needs."""
+
+import json
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from app.webhooks.signing import new_secret
+from tests.bill import DEPLOYMENTS, RPM, Azure, Bill
+from tests.receiver_process import Receiver
+from tests.service import RunningService
+from tests.shared_servers import SharedServers
+
+LATENCY = "0.3:0.6"
+ANSWERED_AFTER_S = 0.01
+"""By receivers."""
+
+ONE = (("serve", "on"),)
+SEVERAL = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on"))
+"""Commands, and whether they work in the background."""
+
+
+class Cloud(Azure):
+    """What each of its lives has billed counts."""
+
+    def __init__(self) -> None:
+        super().__init__([], latency=LATENCY)
+        self._earlier: list[Bill] = []
+        self._answered = 0
+        self._admitted: dict[tuple[str, int], int] = {}
+
+    def misbehave(self, **change: Any) -> None:
+        for each in DEPLOYMENTS:
+            self.order(each, **change)
+
+    def die(self) -> None:
+        """Nothing is under way then: what it has billed is known."""
+        self.misbehave(down=True)
+        while self._sum("in_flight"):
+            time.sleep(0.05)
+        self.look()
+        self._earlier.append(super().bill())
+        self._answered = self.answered()
+        self.stop()
+
+    def bill(self) -> Bill:
+        return sum(self._earlier, start=super().bill())
+
+    def answered(self) -> int:
+        return self._answered + self._sum("answered")
+
+    def look(self) -> None:
+        """Now and then: it forgets when calls got in."""
+        for name, counts in zip(DEPLOYMENTS, self._counts(), strict=True):
+            for second, count in counts["accepted_by_second"].items():
+                self._admitted[name, int(second)] = count
+
+    def admitted(self, seconds: Iterable[int]) -> int:
+        """Calls that got in then."""
+        return sum(self._admitted.get((name, each), 0) for name in DEPLOYMENTS for each in seconds)
+
+    def _sum(self, name: str) -> int:
+        return sum(each[name] for each in self._counts())
+
+    def _counts(self) -> list[dict[str, Any]]:
+        told = httpx2.get(f"{self.url}/_sim", timeout=30).json()["deployments"]
+        return [told[each]["counts"] for each in DEPLOYMENTS]
+
+
+class World:
+    """
+    Attributes:
+        steady, shaky: receivers, of which the second one fails at times.
+        processes: by name.
+        shared: what several share; None: there is one.
+    """
+
+    def __init__(self, folder: Path, *, several: bool) -> None:
+        self.secret = new_secret()
+        with ExitStack() as started:
+            self.azure = Cloud()
+            started.callback(self.azure.stop)
+            self.steady = Receiver(self.secret, latency_s=ANSWERED_AFTER_S)
+            started.callback(self.steady.stop)
+            self.shaky = Receiver(self.secret, latency_s=ANSWERED_AFTER_S)
+            started.callback(self.shaky.stop)
+            self.shared = SharedServers(folder) if several else None
+            if self.shared:
+                started.callback(self.shared.close)
+            self.database_url = f"sqlite:///{folder}/serve-0/app.db"
+            variables = self._variables()
+            self.database_url = variables.get("DATABASE_URL", self.database_url)
+            self.processes: dict[str, RunningService] = {}
+            started.callback(self._kill)
+            self._start(folder, SEVERAL if several else ONE, variables)
+            self.close = started.pop_all().close
+
+    def _variables(self) -> dict[str, str]:
+        deployments = [{"name": each, "model": "gpt-4o", "rpm": RPM} for each in DEPLOYMENTS]
+        return {
+            "AZURE_OPENAI_ENDPOINT": self.azure.url,
+            "AZURE_OPENAI_API_KEY": "any",
+            "DEPLOYMENTS": json.dumps(deployments),
+            "API_TIMEOUT": "6",
+            "BATCH_IN_FLIGHT": "8",
+            "EGRESS_ALLOW": f"{self.steady.place},{self.shaky.place}",
+            "WEBHOOKS_SCHEDULE": ",".join(["0", "1", "2", "4", *["8"] * 40]),
+            "WEBHOOKS_TIMEOUT": "3",
+            "REVIEW_RANDOM_SHARE": "0.1",
+            **(self.shared.variables | {"TRAFFIC_PROCESSES": "4"} if self.shared else {}),
+        }
+
+    def _start(
+        self, folder: Path, commands: Sequence[tuple[str, str]], variables: dict[str, str]
+    ) -> None:
+        for number, (command, work) in enumerate(commands):
+            own = folder / f"{command}-{number}"
+            own.mkdir()
+            self.processes[own.name] = RunningService(own, command, **variables, WORK=work)
+        self.serving = [each for each in self.processes if each.startswith("serve")]
+
+    def stop(self) -> dict[str, int]:
+        """What is begun ends, and is booked; the exit statuses."""
+        with ThreadPoolExecutor() as threads:
+            statuses = threads.map(RunningService.stop, self.processes.values())
+            return dict(zip(self.processes, statuses, strict=True))
+
+    def _kill(self) -> None:
+        for each in self.processes.values():
+            if each.process.poll() is None:
+                each.stop(signal.SIGKILL)
