@@ -9,8 +9,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app import errors
+from app.api import security
 from app.telemetry.trace import current
 
 MEDIA_TYPE = "application/problem+json"
@@ -134,19 +136,32 @@ def problem_response(
 def install(app: FastAPI) -> None:
     """Make the errors of routes problems, the framework's own too; `context` has the unexpected."""
 
+    async def of_request(request: Request, error: errors.ClassifierError) -> JSONResponse:
+        """The framework reads a body before it asks for a key: who has none hears of that."""
+        try:
+            await security.admit(request)
+        except (errors.NotAuthenticated, errors.NotAllowed) as refusal:
+            return problem_response(refusal, request.url.path)
+        return problem_response(error, request.url.path)
+
     async def of_domain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.ClassifierError)  # noqa: S101
         return problem_response(error, request.url.path)
 
     async def of_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        return problem_response(invalid_request(error.errors()), request.url.path)
+        return await of_request(request, invalid_request(error.errors()))
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         """404 for unknown paths, 405, and what the framework refuses itself."""
         assert isinstance(error, HTTPException)  # noqa: S101
         if error.status_code == 413:
             return problem_response(errors.UploadTooLarge(BODY_TOO_LARGE), request.url.path)
+        if error.status_code == 400:
+            return await of_request(request, errors.InvalidRequest("The body can't be read."))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(request))
         body = {
             "type": "about:blank",
             "title": error.detail,
@@ -154,11 +169,24 @@ def install(app: FastAPI) -> None:
             "detail": error.detail,
             "instance": request.url.path,
         }
-        return JSONResponse(body, error.status_code, error.headers, MEDIA_TYPE)
+        return JSONResponse(body, error.status_code, headers, MEDIA_TYPE)
 
     app.add_exception_handler(errors.ClassifierError, of_domain)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(HTTPException, of_http)
+
+
+def _methods(request: Request) -> list[str]:
+    """Of all routes of this path: the framework knows those of the first one only."""
+    asked = {name: request.scope[name] for name in ("type", "path", "root_path")}
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(
+            each.matches({**asked, "method": method})[0] is Match.FULL
+            for each in request.app.routes
+        )
+    ]
 
 
 def invalid_request(complaints: Any) -> errors.InvalidRequest:

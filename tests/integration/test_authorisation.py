@@ -69,6 +69,8 @@ BODIES = {
 }
 """What a route wants before it looks for what is named."""
 
+JSON = {"content-type": "application/json"}
+
 
 @pytest.fixture
 def settings(settings):
@@ -110,6 +112,16 @@ async def test_without_a_known_key_nothing_is_said(client, key):
         asked = await client.request(method, unnamed(path), headers=as_(key) if key else {})
 
         assert is_problem(asked, 401, "not-authenticated")
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff"])
+async def test_who_may_not_ask_is_told_nothing_of_the_body(client, content):
+    """The framework reads it before it asks for a key."""
+    nobody = await client.put("/budgets", content=content, headers=JSON)
+    caller = await client.put("/budgets", content=content, headers=JSON | as_("shop"))
+
+    assert is_problem(nobody, 401, "not-authenticated")
+    assert is_problem(caller, 403, "not-allowed")
 
 
 async def test_health_needs_no_key(client):

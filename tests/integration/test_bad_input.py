@@ -379,6 +379,22 @@ async def test_an_unknown_method_is_a_problem(client):
     assert answer.headers["allow"] == "POST"
 
 
+async def test_all_methods_of_a_path_are_told(client):
+    answer = await client.put("/domains/flowers/examples")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff{}", b'{"label": "\xff"}'])
+async def test_a_body_that_is_no_json_is_a_problem(client, content):
+    """Also where the framework reads it."""
+    path = "/results/cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9/expected"
+    answer = await client.put(path, **raw(content))
+
+    assert is_problem(answer, 422, "invalid-request")
+
+
 RIGHT = {
     "data URL": body(image_base64=f"data:image/jpeg;base64,{TEXT}"),
     "data URL in capitals with a parameter": body(
