@@ -4,10 +4,11 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.analytics import CostReport, QualityReport, as_csv
 from app.api.dependencies import Caller, Joined
+from app.moment import Moment
 from app.storage import Grouping, Level
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
@@ -20,10 +21,10 @@ class QualityQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     domain: str | None = Field(None, examples=["flowers"])
-    since: AwareDatetime | None = Field(
+    since: Moment | None = Field(
         None, description="When they were there; unset: in the last 24 hours."
     )
-    until: AwareDatetime | None = Field(None, description="Before it; unset: no end.")
+    until: Moment | None = Field(None, description="Before it; unset: no end.")
     by: Level | None = Field(
         None,
         description="What the series is of; `since` and `until` are whole ones of it (UTC). Unset: "
@@ -57,10 +58,10 @@ class CostQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     by: Grouping = Field("day", description="What each group has in common.")
-    since: AwareDatetime | None = Field(
+    since: Moment | None = Field(
         None, description="From this hour on (UTC); unset: since the month began."
     )
-    until: AwareDatetime | None = Field(None, description="Before this hour; unset: no end.")
+    until: Moment | None = Field(None, description="Before this hour; unset: no end.")
     domain: str | None = Field(None, examples=["flowers"])
     caller: str | None = Field(None, description="For operators; others see only their own.")
     form: Literal["json", "csv"] = Field("json", alias="format", description="`csv`: the groups.")

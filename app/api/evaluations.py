@@ -4,11 +4,12 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import HTMLResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.dependencies import Caller, Joined
 from app.evaluation import Evaluation, ShortEvaluation, Wanted
 from app.identifiers import BATCH_PATTERN, EVALUATION_PATTERN
+from app.moment import Moment
 from app.telemetry.trace import current
 
 router = APIRouter(prefix="/evaluations", tags=["evaluations"])
@@ -32,8 +33,8 @@ class EvaluationOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
     domain: str = Field(examples=["flowers"])
     batch_id: str | None = Field(None, pattern=BATCH_PATTERN, examples=[None])
-    since: AwareDatetime | None = Field(None, description="Asked then or later.")
-    until: AwareDatetime | None = Field(None, description="Asked before.")
+    since: Moment | None = Field(None, description="Asked then or later.")
+    until: Moment | None = Field(None, description="Asked before.")
     provider: str | None = Field(None, examples=["local"])
     name: str | None = Field(None, min_length=1, max_length=200, examples=["after the new prompt"])
     compare_with: str | None = Field(

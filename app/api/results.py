@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import security
 from app.api.dependencies import Caller, Joined
@@ -14,6 +14,7 @@ from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.classification import check_label
 from app.exports import fields, reading
 from app.identifiers import RESULT_PATTERN
+from app.moment import Moment
 from app.result import Result, Status
 from app.storage import ResultFilter
 from app.telemetry.trace import current
@@ -54,8 +55,8 @@ class ResultConditions(BaseModel):
     caller: str | None = Field(None, description="For operators; others see only their own.")
     min_confidence: float | None = Field(None, ge=0, le=1)
     max_confidence: float | None = Field(None, ge=0, le=1)
-    since: AwareDatetime | None = Field(None, description="Asked then or later.")
-    until: AwareDatetime | None = Field(None, description="Asked before.")
+    since: Moment | None = Field(None, description="Asked then or later.")
+    until: Moment | None = Field(None, description="Asked before.")
     similar_to: str | None = Field(
         None,
         pattern=RESULT_PATTERN,

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.dependencies import Caller, Joined
 from app.api.results import ResultId
+from app.moment import Moment
 from app.reviews import Decision, NextReviews, ReviewHistory, ReviewItem, ReviewStatistics
 from app.storage import Reviewer
 from app.storage.review_rows import ReviewAction
@@ -49,8 +50,8 @@ class StatisticsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     domain: str | None = Field(None, description="Only of this one.", examples=["flowers"])
-    since: AwareDatetime | None = Field(None, description="Decided then or later.")
-    until: AwareDatetime | None = Field(None, description="Decided before.")
+    since: Moment | None = Field(None, description="Decided then or later.")
+    until: Moment | None = Field(None, description="Decided before.")
 
 
 class ReviewOrder(BaseModel):

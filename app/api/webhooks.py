@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from app.api.deliveries import DeliveryPage, DeliveryQuery, DeliveryReport, page_of
 from app.api.dependencies import Caller, Joined
 from app.identifiers import WEBHOOK_PATTERN
+from app.moment import Moment
 from app.storage.deliveries import DeliveryFilter
 from app.webhooks import Endpoint, Signature
 
@@ -180,12 +181,10 @@ class Replay(BaseModel):
     """What is to be sent again."""
 
     model_config = ConfigDict(extra="forbid")
-    since: AwareDatetime = Field(
+    since: Moment = Field(
         description="What happened then or later.", examples=["2026-01-02T03:00:00Z"]
     )
-    until: AwareDatetime | None = Field(
-        None, description="And before; unset: now.", examples=[None]
-    )
+    until: Moment | None = Field(None, description="And before; unset: now.", examples=[None])
     delivered: bool = Field(
         default=False, description="Also what was delivered; else what failed or was missed."
     )
@@ -195,7 +194,7 @@ class Enabling(BaseModel):
     """What is to be made up for."""
 
     model_config = ConfigDict(extra="forbid")
-    replay_since: AwareDatetime | None = Field(
+    replay_since: Moment | None = Field(
         None,
         description="Send what failed or was missed since then; unset: nothing.",
         examples=[None],

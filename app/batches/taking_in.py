@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.batches.affording import Affording
 from app.batches.reading import Reading
@@ -20,6 +20,7 @@ from app.errors import (
     IdempotencyKeyInUse,
 )
 from app.identifiers import BATCH, new_id
+from app.moment import Moment
 from app.storage import (
     BadRow,
     BatchItem,
@@ -69,7 +70,7 @@ class BatchOptions(BaseModel):
     on_error: Literal["continue", "stop"] = Field(
         "continue", description="`stop`: the first item that fails ends it.", examples=["continue"]
     )
-    deadline: AwareDatetime | None = Field(
+    deadline: Moment | None = Field(
         None, description="What is not done by then is not done at all.", examples=[None]
     )
     expected_column: str = Field(
@@ -95,14 +96,6 @@ class BatchOptions(BaseModel):
         description="Only say what it would cost: nothing is stored, no provider is asked.",
         examples=[False],
     )
-
-    @field_validator("deadline")
-    @classmethod
-    def _is_a_moment(cls, value: datetime | None) -> datetime | None:
-        try:
-            return None if value is None else value.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("is before or after all time") from None
 
 
 class TakingIn:

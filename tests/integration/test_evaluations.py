@@ -131,6 +131,8 @@ async def test_nothing_labelled_says_what_to_do(client, parts):
             "invalid-request",
         ),
         ({"since": "yesterday"}, 422, "invalid-request"),
+        ({"until": "9999-12-31T23:59:59-14:00"}, 422, "invalid-request"),
+        ({"since": 1772366400}, 422, "invalid-request"),
     ],
 )
 async def test_what_can_not_be_judged(client, parts, order, status, slug):

@@ -96,12 +96,15 @@ class TestList:
             {"max_confidence": "nan"},
             {"since": "yesterday"},
             {"since": "2026-03-01T12:00:00"},
+            {"since": "1772366400"},
+            {"until": "0.5"},
+            {"since": "0001-01-01T00:00:00+14:00"},
             {"colour": "red"},
         ],
         ids=str,
     )
     async def test_a_wrong_query_is_refused(self, client, query):
-        """Also a moment without a zone, and a filter that does not exist: it would find all."""
+        """Also a moment without a zone, as a number or outside all time, and a filter that does not exist: it would find all."""
         found = await client.get("/results", params=query)
 
         assert found.status_code == 422
