@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from app.api.batch_reports import BatchForm, BatchJson
-from app.api.forms import parsed_json, read_form, texts, validated
+from app.api.forms import described, parsed_json, read_form, texts, validated
 from app.batches import BatchOptions
 from app.batches.manifest import ManifestRow, read_row
 from app.batches.rows import Row, Unusable
@@ -45,7 +45,7 @@ class Sent:
 
 
 def request_body() -> dict[str, Any]:
-    form = BatchForm.model_json_schema()
+    form = described(BatchForm)
     form["properties"] = {
         "file": {
             "type": "array",
@@ -54,8 +54,8 @@ def request_body() -> dict[str, Any]:
         },
         **form["properties"],
     }
-    listed = BatchJson.model_json_schema()
-    listed["properties"]["items"]["anyOf"][0]["items"] = ManifestRow.model_json_schema()
+    listed = described(BatchJson)
+    listed["properties"]["items"]["anyOf"][0]["items"] = described(ManifestRow)
     return {
         "required": True,
         "content": {

@@ -22,7 +22,7 @@ from app.api.batch_reports import (
 )
 from app.api.batch_requests import read_batch, request_body
 from app.api.dependencies import Caller, IdempotencyKey, Joined
-from app.api.exports import AS_FILE, AS_TEXT, Exported, ExportOrder, ExportQuery
+from app.api.exports import AS_EXPORT, AS_TEXT, Exported, ExportOrder, ExportQuery
 from app.batches import BatchEstimate
 from app.errors import (
     BatchNotFound,
@@ -168,7 +168,7 @@ async def list_errors(
 @router.get(
     "/{batch_id}/export",
     response_class=StreamingResponse,
-    responses={200: {"content": AS_TEXT | AS_FILE}},
+    responses={200: {"content": AS_EXPORT}},
 )
 async def export_batch(
     request: Request,
@@ -195,7 +195,11 @@ async def put_batch_export(
     return await order.put(parts.targets, columns, pages, row=reading(columns))
 
 
-@router.get("/{batch_id}/events", response_class=StreamingResponse)
+@router.get(
+    "/{batch_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 async def follow_batch(
     batch_id: BatchId,
     parts: Joined,

@@ -11,7 +11,15 @@ from starlette.datastructures import FormData
 
 from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, IdempotencyKey, Joined
-from app.api.forms import MAX_FIELDS, parse_json, parsed_json, read_form, texts, validated
+from app.api.forms import (
+    MAX_FIELDS,
+    described,
+    parse_json,
+    parsed_json,
+    read_form,
+    texts,
+    validated,
+)
 from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
@@ -76,7 +84,7 @@ class ClassifyForm(ClassifyJson):
 
 
 def _request_body() -> dict[str, Any]:
-    form = ClassifyOptions.model_json_schema()
+    form = described(ClassifyOptions)
     for name in form["properties"].keys() - set(form["required"]):
         # Swagger UI fills examples in, and sends them when nobody looks: a wrong `expected`.
         form["properties"][name]["examples"] = [""]
@@ -93,7 +101,7 @@ def _request_body() -> dict[str, Any]:
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "application/json": {"schema": ClassifyJson.model_json_schema()},
+            "application/json": {"schema": described(ClassifyJson)},
         },
     }
 

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, Joined, Operator
 from app.api.domains import DomainName
-from app.api.forms import parsed_json, read_form, texts, validated
+from app.api.forms import described, parsed_json, read_form, texts, validated
 from app.api.problems import BODY_TOO_LARGE
 from app.batches import BatchOptions
 from app.batches.rows import Row, Unusable
@@ -137,7 +137,7 @@ class ExampleList(BaseModel):
 
 
 def _request_body() -> dict[str, Any]:
-    form = ExampleForm.model_json_schema()
+    form = described(ExampleForm)
     form["properties"] = {
         "file": {
             "type": "array",
@@ -151,7 +151,7 @@ def _request_body() -> dict[str, Any]:
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "application/json": {"schema": ExampleJson.model_json_schema()},
+            "application/json": {"schema": described(ExampleJson)},
         },
     }
 

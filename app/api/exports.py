@@ -36,8 +36,12 @@ AS_FILE: dict[str, Any] = {
     media_type: {"schema": {"type": "string", "format": "binary"}}
     for media_type in ("application/vnd.apache.parquet", SPREADSHEET)
 }
+AS_EXPORT: dict[str, Any] = {
+    "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    **AS_TEXT,
+    **AS_FILE,
+}
 """What a response may hold, for OpenAPI."""
-
 
 Keys = Callable[[str], Awaitable[Sequence[str]]]
 """Finds those of the mappings under a field."""

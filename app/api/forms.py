@@ -19,6 +19,12 @@ MAX_FIELDS = 20
 T = TypeVar("T", bound=BaseModel)
 
 
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a body that is read by hand, for OpenAPI; `openapi.document` puts what is below
+    its `$defs` where its references say."""
+    return model.model_json_schema(ref_template="#/components/schemas/{model}")
+
+
 @asynccontextmanager
 async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
     """Files are open within. Raises InvalidRequest for what is no form."""

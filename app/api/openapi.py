@@ -1,5 +1,6 @@
 """What openapi.json says of errors: each is a problem, not the framework's own shape."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,6 +38,17 @@ class ProblemBody(BaseModel):
     )
 
 
+def _below(key: str, schema: Any) -> Iterator[Any]:
+    """Takes all that is under this key, however deep, out of a schema."""
+    if isinstance(schema, dict):
+        if key in schema:
+            yield schema.pop(key)
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _below(key, each)
+
+
 def document(app: FastAPI) -> None:
     """Give every operation a `default` answer: a problem."""
 
@@ -60,6 +72,8 @@ def document(app: FastAPI) -> None:
             content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
             for methods in schema["paths"].values():
                 for operation in methods.values():
+                    for definitions in _below("$defs", operation.get("requestBody")):
+                        shapes |= definitions
                     operation["responses"].pop("422", None)
                     operation["responses"]["default"] = {
                         "description": "A problem.",

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,6 +13,12 @@ from app import __version__
 from app.api.dependencies import Caller, Joined
 
 router = APIRouter(tags=["operations"])
+
+AS_METRICS: dict[str, Any] = {
+    media_type: {"schema": {"type": "string"}}
+    for media_type in ("text/plain", "application/openmetrics-text")
+}
+"""What scrapers are told, for OpenAPI."""
 
 
 class TroubleReport(BaseModel):
@@ -95,7 +101,7 @@ async def ready(parts: Joined) -> Response:
     return JSONResponse(report.model_dump(), 503 if failing else 200)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses={200: {"content": AS_METRICS}})
 async def metrics(request: Request, parts: Joined, caller: Caller) -> Response:
     """Prometheus' text format, or OpenMetrics where `Accept` names it."""
     if not parts.metrics.enabled:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import security
 from app.api.dependencies import Caller, Joined
-from app.api.exports import AS_FILE, AS_TEXT, Exported, ExportOrder, ExportQuery
+from app.api.exports import AS_EXPORT, Exported, ExportOrder, ExportQuery
 from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.classification import check_label
 from app.exports import fields, reading
@@ -103,7 +103,7 @@ async def list_results(
 @router.get(
     "/export",
     response_class=StreamingResponse,
-    responses={200: {"content": AS_TEXT | AS_FILE}},
+    responses={200: {"content": AS_EXPORT}},
 )
 async def export_results(
     request: Request,

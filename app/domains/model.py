@@ -47,7 +47,9 @@ def _class_of(value: object) -> object:
     return {"label": value} if isinstance(value, str) else value
 
 
-AnyClass = Annotated[DomainClass, BeforeValidator(_class_of)]
+AnyClass = Annotated[
+    DomainClass, BeforeValidator(_class_of, json_schema_input_type=Label | DomainClass)
+]
 
 
 class Cascade(BaseModel):

@@ -104,7 +104,8 @@ class TestList:
         ids=str,
     )
     async def test_a_wrong_query_is_refused(self, client, query):
-        """Also a moment without a zone, as a number or outside all time, and a filter that does not exist: it would find all."""
+        """Also a moment without a zone, as a number or outside all time; and a filter that does
+        not exist: it would find all."""
         found = await client.get("/results", params=query)
 
         assert found.status_code == 422
