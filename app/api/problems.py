@@ -1,5 +1,6 @@
 """RFC 9457 problems: the one place where an error becomes HTTP."""
 
+import asyncio
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from app import errors
 from app.api import security
@@ -160,8 +160,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == 400:
             return await of_request(request, errors.InvalidRequest("The body can't be read."))
         headers = dict(error.headers or {})
-        if error.status_code == 405:
-            headers["Allow"] = ", ".join(_methods(request))
+        if error.status_code == 405 and (methods := await _methods(request)):
+            headers["Allow"] = ", ".join(methods)
         body = {
             "type": "about:blank",
             "title": error.detail,
@@ -176,17 +176,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, of_http)
 
 
-def _methods(request: Request) -> list[str]:
-    """Of all routes of this path: the framework knows those of the first one only."""
-    asked = {name: request.scope[name] for name in ("type", "path", "root_path")}
-    return [
-        method
-        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
-        if any(
-            each.matches({**asked, "method": method})[0] is Match.FULL
-            for each in request.app.routes
-        )
-    ]
+async def _methods(request: Request) -> list[str]:
+    """Of the whole path: the framework knows those of its first route only."""
+    described = await asyncio.to_thread(request.app.openapi)
+    return [each.upper() for each in described["paths"].get(request.scope["route"].path, ())]
 
 
 def invalid_request(complaints: Any) -> errors.InvalidRequest:

@@ -61,15 +61,21 @@ class Cascade(BaseModel):
         0.97,
         gt=0,
         lt=1,
+        strict=True,
         description="How often the answers that go no further shall be right; from which "
         "confidence on they are is learned from labels, or from what the local model was "
         "taught with.",
     )
     threshold: float | None = Field(
-        None, ge=0, le=1, description="That confidence, where it is known; unset: from data."
+        None,
+        ge=0,
+        le=1,
+        strict=True,
+        description="That confidence, where it is known; unset: from data.",
     )
     second_opinion: bool = Field(
         False,
+        strict=True,
         description="Whether a person should look where the next one contradicts an answer that "
         "was not sure enough.",
     )
@@ -93,12 +99,13 @@ class DomainSpec(BaseModel):
         description="What a chat model is told; `{classes}` becomes the table of classes.",
     )
     confidence_threshold: float = Field(
-        0.7, ge=0, le=1, description="Answers below it need review."
+        0.7, ge=0, le=1, strict=True, description="Answers below it need review."
     )
     margin: float = Field(
         0.1,
         ge=0,
         le=1,
+        strict=True,
         description="Answers that lead the next most probable class by less need review.",
     )
     orders: Literal[1, 2] = Field(
@@ -111,24 +118,35 @@ class DomainSpec(BaseModel):
         1,
         ge=1,
         le=15,
+        strict=True,
         description="Calls to a model that gives no probabilities, at most; how many say a class "
         "says how probable it is. 1: it is asked how sure it is.",
     )
     max_retries: int | None = Field(
-        None, ge=0, le=10, description="Calls after the first one; unset: `api.max_retries`."
+        None,
+        ge=0,
+        le=10,
+        strict=True,
+        description="Calls after the first one; unset: `api.max_retries`.",
     )
     detail: Literal["low", "high", "auto"] = Field(
         "low", description="How closely a chat model looks; `high` costs more tokens."
     )
     image_size: int = Field(
-        512, ge=64, le=2048, description="Longest side of the picture that is sent, in pixels."
+        512,
+        ge=64,
+        le=2048,
+        strict=True,
+        description="Longest side of the picture that is sent, in pixels.",
     )
     quality: Literal["warn", "review", "reject"] = Field(
         "warn",
         description="What becomes of bad pictures: they are answered with a warning, need review "
         "too, or are refused.",
     )
-    allow_none: bool = Field(False, description='Whether "none of these" is an answer.')
+    allow_none: bool = Field(
+        False, strict=True, description='Whether "none of these" is an answer.'
+    )
     providers: tuple[str, ...] = Field(
         (), description="Who is asked, in this order, the next one when one is down.", max_length=8
     )
@@ -141,6 +159,7 @@ class DomainSpec(BaseModel):
         0,
         ge=0,
         le=8,
+        strict=True,
         description="Of the domain's examples, how many are shown to a chat model, the ones most "
         "like the picture; each is billed as a picture.",
     )

@@ -383,7 +383,7 @@ async def test_all_methods_of_a_path_are_told(client):
     answer = await client.put("/domains/flowers/examples")
 
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, POST"
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff{}", b'{"label": "\xff"}'])

@@ -142,6 +142,8 @@ async def test_two_deletes_at_the_same_time_are_no_mistake_of_the_service(client
         ({"confidence_threshold": 1.5}, "confidence_threshold"),
         ({"confidence_threshold": -0.1}, "confidence_threshold"),
         ({"max_retries": 11}, "max_retries"),
+        ({"few_shot": False}, "few_shot"),
+        ({"allow_none": 0}, "allow_none"),
         ({"detail": "medium"}, "detail"),
         ({"image_size": 8}, "image_size"),
         ({"name": "Garden Birds"}, "name"),
