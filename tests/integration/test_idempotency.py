@@ -208,7 +208,7 @@ class TestTheFirstIsGone:
     @pytest.fixture
     def settings(self, settings, monkeypatch):
         monkeypatch.setattr(idempotency, "HELD_FOR", timedelta(seconds=0.3))
-        monkeypatch.setattr("app.parts.KEYS_RENEWED_EVERY_S", 0.05)
+        monkeypatch.setattr("app.parts.background.KEYS_RENEWED_EVERY_S", 0.05)
         return settings
 
     @pytest.fixture
@@ -274,7 +274,7 @@ class TestStorageFails:
 
         with monkeypatch.context() as patch:
             patch.setattr(parts.results, "insert", without_a_word)
-            patch.setattr(parts.classification, "_sleep", lambda _: asyncio.sleep(0))
+            patch.setattr(parts.classification._storing, "_sleep", lambda _: asyncio.sleep(0))
             unsaid = await ask(client)
         again = await ask(client)
 
