@@ -109,7 +109,7 @@ async def fuzz(count: int, seed: int) -> list[str]:
             wrong.append(f"the server is gone: {error!r}")
         finally:
             service.stop()
-        wrong += [f"in the log: {line}" for line in _odd_lines(service.log.read_text())[:20]]
+        wrong += [f"in the log: {line}" for line in odd_lines(service.log.read_text())[:20]]
     tenth = max(1, len(memory) // 10)
     first, last = (sum(each) / tenth for each in (memory[:tenth], memory[-tenth:]))
     print(f"{dict(verdicts)}, memory from {first:.0f} to {last:.0f} MB")
@@ -118,7 +118,7 @@ async def fuzz(count: int, seed: int) -> list[str]:
     return wrong
 
 
-def _odd_lines(log: str) -> list[str]:
+def odd_lines(log: str) -> list[str]:
     """Errors and crashes. What libtiff and libjpeg mutter on stderr by themselves is neither."""
     return [
         line

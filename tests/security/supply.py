@@ -1,0 +1,132 @@
+"""What requests can name, and what the service finds of the world: all of it on this machine."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+
+from tests.pictures import jpeg
+from tests.teaching import picture
+
+PICTURE = jpeg()
+KINDS = ("stripes", "discs")
+
+
+class Outside(BaseHTTPRequestHandler):
+    """A proxy that is all the world: a picture at each URL, and receivers of webhooks."""
+
+    def do_GET(self) -> None:
+        self._answer(200, PICTURE)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self._answer(204)
+
+    def do_CONNECT(self) -> None:
+        self._answer(403)
+
+    def _answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        if status != 204:
+            self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def outside() -> Iterator[str]:
+    """Its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Outside) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class Supply:
+    """Makes what is to be there for a caller, when it is first wanted."""
+
+    def __init__(self, caller: httpx2.Client, operator: httpx2.Client) -> None:
+        self._caller = caller
+        self._operator = operator
+        self._made: dict[tuple[str, str], str] = {}
+
+    def names(self, path: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Of what is there, for the parameters of a path; as given where nothing can be made."""
+        kind = _kind(path)
+        return {name: self._named(kind, name) or value for name, value in given.items()}
+
+    def forget(self, path: str) -> None:
+        """Somebody changed or deleted some of it."""
+        self._made = {key: each for key, each in self._made.items() if key[0] != _kind(path)}
+
+    def _named(self, kind: str, name: str) -> str | None:
+        if (kind, name) not in self._made:
+            made = self._make(kind, name)
+            if made is None:
+                return None
+            self._made[kind, name] = made
+        return self._made[kind, name]
+
+    def _make(self, kind: str, name: str) -> str | None:
+        match kind, name:
+            case _, "result_id":
+                return self._result()
+            case _, "batch_id":
+                files = [("file", (f"{each}.jpg", PICTURE)) for each in range(2)]
+                order = {"domain": "flowers"}
+                return _post(self._caller, "/batches", data=order, files=files)["id"]
+            case _, "evaluation_id":
+                self._result()
+                return _post(self._caller, "/evaluations", json={"domain": "flowers"})["id"]
+            case _, "webhook_id":
+                order = {"url": "https://hooks.example/in"}
+                return _post(self._caller, "/webhooks", json=order)["id"]
+            case _, "delivery_id":
+                webhook = self._named(kind, "webhook_id")
+                return _post(self._caller, f"/webhooks/{webhook}/test")["id"]
+            case "budgets", "name":
+                order = {"period": "month", "amount_usd": 5, "action": "warn"}
+                self._operator.put("/budgets/garden", json=order)
+                return "garden"
+            case "domains", "name":
+                order = {"name": "garden", "classes": KINDS}
+                self._operator.post("/domains", json=order)
+                return "garden"
+            case "domains", "example_id":
+                return self._example(kind, KINDS[0])
+            case "domains", "lesson_id":
+                for label in KINDS:
+                    self._example(kind, label)
+                place = f"/domains/{self._named(kind, 'name')}/lessons"
+                return _post(self._operator, place, json={})["id"]
+            case _:
+                return None  # calibrations want 100 labels, alerts their time
+
+    def _result(self) -> str:
+        order = {"domain": "flowers", "expected": "rose"}
+        return _post(self._caller, "/classify", data=order, files={"file": PICTURE})["id"]
+
+    def _example(self, kind: str, label: str) -> str:
+        place = f"/domains/{self._named(kind, 'name')}/examples"
+        files = {"file": ("a.jpg", picture(label, 1))}
+        taken = _post(self._operator, place, data={"label": label}, files=files)
+        return taken["examples"][0]["id"]
+
+
+def _kind(path: str) -> str:
+    """Deliveries are gone with their webhooks, reviews with their results."""
+    first = path.split("/")[1]
+    return {"deliveries": "webhooks", "reviews": "results"}.get(first, first)
+
+
+def _post(client: httpx2.Client, path: str, **options: Any) -> dict[str, Any]:
+    answer = client.post(path, **options)
+    if not answer.is_success:
+        raise RuntimeError(f"{path}: {answer.text}")
+    return answer.json()
