@@ -8,7 +8,7 @@ CASES ?= ../shared/security
 MINUTES ?= 60
 ALONE := tests/performance tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
-.PHONY: run test check format lock test-deps test-security fuzz crash-test ledger-test soak benchmark docs pictures image clean
+.PHONY: run test check format lock test-deps test-security fuzz fuzz-api audit sbom crash-test ledger-test soak benchmark docs pictures image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -74,7 +74,7 @@ pictures: .venv/development  ## of the README, by a browser
 	$(BIN)/python -m docs.pictures
 
 clean:                        ## away with everything that make made
-	rm -rf .venv data .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .node
+	rm -rf .venv data dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .node
 
 .venv/runtime: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed" >&2; exit 1; }
@@ -91,6 +91,20 @@ test-security: .venv/development  ## a corpus of hostile URLs and pictures; CASE
 
 fuzz: .venv/development       ## 10,000 damaged pictures against a real server
 	$(BIN)/python -m tests.security.fuzz
+
+fuzz-api: .venv/development   ## 14,000 requests made from openapi.json against a real server
+	$(BIN)/python -m tests.security.api
+
+audit: .venv/development      ## known vulnerabilities of what runs; fails where no database answers
+	PATH="$(BIN):$$PATH" $(BIN)/python -m tests.security.audit requirements.txt requirements-postgres.txt
+
+# From an environment of its own: .venv holds what tests need, too.
+sbom: .venv/development       ## dist/sbom.cdx.json: all that runs, with licences (CycloneDX)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python dist/runtime
+	$(BIN)/uv pip sync --quiet --require-hashes --python dist/runtime requirements.txt
+	$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
+		--pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json dist/runtime
+	@rm -r dist/runtime
 
 crash-test: .venv/development  ## batches of 2,000 while what works on them is killed 20 times
 	$(BIN)/python -m tests.crash
