@@ -12,7 +12,7 @@ SECONDS = 30
 async def test_nothing_is_lost_whatever_dies(tmp_path, several):
     """It is too short to say whether memory grows, and of few calls those that a death ends are a
     larger share than of many."""
-    plan = Plan(SECONDS, several, seed=8, every_s=6, flat=0.6, at_most_above=0.1)
+    plan = Plan(SECONDS, several, seed=8, every_s=6, lasts=False, at_most_above=0.1)
     found = await soak(plan, tmp_path)
 
     assert found["complaints"] == []

@@ -17,6 +17,8 @@ AGAIN_AFTER_S = 0.3
 WAITS_S = 5.0
 """At most, whatever `Retry-After` says."""
 
+IDLE_S = 2.0
+
 UNANSWERED = 0
 """The status of what got no answer."""
 
@@ -33,7 +35,7 @@ class Attempt:
     Attributes:
         where: the process that was asked.
         began, ended: Unix seconds.
-        problem: the last part of its type.
+        problem: the last part of its type, or why there was no answer.
         says_when: it has a `Retry-After`.
     """
 
@@ -52,7 +54,9 @@ class Caller:
         self.gives_up_at = float("inf")
         self._world = world
         self._turns = itertools.count()
-        self._http = httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=100))
+        # What was idle for longer may be closed by the service just when it is used again.
+        limits = httpx2.Limits(max_connections=100, keepalive_expiry=IDLE_S)
+        self._http = httpx2.AsyncClient(timeout=60, limits=limits)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -77,13 +81,13 @@ class Caller:
         serving = self._world.serving
         where = serving[next(self._turns) % len(serving)]
         began, response = time.time(), None
+        status, problem = UNANSWERED, ""
         try:
             url = self._world.processes[where].url + path
             response = await self._http.request(method, url, **request)
-        except httpx2.TransportError:
-            pass
-        status = UNANSWERED if response is None else response.status_code
-        problem = "" if response is None else _problem(response)
+            status, problem = response.status_code, _problem(response)
+        except httpx2.TransportError as error:
+            problem = type(error).__name__
         says_when = response is not None and "retry-after" in response.headers
         self.attempts.append(Attempt(what, where, began, time.time(), status, problem, says_when))
         return response

@@ -41,14 +41,15 @@ class Plan:
     """
     Attributes:
         every_s: on average, between two misfortunes of a kind.
-        flat, at_most_above: shares, of memory and of the bill.
+        lasts: long enough to say whether memory grows.
+        at_most_above: share of the bill.
     """
 
     seconds: float
     several: bool
     seed: int
     every_s: float = 30.0
-    flat: float = 0.1
+    lasts: bool = True
     at_most_above: float = 0.01
 
 
@@ -146,7 +147,8 @@ class Soak:
                 batches=[each.id for each in self._bulk.batches],
             )
         complaints += proof.refusals(self._caller.attempts, self._outages)
-        complaints += self._watch.complaints(flat=self._plan.flat)
+        if self._plan.lasts:
+            complaints += self._watch.complaints()
         answered, pictures = self._world.azure.answered(), self._pictures()
         at_risk = self._at_risk()
         complaints += proof.paid(answered, pictures, at_risk)

@@ -78,16 +78,16 @@ class Watch:
             if each.lasted_s >= LASTED * (time.time() - self._began):
                 yield each
 
-    def complaints(self, *, flat: float = FLAT) -> Iterator[str]:
+    def complaints(self) -> Iterator[str]:
         judged = list(self.longest())
         if not judged:
             yield "no process lived long enough to tell whether it grows"
         for each in judged:
             first, last = each.thirds(each.megabytes)
-            if last > first * (1 + flat):
+            if last > first * (1 + FLAT):
                 yield f"{each.name} grew from {first:.0f} to {last:.0f} MB"
             first, last = each.thirds(each.handles)
-            if last > max(first * (1 + flat), first + FEW_HANDLES):
+            if last > max(first * (1 + FLAT), first + FEW_HANDLES):
                 yield f"{each.name} has {last:.0f} handles, and had {first:.0f}"
 
     def lag_ms(self, share: float) -> float:
