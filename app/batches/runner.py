@@ -66,6 +66,7 @@ class BatchRunner:
         self._room_here = asyncio.Semaphore(min(IN_FLIGHT_HERE, in_flight))
         self._stopping = asyncio.Event()
         self._shards: dict[Shard, asyncio.Task[Any]] = {}
+        self._noticed: set[str] = set()
         work.register(SHARD, self.shard)
 
     async def stop(self, *, seconds: float) -> None:
@@ -137,6 +138,14 @@ class BatchRunner:
         await self._batches.end_overdue()
         await self._batches.resume_due()
         for batch_id in await self._batches.unfinished():
+            await self.go_on(batch_id)
+
+    async def notice(self) -> None:
+        """Begin what another process took in, as a command does beside a service."""
+        unfinished = await self._batches.unfinished()
+        new = [each for each in unfinished if each not in self._noticed]
+        self._noticed = set(unfinished)
+        for batch_id in new:
             await self.go_on(batch_id)
 
     async def workers(self) -> int:

@@ -31,7 +31,7 @@ class AtWork:
     Attributes:
         caller: whose batches they are.
         here: this process does the work. Otherwise the service that has the database does, and
-            begins within a minute.
+            begins within two seconds.
     """
 
     parts: Parts

@@ -85,6 +85,7 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     recurring.every(LOOKED_THROUGH_EVERY_S, "deliveries", parts.deliveries.look)
     alerts_every_s = parts.settings.monitoring.alerts_every
     recurring.every(alerts_every_s, "alerts", parts.alerting.look, first_after_s=alerts_every_s)
+    recurring.every(DOMAINS_EVERY_S, "batches of others", parts.runner.notice)
     recurring.every(FOLLOWED_EVERY_S, "batches at work", parts.runner.follow)
     recurring.every(
         RETENTION_EVERY_S,

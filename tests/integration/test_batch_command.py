@@ -78,8 +78,20 @@ def test_a_folder_is_classified(begin, pictures, tmp_path):
     assert status == 0
     assert "completed, 3 of 3 done, 0 failed" in told
     assert "notes.txt: is no picture" in told
+    assert '"event"' not in told  # the log keeps out of what a person reads
     rows = asked(tmp_path, "SELECT item_id, expected FROM batch_items ORDER BY number")
     assert rows == [("c.jpg", None), ("rose/a.jpg", "rose"), ("rose/b.jpg", "rose")]
+
+
+def test_a_service_that_runs_beside_it_begins_at_once(begin, pictures, start_service, tmp_path):
+    """It has the database, and does the work."""
+    start_service(DATABASE_URL=f"sqlite:///{tmp_path}/app.db")
+    began = time.monotonic()
+
+    status, told = ended(begin("batch", pictures, "--domain", "flowers"))
+
+    assert (status, "completed, 3 of 3 done" in told) == (0, True)
+    assert time.monotonic() - began < 30
 
 
 def test_a_dry_run_only_tells(begin, pictures, tmp_path):
