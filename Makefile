@@ -6,7 +6,7 @@ BIN := .venv/bin
 IMAGES ?= examples/images
 CASES ?= ../shared/security
 MINUTES ?= 60
-ALONE := tests/performance tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
+ALONE := tests/performance tests/integration/test_soak.py tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
 .PHONY: run test check format lock test-deps test-security fuzz fuzz-api audit sbom crash-test ledger-test soak benchmark docs pictures image clean
 
