@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Joined, Operator
 from app.identifiers import AUDIT_PATTERN
+from app.moment import Moment
 from app.storage.audit import AuditEntry, AuditFilter
 
 router = APIRouter(prefix="/audit", tags=["operations"])
@@ -56,7 +57,7 @@ class AuditQuery(BaseModel):
     action: str | None = Field(None, examples=["domain.updated"])
     subject: str | None = Field(None, examples=["flowers"])
     actor: str | None = Field(None, examples=["operator"])
-    since: AwareDatetime | None = Field(None, description="Made then or later.")
+    since: Moment | None = Field(None, description="Made then or later.")
     cursor: str | None = Field(None, pattern=AUDIT_PATTERN, description="`next_cursor`.")
     limit: int = Field(100, ge=1, le=MAX_PAGE)
 

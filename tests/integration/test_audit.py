@@ -179,6 +179,15 @@ async def test_operators_read_it_page_by_page(client, parts):
     assert is_problem(await client.get("/audit", headers=SHOP), 403, "not-allowed")
 
 
+@pytest.mark.parametrize(
+    "since", ["9999-12-31T23:59:59-23:59", "1767323045", "2026-01-02T03:04:05"]
+)
+async def test_what_is_no_moment_is_refused(client, since):
+    assert is_problem(
+        await client.get("/audit", params={"since": since}, headers=BOSS), 422, "invalid-request"
+    )
+
+
 async def test_it_goes_after_a_year(parts):
     early = await parts.retention.sweep(now=datetime.now(UTC) + timedelta(days=364))
     late = await parts.retention.sweep(now=datetime.now(UTC) + timedelta(days=366))
