@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -83,10 +85,8 @@ class Retention:
         before = _ago(now, self._policy.results)
         if before is None:
             return 0
-        count = 0
-        async for page in _pages(lambda after: self._stored.old_results(before, after=after)):
-            count += len(page) if dry_run else await self._stored.delete_results(page, before)
-        return count
+        delete = partial(self._stored.delete_results, before=before)
+        return await _older(before, self._stored.old_results, delete, dry_run=dry_run)
 
     async def _batches(self, now: datetime, *, dry_run: bool) -> int:
         before = _ago(now, self._policy.batches)
@@ -109,39 +109,23 @@ class Retention:
         before = _ago(now, self._policy.deliveries)
         if before is None:
             return 0
-        count = 0
-        async for page in _pages(lambda after: self._stored.old_deliveries(before, after=after)):
-            count += len(page) if dry_run else await self._stored.delete_deliveries(page, before)
+        delete = partial(self._stored.delete_deliveries, before=before)
+        count = await _older(before, self._stored.old_deliveries, delete, dry_run=dry_run)
         if not dry_run:
             await self._forget_untold(before)
         return count
 
     async def _entries(self, now: datetime, *, dry_run: bool) -> int:
-        before = _ago(now, self._policy.ledger)
-        if before is None:
-            return 0
-        count = 0
-        async for page in _pages(lambda after: self._stored.old_entries(before, after=after)):
-            count += len(page) if dry_run else await self._stored.delete_entries(page)
-        return count
+        old, delete = self._stored.old_entries, self._stored.delete_entries
+        return await _older(_ago(now, self._policy.ledger), old, delete, dry_run=dry_run)
 
     async def _alerts(self, now: datetime, *, dry_run: bool) -> int:
-        before = _ago(now, self._policy.alerts)
-        if before is None:
-            return 0
-        count = 0
-        async for page in _pages(lambda after: self._stored.old_alerts(before, after=after)):
-            count += len(page) if dry_run else await self._stored.delete_alerts(page)
-        return count
+        old, delete = self._stored.old_alerts, self._stored.delete_alerts
+        return await _older(_ago(now, self._policy.alerts), old, delete, dry_run=dry_run)
 
     async def _audit(self, now: datetime, *, dry_run: bool) -> int:
-        before = _ago(now, self._policy.audit)
-        if before is None:
-            return 0
-        count = 0
-        async for page in _pages(lambda after: self._stored.old_audit(before, after=after)):
-            count += len(page) if dry_run else await self._stored.delete_audit(page)
-        return count
+        old, delete = self._stored.old_audit, self._stored.delete_audit
+        return await _older(_ago(now, self._policy.audit), old, delete, dry_run=dry_run)
 
     async def _forget_untold(self, before: datetime) -> None:
         last = 0
@@ -170,6 +154,28 @@ class Retention:
 
 def _ago(now: datetime, days: float | None) -> datetime | None:
     return None if days is None else now - timedelta(days=days)
+
+
+class Old(Protocol):
+    """A page of ids of what is from before then, from behind `after`."""
+
+    def __call__(self, before: datetime, *, after: str) -> Awaitable[list[str]]: ...
+
+
+async def _older(
+    before: datetime | None,
+    old: Old,
+    delete: Callable[[Sequence[str]], Awaitable[int]],
+    *,
+    dry_run: bool,
+) -> int:
+    """Delete what is from before then, page by page, or only count it. None: it is all kept."""
+    if before is None:
+        return 0
+    count = 0
+    async for page in _pages(lambda after: old(before, after=after)):
+        count += len(page) if dry_run else await delete(page)
+    return count
 
 
 async def _pages(
