@@ -13,10 +13,9 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
-from app import parts as parts_module
 from app.errors import ConfigurationError
 from app.main import create_app
-from app.parts import build_parts
+from app.parts import build_parts, ground
 from app.providers import registry
 from app.settings import Settings
 from app.telemetry import spans
@@ -43,7 +42,7 @@ def serving(monkeypatch):
     """A service whose spans are found in memory when it has ended."""
     monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
     exporter = InMemorySpanExporter()
-    monkeypatch.setattr(parts_module, "configured_tracing", lambda **_: OpenTelemetry(exporter))
+    monkeypatch.setattr(ground, "configured_tracing", lambda **_: OpenTelemetry(exporter))
 
     @asynccontextmanager
     async def serving(**values):
