@@ -112,6 +112,7 @@ Of a limit the more specific one wins: `RATE_LIMIT_RPM` over `api.rate_limit`, a
 
 ## Domains: `config/domains.yaml`
 
+    # config/domains.yaml
     flowers:
       classes: [dandelion, rose, sunflower, daisy]
       prompt_template: |

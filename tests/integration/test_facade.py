@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pty
-import re
 import shutil
 import signal
 import sqlite3
@@ -187,18 +186,6 @@ def test_the_promise_holds_against_a_server(server, script, tmp_path):
     check_promised(tmp_path, told)
     assert {"httpx2", "app.client.remote"} <= set(loaded.split())
     assert set(loaded.split()).isdisjoint(HEAVY)
-
-
-def test_the_readme_shows_what_is_printed(monkeypatch, capsys):
-    """From the project's root."""
-    blocks = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    ((number, code),) = [(n, text) for n, (kind, text) in enumerate(blocks) if kind == "python"]
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("DATABASE_URL", "sqlite://")
-
-    exec(code, {})
-
-    assert capsys.readouterr().out == blocks[number + 1][1]
 
 
 @pytest.mark.parametrize(

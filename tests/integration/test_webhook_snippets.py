@@ -15,17 +15,16 @@ import httpx2
 import pytest
 
 from app.webhooks.signing import new_private_key, new_secret, sign
+from tests.documentation import blocks
 from tests.service import ROOT
 
 SECRET = new_secret()
 BODY = '{"type":"result.created","data":{"predicted_class":"Gänseblümchen"}}'.encode()
-SNIPPETS = dict(
-    re.findall(
-        r"^### ([^\n]+)\n(?:(?!^#).)*?^```\w+\n(.*?)^```",
-        (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8"),
-        re.DOTALL | re.MULTILINE,
-    )
-)
+SNIPPETS = {
+    each.heading: each.text
+    for each in blocks("docs/webhooks.md")
+    if each.language in ("python", "javascript", "go", "sh")
+}
 WITH_LIBRARY = "Node, with the library"
 STARTED_WITHIN_S = 60
 """Go compiles its library when it is used the first time."""

@@ -1,15 +1,26 @@
-"""docs/architecture.md and docs/security.md name what there is."""
+"""Pages name what there is: files, commands, routes."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from app.cli import app
+from tests.documentation import PAGES, spans
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE, SECURITY = (
     (ROOT / "docs" / name).read_text() for name in ("architecture.md", "security.md")
 )
+
+ROUTES = {
+    re.sub(r"\{\w+\}", r"[^/]+", path): methods
+    for path, methods in json.loads((ROOT / "openapi.json").read_text())["paths"].items()
+}
+"""Methods by a pattern of the path."""
 
 
 def named(text: str) -> list[tuple[str, str]]:
@@ -44,6 +55,46 @@ def test_each_row_says_where(text, header, place, least):
 
     assert len(rows) > least
     assert [each for each in rows if place not in each] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_or_route_in_a_sentence_is_there(page):
+    """With or without what follows its name."""
+    assert [each for each in spans(page) if not is_there(each)] == []
+
+
+def is_there(span: str) -> bool:
+    match re.sub(r"^\.venv/bin/", "", span).split():
+        case ["python", "-m", "app", *words]:
+            return is_command(words)
+        case ["python", "-m", module, *_] if module.split(".")[0] in (
+            "benchmarks",
+            "tests",
+            "docs",
+        ):
+            path = ROOT / module.replace(".", "/")
+            return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+        case ["make", target, *_]:
+            return bool(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        case [_, path, *_] if path.startswith("/_sim"):
+            return True  # of another service; docs/simulator.md is run
+        case ["GET" | "POST" | "PUT" | "PATCH" | "DELETE" as method, path, *_]:
+            return any(
+                method.lower() in methods and re.fullmatch(route, path.partition("?")[0])
+                for route, methods in ROUTES.items()
+            )
+    return True
+
+
+def is_command(words: list[str]) -> bool:
+    """Options are its own, too."""
+    command = get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    known = {option for each in command.params for option in each.opts + each.secondary_opts}
+    asked = {each.partition("=")[0] for each in words if each.startswith("--")}
+    is_whole = not getattr(command, "commands", {}) or command.invoke_without_command
+    return asked <= known | {"--help", "--version"} and (is_whole or words in ([], ["COMMAND"]))
 
 
 def defined(path: Path) -> set[str]:

@@ -1,0 +1,112 @@
+"""Files that pages of the documentation show: read by what reads them, else held against ours."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+from opentelemetry.sdk import environment_variables as of_opentelemetry
+
+from app.alerts import read_rules
+from app.domains import read_domains
+from app.settings import Settings, load_settings
+from app.settings_groups import AlertThresholds
+from app.settings_sources import leaves, variable
+from app.telemetry.logging import read_logging_config
+from tests.documentation import ROOT, Block, blocks
+
+PORT = 8000
+PATHS = json.loads((ROOT / "openapi.json").read_text())["paths"]
+
+
+def check(block: Block, folder: Path) -> None:
+    """As it is in `folder` now, with the environment that there is."""
+    assert block.file
+    if reads := READ_BY.get(block.file):
+        reads(folder / block.file)
+
+
+def extras() -> set[str]:
+    """Packages."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    each = project["optional-dependencies"].values()
+    return {re.split(r"[\[>=]", package)[0] for packages in each for package in packages}
+
+
+def knows(name: str) -> bool:
+    """A variable that the service, or OpenTelemetry in it, reads."""
+    return name in {variable(path) for path, _ in leaves(Settings)} | vars(
+        of_opentelemetry
+    ).keys() | {"OTEL_EXPORTER_OTLP_HEADERS"}
+
+
+def a_deployment(text: str) -> None:
+    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["ports"] == [{"name": "http", "containerPort": PORT}]
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = container[kind]["httpGet"]
+        assert asked["path"] in PATHS
+        assert asked["port"] == PORT
+    assert [each["name"] for each in container["volumeMounts"]] == [
+        each["name"] for each in pod["volumes"]
+    ]
+    settings = Settings()
+    patience = pod["terminationGracePeriodSeconds"]
+    assert patience > settings.drain_delay + 2 * settings.drain_timeout
+
+
+def a_pod_monitor(text: str) -> None:
+    shown = yaml.safe_load(text)
+    assert shown["kind"] == "PodMonitor"
+    assert [each["port"] for each in shown["spec"]["podMetricsEndpoints"]] == ["http"]
+
+
+def a_dockerfile(text: str) -> None:
+    steps = text.replace("\\\n", "").splitlines()
+    assert [each.split()[0] for each in steps] == ["FROM", "USER", "RUN", "USER"]
+    assert set(steps[2].partition(" install ")[2].split()) <= extras()
+
+
+def a_log_line(text: str) -> None:
+    """The page has each field of it."""
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    heads = {"timestamp", "level", "event", "logger"}
+    assert {each for each in json.loads(text) if f"`{each}`" not in page} <= heads
+
+
+def _compose(path: Path) -> None:
+    """What it mounts is shown beside it, or there."""
+    shown = {str(each.file) for each in blocks("docs/monitoring.md")}
+    for service in yaml.safe_load(path.read_text())["services"].values():
+        assert service["image"]
+        sources = [each.split(":")[0].removeprefix("./") for each in service["volumes"]]
+        assert all(each in shown or (ROOT / each).exists() for each in sources)
+
+
+def _alertmanager(path: Path) -> None:
+    """It routes to receivers that it has, by rules and severities that we have."""
+    shown = yaml.safe_load(path.read_text())
+    rules = read_rules(ROOT / "config" / "alerts.yaml", AlertThresholds())
+    names = {"rule": {each.name for each in rules}, "severity": {each.severity for each in rules}}
+    route = shown["route"]
+    receivers = {each["name"] for each in shown["receivers"]}
+    matchers = [each for inner in route["routes"] for each in inner["matchers"]]
+    for each in shown["inhibit_rules"]:
+        matchers += each["source_matchers"] + each["target_matchers"]
+
+    assert {route["receiver"], *(each["receiver"] for each in route["routes"])} <= receivers
+    for each in matchers:
+        label, values = re.fullmatch(r'(\w+)=~?"(.*)"', each).groups()
+        assert set(values.split("|")) <= names[label]
+
+
+READ_BY = {
+    "config/domains.yaml": read_domains,
+    "config/alerts.yaml": lambda path: read_rules(path, AlertThresholds()),
+    "config/logging.yaml": read_logging_config,
+    "config/settings.yaml": lambda _: load_settings(),
+    "config/alertmanager.yml": _alertmanager,
+    "docker-compose.override.yml": _compose,
+}
