@@ -8,7 +8,7 @@ CASES ?= ../shared/security
 MINUTES ?= 60
 ALONE := tests/performance tests/integration/test_soak.py tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
-.PHONY: run test check format lock test-deps test-security fuzz fuzz-api audit sbom crash-test ledger-test soak benchmark docs pictures image clean
+.PHONY: run test check format lock test-deps test-security fuzz fuzz-api audit sbom crash-test ledger-test soak benchmark docs five-minutes pictures image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -119,6 +119,9 @@ ledger-test: .venv/development  ## the ledger beside what the simulator billed, 
 	$(BIN)/python -m tests.ledger_proof --several
 	$(BIN)/python -m tests.budget_proof
 	$(BIN)/python -m tests.budget_proof --several
+
+five-minutes: .venv/development  ## README's way to a domain of one's own, timed, in a fresh clone
+	@$(BIN)/python -m tests.five_minutes
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

@@ -11,7 +11,7 @@ from pathlib import Path
 from enhanced_classification import ImageClassifier
 
 IMAGES = Path(__file__).parent / "images"
-TOOLS = Path(__file__).parent / "tools"  # a folder for each class, two pictures in each
+TOOLS = Path(__file__).parent / "tools"  # a folder for each class, five pictures in each
 
 with ImageClassifier(domain="garden") as classifier:
     classifier.define_domain(

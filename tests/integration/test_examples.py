@@ -23,7 +23,7 @@ SHOWN = {
     "custom_domain": [
         "daisy.jpg: daisy, 90.4% sure",
         "fork.jpg: a person should look (below_threshold, close_second, ood)",
-        "tools: 100% of 4 examples right when not seen before",
+        "tools: 100% of 10 examples right when not seen before",
         "fork.jpg: fork, ",
         "scissors.jpg: scissors, ",
     ],
