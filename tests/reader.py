@@ -122,7 +122,7 @@ class Reader:
         )
         text = ID.sub(lambda each: self._known.get(each[1], each[0]), text)
         text = SECRET.sub(lambda _: self._known["whsec"], text)
-        text = re.sub(r"\bFOLDER\b", "labelled", text)
+        text = re.sub(r"\bFOLDER\b", "many", text)
         return text.replace("s3://bucket", f"file://{self.folder}/bucket")
 
     def _start(self, text: str, shown: str = "", *, figures: bool = True) -> None:

@@ -54,7 +54,8 @@ ELSEWHERE = {
 """Blocks by their beginning: what is checked of them instead, or where they are run."""
 
 SIMULATED = (
-    "python -m app simulate --latency 0",
+    "python -m app simulate --latency 0 --deployment gpt-4o:gpt-4o:60000:100000000",
+    "export RATE_LIMIT_RPM=60000",
     "export AZURE_OPENAI_ENDPOINT=http://127.0.0.1:8001",
     "export AZURE_OPENAI_API_KEY=any",
     "export AZURE_OPENAI_DEPLOYMENT=gpt-4o",
@@ -72,7 +73,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
         "export CACHE_TTL=0",
         "python -m app evaluate asked --domain flowers --provider azure_openai --json azure.json",
     ),
-    "docs/confidence.md": ("python -m app evaluate labelled --domain flowers",),
+    "docs/confidence.md": ("python -m app evaluate many --domain flowers",),
     "docs/costs.md": (
         *SIMULATED,
         "python -m app batch pictures --domain flowers --provider azure_openai",
