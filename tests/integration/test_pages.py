@@ -85,6 +85,16 @@ BEFORE: dict[str, tuple[str, ...]] = {
         " localhost:8000/batches",
         "curl -X POST localhost:8000/batches/bat_.../pause",
     ),
+    "docs/deployment.md": (
+        f"curl {JSON} localhost:8000/domains"
+        """ -d '{"name": "garden-birds", "classes": ["robin", "jay"], "detail": "low"}'""",
+        f"curl {JSON} localhost:8000/webhooks"
+        """ -d '{"url": "https://shop.example.com/hooks", "event_types": ["result.created"]}'""",
+        "curl -X POST localhost:8000/webhooks/whk_.../rotate",
+        f"curl -X PUT {JSON} localhost:8000/domains/garden-birds"
+        """ -d '{"classes": ["robin", "jay"], "detail": "high"}'""",
+    ),
+    "docs/erasure.md": (ASK.format("rose"),),
     "docs/evaluation.md": ("python -m app batch labelled --domain flowers",),
     "docs/exports.md": ("python -m app batch pictures --domain flowers",),
     "docs/monitoring.md": (
