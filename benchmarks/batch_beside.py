@@ -9,6 +9,7 @@ import asyncio
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import httpx2
 from benchmarks.load import percentile
 from benchmarks.quota import Case, Simulator
 from benchmarks.quota_clients import DEPLOYMENT
-from benchmarks.report import parser, report, run
+from benchmarks.report import Figure, parser, report, run
 from tests.crash import archive
 from tests.pictures import encoded, photograph
 from tests.service import RunningService
@@ -80,13 +81,23 @@ async def measure(items: int, seconds: float, folder: Path) -> dict[str, Any]:
     }
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    yield Figure(
+        name="95 % of people's requests wait beside a batch for",
+        value=found["wait_p95_s"],
+        unit="s",
+    )
+    yield Figure(name="quota spent meanwhile", value=found["of_quota"], unit="%", better="higher")
+
+
 def main() -> None:
-    arguments = parser(__doc__, rounds=1)
+    arguments = parser(__doc__)
     arguments.add_argument("--items", type=int, default=2_000)
     arguments.add_argument("--seconds", type=float, default=90)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        report(run(measure(options.items, options.seconds, Path(name))), options.json)
+        found = run(measure(options.items, options.seconds, Path(name)))
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks import instant
-from benchmarks.report import parser, report, run
+from benchmarks.report import Figure, parser, report, run
 from tests.pictures import encoded, photograph
 
 AT_ONCE = 8
@@ -89,6 +89,17 @@ async def measure(count: int, rounds: int, size: int, folder: Path) -> dict[str,
     }
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    yield Figure(
+        name="JPEGs of 640 px",
+        value=found["batch_per_s"],
+        unit="a second",
+        better="higher",
+        beside="preparing them alone",
+        beside_value=found["alone_per_s"],
+    )
+
+
 def main() -> None:
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--pictures", type=int, default=2_000)
@@ -99,10 +110,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         instant.install(Path(name))
         sys.path.insert(0, name)
-        report(
-            run(measure(options.pictures, options.rounds, options.batch_size, Path(name))),
-            options.json,
-        )
+        found = run(measure(options.pictures, options.rounds, options.batch_size, Path(name)))
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

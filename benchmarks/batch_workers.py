@@ -24,7 +24,7 @@ from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks import instant
 from benchmarks.batch import Prepared, rows
 from benchmarks.instant import DELAY_S
-from benchmarks.report import parser, report, run
+from benchmarks.report import Figure, parser, report, run
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 
@@ -84,8 +84,20 @@ async def measure(items: int, workers: int, shared: dict[str, str], folder: Path
     return items / took_s
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for count, share in found["of_linear"].items():
+        yield Figure(
+            name=f"items with {count} workers",
+            value=found[count],
+            unit="a second",
+            better="higher",
+            beside=f"{count} times one worker's",
+            beside_value=found[count] / share,
+        )
+
+
 def main() -> None:
-    arguments = parser(__doc__, rounds=1)
+    arguments = parser(__doc__)
     arguments.add_argument("--items", type=int, default=4_000, help="for each worker")
     arguments.add_argument("--workers", default="1,2,4")
     arguments.add_argument("--work", action="store_true", help="be one of the workers")
@@ -124,7 +136,7 @@ def main() -> None:
             count: rate / (found[first] / int(first) * int(count)) for count, rate in found.items()
         }
         found["could_be_per_worker"] = IN_FLIGHT / DELAY_S
-        report(found, options.json)
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

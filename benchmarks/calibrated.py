@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from app.images import prepare
-from benchmarks.report import parser, report
+from benchmarks.report import Figure, parser, report
 from tests.labelled import FLOWERS
 from tests.pictures import encoded
 from tests.service import ROOT
@@ -55,7 +56,7 @@ def evaluated(folder: Path, env: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def measure(fresh: int, place: Path) -> dict[str, object]:
+def measure(fresh: int, place: Path) -> dict[str, Any]:
     labelled, later = place / "labelled", place / "fresh"
     truth = draw(LABELS, labelled, 1) | draw(fresh, later, 2)
     (place / "truth.json").write_text(json.dumps(truth))
@@ -88,12 +89,22 @@ def measure(fresh: int, place: Path) -> dict[str, object]:
     }
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    yield Figure(
+        name=f"calibration error of {found['fresh']:,} answers after {found['labels']} labels",
+        value=found["error_after"],
+        beside="before",
+        beside_value=found["error_before"],
+    )
+
+
 def main() -> None:
-    options = parser(__doc__, rounds=1)
+    options = parser(__doc__)
     options.add_argument("--fresh", type=int, default=10_000)
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        report(measure(arguments.fresh, Path(place)), arguments.json)
+        found = measure(arguments.fresh, Path(place))
+    report(found, arguments, figures(found))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -38,7 +38,7 @@ from app.settings import Settings
 from app.settings_groups import AzureOpenAISettings, CacheSettings
 from app.tally import wilson
 from app.telemetry.logging import LoggingConfig, configure_logging
-from benchmarks.report import parser, run
+from benchmarks.report import Figure, keep, parser, run
 from tests.simulator_process import SimulatorProcess
 from training.photographs import list_photographs
 
@@ -195,7 +195,7 @@ def labelled_below(folder: Path) -> Pictures:
     return [(path, path.parent.name) for path in list_photographs(folder)]
 
 
-async def measure(images: Path, rounds: int) -> dict[str, dict[str, object]]:
+async def measure(images: Path, rounds: int) -> dict[str, dict[str, Any]]:
     found = {}
     for way in WAYS:
         pictures = labelled_below(images / way.folder)
@@ -248,6 +248,24 @@ def _cell(name: str, value: object) -> str:
     return f"{value:.1%}" if name in SHARES else str(value)
 
 
+def figures(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+    for way, each in found.items():
+        yield Figure(
+            name=f"{way}: right",
+            value=each["right"],
+            unit="%",
+            better="higher",
+            beside="simulated GPT-4o alone",
+            beside_value=each["right_all_azure"],
+        )
+        yield Figure(
+            name=f"{way}: $ for 1,000",
+            value=each["usd_per_1000"],
+            beside="simulated GPT-4o alone",
+            beside_value=each["usd_per_1000_all_azure"],
+        )
+
+
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, rounds=3)
     options.add_argument("--images", type=Path, required=True)
@@ -261,6 +279,7 @@ def main() -> None:
     show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
+    keep(figures(found), options)
 
 
 if __name__ == "__main__":

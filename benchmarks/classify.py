@@ -7,22 +7,22 @@ the picture and runs the model.
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from benchmarks.beside import Measured, measure_in_turns, ratios, stage_means
+from benchmarks.beside import Measured, figures_beside, measure_in_turns, ratios, stage_means
 from benchmarks.load import Upload
 from benchmarks.report import parser, report
-from benchmarks.server import Server
+from benchmarks.server import BARE, SERVE, Server
 
 CONCURRENCY = 16
+TOLD = f", {CONCURRENCY} at once"
 
 
-async def measure(photographs: list[Path], *, rounds: int, duration_s: float) -> dict[str, object]:
+async def measure(photographs: list[Path], *, rounds: int, duration_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         variables = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "LOG_RENDERER": "json"}
-        serve = ["-m", "app", "serve"]
-        Server(serve, **variables).stop()  # makes the database and the compiled files
-        service = Server(serve, **variables)
-        bare = Server(["-m", "uvicorn", "benchmarks.bare:app", "--port", "PORT", "--no-access-log"])
+        Server(SERVE, **variables).stop()  # makes the database and the compiled files
+        service, bare = Server(SERVE, **variables), Server(BARE)
         measured = {
             name: Measured(
                 server, [Upload.of(p, server.port, domain="animals") for p in photographs]
@@ -45,7 +45,7 @@ def main() -> None:
     options = arguments.parse_args()
     photographs = sorted(options.photographs.rglob("*.jpg"))
     found = asyncio.run(measure(photographs, rounds=options.rounds, duration_s=options.seconds))
-    report(found, options.json)
+    report(found, options, figures_beside(found["service"], found["bare"], TOLD))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ a question beside its picture, as far as tests/o200k.json knows them.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from app.domains import Domain
 from app.providers.base import ProviderAnswer
 from app.telemetry.logging import LoggingConfig, configure_logging
-from benchmarks.report import parser, report, run
+from benchmarks.report import Figure, parser, report, run
 from tests.o200k import counts
 from tests.seeing import Seeing, classes, images, seeing, shares
 
@@ -104,12 +104,39 @@ async def measure(options: Any) -> dict[str, Any]:
     }
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    yield Figure(
+        name="probabilities of 20 classes are off, mean",
+        value=found["recovered"]["20 classes"]["off_mean"],
+    )
+    yield Figure(
+        name="the same, five told, mean",
+        value=found["five_told"]["20 classes"]["off_mean"],
+    )
+    biased = found["place_bias_0.1"]
+    yield Figure(
+        name="bias of a place with two orders",
+        value=biased["two orders"]["bias_most"],
+        beside="always the same order",
+        beside_value=biased["the same order"]["bias_most"],
+    )
+    yield Figure(
+        name="at most five votes name the most probable class",
+        value=found["votes"]["at most 5"]["most_probable"],
+        unit="%",
+        better="higher",
+        beside="one vote",
+        beside_value=found["votes"]["at most 1"]["most_probable"],
+    )
+
+
 def main() -> None:
-    arguments = parser(__doc__, rounds=1)
+    arguments = parser(__doc__)
     arguments.add_argument("--pictures", type=int, default=400)
     configure_logging(LoggingConfig(level="error"))
     options = arguments.parse_args()
-    report(run(measure(options)), options.json)
+    found = run(measure(options))
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

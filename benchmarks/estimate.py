@@ -26,7 +26,7 @@ from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.settings_groups import AzureOpenAISettings, CacheSettings
 from app.telemetry.logging import LoggingConfig, configure_logging
-from benchmarks.report import parser, report
+from benchmarks.report import Figure, parser, report
 
 RPM = 60_000
 
@@ -156,8 +156,20 @@ async def _measure(options: Any) -> dict[str, Any]:
     return found
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for which, batches in found.items():
+        told = batches["all"]
+        for name, each in (("by rule", told), ("once such calls were billed", told["again"])):
+            yield Figure(
+                name=f"{which}: tokens of a batch expected, {name}",
+                value=each["expected"],
+                beside="billed by the simulator",
+                beside_value=told["billed"],
+            )
+
+
 def main() -> None:
-    arguments = parser(__doc__, rounds=1)
+    arguments = parser(__doc__)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--models", default="gpt-4o,gpt-4.1-mini")
     arguments.add_argument("--details", default="low,high")
@@ -165,7 +177,8 @@ def main() -> None:
     arguments.add_argument("--domain", default="objects")
     configure_logging(LoggingConfig(level="error"))
     options = arguments.parse_args()
-    report(asyncio.run(_measure(options)), options.json)
+    found = asyncio.run(_measure(options))
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -33,7 +35,7 @@ from app.storage import (
 )
 from app.storage.results import row_of
 from app.storage.tables import results
-from benchmarks.report import parser, report, run
+from benchmarks.report import Figure, parser, report, run
 
 INSERTED_AT_ONCE = 5_000
 MEBIBYTE = 1 << 20
@@ -102,27 +104,35 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / MEBIBYTE
 
 
-async def ours(exports: ExportRepository, name: str, path: Path) -> tuple[float, float]:
-    """Seconds, and the most that was held meanwhile, in MiB over what was before."""
+@dataclass(frozen=True)
+class Taken:
+    """Seconds, of the processor too, and the most that was held meanwhile, over what was before."""
+
+    s: float
+    cpu_s: float
+    mib: float = 0.0
+
+
+async def ours(exports: ExportRepository, name: str, path: Path) -> Taken:
     columns, idle, most = choose([]), resident(), 0.0
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     with path.open("wb") as file:
         pages = exports.results(ResultFilter(), fields(columns))
         row = reading(columns)
         async for chunk in write(pages, find_format(name), Layout(columns), row=row):
             file.write(chunk)
             most = max(most, resident() - idle)
-    return time.perf_counter() - began, most
+    return Taken(time.perf_counter() - began, time.process_time() - busy, most)
 
 
-def bare(database: Path, path: Path) -> float:
-    """Seconds of the least that writes all columns of all rows, in the same order."""
-    began = time.perf_counter()
+def bare(database: Path, path: Path) -> Taken:
+    """The least that writes all columns of all rows, in the same order."""
+    began, busy = time.perf_counter(), time.process_time()
     connection = sqlite3.connect(database)
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(connection.execute("SELECT * FROM results ORDER BY id DESC"))
     connection.close()
-    return time.perf_counter() - began
+    return Taken(time.perf_counter() - began, time.process_time() - busy)
 
 
 async def measure(count: int, names: list[str], rounds: int, folder: Path) -> dict[str, Any]:
@@ -135,20 +145,45 @@ async def measure(count: int, names: list[str], rounds: int, folder: Path) -> di
     for name in names:
         measured = [
             (
-                *await ours(exports, name, folder / "ours"),
+                await ours(exports, name, folder / "ours"),
                 await asyncio.to_thread(bare, place, folder / "bare"),
             )
             for _ in range(rounds)
         ]
         found[name] = {
-            "rows_per_s": round(count / statistics.median(took for took, _, _ in measured)),
-            "bare_rows_per_s": round(count / statistics.median(took for _, _, took in measured)),
-            "of_bare": round(statistics.median(least / took for took, _, least in measured), 2),
-            "mib_over_idle": round(max(most for _, most, _ in measured), 1),
+            "rows_per_s": round(count / statistics.median(each.s for each, _ in measured)),
+            "bare_rows_per_s": round(count / statistics.median(least.s for _, least in measured)),
+            "of_bare": round(statistics.median(least.s / each.s for each, least in measured), 2),
+            "cpu_us_a_row": min(each.cpu_s for each, _ in measured) / count * 1e6,
+            "bare_cpu_us_a_row": min(least.cpu_s for _, least in measured) / count * 1e6,
+            "mib_over_idle": round(max(each.mib for each, _ in measured), 1),
             "bytes_a_row": round((folder / "ours").stat().st_size / count),
         }
     await database.close()
     return found
+
+
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for name, each in found.items():
+        if name == "rows":
+            continue
+        yield Figure(
+            name=f"{name}, CPU a row",
+            value=each["cpu_us_a_row"],
+            unit="us",
+            beside="a bare cursor and csv writer",
+            beside_value=each["bare_cpu_us_a_row"],
+        )
+        yield Figure(
+            name=f"{name}, rows",
+            value=each["rows_per_s"],
+            unit="a second",
+            better="higher",
+            beside="a bare cursor and csv writer",
+            beside_value=each["bare_rows_per_s"],
+            of_clock=True,
+        )
+        yield Figure(name=f"{name}, over idle", value=each["mib_over_idle"], unit="MiB")
 
 
 def main() -> None:
@@ -159,7 +194,8 @@ def main() -> None:
     settle_interpreter()
     with tempfile.TemporaryDirectory() as name:
         work = measure(options.rows, options.formats.split(","), options.rounds, Path(name))
-        report(run(work), options.json)
+        found = run(work)
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

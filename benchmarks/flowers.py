@@ -8,8 +8,8 @@ these alone; it is asked about the others. Figures are means over random splits.
 answer at or above the threshold.
 """
 
-import argparse
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, quantiles
 from time import perf_counter
@@ -23,7 +23,7 @@ from app.providers.local.model import EfficientNetLite
 from app.providers.local.neighbours import Neighbours
 from app.providers.local.teaching import Examples, Lesson, teach
 from app.result import NONE
-from benchmarks.report import report
+from benchmarks.report import Figure, parser, report
 from training.photographs import list_photographs, read_pixels
 
 Array = np.ndarray[Any, Any]
@@ -104,7 +104,7 @@ def share(flags: list[Array]) -> float:
     return round(float(np.concatenate(flags).mean()), 4)
 
 
-def figures(splits: list[dict[str, Any]]) -> dict[str, object]:
+def means(splits: list[dict[str, Any]]) -> dict[str, Any]:
     def right_of(accepted: list[Array], right: list[Array]) -> float:
         return share([each[kept] for each, kept in zip(right, accepted, strict=True)])
 
@@ -157,20 +157,37 @@ def distance_ms(flowers: dict[str, Array], rounds: int = 2_000) -> float:
     return round(quantiles(times, n=2)[0] * 1000, 4)
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    told, others = found["flowers"], found["accepted_of_others"][RELATED]
+    for name, shares in (
+        ("flowers accepted", told["accepted"]),
+        ("right among these", told["right_of_accepted"]),
+        ("other flowers accepted", others),
+    ):
+        yield Figure(
+            name=name,
+            value=shares["with_distance"],
+            unit="%",
+            better="lower" if shares is others else "higher",
+            beside="by the threshold alone",
+            beside_value=shares["without_distance"],
+        )
+    yield Figure(name="a look at the distance", value=found["distance_ms"], unit="ms")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--splits", type=int, default=50)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = embeddings(arguments.images)
+    options = parser(__doc__)
+    options.add_argument("--images", type=Path, required=True)
+    options.add_argument("--splits", type=int, default=50)
+    arguments = options.parse_args()
+    seen = embeddings(arguments.images)
     flowers = {
         kind.removeprefix("flowers/"): each
-        for kind, each in found.items()
+        for kind, each in seen.items()
         if kind.startswith("flowers/")
     }
     others: dict[str, list[Array]] = defaultdict(list)
-    for kind, each in found.items():
+    for kind, each in seen.items():
         if not kind.startswith("flowers/"):
             others[kind if kind.startswith("none/") else kind.split("/")[0]].append(each)
     strangers = {name: np.concatenate(each) for name, each in others.items()}
@@ -178,7 +195,8 @@ def main() -> None:
         one_split(np.random.default_rng(seed), flowers, strangers)
         for seed in range(arguments.splits)
     ]
-    report(figures(splits) | {"distance_ms": distance_ms(flowers)}, arguments.json)
+    found = means(splits) | {"distance_ms": distance_ms(flowers)}
+    report(found, arguments, figures(found))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The evaluation report of a head, each photograph asked about by one that was not taught with it.
 
-    python -m benchmarks.held_out FOLDER --none FOLDER [FOLDER ...] --html OUT
+    python -m benchmarks.held_out FOLDER --none FOLDER [FOLDER ...] [--html OUT]
 
 FOLDER holds a folder of photographs for each class. Four heads are each taught with three quarters
 of every class, choose their threshold for 97 % from these alone, and are asked about the rest; the
 first one is asked about the pictures of none of the classes, too, of which it was taught nothing.
 """
 
-import argparse
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ import numpy as np
 
 from app.classification.verdict import verdict
 from app.domains import Domain
-from app.evaluation import Judged, Mistake, page, report, thumbnails
+from app.evaluation import Judged, Mistake, Report, page, report, thumbnails
 from app.evaluation.judged import brier
 from app.providers.base import ProviderAnswer
 from app.providers.local.model import EfficientNetLite, Prediction
@@ -28,6 +27,7 @@ from app.providers.local.provider import MODEL
 from app.providers.local.recognise import FromHead
 from app.providers.local.teaching import Examples, teach
 from app.result import NONE
+from benchmarks.report import Figure, keep, parser
 from training.photographs import list_photographs, read_pixels
 
 ROUNDS = 4
@@ -109,12 +109,17 @@ async def _file(mistake: Mistake) -> bytes:
     return await asyncio.to_thread(Path(mistake.name).read_bytes)
 
 
+def figures(found: Report) -> Iterator[Figure]:
+    yield Figure(name="held-out flowers, right", value=found.accuracy, unit="%", better="higher")
+    yield Figure(name="their calibration error", value=found.ece)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--none", type=Path, nargs="*", default=[])
-    parser.add_argument("--html", type=Path, required=True)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--none", type=Path, nargs="*", default=[])
+    options.add_argument("--html", type=Path)
+    arguments = options.parse_args()
     model = EfficientNetLite()
     known = [(path, path.parent.name) for path in list_photographs(arguments.folder)]
     strangers = [path for folder in arguments.none for path in list_photographs(folder)]
@@ -128,8 +133,13 @@ def main() -> None:
         domain=arguments.folder.name,
         at=datetime.now(UTC),
     )
-    arguments.html.write_text(page(found, asyncio.run(thumbnails(found, _file))), "utf-8")
-    print(found.model_dump_json(indent=2, include={"accuracy", "ece", "alone", "none"}))
+    if arguments.html:
+        arguments.html.write_text(page(found, asyncio.run(thumbnails(found, _file))), "utf-8")
+    told = found.model_dump_json(indent=2, include={"accuracy", "ece", "alone", "none"})
+    print(told)
+    if arguments.json:
+        arguments.json.write_text(told + "\n")
+    keep(figures(found), arguments)
 
 
 if __name__ == "__main__":

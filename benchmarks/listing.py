@@ -9,11 +9,13 @@ import os
 import tempfile
 import time
 from bisect import bisect_right
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from app.storage import AllowedUris, ObjectStore
-from benchmarks.report import parser, report
+from benchmarks.report import Figure, parser, report
 from tests import object_stores
 from tests.process import Process
 
@@ -48,7 +50,7 @@ def listed(uri: str) -> dict[str, float]:
     seconds = time.perf_counter() - began
     return {
         "objects": count,
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 2),
         "peak_mb_over_idle": round(process.megabytes("VmHWM") - idle, 1),
     }
 
@@ -72,12 +74,24 @@ def of_files(count: int) -> dict[str, float]:
         return listed(f"file://{name}/")
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for kind, told in (("s3", "S3"), ("azure", "Azure")):
+        yield Figure(
+            name=f"{found[kind]['objects']:,} objects of {told}, served by this machine",
+            value=found[kind]["seconds"],
+            unit="s",
+            beside="as many files",
+            beside_value=found["files"]["seconds"],
+        )
+
+
 def main() -> None:
-    options = parser(__doc__, rounds=1)
+    options = parser(__doc__)
     options.add_argument("--objects", type=int, default=100_000)
     given = options.parse_args()
-    found: dict[str, object] = {kind: of_store(kind, given.objects) for kind in ("s3", "azure")}
-    report({**found, "files": of_files(given.objects)}, given.json)
+    found: dict[str, Any] = {kind: of_store(kind, given.objects) for kind in ("s3", "azure")}
+    found["files"] = of_files(given.objects)
+    report(found, given, figures(found))
 
 
 if __name__ == "__main__":

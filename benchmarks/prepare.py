@@ -1,18 +1,19 @@
 """What it costs to make a picture ready, beside plain Pillow and beside libjpeg-turbo alone.
 
-    python -m benchmarks.prepare [--json OUT]
+    python -m benchmarks.prepare [--parts costs,parallel,loop] [--json OUT]
 
-All in one run, in turns. "ours" is decoding, scaling and encoding; hashes and quality checks are
-measured apart. Then: two threads beside one, processes beside threads, and how long the event loop
-is held up while 16 pictures are prepared.
+`costs`: processor time, all in one run, in turns. "ours" is decoding, scaling and encoding; hashes
+and quality checks are measured apart. `parallel`: two threads beside one, processes beside threads.
+`loop`: how long the event loop is held up while 16 pictures are prepared.
 """
 
 import asyncio
 import io
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -21,11 +22,13 @@ from PIL import Image, ImageOps
 from app.images import ImageWorkers, PreparedImage, prepare
 from app.images.fingerprint import difference_hash, sha256
 from app.images.quality import measure, thumbnail
-from benchmarks.report import parser, report
+from benchmarks.report import Figure, parser, report
 from tests.pictures import encoded, photograph
 
 LONGEST = 512
 QUALITY = 85
+PARTS = ("costs", "parallel", "loop")
+PARALLEL, LOOP = "parallel (12 MP JPEG a second)", "event loop, p99.9 ms"
 
 
 def samples() -> dict[str, bytes]:
@@ -70,13 +73,13 @@ def apart(image: PreparedImage, data: bytes) -> None:
 
 
 def median_ms(rounds: int, **steps: Callable[[], object]) -> dict[str, float]:
-    """Each step once a round, in turns: a slow moment is slow for all."""
+    """Of processor time. Each step once a round, in turns: a slow moment is slow for all."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            began = time.perf_counter()
+            began = time.process_time()
             step()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(time.process_time() - began)
     return {name: statistics.median(each) * 1000 for name, each in seconds.items()}
 
 
@@ -147,19 +150,58 @@ async def loop_delay(work: Callable[[], object] | None, seconds: float) -> float
     return sorted(late)[int(0.999 * len(late))] * 1000
 
 
-def main() -> None:
-    options = parser(__doc__, rounds=15).parse_args()
+def measured(parts: list[str], rounds: int) -> dict[str, Any]:
     pictures = samples()
-    found: dict[str, object] = {
-        name: costs(data, options.rounds) for name, data in pictures.items()
-    }
     large = pictures["12 MP JPEG"]
-    found["parallel (12 MP JPEG a second)"] = parallel(large, rounds=5, count=24)
-    found["event loop, p99.9 ms"] = {
-        "idle": asyncio.run(loop_delay(None, 10)),
-        "16 under way": asyncio.run(loop_delay(lambda: ours(large), 10)),
-    }
-    report(found, options.json)
+    found: dict[str, Any] = {}
+    if "costs" in parts:
+        found |= {name: costs(data, rounds) for name, data in pictures.items()}
+    if "parallel" in parts:
+        found[PARALLEL] = parallel(large, rounds=5, count=24)
+    if "loop" in parts:
+        found[LOOP] = {
+            "idle": asyncio.run(loop_delay(None, 10)),
+            "16 under way": asyncio.run(loop_delay(lambda: ours(large), 10)),
+        }
+    return found
+
+
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for name, each in found.items():
+        for beside, kind in (("libjpeg-turbo alone", "floor"), ("plain Pillow", "pillow")):
+            if kind in each:
+                yield Figure(
+                    name=f"{name} beside {beside}",
+                    value=each["ours"],
+                    unit="ms of CPU",
+                    beside=beside,
+                    beside_value=each[kind],
+                )
+    if PARALLEL in found:
+        yield Figure(
+            name="12 MP JPEGs in two threads",
+            value=found[PARALLEL]["two_threads"],
+            unit="a second",
+            better="higher",
+            beside="in one",
+            beside_value=found[PARALLEL]["one_thread"],
+        )
+    if LOOP in found:
+        yield Figure(
+            name="99.9 % of turns of the event loop come late by less than, 16 under way",
+            value=found[LOOP]["16 under way"],
+            unit="ms",
+            beside="idle",
+            beside_value=found[LOOP]["idle"],
+        )
+
+
+def main() -> None:
+    arguments = parser(__doc__, rounds=15)
+    arguments.add_argument("--parts", default=",".join(PARTS))
+    options = arguments.parse_args()
+    found = measured(options.parts.split(","), options.rounds)
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

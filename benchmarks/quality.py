@@ -6,16 +6,17 @@ Every photograph under FOLDER, at most 640 px, is spoilt in each way below, stor
 prepared as the service does.
 """
 
-import argparse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageFilter
 
 from app.images import prepare
 from app.images.quality import findings
 from app.settings_groups import QualitySettings
+from benchmarks.report import Figure, keep, parser
 from tests.pictures import encoded, times
 
 LONGEST = 640
@@ -46,24 +47,51 @@ def kinds(picture: Image.Image, quality: int) -> set[str]:
     return {each.kind for each in findings(prepare(data, longest=512).measures, QualitySettings())}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    photographs = []
-    for path in sorted(parser.parse_args().folder.rglob("*.jpg")):
+def photographs(folder: Path) -> Iterator[Image.Image]:
+    for path in sorted(folder.rglob("*.jpg")):
         with Image.open(path) as file:
             picture = file.convert("RGB")
         picture.thumbnail((LONGEST, LONGEST))
-        photographs.append(picture)
-    total = len(photographs)
-    flagged = Counter(kind for each in photographs for kind in kinds(each, QUALITY))
-    for name, (kind, spoil, quality) in WAYS.items():
-        caught = sum(kind in kinds(spoil(each), quality) for each in photographs)
-        print(
-            f"{name}: {caught / total:.1%} caught, "
-            f"{flagged[kind] / total:.1%} of the originals flagged"
+        yield picture
+
+
+def measure(pictures: list[Image.Image], flagged: Counter[str]) -> dict[str, Any]:
+    """By way, the shares that are caught and that are flagged as they are."""
+    total = len(pictures)
+    return {
+        name: {
+            "caught": sum(kind in kinds(spoil(each), quality) for each in pictures) / total,
+            "flagged": flagged[kind] / total,
+        }
+        for name, (kind, spoil, quality) in WAYS.items()
+    }
+
+
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for name, each in found.items():
+        yield Figure(
+            name=f"{name}: caught",
+            value=each["caught"],
+            unit="%",
+            better="higher",
+            beside="of the originals",
+            beside_value=each["flagged"],
         )
-    print(f"flagged originals by kind: {dict(flagged)} of {total}")
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("folder", type=Path)
+    options = arguments.parse_args()
+    pictures = list(photographs(options.folder))
+    flagged = Counter(kind for each in pictures for kind in kinds(each, QUALITY))
+    found = measure(pictures, flagged)
+    for name, each in found.items():
+        print(
+            f"{name}: {each['caught']:.1%} caught, {each['flagged']:.1%} of the originals flagged"
+        )
+    print(f"flagged originals by kind: {dict(flagged)} of {len(pictures)}")
+    keep(figures(found), options)
 
 
 if __name__ == "__main__":

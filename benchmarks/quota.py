@@ -14,14 +14,14 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.load import percentile
 from benchmarks.quota_clients import CLIENTS, DEPLOYMENT, Plan, command
-from benchmarks.report import parser, report
+from benchmarks.report import Figure, parser, report
 from tests.redis_server import RedisServer
 from tests.simulator_process import SimulatorProcess
 
@@ -29,6 +29,11 @@ RPM, PLENTY = 600, 100_000_000
 CALL_TOKENS, IMAGE_TOKENS = 186, 85
 """That the simulator counts for one of these calls, and for the picture in it."""
 NETWORK = {"network_min_s": 0.005, "network_max_s": 0.05}
+PEERS = {
+    "semaphore": "`Semaphore(32)` around the SDK",
+    "script": "a token bucket that sleeps on 429",
+}
+GOAL_SHARE = 0.97
 LATENCY = {"mean_s": 0.9, "p95_s": 1.7, "floor_s": 0.3, **NETWORK}
 """Of the model: its 99th percentile is 2.5 s, whatever is around it."""
 
@@ -225,8 +230,31 @@ def _made(folder: str, name: str) -> Path:
     return path
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for case, clients in found.items():
+        ours = clients["service"]
+        for peer in [name for name in PEERS if name in clients]:
+            each = clients[peer]
+            yield Figure(
+                name=f"{case}: quota spent on answers, beside the {peer}",
+                value=ours["share"],
+                unit="%",
+                better="higher",
+                beside=PEERS[peer],
+                beside_value=each["share"],
+                goal=GOAL_SHARE,
+            )
+            yield Figure(
+                name=f"{case}: calls refused, beside the {peer}",
+                value=ours["refused_share"],
+                unit="%",
+                beside=PEERS[peer],
+                beside_value=each["refused_share"],
+            )
+
+
 def main() -> None:
-    arguments = parser(__doc__, rounds=1)
+    arguments = parser(__doc__)
     arguments.add_argument("--cases", default=",".join(CASES))
     arguments.add_argument("--clients", default=",".join(CLIENTS))
     arguments.add_argument("--minutes", type=float, default=3.0)
@@ -241,7 +269,7 @@ def main() -> None:
             options.at_once,
         )
     )
-    report(found, options.json)
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":

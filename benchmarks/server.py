@@ -9,20 +9,32 @@ import urllib.request
 from pathlib import Path
 
 from tests.process import Process
+from tests.service import ROOT
+
+SERVE = ["-m", "app", "serve"]
+BARE, ONE_ROUTE = (
+    ["-m", "uvicorn", f"benchmarks.{name}:app", "--port", "PORT", "--no-access-log"]
+    for name in ("bare", "one_route")
+)
+UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""Where it is set every start compiles all of the service anew, which no installed one does."""
 
 
 class Server:
     """`costs` is what the kernel counts, `ready_s` the time from start to the first good answer of
     /health/ready."""
 
-    def __init__(self, arguments: list[str], **variables: str) -> None:
+    def __init__(self, arguments: list[str], folder: Path = ROOT, **variables: str) -> None:
+        """`folder`: with the code that is run."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        environment = {name: each for name, each in os.environ.items() if name != UNCOMPILED}
         began = time.perf_counter()
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, *(each.replace("PORT", str(self.port)) for each in arguments)],
-            env=os.environ | {"PORT": str(self.port), **variables},
+            cwd=folder,
+            env=environment | {"PORT": str(self.port), "DRAIN_DELAY": "0", **variables},
             stderr=subprocess.DEVNULL,
         )
         while not self._ready():

@@ -12,7 +12,7 @@ of those that it is least sure of, or of any; honest, with one in ten wrong, or 
 they are refused is decided as in the service; the share told right is of 20 other photographs.
 """
 
-import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from app.providers.local.teaching import Examples, teach
 from app.result import NONE
 from app.teaching.judging import judge
 from benchmarks.flowers import Asked, embeddings
-from benchmarks.report import report
+from benchmarks.report import Figure, parser, report
 
 Array = np.ndarray[Any, Any]
 Pictures = dict[str, Array]
@@ -163,12 +163,38 @@ def reviewed(flowers: Pictures, queue: str, name: str, seed: int) -> tuple[bool,
     )
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    for group, each in found["few"].items():
+        yield Figure(
+            name=f"{group}, taught with {each['examples_a_class']} a class, right",
+            value=each["right"],
+            unit="%",
+            better="higher",
+        )
+    none = found["ten_tulips_as_none"]
+    yield Figure(
+        name="tulips accepted, ten taught as none",
+        value=none["with_none_tulips_accepted"],
+        unit="%",
+        beside="without",
+        beside_value=none["without_tulips_accepted"],
+    )
+    honest = found["reviews"]["unsure, honest"]
+    yield Figure(
+        name="right after a month of reviews",
+        value=honest["right_in_force"],
+        unit="%",
+        better="higher",
+        beside="before",
+        beside_value=honest["right_before"],
+    )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--splits", type=int, default=50)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--images", type=Path, required=True)
+    options.add_argument("--splits", type=int, default=50)
+    arguments = options.parse_args()
     seen = embeddings(arguments.images)
     groups = {
         group: {
@@ -176,12 +202,12 @@ def main() -> None:
         }
         for group in FEW
     }
-    figures = {
+    found = {
         "few": {group: few(groups[group], FEW[group], arguments.splits) for group in FEW},
         "ten_tulips_as_none": with_none(groups["flowers"], seen["none/flowers"], arguments.splits),
         "reviews": reviews(groups["flowers"], max(1, round(arguments.splits * MONTHS))),
     }
-    report(figures, arguments.json)
+    report(found, arguments, figures(found))
 
 
 if __name__ == "__main__":

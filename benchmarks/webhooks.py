@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from app.webhooks.signing import new_secret
 from benchmarks import instant
 from benchmarks.export import result
 from benchmarks.load import percentile
-from benchmarks.report import parser, report, run
+from benchmarks.report import Figure, parser, report, run
 from benchmarks.webhooks_pick import pick
 from tests.process import Process
 from tests.receiver_process import Arrival, Receiver
@@ -216,6 +216,35 @@ async def _waits(receiver: Receiver, told: dict[str, Result]) -> dict[str, float
         await asyncio.sleep(0.5)
 
 
+def figures(found: dict[str, Any]) -> Iterator[Figure]:
+    if sent := found.get("throughput"):
+        yield Figure(
+            name="CPU a delivery",
+            value=sent["sender_cpu_ms"],
+            unit="ms",
+            beside="receiving and verifying it",
+            beside_value=sent["receiver_cpu_ms"],
+        )
+        yield Figure(name="deliveries", value=sent["per_second"], unit="a second", better="higher")
+    if seen := found.get("isolation"):
+        for share, kind in (("half", "p50_ms"), ("99 %", "p99_ms")):
+            yield Figure(
+                name=f"{share} of events arrive beside two sick endpoints within",
+                value=seen["beside_the_sick"][kind],
+                unit="ms",
+                beside="all endpoints healthy",
+                beside_value=seen["healthy"][kind],
+            )
+    for database, picked in found.get("pick", {}).items():
+        yield Figure(
+            name=f"what is due is found on {database} within (99 %)",
+            value=picked["analyzed"]["due"]["p99_ms"],
+            unit="ms",
+            beside="where few wait",
+            beside_value=picked["analyzed"]["other"]["p99_ms"],
+        )
+
+
 def main() -> None:
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--cases", default=",".join(CASES))
@@ -246,7 +275,7 @@ def main() -> None:
                 case _:
                     work = pick(options.pending, own)
             found[case] = run(work)
-    report(found, options.json)
+    report(found, options, figures(found))
 
 
 if __name__ == "__main__":
