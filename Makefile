@@ -3,12 +3,12 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-IMAGES ?= examples/images
+IMAGES ?=
 CASES ?= ../shared/security
 MINUTES ?= 60
 ALONE := tests/performance tests/integration/test_soak.py tests/integration/test_shared_quota.py tests/integration/test_ctrl_c.py
 
-.PHONY: run test check format lock test-deps test-security fuzz fuzz-api audit sbom crash-test ledger-test soak benchmark docs five-minutes pictures image clean
+.PHONY: run test check format lock test-deps test-security fuzz fuzz-api audit sbom crash-test ledger-test soak bench bench-check docs five-minutes pictures image clean
 
 run: .venv/runtime            ## serve on HOST, PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m app serve
@@ -41,8 +41,12 @@ lock: .venv/development       ## resolve the dependencies anew, hashed, for ever
 		| $(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-header \
 		--python-version 3.11 -c requirements.txt - -o requirements-postgres.txt
 
-benchmark: .venv/development  ## the whole service beside a bare route; IMAGES=FOLDER of photographs
-	$(BIN)/python -m benchmarks.classify --photographs $(IMAGES)
+bench: .venv/development      ## every benchmark, 40 minutes on a quiet machine; IMAGES=FOLDER of photographs
+	$(BIN)/python -m benchmarks $(if $(IMAGES),--images $(IMAGES))
+	$(BIN)/python -m docs.generate
+
+bench-check: .venv/development  ## says which committed ratios are worse by more than 15 %
+	$(BIN)/python -m benchmarks --check
 
 test-deps: .venv/development  ## what tests need beyond Python, through apt and npm
 	@command -v chromium >/dev/null || { \

@@ -25,16 +25,21 @@ from app.main import create_schema_app
 from app.settings import Settings
 from app.settings_groups import AlertThresholds, AzureOpenAISettings
 from app.settings_sources import leaves, variable
+from benchmarks.kept import Kept
 from docs.grafana import dashboard
+from docs.performance import for_readme, performance
 
 ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- figures: made by `make docs` -->", "<!-- end of figures -->"
 MADE = "Made by `make docs`; edit the code it is made from."
 
 
 def generated() -> dict[str, str]:
     """Every file and its content, by path from the project's root."""
     app = create_schema_app()
+    kept = Kept.read()
     return {
+        "README.md": readme(for_readme(kept)),
         ".env.example": env_example(),
         "azure.env.example": azure_env_example(),
         "openapi.json": json.dumps(app.openapi(), indent=1) + "\n",
@@ -42,11 +47,20 @@ def generated() -> dict[str, str]:
         "docs/errors.md": errors(),
         "docs/export.xsd": schema(),
         "docs/api_reference.md": api_reference(app),
+        "docs/performance.md": performance(kept),
         "config/prometheus/alerts.rules.yml": prometheus_rules(
             read_rules(ROOT / "config" / "alerts.yaml", AlertThresholds())
         ),
         "config/grafana/dashboards/classifier.json": dashboard(),
     }
+
+
+def readme(figures: str) -> str:
+    """As it is, but for the figures."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{figures}{end}{after}"
 
 
 def env_example() -> str:

@@ -1,0 +1,87 @@
+"""The committed figures: benchmarks/figures.json, which docs/performance.md is made from."""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from benchmarks.report import Better, Figure
+
+PATH = Path(__file__).with_name("figures.json")
+STEADY = 0.075
+"""Spread of a ratio that is worth comparing: half of what is told as worse."""
+
+
+class Ratio(BaseModel):
+    """Of a figure to what is beside it, from rounds in processes of their own."""
+
+    better: Better
+    of_clock: bool = False
+    rounds: list[float]
+
+    @property
+    def middle(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def spread(self) -> float:
+        """0.1: the largest is a tenth of the middle over the least."""
+        return (max(self.rounds) - min(self.rounds)) / self.middle
+
+    @property
+    def is_steady(self) -> bool:
+        return not self.of_clock and len(self.rounds) > 1 and self.spread <= STEADY
+
+    def worse_by(self, ratio: float) -> float:
+        """0.2: a fifth worse than it was; below 0: better."""
+        worse, than = (ratio, self.middle) if self.better == "lower" else (self.middle, ratio)
+        return worse / than - 1
+
+
+class Measured(BaseModel):
+    """Of one benchmark: when it ran, how long that took, and what it found out, or why not.
+
+    Attributes:
+        ratios: of its quick form, by the name of the figure.
+    """
+
+    at: str
+    seconds: float = 0.0
+    failed: str = ""
+    figures: list[Figure] = Field(default_factory=list)
+    ratios: dict[str, Ratio] = Field(default_factory=dict)
+
+
+class Kept(BaseModel):
+    """By the name of the benchmark."""
+
+    machine: dict[str, str] = Field(default_factory=dict)
+    measured: dict[str, Measured] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path = PATH) -> "Kept":
+        return cls.model_validate_json(path.read_text()) if path.exists() else cls()
+
+    def write(self, path: Path = PATH) -> None:
+        found = self.model_dump(mode="json", exclude_defaults=True)
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+    def steady(self, benchmark: str) -> dict[str, Ratio]:
+        """What is compared."""
+        found = self.measured.get(benchmark)
+        return (
+            {name: each for name, each in found.ratios.items() if each.is_steady} if found else {}
+        )
+
+
+def ratios(rounds: Sequence[Iterable[Figure]]) -> dict[str, Ratio]:
+    """Of figures that each round has."""
+    found: dict[str, Ratio] = {}
+    for figures in rounds:
+        for each in figures:
+            if each.ratio is not None:
+                ratio = Ratio(better=each.better, of_clock=each.of_clock, rounds=[])
+                found.setdefault(each.name, ratio).rounds.append(round(each.ratio, 4))
+    return {name: each for name, each in found.items() if len(each.rounds) == len(rounds)}

@@ -1,0 +1,106 @@
+"""docs/performance.md and the README's figures, from what `make bench` measured."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from benchmarks.kept import STEADY, Kept, Measured
+from benchmarks.report import Figure, percent, shown
+from benchmarks.suite import BENCHMARKS, Benchmark
+
+HEAD = """# Performance
+
+<!-- Made by `make docs` of benchmarks/figures.json, which `make bench` measures. -->
+
+What each figure is beside was measured in the same run: the least that has to be done, or what
+others do. Values are of this machine, ratios are more like those of another:
+
+{machine}
+
+Remote models are simulated throughout: what they answer, how right that is, and what it costs.
+Loads come from the same machine. Servers are measured with compiled files beside their code, as
+they are where they are installed. `spread` is how far a ratio differs between three processes that
+measure a short form of it. Ratios of processor time, memory and size that differ by no more than
+{steady} are compared by `make bench-check`: *checked*. A figure that is worse than its goal says
+**missed**. Folders of photographs are `IMAGES`.
+"""
+COLUMNS = "| | measured | beside it | ratio | better | spread | goal |"
+FOR_README = (
+    ("start", "later start, until ready"),
+    ("memory", "resident after 200 classifications"),
+    ("size", "wheel"),
+    ("classify", "images, 16 at once"),
+    ("classify", "CPU an image, 16 at once"),
+    ("batch", "items of 100,000"),
+    ("webhooks", "deliveries"),
+    ("quota", "steady: quota spent on answers, beside the semaphore"),
+    ("quota", "steady: calls refused, beside the semaphore"),
+)
+
+
+def performance(kept: Kept) -> str:
+    machine = "\n".join(f"- {name}: {each}" for name, each in kept.machine.items())
+    parts = [HEAD.format(machine=machine, steady=percent(STEADY))]
+    measured = [each for each in BENCHMARKS if each.name in kept.measured]
+    for area, benchmarks in groupby(measured, key=lambda each: each.area):
+        parts.append(f"## {area}\n")
+        parts += ["\n".join(_section(each, kept.measured[each.name])) for each in benchmarks]
+    return "\n".join(parts)
+
+
+def for_readme(kept: Kept) -> str:
+    """A table of the few figures that say most."""
+    found = {
+        (name, figure.name): figure
+        for name, each in kept.measured.items()
+        for figure in each.figures
+    }
+    rows = [_line(found[each]) for each in FOR_README if each in found]
+    return "\n".join(["| | measured | beside it |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def _line(figure: Figure) -> str:
+    return f"| {_name(figure)} | {shown(figure.value, figure.unit)} | {_beside(figure)} |"
+
+
+def _name(figure: Figure) -> str:
+    return figure.name.replace(", beside the semaphore", "")
+
+
+def _section(benchmark: Benchmark, measured: Measured) -> Iterator[str]:
+    yield f"`{benchmark.command}`, {measured.at}, {measured.seconds:.0f} s:\n"
+    if measured.failed:
+        yield f"failed: {measured.failed}\n"
+    if not measured.figures:
+        return
+    yield f"{COLUMNS}\n| --- | --- | --- | --- | --- | --- | --- |"
+    for each in measured.figures:
+        cells = (
+            each.name,
+            shown(each.value, each.unit),
+            _beside(each),
+            "" if each.ratio is None else shown(each.ratio),
+            each.better,
+            _spread(measured, each.name),
+            _goal(each),
+        )
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _beside(figure: Figure) -> str:
+    if figure.beside_value is None:
+        return ""
+    return f"{shown(figure.beside_value, figure.unit)}: {figure.beside}"
+
+
+def _spread(measured: Measured, name: str) -> str:
+    ratio = measured.ratios.get(name)
+    if ratio is None:
+        return ""
+    return f"{percent(ratio.spread)}{', checked' if ratio.is_steady else ''}"
+
+
+def _goal(figure: Figure) -> str:
+    if figure.goal is None:
+        return ""
+    return f"{shown(figure.goal, figure.unit)}{', **missed**' if figure.is_missed else ''}"

@@ -1,0 +1,231 @@
+"""What benchmarks found out is kept, told and compared as it is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import suite
+from benchmarks.compare import changes
+from benchmarks.kept import Kept, Measured, Ratio, ratios
+from benchmarks.report import Figure
+from benchmarks.suite import BENCHMARKS, IMAGES, ROOT, Benchmark, Failed, Ran, run
+from docs.performance import FOR_README, performance
+
+README, PERFORMANCE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md")
+)
+NOT_BENCHMARKS = {"bare", "one_route", "instant"}
+"""What is measured against, and with."""
+
+
+def ratio(*rounds: float, better="lower", of_clock=False) -> Ratio:
+    return Ratio(better=better, of_clock=of_clock, rounds=list(rounds))
+
+
+def figure(value: float, name="CPU", **more) -> Figure:
+    return Figure(name=name, value=value, beside="the least", beside_value=2.0, **more)
+
+
+def test_what_is_as_it_was_is_not_told():
+    was = {"CPU": ratio(1.0, 1.02, 0.99), "images": ratio(0.5, 0.51, better="higher")}
+
+    assert list(changes(was, {"CPU": 1.1, "images": 0.45})) == []
+
+
+@pytest.mark.parametrize(("better", "now"), [("lower", 1.16), ("higher", 0.86)])
+def test_a_regression_is_told_in_the_direction_of_its_ratio(better, now):
+    (found,) = changes({"CPU": ratio(1.0, better=better)}, {"CPU": now})
+
+    assert found.is_regression
+    assert str(found).startswith("regression: CPU: ")
+
+
+@pytest.mark.parametrize(("better", "now"), [("lower", 0.8), ("higher", 1.2)])
+def test_an_improvement_is_told_and_is_no_regression(better, now):
+    (found,) = changes({"CPU": ratio(1.0, better=better)}, {"CPU": now})
+
+    assert not found.is_regression
+    assert str(found).startswith("improvement: CPU: ")
+
+
+def test_a_name_that_vanished_is_told():
+    (found,) = changes({"CPU": ratio(1.0)}, {"processor": 1.0})
+
+    assert str(found) == "gone: CPU: nothing measures it any more"
+
+
+def test_only_what_hardly_swings_is_compared_and_nothing_of_the_clock():
+    kept = Kept(
+        measured={
+            "http": Measured(
+                at="2026-01-01",
+                ratios={
+                    "steady": ratio(1.0, 1.05, 1.01),
+                    "swings": ratio(1.0, 1.2, 1.1),
+                    "clock": ratio(1.0, 1.0, 1.0, of_clock=True),
+                },
+            )
+        }
+    )
+
+    assert kept.steady("http").keys() == {"steady"}
+    assert kept.steady("none of that name") == {}
+
+
+def test_a_ratio_has_all_rounds_or_is_none():
+    """A figure with nothing beside it has no ratio; one that a round lacks can't be compared."""
+    found = ratios(
+        [
+            [figure(3.0), figure(1.0, "once"), Figure(name="alone", value=1.0)],
+            [figure(4.0), Figure(name="alone", value=1.0)],
+        ]
+    )
+
+    assert found == {"CPU": ratio(1.5, 2.0)}
+
+
+def test_figures_are_read_as_they_were_written(tmp_path):
+    missed = Figure(name="books", value=0.2, unit="ms", goal=0.1)
+    kept = Kept(
+        machine={"processor": "a"},
+        measured={
+            "http": Measured(at="2026-01-01", figures=[missed], ratios={"CPU": ratio(1.0)}),
+            "quota": Measured(at="2026-01-01", failed="no such file"),
+        },
+    )
+    kept.write(tmp_path / "figures.json")
+
+    assert Kept.read(tmp_path / "figures.json") == kept
+    assert Kept.read(tmp_path / "none.json") == Kept()
+
+
+def test_the_page_says_what_is_missed_what_failed_and_what_is_checked():
+    kept = Kept(
+        measured={
+            "http": Measured(
+                at="2026-01-01",
+                figures=[
+                    Figure(name="books", value=0.2, unit="ms", goal=0.1),
+                    Figure(name="share", value=0.99, unit="%", better="higher", goal=0.97),
+                    figure(3.0),
+                ],
+                ratios={"CPU": ratio(1.5, 1.5)},
+            ),
+            "quota": Measured(at="2026-01-01", failed="no such file"),
+        }
+    )
+    page = performance(kept)
+
+    assert "| books | 0.2 ms |  |  | lower |  | 0.1 ms, **missed** |" in page
+    assert "| share | 99.0 % |  |  | higher |  | 97.0 % |" in page
+    assert "| CPU | 3 | 2: the least | 1.5 | lower | 0.0 %, checked |  |" in page
+    assert "failed: no such file" in page
+
+
+@pytest.fixture
+def committed(monkeypatch):
+    """One benchmark's CPU was 1.0 times what is beside it; returns what it is from now on."""
+    now: list[float] = []
+    kept = Kept(measured={"http": Measured(at="2026-01-01", ratios={"CPU": ratio(1.0, 1.0)})})
+    monkeypatch.setattr(Kept, "read", classmethod(lambda _: kept))
+    monkeypatch.setattr(command, "run", lambda *_, **__: Ran((figure(2 * now.pop(0)),), 1.0))
+    return now
+
+
+@pytest.mark.parametrize(
+    ("rounds", "status", "told"),
+    [
+        ([1.1], 0, ""),
+        ([1.3, 1.0], 0, ""),
+        ([1.6, 1.3], 0, "regression: CPU: 1.3 times"),
+        ([1.6, 1.7], 1, "regression: CPU: 1.6 times"),
+        ([0.5], 0, "improvement: CPU: 0.5 times"),
+    ],
+)
+def test_what_is_worse_is_measured_again(committed, capsys, rounds, status, told):
+    """The better of both counts, and only what is far worse twice is an error."""
+    committed += rounds
+
+    assert command.check([Benchmark("http", "Requests", quick=())]) == status
+    assert committed == []
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith(told) for line in lines[:-1]] == [True] * bool(told)
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Makes a benchmark of this text, and returns its folder."""
+    (tmp_path / "benchmarks").mkdir()
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+
+    def write(text: str) -> Path:
+        (tmp_path / "benchmarks" / "one.py").write_text(text)
+        return tmp_path
+
+    return write
+
+
+def test_a_benchmark_that_fails_says_why(written):
+    written("print('much'); raise SystemExit('no such folder')")
+
+    with pytest.raises(Failed, match="no such folder"):
+        run("one", [], within_s=30)
+
+
+def test_one_that_hangs_is_ended_with_all_that_it_started(written):
+    """Servers and simulators that it had no time to stop."""
+    folder = written(
+        "import os, subprocess, sys, time\n"
+        "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "open('new', 'w').write(str(started.pid))\n"
+        "os.rename('new', 'pid')\n"
+        "time.sleep(60)\n"
+    )
+
+    with pytest.raises(Failed, match="not over within 2 s"):
+        run("one", [], within_s=2)
+    state = Path("/proc", (folder / "pid").read_text(), "stat")
+    assert not state.exists() or state.read_text().split()[2] in "ZX"
+
+
+def test_every_benchmark_is_in_the_suite():
+    """Else `make bench` would not run it."""
+    runnable = {
+        path.stem
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if "parser(__doc__" in path.read_text() and not path.stem.startswith("__")
+    }
+
+    assert {each.name for each in BENCHMARKS} == runnable - NOT_BENCHMARKS
+
+
+@pytest.mark.parametrize("benchmark_", BENCHMARKS, ids=lambda each: each.name)
+def test_its_arguments_are_there(benchmark_):
+    """Those of the short form, too."""
+    text = (ROOT / "benchmarks" / f"{benchmark_.name}.py").read_text()
+    given = {*benchmark_.full, *(benchmark_.quick or ())} - {IMAGES}
+
+    wanted = {each for each in given if each.startswith("--") and each != "--rounds"}
+    assert {each for each in wanted if f'"{each}"' not in text} == set()
+
+
+def test_the_readme_quotes_no_figure_that_is_not_measured():
+    """Of prose and tables; how right the local model is comes from training/README.md, which its
+    section says."""
+    prose = re.sub(r"```.*?```|^ {4}.*?$|`[^`]*`", "", README, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"## How good is the local model\?.*?(?=^## )", "", prose, flags=re.S | re.M)
+    quoted = re.findall(r"\d[\d.,]* ?(?:ms|s|MB|MiB|%|a second|times)(?![\w])|\b0\.\d+", prose)
+
+    assert quoted
+    assert [each for each in quoted if each not in PERFORMANCE] == []
+
+
+def test_the_readme_has_all_figures_that_it_chose():
+    """Of benchmarks that were measured: a figure that got another name is missing in its table."""
+    measured = {name: found for name, found in Kept.read().measured.items() if found.figures}
+    there = {(name, each.name) for name, found in measured.items() for each in found.figures}
+
+    assert {each for each in FOR_README if each[0] in measured} - there == set()
+    assert {name for name, _ in FOR_README} <= {each.name for each in BENCHMARKS}
