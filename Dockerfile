@@ -20,12 +20,6 @@ RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/li
 
 FROM ${PYTHON_IMAGE}
 
-ARG VERSION=unknown
-LABEL org.opencontainers.image.title="Enhanced image classifier" \
-    org.opencontainers.image.description="Which class of a domain an image shows, how sure that is, and whether a person should look" \
-    org.opencontainers.image.licenses="MIT" \
-    org.opencontainers.image.version="${VERSION}"
-
 # Whom TLS trusts is what the system trusts.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
@@ -60,3 +54,12 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
 
 # The process itself, without a shell, so that SIGTERM reaches it.
 CMD ["python", "-m", "app", "serve"]
+
+# Last, for they change with every commit: all above stays in the cache.
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Enhanced image classifier" \
+    org.opencontainers.image.description="Which class of a domain an image shows, how sure that is, and whether a person should look" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"

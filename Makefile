@@ -72,7 +72,9 @@ image:                        ## the container image: docker, or buildah where n
 	@if docker info >/dev/null 2>&1; then build="docker build"; \
 	else build="buildah build --format docker"; fi; \
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' app/__init__.py); \
-	set -x; $$build --build-arg VERSION=$$version -t enhanced-image-classifier .
+	revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown); \
+	set -x; $$build --build-arg VERSION=$$version --build-arg REVISION=$$revision \
+		-t enhanced-image-classifier -t enhanced-image-classifier:$$version .
 
 pictures: .venv/development  ## of the README, by a browser
 	$(BIN)/python -m docs.pictures

@@ -128,7 +128,7 @@ class Reader:
     def _start(self, text: str, shown: str = "", *, figures: bool = True) -> None:
         if re.search(r"app simulate\b(?!.*--port)", text):
             text += f" --port {self._ports[8001]}"
-        serves = re.match(r"make run|.*app serve", text)
+        serves = re.search(r"\b(make run|app serve)\b", text)
         if serves and self._service:  # otherwise, as the page says now
             self._service.stop()
         wanted = self.here(shown) or "listening"

@@ -48,7 +48,7 @@ class HealthReport(BaseModel):
         "left alone because they fail.",
         examples=[[]],
     )
-    version: str = Field(examples=["0.1.0"])
+    version: str = Field(examples=["1.0.0"])
     provider: str = Field(description="Who answers by default.", examples=["local"])
     model: str = Field(examples=["efficientnet-lite0-int8"])
     deployment: str | None = Field(examples=[None])

@@ -68,6 +68,7 @@ CONFIRM = (
     """ -d '{{"action": "confirm", "reviewer": "{}"}}'"""
 )
 BEFORE: dict[str, tuple[str, ...]] = {
+    "README.md": ("export REVIEW_RANDOM_SHARE=0",),
     "docs/cascade.md": (
         *SIMULATED,
         "export CACHE_TTL=0",

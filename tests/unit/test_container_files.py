@@ -179,3 +179,15 @@ async def test_prometheus_scrapes_what_the_service_answers(client):
 
     assert answer.status_code == 200
     assert "classifier_build_info" in answer.text
+
+
+def test_the_image_is_labelled_with_what_it_is_made_of():
+    """What `make image` passes is what the Dockerfile takes, and the label shows."""
+    labels = dict(part.split("=", 1) for rest in of_kind("LABEL") for part in shlex.split(rest))
+    taken = {rest.partition("=")[0] for rest in of_kind("ARG")}
+    passed = re.findall(r"--build-arg (\w+)=", (ROOT / "Makefile").read_text())
+
+    assert passed == ["VERSION", "REVISION"]
+    for name in passed:
+        assert name in taken
+        assert labels[f"org.opencontainers.image.{name.lower()}"] == f"${{{name}}}"
