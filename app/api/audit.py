@@ -7,13 +7,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Joined, Operator
+from app.api.paging import Limit, NextCursor, cut, page_cursor
 from app.identifiers import AUDIT_PATTERN
 from app.moment import Moment
 from app.storage.audit import AuditEntry, AuditFilter
 
 router = APIRouter(prefix="/audit", tags=["operations"])
-
-MAX_PAGE = 1_000
 
 
 class AuditReport(BaseModel):
@@ -45,9 +44,7 @@ class AuditPage(BaseModel):
     """Changes, the newest first."""
 
     entries: list[AuditReport]
-    next_cursor: str | None = Field(
-        description="Send it as `cursor` to go on; null on the last page.", examples=[None]
-    )
+    next_cursor: NextCursor
 
 
 class AuditQuery(BaseModel):
@@ -58,8 +55,8 @@ class AuditQuery(BaseModel):
     subject: str | None = Field(None, examples=["flowers"])
     actor: str | None = Field(None, examples=["operator"])
     since: Moment | None = Field(None, description="Made then or later.")
-    cursor: str | None = Field(None, pattern=AUDIT_PATTERN, description="`next_cursor`.")
-    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    cursor: str | None = page_cursor(AUDIT_PATTERN)
+    limit: Limit = 100
 
 
 @router.get("")
@@ -70,8 +67,7 @@ async def list_changes(
     first. Nothing changes it, and only its age takes an entry away."""
     wanted = AuditFilter(**query.model_dump(include={"action", "subject", "actor", "since"}))
     found = await parts.audit.page(wanted, before=query.cursor, limit=query.limit + 1)
-    page = found[: query.limit]
+    page, last = cut(found, query.limit)
     return AuditPage(
-        entries=[AuditReport.of(each) for each in page],
-        next_cursor=page[-1].id if len(found) > query.limit else None,
+        entries=[AuditReport.of(each) for each in page], next_cursor=last.id if last else None
     )

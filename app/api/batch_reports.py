@@ -5,14 +5,13 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.exports import FileQuery
+from app.api.paging import Limit, NextCursor, NextNumber, page_cursor
 from app.batches import BatchOptions
 from app.budget import Amount
 from app.identifiers import BATCH_PATTERN
 from app.result import Result
 from app.storage import BatchItem, BatchReport, BatchStatus
 from app.traffic import Lane
-
-MAX_PAGE = 1_000
 
 
 class BatchForm(BatchOptions):
@@ -48,9 +47,7 @@ class BatchPage(BaseModel):
     """Batches, the newest first."""
 
     batches: list[BatchReport]
-    next_cursor: str | None = Field(
-        description="Send it as `cursor` to go on; null on the last page.", examples=[None]
-    )
+    next_cursor: NextCursor
 
 
 class ItemReport(BaseModel):
@@ -72,9 +69,7 @@ class ItemPage(BaseModel):
     """Items in their order."""
 
     items: list[ItemReport]
-    next_after: int | None = Field(
-        description="Send it as `after` to go on; null on the last page.", examples=[None]
-    )
+    next_after: NextNumber
 
 
 class BadRowReport(BaseModel):
@@ -89,7 +84,7 @@ class BadRowPage(BaseModel):
     """Bad rows in their order."""
 
     errors: list[BadRowReport]
-    next_after: int | None = Field(examples=[None])
+    next_after: NextNumber
 
 
 class After(BaseModel):
@@ -97,7 +92,7 @@ class After(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     after: int = Field(-1, ge=-1, description="The number of the last one that is known.")
-    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    limit: Limit = 100
 
 
 class BadRowQuery(After, FileQuery):
@@ -125,5 +120,5 @@ class BatchQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     status: list[BatchStatus] = Field([], description="Only of these; may be repeated.")
-    cursor: str | None = Field(None, pattern=BATCH_PATTERN, description="`next_cursor`.")
-    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    cursor: str | None = page_cursor(BATCH_PATTERN)
+    limit: Limit = 100

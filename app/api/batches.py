@@ -23,6 +23,7 @@ from app.api.batch_reports import (
 from app.api.batch_requests import read_batch, request_body
 from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.exports import AS_EXPORT, AS_TEXT, Exported, ExportOrder, ExportQuery
+from app.api.paging import cut
 from app.batches import BatchEstimate
 from app.errors import (
     BatchNotFound,
@@ -117,10 +118,9 @@ async def list_batches(
     found = await parts.batches.page(
         query.status, caller=caller.sees, before=query.cursor, limit=query.limit + 1
     )
-    page = found[: query.limit]
+    page, last = cut(found, query.limit)
     return BatchPage(
-        batches=[BatchReport.of(each) for each in page],
-        next_cursor=page[-1].id if len(found) > query.limit else None,
+        batches=[BatchReport.of(each) for each in page], next_cursor=last.id if last else None
     )
 
 
@@ -136,9 +136,10 @@ async def list_items(
 ) -> ItemPage:
     """Items in their order, with the results that are there, at any time."""
     await parts.batches.get(batch_id, caller=caller.sees)
-    found = await parts.batches.items(batch_id, after=query.after, limit=query.limit)
+    found = await parts.batches.items(batch_id, after=query.after, limit=query.limit + 1)
     items = [ItemReport.of(item, result) for item, result in found]
-    return ItemPage(items=items, next_after=items[-1].number if len(items) == query.limit else None)
+    page, last = cut(items, query.limit)
+    return ItemPage(items=page, next_after=last.number if last else None)
 
 
 @router.delete("/{batch_id}", status_code=204)
@@ -167,13 +168,12 @@ async def list_errors(
     if query.form != "json":
         rows = parts.batches.all_bad_rows(batch_id)
         return await query.download(request, f"{batch_id}-errors", BAD_ROWS, rows, row=astuple)
-    found = await parts.batches.bad_rows(batch_id, after=query.after, limit=query.limit)
+    found = await parts.batches.bad_rows(batch_id, after=query.after, limit=query.limit + 1)
+    page, last = cut(found, query.limit)
     errors = [
-        BadRowReport(number=each.number, place=each.place, reason=each.reason) for each in found
+        BadRowReport(number=each.number, place=each.place, reason=each.reason) for each in page
     ]
-    return BadRowPage(
-        errors=errors, next_after=errors[-1].number if len(errors) == query.limit else None
-    )
+    return BadRowPage(errors=errors, next_after=last.number if last else None)
 
 
 @router.get(

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Caller, Joined
+from app.api.paging import Limit, NextCursor, cut, page_cursor
 from app.identifiers import DELIVERY_PATTERN, WEBHOOK_PATTERN
 from app.parts import Parts
-from app.storage.deliveries import Attempt, DeliveryFilter, DeliveryRow
+from app.storage.delivery_rows import Attempt, DeliveryFilter, DeliveryRow
 
 router = APIRouter(prefix="/deliveries", tags=["webhooks"])
 
-MAX_PAGE = 1_000
 
 State = Literal["pending", "delivered", "failed", "missed"]
 DeliveryId = Annotated[
@@ -80,9 +80,7 @@ class DeliveryPage(BaseModel):
     """Deliveries, the newest first."""
 
     deliveries: list[DeliveryReport]
-    next_cursor: str | None = Field(
-        description="Send it as `cursor` to go on; null on the last page.", examples=[None]
-    )
+    next_cursor: NextCursor
 
 
 class DeliveryQuery(BaseModel):
@@ -93,8 +91,8 @@ class DeliveryQuery(BaseModel):
     subject: str | None = Field(
         None, max_length=40, description="Id of a result, batch or webhook that they are about."
     )
-    cursor: str | None = Field(None, pattern=DELIVERY_PATTERN, description="`next_cursor`.")
-    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    cursor: str | None = page_cursor(DELIVERY_PATTERN)
+    limit: Limit = 100
 
 
 class AnyDeliveryQuery(DeliveryQuery):
@@ -127,8 +125,7 @@ async def redeliver(delivery_id: DeliveryId, parts: Joined, caller: Caller) -> D
 
 async def page_of(parts: Parts, wanted: DeliveryFilter, query: DeliveryQuery) -> DeliveryPage:
     found = await parts.sent.page(wanted, before=query.cursor, limit=query.limit + 1)
-    page = found[: query.limit]
+    page, last = cut(found, query.limit)
     return DeliveryPage(
-        deliveries=[DeliveryReport.of(each) for each in page],
-        next_cursor=page[-1].id if len(found) > query.limit else None,
+        deliveries=[DeliveryReport.of(each) for each in page], next_cursor=last.id if last else None
     )

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.dependencies import Caller, Joined
+from app.api.paging import NextCursor, cut, page_cursor
 from app.evaluation import Evaluation, ShortEvaluation, Wanted
 from app.identifiers import BATCH_PATTERN, EVALUATION_PATTERN
 from app.moment import Moment
@@ -56,7 +57,7 @@ class EvaluationQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     domain: str | None = Field(None, examples=["flowers"])
-    cursor: str | None = Field(None, pattern=EVALUATION_PATTERN, description="`next_cursor`.")
+    cursor: str | None = page_cursor(EVALUATION_PATTERN)
     limit: int = Field(50, ge=1, le=MAX_PAGE)
 
 
@@ -64,9 +65,7 @@ class EvaluationPage(BaseModel):
     """Evaluations, the newest first."""
 
     evaluations: list[ShortEvaluation]
-    next_cursor: str | None = Field(
-        description="Send it as `cursor` to go on; null on the last page.", examples=[None]
-    )
+    next_cursor: NextCursor
 
 
 @router.post("", status_code=201)
@@ -96,9 +95,8 @@ async def list_evaluations(
     found = await parts.evaluations.page(
         query.domain, caller=caller.sees, before=query.cursor, limit=query.limit + 1
     )
-    page = found[: query.limit]
-    more = len(found) > query.limit
-    return EvaluationPage(evaluations=page, next_cursor=page[-1].id if more else None)
+    page, last = cut(found, query.limit)
+    return EvaluationPage(evaluations=page, next_cursor=last.id if last else None)
 
 
 @router.get("/{evaluation_id}")

@@ -14,6 +14,7 @@ from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, Joined, Operator
 from app.api.domains import DomainName
 from app.api.forms import described, parsed_json, read_form, texts, validated
+from app.api.paging import Limit, NextCursor, cut
 from app.api.problems import BODY_TOO_LARGE
 from app.batches import BatchOptions
 from app.batches.rows import Row, Unusable
@@ -133,7 +134,7 @@ class ExampleList(BaseModel):
     )
     set_aside: int = Field(description="How many nothing is learned from.", examples=[0])
     examples: list[ExampleView] = Field(description="The newest first.")
-    next: str | None = Field(description="`before` of the next page; null: this is the last.")
+    next_cursor: NextCursor
 
 
 def _request_body() -> dict[str, Any]:
@@ -243,22 +244,23 @@ async def list_examples(
     set_aside: Annotated[
         bool | None, Query(description="Only those that nothing is learned from, or others.")
     ] = None,
-    before: Annotated[
-        str | None, Query(pattern=EXAMPLE_PATTERN, description="`next` of the page before.")
+    cursor: Annotated[
+        str | None, Query(pattern=EXAMPLE_PATTERN, description="`next_cursor` of the page before.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    limit: Limit = 100,
 ) -> ExampleList:
     """How many there are, and which."""
     domain = await parts.domains.find(name)
     check_label(label, domain)
     rows = await parts.examples.page(
-        name, label=label, set_aside=set_aside, before=before, limit=limit
+        name, label=label, set_aside=set_aside, before=cursor, limit=limit + 1
     )
+    page, last = cut(rows, limit)
     return ExampleList(
         counts=await parts.examples.counts(name),
         set_aside=(await parts.examples.aside()).get(name, 0),
-        examples=[ExampleView.of(row, operator=caller.admin) for row in rows],
-        next=rows[-1].id if len(rows) == limit else None,
+        examples=[ExampleView.of(row, operator=caller.admin) for row in page],
+        next_cursor=last.id if last else None,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api import security
 from app.api.dependencies import Caller, Joined
 from app.api.exports import AS_EXPORT, Exported, ExportOrder, ExportQuery
+from app.api.paging import Limit, NextCursor, cut, page_cursor
 from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.classification import check_label
 from app.exports import fields, reading
@@ -21,7 +22,6 @@ from app.telemetry.trace import current
 
 router = APIRouter(prefix="/results", tags=["results"])
 
-MAX_PAGE = 1000
 MAX_WAIT_S = 60
 
 ResultId = Annotated[str, Path(pattern=RESULT_PATTERN, examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
@@ -31,10 +31,7 @@ class ResultPage(BaseModel):
     """Results, the newest first."""
 
     results: list[Result]
-    next_cursor: str | None = Field(
-        description="Send it as `cursor` to go on; null on the last page.",
-        examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
-    )
+    next_cursor: NextCursor
 
 
 class Expected(BaseModel):
@@ -81,8 +78,8 @@ class ResultConditions(BaseModel):
 class ResultQuery(ResultConditions):
     """Which results, and where a page begins."""
 
-    cursor: str | None = Field(None, pattern=RESULT_PATTERN, description="`next_cursor`.")
-    limit: int = Field(100, ge=1, le=MAX_PAGE)
+    cursor: str | None = page_cursor(RESULT_PATTERN)
+    limit: Limit = 100
 
 
 class ResultExport(ResultConditions, ExportQuery):
@@ -96,8 +93,8 @@ async def list_results(
     """Results, the newest first, page by page."""
     wanted = query.wanted(caller)
     found = await parts.results.page(wanted, before=query.cursor, limit=query.limit + 1)
-    page = found[: query.limit]
-    return ResultPage(results=page, next_cursor=page[-1].id if len(found) > query.limit else None)
+    page, last = cut(found, query.limit)
+    return ResultPage(results=page, next_cursor=last.id if last else None)
 
 
 @router.get(

@@ -10,7 +10,7 @@ from app.api.deliveries import DeliveryPage, DeliveryQuery, DeliveryReport, page
 from app.api.dependencies import Caller, Joined
 from app.identifiers import WEBHOOK_PATTERN
 from app.moment import Moment
-from app.storage.deliveries import DeliveryFilter
+from app.storage.delivery_rows import DeliveryFilter
 from app.webhooks import Endpoint, Signature
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])

@@ -472,6 +472,18 @@ class TestControl:
         assert [each["id"] for each in first["batches"]] == ids[:0:-1]
         assert [each["id"] for each in rest["batches"]] == ids[:1]
 
+    async def test_a_page_that_holds_the_last_items_names_no_next_one(self, client):
+        listed = ("list.csv", b"image_url\nftp://a/1.jpg\nhttps://a/1.jpg\nftp://a/2.jpg\nhttps://a/2.jpg\n")
+        batch = await create(client, listed)
+
+        for what in ("items", "errors"):
+            some, whole = [
+                (await client.get(f"/batches/{batch['id']}/{what}", params={"limit": limit})).json()
+                for limit in (1, 2)
+            ]
+            assert (len(some[what]), some["next_after"]) == (1, some[what][0]["number"])
+            assert (len(whole[what]), whole["next_after"]) == (2, None)
+
     async def test_only_those_of_some_statuses(self, client):
         done, other = [await create(client, ("a.jpg", picture(n))) for n in range(2)]
         for each in (done, other):

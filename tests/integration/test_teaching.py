@@ -141,7 +141,9 @@ async def test_examples_are_listed_and_forgotten(client, patterns):
     await given(client, per_class=2)
 
     first = (await client.get(EXAMPLES, params={"limit": 4})).json()
-    second = (await client.get(EXAMPLES, params={"limit": 4, "before": first["next"]})).json()
+    second = (
+        await client.get(EXAMPLES, params={"limit": 4, "cursor": first["next_cursor"]})
+    ).json()
     discs = (await client.get(EXAMPLES, params={"label": "discs"})).json()
     gone = await client.delete(f"{EXAMPLES}/{discs['examples'][0]['id']}")
     twice = await client.delete(f"{EXAMPLES}/{discs['examples'][0]['id']}")
@@ -149,7 +151,7 @@ async def test_examples_are_listed_and_forgotten(client, patterns):
 
     ids = [each["id"] for page in (first, second) for each in page["examples"]]
     assert ids == sorted(set(ids), reverse=True)
-    assert (len(ids), second["next"]) == (6, None)
+    assert (len(ids), second["next_cursor"]) == (6, None)
     assert [each["label"] for each in discs["examples"]] == ["discs"] * 2
     assert gone.status_code == 204
     assert is_problem(twice, 404, "example-not-found")

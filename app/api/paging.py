@@ -1,0 +1,35 @@
+"""Lists in pages: `limit` rows at most, and where the next page begins.
+
+What is made by and by is listed from the newest on, by a `cursor`; what is numbered, `after` a
+number.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+MAX_PAGE = 1_000
+
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+NextCursor = Annotated[
+    str | None,
+    Field(description="Send it as `cursor` to go on; null on the last page.", examples=[None]),
+]
+NextNumber = Annotated[
+    int | None,
+    Field(description="Send it as `after` to go on; null on the last page.", examples=[None]),
+]
+
+Row = TypeVar("Row")
+
+
+def page_cursor(pattern: str) -> Any:
+    """Of a query: an id of this pattern."""
+    return Field(None, pattern=pattern, description="`next_cursor` of the page before.")
+
+
+def cut(found: Sequence[Row], limit: int) -> tuple[list[Row], Row | None]:
+    """The page, and its last row where others follow it; one more than `limit` was looked for."""
+    page = list(found[:limit])
+    return page, page[-1] if len(found) > limit else None
