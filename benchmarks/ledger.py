@@ -27,7 +27,7 @@ from app.settings import Settings
 from app.settings_groups import AzureOpenAISettings, CacheSettings
 from app.telemetry.logging import LoggingConfig, configure_logging
 from app.traffic.books import OpenCall
-from app.traffic.budgets import FREE
+from app.traffic.wallet import FREE
 from app.usage import TokenUsage
 from benchmarks.batch import Prepared
 from benchmarks.report import Figure, parser, report, run

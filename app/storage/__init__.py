@@ -11,7 +11,8 @@ from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
 from app.storage.boards import BoardRepository
-from app.storage.budgets import BudgetRepository, BudgetState, Purse
+from app.storage.budget_sums import Purse
+from app.storage.budgets import BudgetRepository, BudgetState
 from app.storage.calibrations import CalibrationKey, CalibrationRepository, CalibrationRow
 from app.storage.costs import CostRepository, Grouping, Pace, Spending, Sums
 from app.storage.database import Database, Unit, both

@@ -1,76 +1,23 @@
-"""What may be spent still, however many processes spend it. All SQL about it is here.
+"""Budgets: which there are, what is spent of them, and who was told of that."""
 
-A process takes a lease of a budget, and spends from it without asking anybody. What the sums say is
-spent and all leases together are never more than the budget: who takes a lease looks at both at
-once, and while it has the budget's row to itself.
-"""
-
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
-from app.budget import EPOCH, THRESHOLDS, Budget
-from app.prices import LEAST
+from app.budget import THRESHOLDS, Budget
 from app.storage.audit import COMMAND_LINE, By, note
+from app.storage.budget_sums import Purse, fresh_of, sums_of
 from app.storage.database import Database
 from app.storage.events import budget_threshold
+from app.storage.leases import DEAD_AFTER, Lease, Request, leased_of, take_lease
 from app.storage.outbox import Telling
-from app.storage.tables import Usd, budget_periods, budgets, cost_days, cost_hours, leases, ledger
-
-LEAST_SHARE = 4
-"""A lease is at most a fourth of what is free, so that others get something too, unless that is not
-enough for a call."""
-
-SUMMED_WITHIN = timedelta(minutes=1)
-"""Of a call that nobody reserved for: then sums have it."""
-
-DEAD_AFTER = timedelta(minutes=10)
-"""Without a sign of life: then a lease is given back whose process can't be asked."""
-
-
-class Purse(NamedTuple):
-    """A budget in one of its periods."""
-
-    budget: str
-    starts_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """For a lease.
-
-    Attributes:
-        needs: or it is of no use.
-        wants: would be better.
-    """
-
-    budget: Budget
-    starts_at: datetime
-    needs: Decimal
-    wants: Decimal
-
-    @property
-    def purse(self) -> Purse:
-        return Purse(self.budget.name, self.starts_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """
-    Attributes:
-        amount: that was added; 0: what is free is not enough.
-        spent: of the budget, as sums have it.
-    """
-
-    amount: Decimal
-    spent: Decimal
+from app.storage.tables import budget_periods, budgets, leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +99,7 @@ class BudgetRepository:
         def unit(connection: sa.Connection) -> dict[Purse, Lease]:
             # In one order, or two who want the same two wait for each other.
             return {
-                each.purse: _lease(connection, process, each, now)
+                each.purse: take_lease(connection, process, each, now)
                 for each in sorted(requests, key=lambda each: each.purse)
             }
 
@@ -188,9 +135,9 @@ class BudgetRepository:
         asked = [(each, each.starts_at(now)) for each in wanted]
 
         def unit(connection: sa.Connection) -> list[BudgetState]:
-            found, sums = [], _sums(connection, asked)
+            found, sums = [], sums_of(connection, asked)
             for budget, starts_at in asked:
-                terms = (each(budget, starts_at) for each in (_leased, _fresh))
+                terms = (each(budget, starts_at) for each in (leased_of, fresh_of))
                 row = connection.execute(sa.select(*terms)).one()
                 leased, fresh = (each or Decimal(0) for each in row)
                 spent = sums[Purse(budget.name, starts_at)] + fresh
@@ -226,44 +173,6 @@ def _begin_anew(connection: sa.Connection, name: str, new: Budget | None = None)
         connection.execute(sa.delete(budget_periods).where(periods))
 
 
-def _lease(connection: sa.Connection, process: str, request: Request, now: datetime) -> Lease:
-    budget, starts_at = request.budget, request.starts_at
-    key = {"budget": budget.name, "starts_at": starts_at}
-    since = connection.execute(_HAVE_TO_ITSELF, {**key, "since": now}).scalar_one()
-    terms = [_spent(budget, starts_at), _leased(budget, starts_at)]
-    if now < since + SUMMED_WITHIN:
-        # What was spent just before anybody reserved it.
-        terms.append(_fresh(budget, starts_at, before=since))
-    spent, leased, *before = (
-        each or Decimal(0) for each in connection.execute(sa.select(*terms)).one()
-    )
-    spent += sum(before, Decimal(0))
-    free = budget.amount_usd - spent - leased
-    if free < request.needs:
-        return Lease(Decimal(0), spent)
-    amount = min(request.wants, max(request.needs, (free / LEAST_SHARE).quantize(LEAST)))
-    connection.execute(_TAKE, {**key, "process": process, "amount": amount, "seen_at": now})
-    return Lease(amount, spent)
-
-
-def release(
-    connection: sa.Connection, process: str, freed: Mapping[Purse, Decimal], now: datetime
-) -> None:
-    """Give back what of leases is spent, or not needed any more; a lease of which nothing is given
-    back is heard of all the same."""
-    for purse, amount in sorted(freed.items()):
-        connection.execute(
-            _RELEASE,
-            {
-                "this": purse.budget,
-                "since": purse.starts_at,
-                "mine": process,
-                "less": amount,
-                "now": now,
-            },
-        )
-
-
 def tell_thresholds(
     connection: sa.Connection,
     telling: Telling,
@@ -282,7 +191,7 @@ def tell_thresholds(
         and budget.covers(caller=row["caller"], domain=row["domain"], batch_id=row["batch_id"])
     }
     too_little = {(budget, starts_at) for (_, starts_at), budget in exhausted.items()}
-    sums = _sums(connection, spent_of | too_little)
+    sums = sums_of(connection, spent_of | too_little)
     for budget, starts_at in spent_of | too_little:
         spent = sums[Purse(budget.name, starts_at)]
         passed = [each for each in THRESHOLDS if spent * 100 >= budget.amount_usd * each]
@@ -309,86 +218,6 @@ def _tell(
         telling.tell(connection, budget_threshold(budget, starts_at, spent, percent))
 
 
-def _sums(
-    connection: sa.Connection, asked: Collection[tuple[Budget, datetime]]
-) -> dict[Purse, Decimal]:
-    """What is spent, as sums have it. Those of one period are looked for together."""
-    found: dict[Purse, Decimal] = {}
-    together: defaultdict[tuple[datetime, datetime | None], list[Budget]] = defaultdict(list)
-    for budget, starts_at in asked:
-        if budget.batch_id is None:
-            together[starts_at, budget.resets_at(starts_at)].append(budget)
-        else:
-            spent = connection.execute(sa.select(_spent(budget, starts_at))).scalar()
-            found[Purse(budget.name, starts_at)] = spent or Decimal(0)
-    column = cost_days.c
-    for (starts_at, resets_at), some in together.items():
-        query = sa.select(column.caller, column.domain, sa.func.sum(column.cost_usd))
-        rows = connection.execute(
-            _within(query, starts_at, resets_at).group_by(column.caller, column.domain)
-        ).all()
-        for each in some:
-            found[Purse(each.name, starts_at)] = sum(
-                (
-                    usd
-                    for caller, domain, usd in rows
-                    if each.covers(caller=caller, domain=domain, batch_id=None)
-                ),
-                Decimal(0),
-            )
-    return found
-
-
-def _within(query: Any, starts_at: datetime, resets_at: datetime | None) -> Any:
-    """Of sums by day."""
-    if starts_at > EPOCH:
-        query = query.where(cost_days.c.start >= starts_at)
-    return query if resets_at is None else query.where(cost_days.c.start < resets_at)
-
-
-def _spent(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
-    """As sums have it."""
-    table = cost_days if budget.batch_id is None else cost_hours
-    column = table.c
-    query = sa.select(sa.func.sum(column.cost_usd)).where(*_covered(budget, column))
-    if budget.batch_id is None:
-        query = _within(query, starts_at, budget.resets_at(starts_at))
-    return query.scalar_subquery()
-
-
-def _fresh(
-    budget: Budget, starts_at: datetime, before: datetime | None = None
-) -> sa.ScalarSelect[Any]:
-    """What no sum has yet."""
-    column = ledger.c
-    query = sa.select(sa.func.sum(column.cost_usd)).where(
-        sa.text("NOT rolled"), column.at >= starts_at, *_covered(budget, column)
-    )
-    for end in (budget.resets_at(starts_at), before):
-        if end is not None:
-            query = query.where(column.at < end)
-    return query.scalar_subquery()
-
-
-def _covered(budget: Budget, column: Any) -> list[sa.ColumnElement[bool]]:
-    covered = []
-    if budget.domain is not None:
-        covered.append(column.domain == budget.domain)
-    if budget.caller is not None:
-        covered.append(column.caller == budget.caller)
-    if budget.batch_id is not None:
-        covered.append(column.batch_id == budget.batch_id)
-    return covered
-
-
-def _leased(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
-    return (
-        sa.select(sa.func.sum(leases.c.amount))
-        .where(leases.c.budget == budget.name, leases.c.starts_at == starts_at)
-        .scalar_subquery()
-    )
-
-
 _DEFINITION = sa.select(budgets.c.definition).where(budgets.c.name == sa.bindparam("wanted"))
 _NEW_BUDGET = insert(budgets)
 _PUT = _NEW_BUDGET.on_conflict_do_update(
@@ -400,10 +229,6 @@ _PUT = _NEW_BUDGET.on_conflict_do_update(
 )
 _PERIOD = insert(budget_periods)
 _KNOW = _PERIOD.on_conflict_do_nothing()
-_HAVE_TO_ITSELF = _PERIOD.on_conflict_do_update(
-    index_elements=list(budget_periods.primary_key.columns),
-    set_={"told": budget_periods.c.told},
-).returning(budget_periods.c.since)
 _TOLD = (
     sa.update(budget_periods)
     .where(
@@ -412,21 +237,4 @@ _TOLD = (
         budget_periods.c.told < sa.bindparam("percent"),
     )
     .values(told=sa.bindparam("percent"))
-)
-_NEW_LEASE = insert(leases)
-_TAKE = _NEW_LEASE.on_conflict_do_update(
-    index_elements=list(leases.primary_key.columns),
-    set_={
-        "amount": leases.c.amount + _NEW_LEASE.excluded.amount,
-        "seen_at": _NEW_LEASE.excluded.seen_at,
-    },
-)
-_RELEASE = (
-    sa.update(leases)
-    .where(
-        leases.c.budget == sa.bindparam("this"),
-        leases.c.starts_at == sa.bindparam("since"),
-        leases.c.process == sa.bindparam("mine"),
-    )
-    .values(amount=leases.c.amount - sa.bindparam("less", type_=Usd), seen_at=sa.bindparam("now"))
 )

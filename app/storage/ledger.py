@@ -18,9 +18,11 @@ from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.budget import Budget
 from app.ledger import LedgerEntry
-from app.storage.budgets import Purse, release, tell_thresholds
+from app.storage.budget_sums import Purse
+from app.storage.budgets import tell_thresholds
 from app.storage.database import Database, Unit
 from app.storage.driver_insert import DriverInsert
+from app.storage.leases import release
 from app.storage.outbox import Outbox
 from app.storage.tables import (
     ANSWERED,

@@ -67,6 +67,16 @@ class LessonRepository:
         query = sa.select(*columns, sa.literal("").label("head")).where(_C.domain == domain)
         return await self._rows(query.order_by(_C.id.desc()).limit(limit))
 
+    async def made_at(self, lesson_id: str) -> datetime | None:
+        """None: there is none of this id any more."""
+        query = sa.select(_C.created_at).where(_C.id == lesson_id)
+
+        def unit(connection: sa.Connection) -> datetime | None:
+            found: datetime | None = connection.execute(query).scalar()
+            return found
+
+        return await self._database.read(unit)
+
     async def add(self, row: LessonRow) -> None:
         values = {name: getattr(row, name) for name in row.__slots__}
         last = (

@@ -14,10 +14,13 @@ from app.budget import Payer
 from app.errors import ProviderError, StorageUnavailable
 from app.ledger import Kind, LedgerEntry, new_call_id
 from app.providers.base import Provider, ProviderAnswer
-from app.storage.budgets import DEAD_AFTER, BudgetRepository, Purse
+from app.storage.budget_sums import Purse
+from app.storage.budgets import BudgetRepository
+from app.storage.leases import DEAD_AFTER
 from app.storage.ledger import LedgerRepository
-from app.traffic.budgets import FREE, Budgets, Hold
+from app.traffic.budgets import Budgets
 from app.traffic.call_journal import CallJournal
+from app.traffic.wallet import FREE, Hold
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)

@@ -14,21 +14,16 @@ from app.budget import Budget, Payer
 from app.errors import (
     BudgetNotFound,
     BudgetReadOnly,
-    BudgetSpent,
     ConfigurationError,
     PriceUnknown,
 )
 from app.providers.profiles import ModelTable
 from app.settings import Settings
 from app.storage.audit import COMMAND_LINE, By
-from app.storage.budgets import (
-    DEAD_AFTER,
-    BudgetRepository,
-    BudgetState,
-    Lease,
-    Purse,
-    Request,
-)
+from app.storage.budget_sums import Purse
+from app.storage.budgets import BudgetRepository, BudgetState
+from app.storage.leases import DEAD_AFTER, Lease, Request
+from app.traffic.wallet import NOTHING, Hold, Wallet
 from app.usage import TokenUsage
 
 CALLS_AHEAD = 16
@@ -51,69 +46,6 @@ _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 _NO_WALLETS = (datetime.min.replace(tzinfo=UTC), ())
 
 MAX_FOUND = 10_000
-NOTHING = Decimal(0)
-
-
-@dataclass(slots=True)
-class Wallet:
-    """This process's part of a budget in one period.
-
-    Attributes:
-        held: for calls under way.
-        owed: for calls that ended, and that no sum has yet.
-        lately: of that, since it was last looked at.
-        refused: why there is nothing for a while, and until when, by the event loop's clock.
-    """
-
-    budget: Budget
-    starts_at: datetime
-    lease: Decimal = NOTHING
-    held: Decimal = NOTHING
-    owed: Decimal = NOTHING
-    lately: Decimal = NOTHING
-    refused: tuple[float, Decimal] | None = None
-
-    @property
-    def purse(self) -> Purse:
-        return Purse(self.budget.name, self.starts_at)
-
-    @property
-    def ends_at(self) -> datetime | None:
-        """When the period does; None: never."""
-        return self.budget.resets_at(self.starts_at)
-
-    @property
-    def room(self) -> Decimal:
-        return self.lease - self.held - self.owed
-
-    def spent(self, known: Decimal) -> BudgetSpent:
-        """The error; `known` is what sums say."""
-        budget, resets_at = self.budget, self.ends_at
-        until = f" until {resets_at:%Y-%m-%dT%H:%M:%SZ}" if resets_at else ""
-        left = max(NOTHING, budget.amount_usd - known - self.owed)
-        amounts = f": {left:.6f} of {budget.amount_usd:f} USD are left" if budget.is_callers else ""
-        return BudgetSpent(
-            f"The budget {budget.name} is spent{until}{amounts}.",
-            budget=budget.name,
-            degrades=budget.action == "degrade",
-            resets_at=resets_at,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """What is reserved for one call.
-
-    Attributes:
-        at: in the periods of which moment; None: it does not matter.
-    """
-
-    amount: Decimal
-    wallets: tuple[Wallet, ...] = ()
-    at: datetime | None = None
-
-
-FREE = Hold(NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import current
 from app.traffic.books import Books, OpenCall
-from app.traffic.budgets import FREE, Hold
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.enquiry import Enquiry
+from app.traffic.wallet import FREE, Hold
 from app.usage import TokenUsage
 
 

@@ -24,7 +24,7 @@ from app.errors import (
 )
 from app.images import PreparedImage
 from app.providers.base import Example, ProviderAnswer
-from app.providers.registry import ProviderRegistry
+from app.providers.registry import LOCAL, ProviderRegistry
 from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
@@ -48,7 +48,7 @@ from app.traffic.state import ProviderState, states
 
 log = structlog.stdlib.get_logger(__name__)
 
-LOCAL = "local"
+
 """Who answers where a budget is spent that says so."""
 
 BATCH_PATIENCE_S = 600.0

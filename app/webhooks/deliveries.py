@@ -18,7 +18,8 @@ from app.errors import (
 from app.settings_groups import WebhookSettings
 from app.storage import Outbox
 from app.storage.audit import COMMAND_LINE, By
-from app.storage.deliveries import DeliveryRepository, DeliveryRow
+from app.storage.deliveries import DeliveryRepository
+from app.storage.delivery_rows import DeliveryRow
 from app.storage.webhooks import WebhookRepository
 from app.telemetry.metrics import Metrics
 from app.webhooks.drain import Drain, Sending, settled

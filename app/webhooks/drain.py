@@ -11,7 +11,8 @@ from typing import Literal, TypeVar
 import structlog
 
 from app.errors import StorageUnavailable, WebhookNotFound
-from app.storage.deliveries import Attempted, DeliveryRepository, Due, Failing
+from app.storage.deliveries import DeliveryRepository
+from app.storage.delivery_rows import Attempted, Due, Failing
 from app.storage.webhooks import WebhookRepository, WebhookRow
 from app.telemetry.metrics import Metrics
 from app.webhooks.endpoints import Receiver

@@ -9,7 +9,7 @@ from typing import Literal
 
 from app.egress import Answer, EgressClient
 from app.errors import UrlRefused, UrlUnreachable
-from app.storage.deliveries import Attempt, Due
+from app.storage.delivery_rows import Attempt, Due
 from app.telemetry.trace import Tracing, current
 from app.webhooks.endpoints import MAX_HEADER, Receiver
 from app.webhooks.schedule import retry_after_s

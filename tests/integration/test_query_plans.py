@@ -19,7 +19,7 @@ from app.storage import (
     queueing,
 )
 from app.storage.audit import COMMAND_LINE
-from app.storage.deliveries import DeliveryFilter
+from app.storage.delivery_rows import DeliveryFilter
 from app.storage.tables import metadata
 from tests.entries import book, entry
 from tests.integration.calls import store

@@ -21,7 +21,7 @@ from app.main import create_app
 from app.parts import build_parts
 from app.providers import registry
 from app.settings import WebhookSettings
-from app.storage.deliveries import DeliveryFilter
+from app.storage.delivery_rows import DeliveryFilter
 from tests.fakes import ENTRY_POINTS
 from tests.integration.calls import PICTURE, is_problem, until
 from tests.integration.webhook_calls import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.egress import EgressClient, judge
 from app.errors import UrlRefused
-from app.storage.deliveries import Due
+from app.storage.delivery_rows import Due
 from app.storage.webhooks import WebhookRow
 from app.telemetry.trace import Tracing
 from app.webhooks import Sender

@@ -22,8 +22,8 @@ from app.storage import BudgetRepository, LedgerRepository, Outbox
 from app.storage.tables import batches, cost_days, cost_hours
 from app.traffic import Books, Budgets, CallJournal
 from app.traffic.books import LONGEST_NAME, STORED_WITHIN_S, SUMMED_EVERY_S
-from app.traffic.budgets import FREE
 from app.traffic.call_journal import MAX_CALLS
+from app.traffic.wallet import FREE
 from app.usage import TokenUsage
 from tests.fakes import FakeProvider, answer, spent_with
 from tests.inline_database import Inline

@@ -10,7 +10,7 @@ from app.budget import Budget, Payer
 from app.errors import BudgetSpent, StorageUnavailable
 from app.prices import AgreedPrice
 from app.storage import BudgetRepository, Database, LedgerRepository, Outbox
-from app.storage.budgets import DEAD_AFTER
+from app.storage.leases import DEAD_AFTER
 from app.traffic import Books, Budgets, CallJournal
 from app.traffic.budgets import CUT_OFF_AFTER_S
 from app.usage import TokenUsage

@@ -26,7 +26,7 @@ from app.settings_groups import ApiSettings, TrafficSettings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.traffic import Dispatcher, Spent
-from app.traffic.budgets import FREE
+from app.traffic.wallet import FREE
 from app.usage import TokenUsage
 from tests.fakes import (
     MOST_USD,
