@@ -4,11 +4,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from app.domains import Domain
 from app.errors import (
@@ -20,7 +18,7 @@ from app.errors import (
 )
 from app.images import ImageWorkers, PreparedImage, prepare
 from app.providers.base import Example
-from app.providers.embeddings import from_stored
+from app.providers.embeddings import Embedder, Embeddings, from_stored
 from app.providers.registry import ProviderRegistry
 from app.providers.taught import Taught
 from app.result import NONE
@@ -28,29 +26,11 @@ from app.storage import BlobStore, ExampleRepository, ExampleRow, LessonReposito
 
 log = structlog.stdlib.get_logger(__name__)
 
-EMBEDDED_BY = "local"
-"""The provider whose model says how alike two pictures are."""
-
 MOST_OF_A_LABEL = 200
 """Examples that are looked at: the newest."""
 
 PICTURES_HELD = 256
 """Examples' pictures that stay in memory: some ten megabytes."""
-
-LESSONS = 1_000
-"""Of a domain that are looked through, the newest, for the one in force."""
-
-Directions = NDArray[np.float32]
-
-
-@runtime_checkable
-class Embedding(Protocol):
-    """What the embedded provider has besides."""
-
-    @property
-    def model_sha256(self) -> str: ...
-
-    def embed(self, image: PreparedImage) -> Directions: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +43,9 @@ class Shelf:
 
     lesson: str
     rows: Sequence[ExampleRow]
-    directions: Directions
+    directions: Embeddings
 
-    def like(self, direction: Directions, domain: Domain, *, but: str) -> list[ExampleRow]:
+    def like(self, direction: Embeddings, domain: Domain, *, but: str) -> list[ExampleRow]:
         """As many as the domain wants shown, the one most like the picture last, so that it stands
         next to the question; the picture with the SHA-256 `but` is none of them.
 
@@ -90,7 +70,7 @@ class Shelf:
 
 
 def _chosen(
-    shelf: Shelf, embedder: Embedding, image: PreparedImage, domain: Domain
+    shelf: Shelf, embedder: Embedder, image: PreparedImage, domain: Domain
 ) -> list[ExampleRow]:
     """CPU work."""
     return shelf.like(embedder.embed(image), domain, but=image.sha256)
@@ -143,8 +123,8 @@ class Showing:
         try:
             if not await self._is_of_use(names):
                 return ()
-            shelf, embedder = await self._shelf(domain), await self._embedder()
-            if shelf is None or embedder is None or not shelf.rows:
+            shelf, embedder = await self._shelf(domain), await self._providers.embedder()
+            if shelf is None or not shelf.rows:
                 return ()
             rows = await self._workers.run(_chosen, shelf, embedder, image, domain)
             # Whoever deletes one wants nobody to see it any more, whatever a lesson knew.
@@ -165,10 +145,6 @@ class Showing:
                 return True
         return False
 
-    async def _embedder(self) -> Embedding | None:
-        provider: Any = (await self._providers.get(EMBEDDED_BY))[0]
-        return provider if isinstance(provider, Embedding) else None
-
     async def _shelf(self, domain: Domain) -> Shelf | None:
         lesson = self.lesson(domain)
         if not lesson:
@@ -183,15 +159,12 @@ class Showing:
         return shelf
 
     async def _load(self, domain: str, lesson: str) -> Shelf:
-        embedder = await self._embedder()
-        taught = await self._lessons.of_domain(domain, limit=LESSONS)
-        until = next((each.created_at for each in taught if each.id == lesson), None)
+        embedder = await self._providers.embedder()
+        until = await self._lessons.made_at(lesson)
         rows = [
             row
             for row in await self._examples.to_learn(domain, most=MOST_OF_A_LABEL, until=until)
-            if row.picture is not None
-            and embedder is not None
-            and row.embedded_by == embedder.model_sha256
+            if row.picture is not None and row.embedded_by == embedder.model_sha256
         ]
         return Shelf(lesson, rows, from_stored([row.embedding for row in rows]))
 

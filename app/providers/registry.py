@@ -9,12 +9,14 @@ from app.domains import Domain
 from app.errors import ConfigurationError, ProviderUnknown
 from app.plug_ins import plug_ins
 from app.providers.base import Capabilities, Learning, Provider, ProviderContext
+from app.providers.embeddings import Embedder
 
 GROUP = "classifier.providers"
+LOCAL = "local"
 OWN = (
     EntryPoint("azure_openai", "app.providers.azure_openai:create", GROUP),
     EntryPoint("openai_compatible", "app.providers.openai_compatible:create", GROUP),
-    EntryPoint("local", "app.providers.local.provider:create", GROUP),
+    EntryPoint(LOCAL, "app.providers.local.provider:create", GROUP),
 )
 """Ours are found like a plug-in's, also where the package is not installed but only unpacked."""
 
@@ -62,6 +64,12 @@ class ProviderRegistry:
         Raises ProviderUnknown."""
         first, *_ = await self.get(name)
         return first.learned(domain) if isinstance(first, Learning) else ""
+
+    async def embedder(self) -> Embedder:
+        """Of the embedded model: what it sees is what examples are known by."""
+        (provider,) = await self.get(LOCAL)
+        assert isinstance(provider, Embedder)  # noqa: S101 - nobody else has that name
+        return provider
 
     async def aclose(self) -> None:
         for deployments in self._built.values():

@@ -4,16 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.classification import Intake, check_label
 from app.domains import Domain
 from app.errors import BlobNotFound
 from app.identifiers import EXAMPLE, new_id
 from app.images import ImageSource, ImageWorkers, PreparedImage, Stored
-from app.providers.embeddings import as_stored
-from app.providers.local.provider import LocalProvider
+from app.providers.embeddings import Embedder, Embeddings, as_stored
 from app.providers.registry import ProviderRegistry
 from app.storage import BlobStore, ExampleRepository, ExampleRow
 from app.storage.examples import Outcome
@@ -37,7 +33,7 @@ class Seen:
 
     sha256: str
     jpeg: bytes
-    embedding: NDArray[np.float32]
+    embedding: Embeddings
     embedded_by: str
 
 
@@ -113,10 +109,8 @@ class Collecting:
         ]
         return [row for row in found if row is not None]
 
-    async def model(self) -> LocalProvider:
-        (provider,) = await self._providers.get("local")
-        assert isinstance(provider, LocalProvider)  # noqa: S101 - nobody else has that name
-        return provider
+    async def model(self) -> Embedder:
+        return await self._providers.embedder()
 
     async def _renewed(self, row: ExampleRow, domain: Domain) -> ExampleRow | None:
         if row.picture is None:
@@ -147,5 +141,5 @@ class Collecting:
         )
 
 
-def _seen(image: PreparedImage, model: LocalProvider) -> Seen:
+def _seen(image: PreparedImage, model: Embedder) -> Seen:
     return Seen(image.sha256, image.jpeg, model.embed(image), model.model_sha256)
