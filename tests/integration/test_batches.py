@@ -473,7 +473,10 @@ class TestControl:
         assert [each["id"] for each in rest["batches"]] == ids[:1]
 
     async def test_a_page_that_holds_the_last_items_names_no_next_one(self, client):
-        listed = ("list.csv", b"image_url\nftp://a/1.jpg\nhttps://a/1.jpg\nftp://a/2.jpg\nhttps://a/2.jpg\n")
+        listed = (
+            "list.csv",
+            b"image_url\nftp://a/1.jpg\nhttps://a/1.jpg\nftp://a/2.jpg\nhttps://a/2.jpg\n",
+        )
         batch = await create(client, listed)
 
         for what in ("items", "errors"):
