@@ -23,7 +23,6 @@ from app.api import (
     domains,
     erasures,
     evaluations,
-    event_operations,
     events,
     examples,
     lessons,
@@ -98,7 +97,7 @@ def create_schema_app(types: Mapping[str, EventType] = EVENT_TYPES, **options: A
         **options,
     )
     problems.install(app)
-    openapi.document(app)
+    openapi.document(app, types)
     for module in (
         *(classify, batches, results, reviews, evaluations),
         *(domains, calibrations, cascades),
@@ -107,5 +106,4 @@ def create_schema_app(types: Mapping[str, EventType] = EVENT_TYPES, **options: A
         *(alerts, analytics, audit, erasures, deployments, operations, pages),
     ):
         app.include_router(module.router)
-    app.webhooks.include_router(event_operations.operations(types))
     return app

@@ -1,13 +1,15 @@
 """What openapi.json says of errors: each is a problem, not the framework's own shape."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
+from app.api import event_operations
 from app.api.problems import MEDIA_TYPE
+from app.storage.event_types import EventType
 
 
 class FieldProblem(BaseModel):
@@ -49,11 +51,13 @@ def _below(key: str, schema: Any) -> Iterator[Any]:
             yield from _below(key, each)
 
 
-def document(app: FastAPI) -> None:
-    """Give every operation a `default` answer: a problem."""
+def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
+    """Give every operation a `default` answer, a problem, and tell what webhooks are sent of these
+    types. All of it is made when it is asked for: a start has no time for it."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
+            app.webhooks.include_router(event_operations.operations(types))
             schema = get_openapi(
                 title=app.title,
                 version=app.version,

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from app.errors import ConfigurationError, StorageUnavailable
 from app.storage.database import Database
+from app.storage.tables import metadata
 
 HEAD = "0016"
 """The newest revision in migrations/versions; a test holds it against Alembic's own idea."""
@@ -40,10 +41,6 @@ def _revision(connection: sa.Connection) -> str | None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    # Imported here: it takes a fifth of a second, and most starts have nothing to migrate.
-    from alembic import command
-    from alembic.config import Config
-
     # Another process may be at it, or have been first; and without a transaction of its own SQLite
     # would commit every statement, and a crash leave half a schema.
     if connection.dialect.name == "sqlite":
@@ -51,8 +48,31 @@ def _upgrade(connection: sa.Connection) -> None:
     else:
         connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # whoever is at it takes its time
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
-    if _revision(connection) == HEAD:
-        return
+    revision = _revision(connection)
+    if revision is None:
+        _create(connection)
+    elif revision != HEAD:
+        _migrate(connection)
+
+
+def _create(connection: sa.Connection) -> None:
+    """What all migrations come to, which a test holds: nothing is there that they could change."""
+    metadata.create_all(connection, checkfirst=False)
+    version = sa.Table(
+        "alembic_version",
+        sa.MetaData(),
+        sa.Column("version_num", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+    )
+    version.create(connection)
+    connection.execute(sa.insert(version).values(version_num=HEAD))
+
+
+def _migrate(connection: sa.Connection) -> None:
+    # Imported here: it takes a fifth of a second, and most starts have nothing to migrate.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

@@ -332,7 +332,12 @@ SUMS = (
 
 def _sums() -> list[sa.Column[object]]:
     return [
-        sa.Column(name, Usd if name.endswith("_usd") else sa.BigInteger, nullable=False)
+        sa.Column(
+            name,
+            Usd if name.endswith("_usd") else sa.BigInteger,
+            nullable=False,
+            server_default="0" if "cascade" in name else None,  # there were sums before there were
+        )
         for name in SUMS
     ]
 

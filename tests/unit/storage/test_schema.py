@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -19,16 +20,87 @@ from app.storage.migrate import HEAD, MIGRATIONS
 
 @pytest.fixture(params=["memory", "file", "postgres"])
 async def database(request, tmp_path):
-    urls = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/a.db"}
-    if request.param == "postgres":
-        postgres = request.getfixturevalue("postgres")
-        urls["postgres"] = postgres.url(postgres.new_database())
-    database = Database(urls[request.param])
+    database = Database(new_url(request, tmp_path))
     yield database
     await database.close()
 
 
-async def test_the_migrations_make_the_tables(database):
+@pytest.fixture
+async def migrated(request, database, tmp_path):
+    """Another one of the same kind, by all migrations one after the other."""
+    kind = request.node.callspec.params["database"]
+    database = Database(new_url(request, tmp_path, kind))
+    await database.write(lambda connection: upgrade(connection, "head"))
+    yield database
+    await database.close()
+
+
+def new_url(request, tmp_path, kind: str | None = None) -> str:
+    kind = kind or request.param
+    if kind == "postgres":
+        postgres = request.getfixturevalue("postgres")
+        return postgres.url(postgres.new_database())
+    return "sqlite://" if kind == "memory" else f"sqlite:///{tmp_path}/{uuid4()}.db"
+
+
+def upgrade(connection: sa.Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+async def test_an_empty_database_gets_what_all_migrations_make(database, migrated):
+    """Columns, keys, indexes and their conditions, counters, and the revision."""
+    await migrate(database)
+
+    made, by_migrations = await database.read(described), await migrated.read(described)
+
+    assert made == by_migrations
+    assert made["results"]["columns"]
+    assert made["alembic_version"]["rows"] == [(HEAD,)]
+
+
+def described(connection: sa.Connection) -> dict[str, dict]:
+    inspector = sa.inspect(connection)
+    found = {}
+    for table in inspector.get_table_names():
+        columns = inspector.get_columns(table)
+        found[table] = {
+            "columns": {
+                each["name"]: (
+                    str(each["type"]),
+                    each["nullable"],
+                    str(each["default"]).replace("'", ""),
+                    each.get("identity"),
+                )
+                for each in columns
+            },
+            "key": inspector.get_pk_constraint(table),
+            "indexes": set(),
+            "options": set(),
+            "rows": [tuple(row) for row in connection.execute(sa.text(f'SELECT * FROM "{table}"'))],
+        }
+    if connection.dialect.name == "postgresql":
+        texts = connection.execute(
+            sa.text(
+                "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
+            )
+        )
+        for table, text in texts:
+            found[table]["indexes"].add(text)
+        return found
+    texts = connection.execute(sa.text("SELECT type, tbl_name, sql FROM sqlite_master"))
+    for kind, table, text in texts:
+        if kind == "index" and text:
+            found[table]["indexes"].add(" ".join(text.replace('"', "").split()))
+        elif kind == "table" and table in found:
+            options = ("AUTOINCREMENT", "WITHOUT ROWID")
+            found[table]["options"] |= {each for each in options if each in text.upper()}
+    return found
+
+
+async def test_the_tables_are_as_they_are_declared(database):
     """Alembic finds nothing to add, to change or to remove; migrating again changes nothing."""
     await migrate(database)
     await migrate(database)
@@ -111,10 +183,7 @@ async def test_kept_answers_of_before_know_their_pictures(database):
     row = {"key": "k", "answer": '{"image": {"sha256": "abc"}}', "created_at": datetime.now(UTC)}
 
     def before(connection: sa.Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0015")
+        upgrade(connection, "0015")
         connection.execute(sa.insert(tables.answers), row)
 
     await database.write(before)
