@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 import structlog
 
@@ -26,6 +27,7 @@ from app.errors import (
 from app.result import Failure, Result
 from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
 from app.storage.batch_rows import DIGEST, UNFINISHED
+from app.storage.patience import patiently, until_set
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Trace
 from app.traffic import Lane
@@ -38,7 +40,6 @@ LASTS_S = 60.0
 LINGER_S = 0.5
 """How long an answer waits to be committed with others."""
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 """Before a commit is tried again for which the database has no room; it doubles."""
 
 MOST_ATTEMPTS = 8
@@ -218,21 +219,16 @@ class Shard:
         self, outcomes: Sequence[Outcome], beside: Unit[None] | None
     ) -> BatchRow | None:
         """Though the database is locked or full for a while: answers may have cost something."""
-        wait_s = FIRST_WAIT_S
-        while True:
-            try:
-                after = await self._shards.commit(
-                    self._batch, self._number, self._attempt, outcomes, beside
-                )
-            except StorageUnavailable:
-                if self._stopping.is_set():
-                    raise
-            else:
-                self._held_up = False
-                return after
-            self._held_up = True  # nothing more is bought that can't be stored
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        commit = partial(
+            self._shards.commit, self._batch, self._number, self._attempt, outcomes, beside
+        )
+        after = await patiently(commit, until_set(self._stopping), sleep=self._held_up_for)
+        self._held_up = False
+        return after
+
+    async def _held_up_for(self, seconds: float) -> None:
+        self._held_up = True  # nothing more is bought that can't be stored
+        await asyncio.sleep(seconds)
 
     async def _group(
         self, answers: "asyncio.Queue[tuple[BatchItem, Answered | None]]", count: int

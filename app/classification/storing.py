@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,6 +24,7 @@ from app.storage import (
     both,
     queueing,
 )
+from app.storage.patience import patiently
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import UNTRACED, Trace, current, told
 from app.traffic import Books
@@ -119,7 +119,7 @@ class Storing:
         result = answered.result
         with stopwatch.time("store"):
             try:
-                stored = await self._write(partial(write, result, beside), waits_s)
+                stored = await patiently(partial(write, result, beside), waits_s, sleep=self._sleep)
             except (StorageUnavailable, asyncio.CancelledError):
                 kept = result.model_dump(mode="json", exclude={"metadata"})
                 log.exception("an answer may be lost: it could not be stored", **kept)
@@ -133,12 +133,3 @@ class Storing:
                 trace.tell(**told(stored))
                 self._metrics.result(stored, trace_id=trace.trace_id)
             return stored
-
-    async def _write(
-        self, write: Callable[[], Awaitable[Result | None]], waits_s: Iterable[float]
-    ) -> Result | None:
-        for wait_s in waits_s:
-            with suppress(StorageUnavailable):
-                return await write()
-            await self._sleep(wait_s)
-        return await write()

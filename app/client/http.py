@@ -10,7 +10,7 @@ import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app import __version__
-from app.client.problems import ServiceUnreachable, UnexpectedAnswer, error_of, retry_after_s
+from app.client.problems import ServiceUnreachable, UnexpectedAnswer, asked_wait_s, error_of
 from app.errors import BudgetSpent, IdempotencyKeyInUse, InvalidRequest
 
 T = TypeVar("T", bound=BaseModel)
@@ -102,7 +102,7 @@ class Http:
             else:
                 if response.is_success:
                     return response
-                error, told_s = error_of(response), retry_after_s(response)
+                error, told_s = error_of(response), asked_wait_s(response)
                 if not _may_pass(response.status_code, error):
                     raise error
                 patience = BUSY_PATIENCE_S

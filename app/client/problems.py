@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 
 from app import errors
+from app.retry_after import retry_after_s
 
 
 class ServiceUnreachable(errors.ClassifierError):
@@ -42,7 +43,7 @@ def error_of(response: httpx2.Response) -> errors.ClassifierError:
         )
     kind = KINDS.get(slug, UnexpectedAnswer)
     error = kind(detail)
-    _complete(error, told, retry_after_s(response))
+    _complete(error, told, asked_wait_s(response))
     return error
 
 
@@ -61,7 +62,6 @@ def _complete(error: errors.ClassifierError, told: dict[str, Any], wait_s: float
         error.retry_after_s = wait_s
 
 
-def retry_after_s(response: httpx2.Response) -> float | None:
-    """None where no number of seconds is told."""
-    told = response.headers.get("retry-after", "")
-    return float(told) if told.isdecimal() else None
+def asked_wait_s(response: httpx2.Response) -> float | None:
+    """None where no time is told."""
+    return retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))

@@ -1,9 +1,8 @@
 """The one place where the OpenAI SDK's exceptions become ours."""
 
 import math
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import httpx2
@@ -18,6 +17,7 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.providers.chat_answer import content_filtered
+from app.retry_after import retry_after_s
 from app.usage import QuotaReport
 
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -55,7 +55,7 @@ def _failure(error: openai.APIStatusError) -> ProviderError:
     code = f" ({error.code})" if error.code else ""
     if status == 429:
         return ProviderRateLimited(
-            "The provider's quota is spent.", retry_after_s=retry_after_s(error.response.headers)
+            "The provider's quota is spent.", retry_after_s=asked_wait_s(error.response.headers)
         )
     if error.code == "content_filter":
         return content_filtered("refuses this picture", _filter_results(error.body))
@@ -70,15 +70,13 @@ def _failure(error: openai.APIStatusError) -> ProviderError:
     return ProviderRejected(f"The provider does not accept the call: status {status}{code}.")
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
+def asked_wait_s(headers: Mapping[str, str]) -> float | None:
     """Seconds, from `retry-after-ms`, `x-ms-retry-after-ms` or `retry-after`, whichever is there
     and makes sense."""
     for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001)):
         if (seconds := _number(headers.get(name), unit)) is not None:
             return seconds
-    given = headers.get("retry-after")
-    seconds = _number(given, 1.0)
-    return seconds if seconds is not None or given is None else _until(given)
+    return retry_after_s(headers.get("retry-after"), datetime.now(UTC))
 
 
 def quota_report(headers: Mapping[str, str], refusal: str = "") -> QuotaReport:
@@ -114,14 +112,6 @@ def _signed(text: str | None) -> float | None:
 def _number(text: str | None, unit: float) -> float | None:
     value = _signed(text)
     return value * unit if value is not None and value >= 0 else None
-
-
-def _until(date: str) -> float | None:
-    try:
-        seconds = parsedate_to_datetime(date).timestamp() - time.time()
-    except (ValueError, TypeError):
-        return None
-    return seconds if seconds >= 0 else None
 
 
 def _filter_results(body: Any) -> Any:

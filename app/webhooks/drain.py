@@ -13,6 +13,7 @@ import structlog
 from app.errors import StorageUnavailable, WebhookNotFound
 from app.storage.deliveries import DeliveryRepository
 from app.storage.delivery_rows import Attempted, Due, Failing
+from app.storage.patience import patiently, until_set
 from app.storage.webhooks import WebhookRepository, WebhookRow
 from app.telemetry.metrics import Metrics
 from app.webhooks.endpoints import Receiver
@@ -33,7 +34,6 @@ PAGE = 50
 LOOKED_EVERY_S = 1.0
 """For what other processes have to tell, while this one is at it."""
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 """Before it is tried again to store what was sent; it doubles."""
 
 
@@ -224,15 +224,7 @@ class Drain:
 
     async def _stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Though the database is locked or full for a while: else it is sent again."""
-        wait_s = FIRST_WAIT_S
-        while True:
-            try:
-                return await write()
-            except StorageUnavailable:
-                if self._with.stopping.is_set():
-                    raise
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        return await patiently(write, until_set(self._with.stopping))
 
     async def _disable_when_hopeless(self, sent: Sent, now: datetime) -> None:
         since, days = self._failing_since, self._with.disabled_after

@@ -1,8 +1,7 @@
 """When a delivery that failed is tried again."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from random import Random
 
 
@@ -34,18 +33,3 @@ class Schedule:
         if retry_after_s is not None:
             wait_s = max(wait_s, min(retry_after_s, self._longest_retry_after_s))
         return now + timedelta(seconds=wait_s)
-
-
-def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """What a `Retry-After` header says, in seconds or as a date; None for nonsense."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdecimal() and len(text) <= 9:
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    at = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return max(0.0, (at - now).total_seconds())

@@ -9,10 +9,10 @@ from typing import Literal
 
 from app.egress import Answer, EgressClient
 from app.errors import UrlRefused, UrlUnreachable
+from app.retry_after import retry_after_s
 from app.storage.delivery_rows import Attempt, Due
 from app.telemetry.trace import Tracing, current
 from app.webhooks.endpoints import MAX_HEADER, Receiver
-from app.webhooks.schedule import retry_after_s
 from app.webhooks.signing import sign
 
 Outcome = Literal["delivered", "failed", "overloaded", "gone", "refused"]

@@ -9,10 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.result import MAX_METADATA, Result
+from app.retry_after import retry_after_s
 from app.storage.event_types import EVENT_TYPES
 from app.storage.events import MAX_BODY, body_of, numbered, result_created
 from app.storage.outbox import Subscription
-from app.webhooks.schedule import Schedule, retry_after_s
+from app.webhooks.schedule import Schedule
 from app.webhooks.sender import MAX_ANSWER, cleaned
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
