@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from app.errors import StorageUnavailable
 from app.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ kicked is run within milliseconds. In memory each look takes as long, in which n
 
 AFTER_A_MISTAKE_S = 30.0
 """Before a task is run again that met an unexpected error."""
+
+UNREACHED_S = 2.0
+"""Before one is run again that the database did not answer."""
 
 LONGEST_WAIT = timedelta(minutes=2)
 """That a task asks for before it is run again."""
@@ -126,11 +130,13 @@ class Work:
             try:
                 return await self._work()  # docket swallows a cancellation
             except Exception as error:
-                if not (self._shared and _is_outage(error)):
-                    if not self._connected.done():
-                        self._connected.set_exception(error)
+                if not self._shared and not self._connected.done():  # it never could be done
+                    self._connected.set_exception(error)
                     raise
-                log.warning("background work waits for Redis", reason=str(error))
+                if self._shared and _is_outage(error):
+                    log.warning("background work waits for Redis", reason=str(error))
+                else:
+                    log.exception("background work begins anew after an unexpected error")
             if self._connected.done():
                 self._connected = asyncio.get_running_loop().create_future()
             await asyncio.sleep(RECONNECTED_EVERY_S)
@@ -140,7 +146,7 @@ class Work:
 
         async with Docket(f"classifier-{self._name}", self._url) as docket:
             for name, task in self._tasks.items():
-                docket.register(_perpetual(task), names=[name])
+                docket.register(_perpetual(name, task), names=[name])
             if not self._runs:
                 self._connected.set_result(docket)
                 await asyncio.Event().wait()
@@ -183,16 +189,27 @@ def _is_outage(error: BaseException) -> bool:
     return isinstance(error, (RedisError, OSError, TimeoutError))
 
 
-def _perpetual(task: Task) -> Callable[..., Awaitable[None]]:
+def _is_of(kind: type[Exception], error: BaseException) -> bool:
+    """All of it, where it is a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_of(kind, each) for each in error.exceptions)
+    return isinstance(error, kind)
+
+
+def _perpetual(name: str, task: Task) -> Callable[..., Awaitable[None]]:
     """As docket runs it: again and again, until it is done."""
     from docket import Perpetual
 
     async def run(arguments: list[Argument], perpetual: Any = Perpetual()) -> None:  # noqa: B008
         try:
             again_after_s = await task(*arguments)
-        except Exception:
-            log.exception("a background task met an unexpected error", arguments=arguments)
-            again_after_s = AFTER_A_MISTAKE_S
+        except Exception as error:
+            if _is_of(StorageUnavailable, error):
+                log.warning("put off", what=name, arguments=arguments, reason=str(error))
+                again_after_s = UNREACHED_S
+            else:
+                log.exception("a background task met an unexpected error", arguments=arguments)
+                again_after_s = AFTER_A_MISTAKE_S
         if again_after_s is None:
             perpetual.cancel()
         else:

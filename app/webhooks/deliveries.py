@@ -46,9 +46,6 @@ AHEAD_S = 60.0
 UNREADABLE_S = 60.0
 """Until it is tried again to read a secret whose key is missing."""
 
-UNREACHED_S = 2.0
-"""Until the database is asked again that did not answer."""
-
 CALLBACKS_AT_ONCE, CROWDED_S = 100, 2.0
 """Hosts of one caller's callbacks that are sent to at a time, and until another one may be looked
 at: a caller may name thousands that never answer."""
@@ -156,8 +153,6 @@ class Deliveries:
         except ConfigurationError as error:
             log.error("a webhook can't be sent to", webhook_id=webhook_id, reason=str(error))  # noqa: TRY400
             return UNREADABLE_S
-        except StorageUnavailable:
-            return UNREACHED_S
 
     async def _drain(self, receiver: Receiver) -> float | None:
         webhook_id = receiver.row.id
