@@ -13,9 +13,9 @@ from app.classification.question import Question
 from app.classification.running import Running
 from app.classification.service import ClassificationService
 from app.classification.stopwatch import Stopwatch
-from app.classification.storing import STORE_WAITS_S, Storing
+from app.classification.storing import STORE_WAITS_S, Answered, Storing
 from app.domains import Domain, DomainRegistry
-from app.errors import Interrupted, Overloaded
+from app.errors import DomainNotFound, Interrupted, Overloaded
 from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
 from app.result import Result
@@ -124,9 +124,13 @@ class Accepting:
         question = await self._keeper.kept(result_id) if self._keeper else None
         if question is None:
             return None
-        domain = await self._domains.find(question.domain)
-        pending = record.pending(result_id, question, domain)
         stopwatch = Stopwatch(self._metrics)
+        try:
+            domain = await self._domains.find(question.domain)
+        except DomainNotFound as error:
+            await self._end(result_id, question, error, stopwatch)
+            return None
+        pending = record.pending(result_id, question, domain)
         task = self._running.start(
             result_id, self._finish(pending, question, domain, None, stopwatch)
         )
@@ -168,11 +172,25 @@ class Accepting:
     ) -> tuple[Result, bool]:
         """What came of it, and whether that is what is stored now."""
         answered = await self._service.outcome(pending.id, question, domain, picture, stopwatch)
-        beside = self._storing.beside([answered])
+        if self._keeper is not None and isinstance(answered.error, Interrupted):
+            return pending, False  # whoever goes on asks again
+        stored = await self._complete(answered, question, stopwatch)
+        return (answered.result, False) if stored is None else (stored, True)
+
+    async def _end(
+        self, result_id: str, question: Question, error: DomainNotFound, stopwatch: Stopwatch
+    ) -> None:
+        """Its domain was deleted meanwhile: nobody can be asked, and who waits is told."""
+        pending = await self._results.get(result_id, caller=None)
+        result = record.ended(pending, error)
+        await self._complete(Answered(result, error, None), question, stopwatch)
+
+    async def _complete(
+        self, answered: Answered, question: Question, stopwatch: Stopwatch
+    ) -> Result | None:
+        result_id, beside = answered.result.id, self._storing.beside([answered])
         if self._keeper is not None:
-            if isinstance(answered.error, Interrupted):
-                return pending, False  # whoever goes on asks again
-            beside = self._keeper.forgetting(pending.id, beside)
+            beside = self._keeper.forgetting(result_id, beside)
         stored = await self._storing.store(
             partial(self._results.complete, callback_url=question.callback_url),
             answered,
@@ -181,8 +199,8 @@ class Accepting:
             waits_s=self._patient_waits_s(),
         )
         if self._keeper is not None:
-            await self._keeper.let_go(pending.id)
-        return (answered.result, False) if stored is None else (stored, True)
+            await self._keeper.let_go(result_id)
+        return stored
 
     def _patient_waits_s(self) -> Iterator[float]:
         """What was accepted may not vanish: tried until the service stops, and a few times then."""

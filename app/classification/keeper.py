@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from app.classification.question import Question
-from app.domains import DomainRegistry
-from app.errors import DomainNotFound, ResultNotFound, StorageUnavailable
+from app.errors import ResultNotFound, StorageUnavailable
 from app.images import Stored, Url
 from app.storage import (
     Accepted,
@@ -23,12 +22,10 @@ class Keeper:
         accepted: AcceptedRepository,
         blobs: BlobStore,
         results: ResultRepository,
-        domains: DomainRegistry,
     ) -> None:
         self._accepted = accepted
         self._blobs = blobs
         self._results = results
-        self._domains = domains
 
     async def keep(self, result_id: str, question: Question, data: bytes | None) -> Unit[None]:
         """`data` is the picture, None where it has a URL. What it returns is to be stored with the
@@ -69,7 +66,7 @@ class Keeper:
         return await self._accepted.count()
 
     async def kept(self, result_id: str) -> Question | None:
-        """What was asked; None when it is answered, or nobody can ask about it any more."""
+        """What was asked; None when it is answered, or deleted."""
         kept = await self._accepted.find(result_id)
         question = None if kept is None else await self._question(kept)
         if kept is not None and question is None:
@@ -80,8 +77,7 @@ class Keeper:
     async def _question(self, kept: Accepted) -> Question | None:
         try:
             pending = await self._results.get(kept.result_id, caller=None)
-            await self._domains.find(pending.domain)
-        except (ResultNotFound, DomainNotFound):
+        except ResultNotFound:
             return None
         if not pending.is_pending:
             return None

@@ -22,14 +22,24 @@ def pending(result_id: str, question: Question, domain: Domain) -> Result:
     return Result(**_known(result_id, question, domain), status="pending")
 
 
-def failed(result_id: str, question: Question, domain: Domain, error: ClassifierError) -> Result:
-    """One that never got to a provider."""
-    return Result(
-        **_known(result_id, question, domain),
-        status="failed",
-        error=Failure.of(error),
-        completed_at=datetime.now(UTC),
-    )
+def failed(
+    result_id: str,
+    question: Question,
+    domain: Domain,
+    error: ClassifierError,
+    asked: Asked | None,
+    stopwatch: Stopwatch,
+) -> Result:
+    """Whatever was `asked` is told, for it was paid; None: it did not come to that."""
+    spent = {} if asked is None else _spent(asked, stopwatch)
+    known = _known(result_id, question, domain) | spent
+    return ended(Result(**known, status="pending"), error)
+
+
+def ended(pending: Result, error: ClassifierError) -> Result:
+    """A pending one that nobody answers any more."""
+    changed = {"status": "failed", "error": Failure.of(error), "completed_at": datetime.now(UTC)}
+    return pending.model_copy(update=changed)
 
 
 def completed(

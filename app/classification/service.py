@@ -140,7 +140,8 @@ class ClassificationService:
         except Exception:
             log.exception("an accepted picture met an unexpected error", result_id=result_id)
             failure = InternalError("The service made a mistake.")
-        return Answered(record.failed(result_id, question, domain, failure), failure, asked)
+        failed = record.failed(result_id, question, domain, failure, asked, stopwatch)
+        return Answered(failed, failure, asked)
 
     async def _take(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
         names = self._providers.chain(question.provider, domain)

@@ -8,7 +8,13 @@ import structlog
 
 from app.domains.file import read_domains
 from app.domains.model import Domain
-from app.errors import ConfigurationError, DomainExists, DomainNotFound, DomainReadOnly
+from app.errors import (
+    ConfigurationError,
+    ConfigurationRefused,
+    DomainExists,
+    DomainNotFound,
+    DomainReadOnly,
+)
 from app.storage.audit import COMMAND_LINE, By
 from app.storage.domains import DomainRepository
 from app.telemetry.metrics import Metrics
@@ -38,13 +44,13 @@ class DomainRegistry:
 
     def reload_file(self) -> None:
         """Take the file as it is now. When it is wrong the last good one stays, and this raises
-        ConfigurationError."""
+        ConfigurationRefused."""
         try:
             self._of_file = read_domains(self._path)
         except ConfigurationError as error:
             self._metrics.config_reload(succeeded=False)
             log.error("domains not reloaded, the last good ones stay", reason=str(error))  # noqa: TRY400
-            raise
+            raise ConfigurationRefused(str(error)) from error
         self._metrics.config_reload(succeeded=True)
         self._tell_metrics()
         _warn_of(self._of_file.values())

@@ -46,8 +46,6 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     stack.push_async_callback(recurring.aclose)
     if parts.settings.shared:
         # Whoever is at it is alive: only what is too old was left behind.
-        recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
-        recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
         left_behind = partial(parts.receiving.forget_unreceived, older_than_s=RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
         recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
@@ -59,7 +57,9 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(KEYS_RENEWED_EVERY_S, "keys", parts.keys.renew)
-    # A command may have fitted one.
+    # Commands, and other processes, change them.
+    recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
+    recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
     recurring.every(DOMAINS_EVERY_S, "calibrations", parts.calibrations.load)
     recurring.every(DOMAINS_EVERY_S, "lessons", parts.lessons.load)
     recurring.every(SURE_AFTER_S, "cascades", parts.surenesses.look)

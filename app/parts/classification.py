@@ -19,7 +19,6 @@ from app.classification import (
     Standing,
     Storing,
 )
-from app.identifiers import PROCESS, new_id
 from app.images import ImageReader
 from app.parts.ground import Ground, build_egress
 from app.parts.traffic import Traffic
@@ -73,7 +72,7 @@ async def build_learned(ground: Ground) -> Learned:
         labelled,
         ground.domains,
         ground.metrics,
-        process=new_id(PROCESS),
+        process=ground.process,
         clock=ground.clock,
     )
     await calibrations.load()
@@ -138,9 +137,7 @@ async def build_classification(
         metrics=metrics,
         tracing=ground.tracing,
     )
-    keeper = Keeper(
-        AcceptedRepository(ground.database), ground.blobs, ground.results, ground.domains
-    )
+    keeper = Keeper(AcceptedRepository(ground.database), ground.blobs, ground.results)
     return Classification(
         intake=intake,
         running=running,
@@ -183,7 +180,7 @@ async def build_teaching(ground: Ground, learned: Learned, intake: Intake) -> Te
         lessons,
         ground.domains,
         ground.settings.teaching,
-        process=new_id(PROCESS),
+        process=ground.process,
         clock=ground.clock,
     )
     return Teaching(collecting, lessons, from_reviews)

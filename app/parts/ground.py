@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from app.domains import DomainRegistry
 from app.egress import Allowance, EgressClient
+from app.identifiers import PROCESS, new_id
 from app.images import ImageWorkers, Journal
 from app.providers.base import ProviderContext
 from app.providers.profiles import ModelTable
@@ -39,9 +40,11 @@ def now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """`objects` are what batches are read from, `targets` where exports are written to."""
+    """`process` is what this one is called by others; `objects` are what batches are read from,
+    `targets` where exports are written to."""
 
     settings: Settings
+    process: str
     clock: Callable[[], datetime]
     health: Health
     metrics: Metrics
@@ -95,6 +98,7 @@ async def lay_ground(
     stack.push_async_callback(tallies.aclose)
     return Ground(
         settings=settings,
+        process=new_id(PROCESS),
         clock=clock,
         health=health,
         metrics=metrics,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from app.alerts import Alerting, Rules, Sources, open_targets
 from app.egress import Allowance
-from app.identifiers import PROCESS, new_id
 from app.parts.ground import Ground, build_egress
 from app.storage import (
     AlertRepository,
@@ -90,7 +89,7 @@ def build_alerting(ground: Ground, board: Board) -> Alerting:
         AlertRepository(database, outbox),
         open_targets(monitoring.notify),
         ground.metrics,
-        process=new_id(PROCESS),
+        process=ground.process,
         every_s=monitoring.alerts_every,
         clock=ground.clock,
     )

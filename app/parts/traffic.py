@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from app.errors import ConfigurationError, ProviderUnknown
-from app.identifiers import PROCESS, new_id
+from app.identifiers import new_id
 from app.parts.ground import Ground
 from app.storage import BoardRepository, BudgetRepository, LedgerRepository, chosen
 from app.traffic import Board, Books, Budgets, CallJournal, Dispatcher, RedisLink
@@ -42,7 +42,7 @@ async def build_traffic(ground: Ground, stack: AsyncExitStack) -> Traffic:
 
 
 async def _build_books(ground: Ground, stack: AsyncExitStack, ledger: LedgerRepository) -> Books:
-    process, leases = new_id(PROCESS), BudgetRepository(ground.database)
+    process, leases = ground.process, BudgetRepository(ground.database)
     folder = ground.settings.calls_folder
     if folder is not None:
         # Calls of another database in the same folder are none of ours.
@@ -64,7 +64,8 @@ async def _build_link(ground: Ground, stack: AsyncExitStack) -> RedisLink | None
     settings = ground.settings
     if settings.redis_url is None:
         return None
-    link = RedisLink(settings.redis_url.get_secret_value(), processes=settings.traffic.processes)
+    url, processes = settings.redis_url.get_secret_value(), settings.traffic.processes
+    link = RedisLink(url, process=ground.process, processes=processes)
     await link.open()
     stack.push_async_callback(link.aclose)
     ground.health.register(

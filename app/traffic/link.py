@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app.identifiers import new_id
+from app.identifiers import PROCESS, new_id
 from app.traffic.belief import MINUTE_S
 
 log = structlog.stdlib.get_logger(__name__)
@@ -40,8 +40,9 @@ RESERVE, GIVE_BACK, TELL = (
 class RedisLink:
     """Whoever finds Redis gone goes on without; it is looked for in the background."""
 
-    def __init__(self, url: str, *, processes: int = 1) -> None:
-        """`processes` share the quota, as long as Redis has not told."""
+    def __init__(self, url: str, *, process: str | None = None, processes: int = 1) -> None:
+        """`process` is what others call this one; `processes` share the quota, as long as Redis has
+        not told."""
         # Only who shares a quota pays for the import.
         from redis.asyncio import Redis
         from redis.exceptions import RedisError
@@ -54,7 +55,7 @@ class RedisLink:
             decode_responses=True,
         )
         self._gone = (RedisError, OSError, TimeoutError)
-        self.process = new_id("prc")
+        self.process = process or new_id(PROCESS)
         self.connected = False
         self.settled_at = float("-inf")
         """When all are back after Redis was gone."""

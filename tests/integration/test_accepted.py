@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from app.classification import Question, record
+from app.domains import Domain
 from app.errors import ProviderRejected
 from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
@@ -16,7 +17,7 @@ from app.parts import build_parts
 from app.providers import registry
 from app.usage import TokenUsage
 from tests.conftest import PHOTOGRAPHS
-from tests.fakes import ENTRY_POINTS, spent_with
+from tests.fakes import ENTRY_POINTS, answer, spent_with
 from tests.integration.calls import PICTURE, UNKNOWN, listed, until, upload
 from tests.loopback import loopback, reply
 from tests.pictures import encoded, photograph
@@ -150,6 +151,22 @@ async def test_a_mistake_of_the_service_fails_the_row(client, fake):
     assert "4711" not in str(answered)
 
 
+async def test_what_was_paid_is_told_though_a_mistake_came_after_it(
+    client, parts, fake, monkeypatch
+):
+    async def mistake(*_):
+        raise RuntimeError("no review can be made of it")
+
+    monkeypatch.setattr(type(parts.classification._reviewing), "of", mistake)
+    fake.script.append(answer(usage=TokenUsage(100, 1, {}, None)))
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+    answered = (await client.get(accepted.headers["location"], params={"wait": 10})).json()
+
+    assert (answered["status"], answered["provider"]) == ("failed", "fake")
+    assert answered["error"]["type"] == "/problems/internal-error"
+    assert answered["usage"] == {"prompt_tokens": 100, "completion_tokens": 1, "cost_usd": None}
+
+
 async def test_a_row_deleted_while_pending_stays_deleted(client, fake):
     fake.hold.clear()
     accepted = await client.post("/classify", files=upload(), headers=LATER)
@@ -240,3 +257,24 @@ async def test_a_clock_that_was_set_back_hides_no_picture(lasting_url, settings,
         found = await parts.results.get(pending.id, caller=None)
 
     assert found.status == "accepted"
+
+
+async def test_one_whose_domain_was_deleted_meanwhile_fails(lasting_url, settings, monkeypatch):
+    """What nobody can be asked about any more is told, and not pending for ever."""
+    monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
+    own = settings.model_copy(update={"database_url": lasting_url})
+    question = Question(Upload(PICTURE), "garden", "test", provider="fake")
+    garden = Domain.model_validate({"name": "garden", "classes": ["robin", "jay"]})
+    async with build_parts(own) as parts:
+        await parts.domains.create(garden)
+        pending = record.pending(new_id(RESULT), question, garden)
+        keep = await parts.accepting._keeper.keep(pending.id, question, PICTURE)
+        await parts.results.insert(pending, keep)
+        await parts.domains.delete("garden")
+    async with build_parts(own, serving=True) as parts:
+        found = await parts.results.get(pending.id, caller=None)
+        left = await parts.accepting._keeper.count()
+
+    assert (found.status, found.error.type) == ("failed", "/problems/domain-not-found")
+    assert found.completed_at is not None
+    assert left == 0

@@ -9,10 +9,12 @@ import httpx2
 import pytest
 from structlog.testing import capture_logs
 
+from app.domains import Domain
 from app.main import create_app
 from app.parts import build_parts
+from app.storage.domains import DomainRepository
 from tests.conftest import ROOT
-from tests.integration.calls import api_keys
+from tests.integration.calls import api_keys, until
 from tests.pictures import jpeg
 
 pytestmark = pytest.mark.each_database
@@ -288,7 +290,7 @@ class TestReload:
 
         refused = await client.post("/domains/reload")
 
-        assert_problem(refused, 422, "configuration-error")
+        assert_problem(refused, 422, "configuration-refused")
         assert complaint in refused.json()["detail"]
         assert await names(client) == ["animals", "flowers", "objects"]
 
@@ -297,7 +299,7 @@ class TestReload:
 
         refused = await client.post("/domains/reload")
 
-        assert_problem(refused, 422, "configuration-error")
+        assert_problem(refused, 422, "configuration-refused")
         assert await names(client) == ["animals", "flowers", "objects"]
 
     async def test_the_files_domain_wins_over_a_stored_one(self, client, config):
@@ -334,3 +336,16 @@ class TestReload:
         assert hang_up(self.WRONG, lambda: "domains.yaml:3: " in service.log.read_text())
         assert known() == ["trees"]
         assert service.stop() == 0
+
+
+async def test_what_another_process_makes_is_listed_soon(client, parts):
+    """As a command does, beside a service that shares nothing else with it."""
+    definition = Domain.model_validate(
+        {"name": "garden", "classes": ["robin", "jay"]}
+    ).model_dump_json()
+    await DomainRepository(parts.database).add("garden", definition)
+
+    async def listed() -> bool:
+        return "garden" in (await client.get("/domains")).text
+
+    await until(listed)
