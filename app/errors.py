@@ -29,6 +29,14 @@ class ConfigurationError(ClassifierError):
     """A setting, a file in config/ or a combination of them is wrong; the message says where."""
 
 
+class ConfigurationRefused(ConfigurationError):
+    """A file that was to be read again: what held before goes on to hold."""
+
+
+class DatabaseInUse(ConfigurationError):
+    """By another process that serves."""
+
+
 class SecretUnreadable(ConfigurationError):
     """What is secret about a webhook was encrypted with a key that the service has no more."""
 

@@ -18,7 +18,7 @@ from pydantic import (
 from app.alerts.rule import Duration, Rule, Severity
 from app.alerts.signals import OWN, signals
 from app.domains.model import NAME_PATTERN
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, ConfigurationRefused
 from app.settings_groups import AlertThresholds
 from app.yaml_file import YamlFile
 
@@ -132,10 +132,10 @@ class Rules:
 
     def reload_file(self) -> None:
         """Take the file as it is now. When it is wrong the last good one stays, and this raises
-        ConfigurationError."""
+        ConfigurationRefused."""
         try:
             self.all = read_rules(self._path, self._thresholds)
         except ConfigurationError as error:
             log.error("alert rules not reloaded, the last good ones stay", reason=str(error))  # noqa: TRY400
-            raise
+            raise ConfigurationRefused(str(error)) from error
         log.info("alert rules reloaded", rules=[each.name for each in self.all])

@@ -1,46 +1,16 @@
-"""What is asked and told about batches."""
+"""What is told about batches, and asked about those that there are."""
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.exports import FileQuery
 from app.api.paging import Limit, NextCursor, NextNumber, page_cursor
-from app.batches import BatchOptions
 from app.budget import Amount
 from app.identifiers import BATCH_PATTERN
 from app.result import Result
 from app.storage import BatchItem, BatchReport, BatchStatus
 from app.traffic import Lane
-
-
-class BatchForm(BatchOptions):
-    """Options, and where the pictures are when they are not in the form."""
-
-    source: str | None = Field(
-        None,
-        description="Instead of pictures, a storage URI below `BATCH_SOURCES`: of a folder, a "
-        "list, a ZIP or a picture.",
-        examples=["s3://bucket/folder/"],
-    )
-
-    @property
-    def options(self) -> BatchOptions:
-        return BatchOptions(**self.model_dump(include=set(BatchOptions.model_fields)))
-
-
-class BatchJson(BatchForm):
-    """A list of pictures by their URLs, or the storage URI where they are."""
-
-    items: list[Any] | None = Field(
-        None, min_length=1, description="Pictures, as in the rows of a manifest."
-    )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.items is None) == (self.source is None):
-            raise ValueError("either items or source is needed")
-        return self
 
 
 class BatchPage(BaseModel):

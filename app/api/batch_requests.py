@@ -1,25 +1,35 @@
 """What a request brings that is to become a batch: a list, files, or where they are."""
 
 import functools
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 from fastapi import Request
+from pydantic import Field, model_validator
 from starlette.datastructures import UploadFile
 
-from app.api.batch_reports import BatchForm, BatchJson
-from app.api.forms import described, parsed_json, read_form, texts, validated
+from app.api.forms import (
+    body_kind,
+    described,
+    files_of,
+    filled,
+    parsed_json,
+    read_form,
+    read_json,
+    validated,
+)
 from app.batches import BatchOptions
 from app.batches.manifest import ManifestRow, read_row
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.batches.storage import rows_at
-from app.errors import BatchTooLarge, InvalidRequest, UnsupportedContentType
+from app.errors import BatchTooLarge, InvalidRequest, UploadTooLarge
 from app.parts import Parts
 
 MAX_JSON = 32_000_000
@@ -27,6 +37,35 @@ MAX_JSON = 32_000_000
 MAX_FILES = 10_000
 
 MEBIBYTE = 1 << 20
+
+
+class BatchForm(BatchOptions):
+    """Options, and where the pictures are when they are not in the form."""
+
+    source: str | None = Field(
+        None,
+        description="Instead of pictures, a storage URI below `BATCH_SOURCES`: of a folder, a "
+        "list, a ZIP or a picture.",
+        examples=["s3://bucket/folder/"],
+    )
+
+    @property
+    def options(self) -> BatchOptions:
+        return BatchOptions(**self.model_dump(include=set(BatchOptions.model_fields)))
+
+
+class BatchJson(BatchForm):
+    """A list of pictures by their URLs, or the storage URI where they are."""
+
+    items: list[Any] | None = Field(
+        None, min_length=1, description="Pictures, as in the rows of a manifest."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.items is None) == (self.source is None):
+            raise ValueError("either items or source is needed")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +108,19 @@ def request_body() -> dict[str, Any]:
 async def read_batch(request: Request, parts: Parts) -> AsyncIterator[Sent]:
     """The rows can be read within. Raises InvalidRequest, BatchTooLarge, UnsupportedContentType,
     DomainNotFound."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if body_kind(request) == "form":
         async with read_form(request, max_files=MAX_FILES) as form:
-            # As Swagger UI sends what was left empty.
-            given = {name: value for name, value in texts(form).items() if value != ""}
-            files = [each for each in form.getlist("file") if isinstance(each, UploadFile)]
-            yield await _of_form(validated(BatchForm, given), files, parts)
-    elif kind == "application/json" or kind.endswith("+json"):
-        yield await _of_json(await _content(request), parts)
+            body = validated(BatchForm, filled(form))
+            yield await _of_form(body, files_of(form), parts)
     else:
-        raise UnsupportedContentType("Send multipart/form-data or application/json.")
+        yield await _of_json(await _content(request), parts)
 
 
 async def _content(request: Request) -> bytes:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MAX_JSON:
-            raise BatchTooLarge("The list is too long for JSON: send it as a file.")
-    return bytes(content)
+    try:
+        return await read_json(request, most=MAX_JSON)
+    except UploadTooLarge:
+        raise BatchTooLarge("The list is too long for JSON: send it as a file.") from None
 
 
 async def _of_json(content: bytes, parts: Parts) -> Sent:
@@ -96,7 +128,8 @@ async def _of_json(content: bytes, parts: Parts) -> Sent:
     options = body.options
 
     def fingerprint() -> str:
-        return sha256(content).hexdigest()
+        asked = body.model_dump(mode="json", exclude={"dry_run"})
+        return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     if body.source is not None:
         return await _of_source(body.source, options, fingerprint, parts)

@@ -37,12 +37,6 @@ from app.storage.batch_rows import UNFINISHED
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 
-MAX_JSON = 32_000_000
-"""Bytes of a list of items as JSON; longer ones come as files."""
-MAX_FILES = 10_000
-
-MEBIBYTE = 1 << 20
-
 LOOKED_AT_EVERY_S = 0.5
 """Between two looks at a batch that somebody follows."""
 

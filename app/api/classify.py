@@ -9,25 +9,23 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from starlette.datastructures import FormData
 
-from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.forms import (
     MAX_FIELDS,
+    body_kind,
     described,
+    files_of,
+    json_with_picture,
     parse_json,
-    parsed_json,
     read_form,
     texts,
     validated,
 )
 from app.api.prediction_sets import Coverage, ResultWithSet, with_set
-from app.api.problems import BODY_TOO_LARGE
 from app.classification import Question
 from app.errors import (
     InvalidRequest,
     MetadataTooLarge,
-    UnsupportedContentType,
-    UploadTooLarge,
 )
 from app.images import Base64Text, ImageSource, Upload, Url
 from app.result import MAX_METADATA, Result
@@ -136,7 +134,7 @@ async def classify(
     Answers with the stored result. With `Prefer: respond-async`, or a `callback_url`, the answer is
     202 and the result, still pending, is found at `Location`: `coverage` is asked for there.
     """
-    question = await _read_question(request, caller.name)
+    question = await _read_question(request, caller.name, max_picture=parts.settings.max_upload)
     if question.callback_url is not None:
         place = await parts.webhooks.use_callback(caller.name, question.callback_url)
         question = replace(question, callback_url=place)
@@ -162,7 +160,7 @@ async def classify(
         current().tell(**named(result), replayed=True)
     elif later:
         current().tell(**told(result))
-    if later:
+    if later or result.is_pending:  # of an earlier request with this key
         response.status_code = 202
         response.headers["Location"] = f"/results/{result.id}"
     if preferred:
@@ -176,24 +174,16 @@ def _wants_async(prefer: str | None) -> bool:
     )
 
 
-async def _read_question(request: Request, caller: str) -> Question:
+async def _read_question(request: Request, caller: str, *, max_picture: int) -> Question:
     """Raises InvalidRequest and the like: whatever is wrong with the form of the request."""
     body: ClassifyJson
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if body_kind(request) == "form":
         upload, body = await _read_form(request)
-    elif kind == "application/json" or kind.endswith("+json"):
-        # Not request.body(), which would be kept until the answer.
-        content = b"".join([each async for each in request.stream()])
-        if _beside_base64(content) > SMALL_BODY:
-            raise UploadTooLarge(BODY_TOO_LARGE)
-        # A picture as base64 takes longer to parse than the event loop may be held up.
-        data = await parsed_json(content, "body")
+    else:
+        data = await json_with_picture(request, max_picture=max_picture)
         if isinstance(data, dict) and len(data) > MAX_FIELDS:
             raise InvalidRequest(f"body: has more than {MAX_FIELDS} keys.")
         upload, body = None, validated(ClassifyJson, data)
-    else:
-        raise UnsupportedContentType("Send multipart/form-data or application/json.")
     if body.metadata is not None:
         _check_metadata(body.metadata)
     return Question(
@@ -205,15 +195,6 @@ async def _read_question(request: Request, caller: str) -> Question:
         metadata=body.metadata,
         callback_url=body.callback_url,
     )
-
-
-def _beside_base64(body: bytes) -> int:
-    """Bytes of a JSON body without its picture: what takes time to parse for its length. Base64
-    holds no quotation mark, so a text ends at the next one."""
-    key = body.find(b'"image_base64"')
-    start = body.find(b'"', key + len(b'"image_base64"')) if key >= 0 else -1
-    end = body.find(b'"', start + 1) if start >= 0 else -1
-    return len(body) - max(0, end - start)
 
 
 def _check_metadata(metadata: dict[str, JsonValue]) -> None:
@@ -232,14 +213,10 @@ async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:
 
 
 async def _upload(form: FormData) -> bytes | None:
-    files = form.getlist("file")
+    files = files_of(form)
     if len(files) > 1:
         raise InvalidRequest("file: is there twice.")
-    for file in files:
-        if isinstance(file, str):
-            raise InvalidRequest("file: must be a file, not text.")
-        return await file.read()
-    return None
+    return await files[0].read() if files else None
 
 
 def _only_source(upload: bytes | None, body: ClassifyJson) -> ImageSource:

@@ -13,6 +13,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.forms import SMALL_BODY
 from app.api.problems import BODY_TOO_LARGE, problem_response
 from app.errors import InternalError, UploadTooLarge
 from app.identifiers import REQUEST, new_id
@@ -26,9 +27,6 @@ access = logging.getLogger("app.access")
 HEADER, TRACEPARENT = b"x-request-id", b"traceparent"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _IDENTIFIER = re.compile(r"[a-z]{3}_[0-9A-HJKMNP-TV-Z]{26}")
-SMALL_BODY = 256_000
-"""Bytes: a domain of 500 described classes is half of it."""
-
 LINGER_BYTES = 64_000_000
 LINGER_S = 5.0
 PAUSE_S = 1.0

@@ -10,12 +10,18 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 
-from app.api.context import SMALL_BODY
 from app.api.dependencies import Caller, Joined, Operator
 from app.api.domains import DomainName
-from app.api.forms import described, parsed_json, read_form, texts, validated
+from app.api.forms import (
+    body_kind,
+    described,
+    files_of,
+    filled,
+    json_with_picture,
+    read_form,
+    validated,
+)
 from app.api.paging import Limit, NextCursor, cut
-from app.api.problems import BODY_TOO_LARGE
 from app.batches import BatchOptions
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
@@ -24,8 +30,6 @@ from app.domains import Domain
 from app.errors import (
     ClassifierError,
     InvalidRequest,
-    UnsupportedContentType,
-    UploadTooLarge,
 )
 from app.identifiers import EXAMPLE_PATTERN
 from app.images import Base64Text, ImageSource, Url
@@ -165,17 +169,15 @@ async def add_examples(
     counts. One that can't be read is told, and keeps off no other. They are learned from with the
     next lesson."""
     domain = await parts.domains.find(name)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    if body_kind(request) == "form":
         async with _read_form(request, domain, parts) as rows:
             taken, refused = await _take(parts, domain, rows, operator.name)
-    elif kind == "application/json" or kind.endswith("+json"):
-        label, source = await _read_json(request, domain)
+    else:
+        data = await json_with_picture(request, max_picture=parts.settings.max_upload)
+        label, source = _source_of(validated(ExampleJson, data), domain)
         seen = await parts.collecting.see(source, domain)
         kept = await parts.collecting.keep(domain, label, seen, caller=operator.name)
         taken, refused = [TakenExample.of(kept)], []
-    else:
-        raise UnsupportedContentType("Send multipart/form-data or application/json.")
     counts = await parts.examples.counts(name)
     return ExamplesTaken(examples=taken, refused=refused, counts=counts)
 
@@ -199,13 +201,12 @@ async def _read_form(
     request: Request, domain: Domain, parts: Parts
 ) -> AsyncIterator[Iterator[Row | Unusable]]:
     async with read_form(request, max_files=MAX_FILES) as form:
-        given = {name: value for name, value in texts(form).items() if value != ""}
-        label = validated(ExampleForm, given).label
+        label = validated(ExampleForm, filled(form)).label
         check_label(label, domain)
-        files = form.getlist("file")
-        if not files or not all(isinstance(each, UploadFile) for each in files):
+        files = files_of(form)
+        if not files:
             raise InvalidRequest("file: at least one file is needed.")
-        yield _rows([each for each in files if isinstance(each, UploadFile)], label, domain, parts)
+        yield _rows(files, label, domain, parts)
 
 
 def _rows(
@@ -222,11 +223,7 @@ def _labelled(row: Row, label: str | None) -> Row:
     return Row(row.place, row.picture, expected=row.expected or label)
 
 
-async def _read_json(request: Request, domain: Domain) -> tuple[str, ImageSource]:
-    content = b"".join([each async for each in request.stream()])
-    if b'"image_base64"' not in content and len(content) > SMALL_BODY:
-        raise UploadTooLarge(BODY_TOO_LARGE)
-    body = validated(ExampleJson, await parsed_json(content, "body"))
+def _source_of(body: ExampleJson, domain: Domain) -> tuple[str, ImageSource]:
     check_label(body.label, domain)
     if (body.image_url is None) == (body.image_base64 is None):
         raise InvalidRequest("Send exactly one of image_url and image_base64.")

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.errors import StorageUnavailable
 from app.exports import (
     Column,
     Layout,
@@ -23,7 +24,6 @@ from app.exports import (
     write,
 )
 from app.storage import ObjectStore
-from app.storage.filesystems import mapped
 
 T = TypeVar("T")
 
@@ -134,10 +134,14 @@ class ExportOrder(Chosen):
         form, gzip = await asyncio.to_thread(format_of, self.to)
         chunks = write(pages, form, Layout(columns, safe=self.safe), row=row, gzip=gzip)
         async with aclosing(chunks):
-            with mapped("The export can't be written"), TemporaryDirectory() as folder:
-                file = Path(folder) / "file"
-                size = await save(chunks, file)
-                await targets.put(self.to, file)
+            try:
+                with TemporaryDirectory() as folder:
+                    file = Path(folder) / "file"
+                    size = await save(chunks, file)
+                    await targets.put(self.to, file)
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise StorageUnavailable(f"The export can't be written: {reason}.") from error
         return Exported(uri=self.to, bytes=size)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pydantic_core
 from fastapi import Request
@@ -11,10 +11,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from app.api.problems import invalid_request
-from app.errors import InvalidRequest
+from app.api.problems import BODY_TOO_LARGE, invalid_request
+from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
 
 MAX_FIELDS = 20
+SMALL_BODY = 256_000
+"""Bytes of what holds no picture: a domain of 500 described classes is half of it."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -54,6 +56,61 @@ def texts(form: FormData) -> dict[str, Any]:
             raise InvalidRequest(f"{name[:64]}: is there twice.")
         found[name] = value
     return found
+
+
+def body_kind(request: Request) -> Literal["form", "json"]:
+    """Raises UnsupportedContentType."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return "form"
+    if kind == "application/json" or kind.endswith("+json"):
+        return "json"
+    raise UnsupportedContentType("Send multipart/form-data or application/json.")
+
+
+async def read_json(request: Request, *, most: int) -> bytes:
+    """Not as request.body(), which would be kept until the answer. Raises UploadTooLarge."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > most:
+            raise UploadTooLarge(BODY_TOO_LARGE)
+    return bytes(content)
+
+
+async def json_with_picture(request: Request, *, max_picture: int) -> Any:
+    """`image_base64` holds at most so many bytes, and all else is small. Raises UploadTooLarge,
+    InvalidRequest."""
+    content = await read_json(request, most=base64_length(max_picture) + SMALL_BODY)
+    if _beside_base64(content) > SMALL_BODY:
+        raise UploadTooLarge(BODY_TOO_LARGE)
+    return await parsed_json(content, "body")
+
+
+def base64_length(size: int) -> int:
+    return 4 * -(-size // 3)
+
+
+def _beside_base64(body: bytes) -> int:
+    """Bytes of a JSON body without its picture: what takes time to parse for its length. Base64
+    holds no quotation mark, so a text ends at the next one."""
+    key = body.find(b'"image_base64"')
+    start = body.find(b'"', key + len(b'"image_base64"')) if key >= 0 else -1
+    end = body.find(b'"', start + 1) if start >= 0 else -1
+    return len(body) - max(0, end - start)
+
+
+def files_of(form: FormData) -> list[UploadFile]:
+    """Raises InvalidRequest for a `file` that is text."""
+    files = form.getlist("file")
+    if not all(isinstance(each, UploadFile) for each in files):
+        raise InvalidRequest("file: must be a file, not text.")
+    return [each for each in files if isinstance(each, UploadFile)]
+
+
+def filled(form: FormData) -> dict[str, Any]:
+    """`texts`, without what was left empty: as such Swagger UI sends it."""
+    return {name: value for name, value in texts(form).items() if value != ""}
 
 
 async def parsed_json(data: bytes, what: str) -> Any:

@@ -89,7 +89,9 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
     errors.Interrupted: Problem(503, "The service is going down"),
     errors.StorageUnavailable: Problem(503, "The storage does not answer"),
     errors.SecretUnreadable: Problem(500, "The secrets of webhooks can't be read"),
-    errors.ConfigurationError: Problem(422, "The configuration is wrong"),
+    errors.ConfigurationRefused: Problem(422, "The file is wrong"),
+    errors.DatabaseInUse: Problem(500, "The database is another process's"),
+    errors.ConfigurationError: Problem(500, "The service is set up wrongly"),
     errors.InternalError: Problem(500, "The service made a mistake"),
 }
 
@@ -99,7 +101,7 @@ MAX_COMPLAINTS = 20
 """Places that a problem names at most."""
 
 RETRY_AFTER_S = 5
-"""Told with every 503 and 409 that names no time of its own."""
+"""Told with every 503, and while a key is in use, where no time of its own is named."""
 
 
 def problem_response(

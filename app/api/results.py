@@ -1,9 +1,9 @@
 """`/results`: what was answered."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,13 @@ from app.telemetry.trace import current
 router = APIRouter(prefix="/results", tags=["results"])
 
 MAX_WAIT_S = 60
+
+AS_JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
+IMAGE_HEADERS = {
+    "Cache-Control": "private, max-age=3600",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 
 ResultId = Annotated[str, Path(pattern=RESULT_PATTERN, examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
@@ -168,3 +175,16 @@ async def set_expected(
     current().tell(domain=result.domain)
     if labelled.is_right is not None and result.expected != expected.label:
         parts.metrics.label(labelled)
+
+
+@router.get(
+    "/{result_id}/image",
+    response_class=Response,
+    responses={200: {"content": AS_JPEG}},
+)
+async def get_image(result_id: ResultId, parts: Joined, caller: Caller) -> Response:
+    """The picture as a model got it: of what a person should look at, or is to be learned from, and
+    of batches, as long as it is kept."""
+    result = await parts.results.get(result_id, caller=caller.sees)
+    data = await parts.pictures.jpeg(result)
+    return Response(data, media_type="image/jpeg", headers=IMAGE_HEADERS)

@@ -1,6 +1,6 @@
 """`/reviews`: what a person should look at, and what the person says."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -13,7 +13,7 @@ from app.storage import Reviewer
 from app.storage.review_rows import ReviewAction
 from app.telemetry.trace import current
 
-router = APIRouter(tags=["reviews"])
+router = APIRouter(prefix="/reviews", tags=["reviews"])
 
 MAX_GIVEN = 50
 
@@ -24,13 +24,6 @@ ReviewerName = Annotated[
         examples=["ada"],
     ),
 ]
-
-AS_JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
-IMAGE_HEADERS = {
-    "Cache-Control": "private, max-age=3600",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class ReviewQuery(BaseModel):
@@ -72,7 +65,7 @@ class ReviewOrder(BaseModel):
     note: str | None = Field(None, max_length=2_000, examples=["half hidden"])
 
 
-@router.get("/reviews")
+@router.get("")
 async def next_reviews(
     query: Annotated[ReviewQuery, Query()], response: Response, parts: Joined, caller: Caller
 ) -> NextReviews:
@@ -84,7 +77,7 @@ async def next_reviews(
     return await parts.reviews.next(reviewer, query.limit, claim=query.claim)
 
 
-@router.get("/reviews/statistics")
+@router.get("/statistics")
 async def review_statistics(
     query: Annotated[StatisticsQuery, Query()], response: Response, parts: Joined, caller: Caller
 ) -> ReviewStatistics:
@@ -96,7 +89,7 @@ async def review_statistics(
     )
 
 
-@router.get("/reviews/{result_id}")
+@router.get("/{result_id}")
 async def get_review(
     result_id: ResultId, response: Response, parts: Joined, caller: Caller
 ) -> ReviewHistory:
@@ -105,7 +98,7 @@ async def get_review(
     return await parts.reviews.history(result_id, caller=caller.sees)
 
 
-@router.post("/reviews/{result_id}")
+@router.post("/{result_id}")
 async def review(
     result_id: ResultId, order: ReviewOrder, parts: Joined, caller: Caller
 ) -> ReviewItem:
@@ -121,16 +114,3 @@ async def review(
     item = await parts.reviews.decide(result_id, decision, caller=caller.sees)
     current().tell(domain=item.result.domain)
     return item
-
-
-@router.get(
-    "/results/{result_id}/image",
-    response_class=Response,
-    responses={200: {"content": AS_JPEG}},
-)
-async def get_image(result_id: ResultId, parts: Joined, caller: Caller) -> Response:
-    """The picture as a model got it: of what a person should look at, or is to be learned from, and
-    of batches, as long as it is kept."""
-    result = await parts.results.get(result_id, caller=caller.sees)
-    data = await parts.pictures.jpeg(result)
-    return Response(data, media_type="image/jpeg", headers=IMAGE_HEADERS)

@@ -148,10 +148,6 @@ class BatchRunner:
         for batch_id in new:
             await self.go_on(batch_id)
 
-    async def workers(self) -> int:
-        """How many processes work on batches."""
-        return await self._work.workers()
-
     async def go_on(self, batch_id: str) -> None:
         """Kick what was given out and is not done, and as much again as may be. What can't be
         kicked now is found by and by."""

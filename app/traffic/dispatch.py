@@ -47,10 +47,6 @@ from app.traffic.scheduler import Scheduler
 from app.traffic.state import ProviderState, states
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-"""Who answers where a budget is spent that says so."""
-
 BATCH_PATIENCE_S = 600.0
 """How long a call of a batch waits for quota: nobody waits for it."""
 

@@ -162,7 +162,7 @@ class TestReading:
         (rule,) = (await client.get("/alerts/rules")).json()["rules"]
 
         assert reloaded.json()["rules"][0]["window"] == "7d"
-        assert is_problem(refused, 422, "configuration-error")
+        assert is_problem(refused, 422, "configuration-refused")
         assert "alerts.yaml:3: accuracy.window" in refused.json()["detail"]
         assert rule["window"] == "7d"
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 
+from app.errors import ConfigurationError
 from tests.integration.calls import is_problem
 from tests.loopback import loopback, redirect, reply
 from tests.pictures import encoded, jpeg, photograph, png_that_claims
@@ -521,6 +522,15 @@ async def test_a_head_without_end_is_cut_off(start_service):
 )
 async def test_json_that_takes_long_to_parse_is_not_parsed(client, monkeypatch, body):
     """Only a picture may be long: a million small values would hold up everybody for seconds."""
-    monkeypatch.setattr("app.api.classify.parsed_json", None)
+    monkeypatch.setattr("app.api.forms.parsed_json", None)
 
     assert is_problem(await post(client, raw(body)), 413, "upload-too-large")
+
+
+async def test_who_calls_is_not_blamed_for_how_the_service_is_set_up(client, parts, monkeypatch):
+    async def wrong(*_, **__):
+        raise ConfigurationError("no key for secrets")
+
+    monkeypatch.setattr(type(parts.classification), "classify", wrong)
+
+    assert is_problem(await post(client, form()), 500, "configuration-error")

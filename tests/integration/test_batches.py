@@ -303,6 +303,29 @@ class TestTakingIn:
         assert is_problem(other, 422, "idempotency-key-reused")
         assert fake.calls == 1
 
+    async def test_json_is_the_same_however_it_is_spelled(self, client, fake, web):
+        """Orders of keys, and spaces, say nothing."""
+        item = f'{{"image_url": "{web.url("/1.jpg")}"}}'
+        texts = (
+            f'{{"domain":"flowers","provider":"fake","items":[{item}]}}',
+            f'{{ "items": [{item}], "provider": "fake", "domain": "flowers" }}',
+        )
+        headers = {"idempotency-key": "k", "content-type": "application/json"}
+        first, second = [
+            await client.post("/batches", content=each, headers=headers) for each in texts
+        ]
+
+        assert first.status_code == second.status_code == 202
+        assert first.json()["id"] == second.json()["id"]
+
+    async def test_a_file_that_is_text_is_refused_beside_one_that_is_none(self, client):
+        """As `-F file=b.jpg` sends it, without the `@`."""
+        files = [("file", ("a.jpg", picture(1))), ("file", (None, "b.jpg"))]
+        refused = await client.post("/batches", data={"domain": "flowers"}, files=files)
+
+        assert is_problem(refused, 422, "invalid-request")
+        assert (await client.get("/batches")).json()["batches"] == []
+
     async def test_an_unknown_domain_is_told(self, client):
         refused = await client.post(
             "/batches", json={"domain": "flours", "items": [{"image_url": "https://x/y"}]}

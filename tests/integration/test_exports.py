@@ -256,6 +256,19 @@ class TestPut:
         assert served.held == {"out/a.csv": b"domain\r\nflowers\r\n"}
         assert is_problem(refused, 503, "storage-unavailable")
 
+    async def test_a_mistake_is_none_of_the_store(self, client, parts, folder, monkeypatch):
+        """It is told, and logged, as any other one."""
+        await store(parts)
+
+        async def mistake(*_):
+            raise RuntimeError("the secret is 4711")
+
+        monkeypatch.setattr("app.api.exports.save", mistake)
+        failed = await self.put(client, f"file://{folder}/a.csv", status=500)
+
+        assert is_problem(failed, 500, "internal-error")
+        assert "4711" not in failed.text
+
     @pytest.mark.parametrize(
         ("to", "slug"),
         [

@@ -280,3 +280,15 @@ class TestStorageFails:
 
         assert (unsaid.status_code, again.status_code) == (503, 200)
         assert len(await rows(client)) == 1
+
+
+async def test_who_asks_again_without_patience_is_told_that_it_is_pending(client, fake):
+    """202 and where to look, though the second request did not prefer that."""
+    fake.hold.clear()
+    await ask(client, prefer="respond-async")
+    again = await ask(client)
+    fake.hold.set()
+
+    assert again.status_code == 202
+    assert again.json()["status"] == "pending"
+    assert again.headers["location"] == f"/results/{again.json()['id']}"
