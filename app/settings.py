@@ -358,8 +358,9 @@ class Settings(BaseSettings):
         """Beside the database, or `data` where that is elsewhere; None: nothing lasts."""
         if self.database_url.startswith("postgres"):
             return Path("data")
-        path = self.database_url.removeprefix("sqlite:///")
-        return None if path in (self.database_url, "", ":memory:") else Path(path).parent
+        _, _, place = self.database_url.partition("://")
+        path = place.removeprefix("/").partition("?")[0]
+        return None if path in ("", ":memory:") else Path(path).parent
 
     @property
     def blobs_folder(self) -> Path | None:

@@ -1,7 +1,7 @@
 """Writes what follows from the code: `python -m docs.generate`. A test says when it is stale."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -30,7 +30,6 @@ from docs.grafana import dashboard
 from docs.performance import for_readme, performance
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- figures: made by `make docs` -->", "<!-- end of figures -->"
 MADE = "Made by `make docs`; edit the code it is made from."
 
 
@@ -55,12 +54,14 @@ def generated() -> dict[str, str]:
     }
 
 
-def readme(figures: str) -> str:
-    """As it is, but for the figures."""
+def readme(tables: Mapping[str, str]) -> str:
+    """As it is, but for the tables of figures."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{figures}{end}{after}"
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{table}{end}{rest.partition(end)[2]}"
+    return text
 
 
 def env_example() -> str:
@@ -301,6 +302,8 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(str(each) for each in value)
     return str(value)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from app.batches import BatchOptions
 from app.batches.rows import Row, Unusable
-from app.errors import ConfigurationError
+from app.errors import DatabaseInUse
 from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.storage import BatchRow
@@ -85,9 +85,7 @@ async def _at_work(settings: Settings, caller: str) -> AsyncIterator[AtWork]:
         here = True
         try:
             parts = await stack.enter_async_context(build_parts(settings, serving=True))
-        except ConfigurationError as error:
-            if "in use" not in str(error):
-                raise
+        except DatabaseInUse:
             here = False
             parts = await stack.enter_async_context(build_parts(settings))
         yield AtWork(parts, caller, here)

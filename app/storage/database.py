@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import structlog
 from filelock import FileLock, Timeout
 
-from app.errors import ConfigurationError, InvalidRequest, StorageUnavailable
+from app.errors import ConfigurationError, DatabaseInUse, InvalidRequest, StorageUnavailable
 from app.storage.engine import create_engine, describe, is_postgres, parse_url
 
 log = structlog.stdlib.get_logger(__name__)
@@ -119,7 +119,7 @@ class Database:
         try:
             self._lock.enter_context(FileLock(path).acquire(timeout=0))
         except Timeout:
-            raise ConfigurationError(
+            raise DatabaseInUse(
                 f"{self.url.database} is in use by another running service: stop that one, or give "
                 "this one a DATABASE_URL of its own; several processes need PostgreSQL and "
                 "REDIS_URL"
@@ -135,7 +135,7 @@ class Database:
         except sa.exc.OperationalError as error:
             raise ConfigurationError(f"{self.description}: {_words(error)}") from error
         if not mine:
-            raise ConfigurationError(
+            raise DatabaseInUse(
                 f"{self.description} is in use by another running service: several processes need "
                 "REDIS_URL, too"
             )

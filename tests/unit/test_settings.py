@@ -1,10 +1,11 @@
 """Where a setting comes from, and what is said when it is wrong."""
 
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 
 from app import settings_sources
 from app.errors import ConfigurationError
@@ -368,3 +369,37 @@ def test_config_dir_is_named_or_here_or_in_the_package(monkeypatch, tmp_path):
     assert packaged == ROOT / "config"
     assert here == Path("config")
     assert config_dir() == Path("/etc/classifier")
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("sqlite:///data/app.db", "data"),
+        ("sqlite+aiosqlite:///data/app.db", "data"),
+        ("sqlite:////srv/app.db?mode=rw", "/srv"),
+        ("postgresql://host/name", "data"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+    ],
+)
+def test_what_lasts_lies_beside_a_database_that_lasts(url, folder):
+    """However its URL is written: keys and uploads in memory would be gone after a restart."""
+    own = Settings(database_url=url).own_folder
+
+    assert own == (None if folder is None else Path(folder))
+
+
+def test_the_example_is_taken_without_its_hashes(monkeypatch):
+    """Each line alone; some need others beside them."""
+    needs_others = ("half configured", "set API_KEYS", "WORK is off")
+    lines = (ROOT / ".env.example").read_text()
+    wrong = []
+    for name, value in re.findall(r"^#([A-Z_]+)=(.*)$", lines, re.MULTILINE):
+        with monkeypatch.context() as alone:
+            alone.setenv(name, value)
+            try:
+                Settings()
+            except ValidationError as error:
+                wrong.append((name, str(error)))
+
+    assert [each for each in wrong if not any(text in each[1] for text in needs_others)] == []
