@@ -4,9 +4,10 @@
     python -m benchmarks --quick [--only NAME ...]             # what is compared, written nowhere
     python -m benchmarks --check [--only NAME ...]             # compared with figures.json
 
-Ratios of short forms that hardly differ between three processes are what is compared. More than
-15 % worse, and so again in a second process, is told in a line that begins with `regression:`; more
-than 50 % worse, and the status is 1.
+Ratios of short forms are compared: one that hardly differed between three processes with their
+middle, another one with the worst of them. More than 15 % worse, and so again in a second process,
+is told in a line that begins with `regression:`; more than 50 % worse than a middle, and the status
+is 1.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.compare import FAR_WORSE, Change, changes
+from benchmarks.compare import Change, changes
 from benchmarks.kept import Kept, Measured, ratios
 from benchmarks.machine import machine
 from benchmarks.report import Figure, shown
@@ -90,7 +91,7 @@ def check(chosen: Iterable[Benchmark]) -> int:
     """1: a ratio is far worse, twice."""
     kept, ends_at, far, compared = Kept.read(), time.monotonic() + CHECK_WITHIN_S, False, 0
     for each in chosen:
-        was = kept.steady(each.name)
+        was = kept.compared(each.name)
         if not was:
             continue
         try:
@@ -103,7 +104,7 @@ def check(chosen: Iterable[Benchmark]) -> int:
         compared += len(was)
         for change in found:
             print(change, flush=True)
-        far = far or any(change.worse_by > FAR_WORSE for change in found)
+        far = far or any(change.fails for change in found)
     print(f"{compared} ratios compared with those of {kept.machine.get('processor', 'nothing')}")
     return 1 if far else 0
 

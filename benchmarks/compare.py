@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.kept import Ratio
 
 WORSE, FAR_WORSE = 0.15, 0.5
-"""From which on a ratio is told, and the check fails."""
+"""From which on a ratio is told, and from which on the check fails over one that hardly swings."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,17 @@ class Change:
     def is_regression(self) -> bool:
         return self.worse_by > WORSE
 
+    @property
+    def fails(self) -> bool:
+        return self.was.is_steady and self.worse_by > FAR_WORSE
+
     def __str__(self) -> str:
         if self.now is None:
             return f"gone: {self.name}: nothing measures it any more"
         kind = "regression" if self.is_regression else "improvement"
         return (
             f"{kind}: {self.name}: {self.now:.3g} times what is beside it, "
-            f"committed are {self.was.middle:.3g} ({self.was.better} is better)"
+            f"committed is {self.was.bound:.3g} ({self.was.better} is better)"
         )
 
 
@@ -43,5 +47,6 @@ def changes(was: Mapping[str, Ratio], now: Mapping[str, float]) -> Iterator[Chan
     """What is gone, and by more than WORSE worse or better."""
     for name, each in was.items():
         change = Change(name, each, now.get(name))
-        if change.now is None or abs(change.worse_by) > WORSE:
+        is_better = each.is_steady and change.worse_by < -WORSE
+        if change.now is None or change.is_regression or is_better:
             yield change

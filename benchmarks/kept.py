@@ -11,7 +11,7 @@ from benchmarks.report import Better, Figure
 
 PATH = Path(__file__).with_name("figures.json")
 STEADY = 0.075
-"""Spread of a ratio that is worth comparing: half of what is told as worse."""
+"""Spread of a ratio that is compared with its middle: half of what is told as worse."""
 
 
 class Ratio(BaseModel):
@@ -34,9 +34,19 @@ class Ratio(BaseModel):
     def is_steady(self) -> bool:
         return not self.of_clock and len(self.rounds) > 1 and self.spread <= STEADY
 
+    @property
+    def worst(self) -> float:
+        return max(self.rounds) if self.better == "lower" else min(self.rounds)
+
+    @property
+    def bound(self) -> float:
+        """What another round is compared with: one that swings has to be worse than it ever
+        was."""
+        return self.middle if self.is_steady else self.worst
+
     def worse_by(self, ratio: float) -> float:
-        """0.2: a fifth worse than it was; below 0: better."""
-        worse, than = (ratio, self.middle) if self.better == "lower" else (self.middle, ratio)
+        """0.2: a fifth worse than the bound; below 0: better."""
+        worse, than = (ratio, self.bound) if self.better == "lower" else (self.bound, ratio)
         return worse / than - 1
 
 
@@ -68,11 +78,12 @@ class Kept(BaseModel):
         found = self.model_dump(mode="json", exclude_defaults=True)
         path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
-    def steady(self, benchmark: str) -> dict[str, Ratio]:
-        """What is compared."""
+    def compared(self, benchmark: str) -> dict[str, Ratio]:
         found = self.measured.get(benchmark)
         return (
-            {name: each for name, each in found.ratios.items() if each.is_steady} if found else {}
+            {name: each for name, each in found.ratios.items() if len(each.rounds) > 1}
+            if found
+            else {}
         )
 
 
