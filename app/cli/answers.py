@@ -63,7 +63,7 @@ def results(
     """Show what was answered, the newest first.
 
     On a terminal as a table, else as lines with tabs: id, time, domain, class, confidence, status,
-    provider, reasons for a review.
+    provider, reasons for a review, final class, who decided it.
     """
     with loading():
         from app.cli.results import list_results, show_result

@@ -28,7 +28,7 @@ def serve(
 ) -> None:
     """Answer over HTTP until SIGTERM or Ctrl-C.
 
-    SIGHUP reads config/domains.yaml again.
+    SIGHUP reads config/domains.yaml and config/alerts.yaml again.
     """
     _end_at_sigterm()
     with loading():
@@ -41,7 +41,7 @@ def worker(
     host: Annotated[str | None, typer.Option(help="Address of health and metrics.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of health and metrics.")] = None,
 ) -> None:
-    """Work on batches and accepted pictures that other processes took in, until SIGTERM.
+    """Work in the background, beside processes that answer, until SIGTERM.
 
     Over HTTP it only answers /health and /metrics.
     """

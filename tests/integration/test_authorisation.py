@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from app.settings_groups import ExportSettings
 from tests.fakes import answer
 from tests.integration.calls import PICTURE, api_keys, is_problem, until, upload
 from tests.integration.test_batches import create
@@ -24,6 +26,7 @@ PUBLIC = {("GET", "/health"), ("GET", "/health/live"), ("GET", "/health/ready")}
 OPERATORS = {
     ("POST", "/alerts/rules/reload"),
     ("GET", "/alerts"),
+    ("GET", "/deployments"),
     ("GET", "/audit"),
     ("DELETE", "/callers/{name}/data"),
     ("GET", "/alerts/rules"),
@@ -69,13 +72,49 @@ BODIES = {
 }
 """What a route wants before it looks for what is named."""
 
+FOR_EACH = {
+    ("POST", "/classify"): {"files": upload()},
+    ("POST", "/batches"): {
+        "files": {"file": ("a.jpg", PICTURE)},
+        "data": {"domain": "flowers", "provider": "fake"},
+    },
+    ("POST", "/results/export"): {"json": {"to": "memory://out/x.json"}},
+    ("POST", "/evaluations"): {"json": {"domain": "flowers"}},
+    ("POST", "/webhooks"): {
+        "json": {"url": "https://hooks.example.com/own", "event_types": ["result.created"]}
+    },
+    ("GET", "/reviews/statistics"): {},
+    ("GET", "/analytics"): {},
+    ("GET", "/analytics/cost"): {},
+    ("GET", "/budgets"): {},
+    ("GET", "/budgets/{name}"): {},
+    ("GET", "/domains"): {},
+    ("GET", "/domains/{name}"): {},
+    ("GET", "/domains/{name}/calibrations"): {},
+    ("GET", "/domains/{name}/cascade"): {},
+    ("GET", "/domains/{name}/examples"): {},
+    ("GET", "/domains/{name}/lessons"): {},
+    ("GET", "/domains/{name}/threshold"): {"params": {"accuracy": 0.9}},
+    ("GET", "/events"): {},
+    ("GET", "/metrics"): {},
+}
+"""What each does and sees for itself, and how it is asked well."""
+
+OF_ONE = {
+    ("POST", "/evaluations"): (409, "nothing-labelled"),
+    ("GET", "/budgets/{name}"): (404, "budget-not-found"),
+    ("GET", "/domains/{name}/threshold"): (409, "too-few-labels"),
+}
+"""What a stranger hears where there is something of another caller only."""
+
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
 def settings(settings):
     keys = api_keys(shop=False, press=False, boss=True)
-    return settings.model_copy(update={"api_keys": keys})
+    targets = ExportSettings(targets=("memory://out/",))
+    return settings.model_copy(update={"api_keys": keys, "export": targets})
 
 
 @pytest.fixture
@@ -159,6 +198,42 @@ async def test_what_is_anothers_does_not_exist(client, owned, method, path):
         assert await ask("boss") not in (401, 403, 404)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for method, path in ROUTES
+        if method == "DELETE" and any(f"{{{it}}}" in path for it in OWNED)
+    ],
+)
+async def test_an_operator_deletes_what_is_anothers(client, owned, path):
+    deleted = await client.delete(path.format(**owned), headers=as_("boss"))
+
+    assert deleted.status_code == 204
+
+
+@pytest.mark.parametrize(("method", "path"), FOR_EACH)
+async def test_what_is_for_each_tells_nothing_of_others(client, owned, method, path):
+    """Neither what is another's, nor who that is; its owner and operators are served, too."""
+    order = {"caller": "shop", "period": "month", "amount_usd": 50}
+    made = await client.put("/budgets/flowers", json=order, headers=as_("boss"))
+    assert made.status_code == 200, made.text
+    place, options = path.format(name="flowers"), FOR_EACH[method, path]
+
+    async def ask(name: str) -> httpx2.Response:
+        return await client.request(method, place, headers=as_(name), **options)
+
+    asked = await ask("press")
+    if (method, path) in OF_ONE:
+        assert is_problem(asked, *OF_ONE[method, path])
+    else:
+        assert asked.status_code in (200, 201, 202), asked.text
+    assert [each for each in (*owned.values(), '"shop"') if each in asked.text] == []
+    served = (409,) if path.endswith("/threshold") else (200, 201, 202)  # one label is too few
+    for name in ("shop", "boss"):
+        assert (await ask(name)).status_code in served
+
+
 @pytest.mark.parametrize(("path", "parameter"), SHOWS_OWN.items())
 async def test_lists_hold_what_is_ones_own(client, owned, path, parameter):
     async def shown(name: str) -> bool:
@@ -172,32 +247,10 @@ async def test_lists_hold_what_is_ones_own(client, owned, path, parameter):
 
 def test_every_route_is_known_here():
     """A new one has to say whose it is."""
-    for_each = {
-        ("POST", "/classify"),
-        ("POST", "/batches"),
-        ("POST", "/results/export"),
-        ("POST", "/evaluations"),
-        ("POST", "/webhooks"),
-        ("GET", "/reviews/statistics"),
-        ("GET", "/analytics"),
-        ("GET", "/analytics/cost"),
-        ("GET", "/budgets"),
-        ("GET", "/budgets/{name}"),
-        ("GET", "/deployments"),
-        ("GET", "/domains"),
-        ("GET", "/domains/{name}"),
-        ("GET", "/domains/{name}/calibrations"),
-        ("GET", "/domains/{name}/cascade"),
-        ("GET", "/domains/{name}/examples"),
-        ("GET", "/domains/{name}/lessons"),
-        ("GET", "/domains/{name}/threshold"),
-        ("GET", "/events"),
-        ("GET", "/metrics"),
-    }
     lists = {("GET", path) for path in SHOWS_OWN}
     named = {each for each in ROUTES if any(f"{{{it}}}" in each[1] for it in OWNED)}
 
-    assert PUBLIC | OPERATORS | for_each | lists | named == set(ROUTES)
+    assert PUBLIC | OPERATORS | FOR_EACH.keys() | lists | named == set(ROUTES)
 
 
 def as_(name: str) -> dict[str, str]:

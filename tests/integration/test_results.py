@@ -84,6 +84,15 @@ class TestList:
 
         assert await listed(client, **query) == [ids[each] for each in found]
 
+    async def test_a_value_is_never_a_part_of_the_question(self, client, parts):
+        """Quotation marks, comments and wildcards are looked for as they stand."""
+        kept = await store(parts)
+        for text in ("' OR 1=1 --", 'x"; DROP TABLE results; --', "%", "flower_", "\\"):
+            for name in ("domain", "class", "provider", "caller"):
+                assert await listed(client, **{name: text}) == []
+
+        assert await listed(client) == [kept]
+
     @pytest.mark.parametrize(
         "query",
         [

@@ -43,6 +43,9 @@ schemathesis.openapi.format("binary", st.just(PICTURE).map(Binary) | st.binary()
 
 Config = dict[str, Any]
 
+LEAST = 5_000
+"""Requests, or too little was tried."""
+
 
 @schemathesis.check
 def documented_problem(ctx, response, case) -> None:
@@ -215,6 +218,9 @@ def main() -> int:
         print(each)
     total = sum(each.total() for each in found.statuses.values())
     print(f"{total} requests, {len(found.wrong)} wrong")
+    if not options.quick and total < LEAST:
+        print(f"fewer than {LEAST}")
+        return 1
     return 1 if found.wrong else 0
 
 

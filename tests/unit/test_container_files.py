@@ -191,3 +191,20 @@ def test_the_image_is_labelled_with_what_it_is_made_of():
     for name in passed:
         assert name in taken
         assert labels[f"org.opencontainers.image.{name.lower()}"] == f"${{{name}}}"
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-postgres", "requirements-dev"])
+def test_versions_and_hashes_are_locked(name):
+    """What is installed is what was looked at; pip refuses all else, also what that needs."""
+    text = (ROOT / f"{name}.txt").read_text().replace("\\\n", " ")
+    lines = [
+        each for each in text.splitlines() if each.strip() and not each.lstrip().startswith("#")
+    ]
+
+    assert lines
+    assert [
+        each for each in lines if not re.match(r"[\w.\[\]-]+==\S+.* --hash=sha256:", each)
+    ] == []
+    if name != "requirements-dev":
+        assert f"-r /build/{name}.txt" in " ".join(of_kind("RUN"))
+        assert "--require-hashes" in " ".join(of_kind("RUN"))

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,17 @@ def defined(path: Path) -> set[str]:
             inner = (each for each in node.body if hasattr(each, "name"))
             found |= {f"{node.name}.{each.name}" for each in inner}
     return found
+
+
+def test_a_reader_finds_every_layer_in_the_order_in_which_it_is_held():
+    """CONTRIBUTING's list is the one that `make check` holds."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (each for each in contracts["contracts"] if each.get("exhaustive"))
+    names = [name for each in layers["layers"] for name in each.split(" | ")]
+    listed = re.findall(r"^    app/(\w+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+
+    assert listed == [each for each in names if each in listed]
+    below = (ROOT / "CONTRIBUTING.md").read_text().partition("and below these")[2]
+    for name in names[names.index(listed[-1]) + 1 :]:
+        assert f"{name}.py" in below.partition("[docs/")[0]
+    assert set(names[: names.index(listed[-1])]) - set(listed) == {"__main__"}
