@@ -9,7 +9,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     if value is None:
         return None
     text = value.strip()
-    if text.isascii() and text.replace(".", "", 1).isdecimal() and len(text) <= 9:
+    if text.isascii() and text.isdecimal() and len(text) <= 9:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)

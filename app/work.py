@@ -126,11 +126,13 @@ class Work:
     async def _run(self) -> None:
         """Until it is cancelled; Redis may come and go."""
         await asyncio.to_thread(import_module, "docket")
+        has_worked = False
         while True:
             try:
                 return await self._work()  # docket swallows a cancellation
             except Exception as error:
-                if not self._shared and not self._connected.done():  # it never could be done
+                has_worked = has_worked or self._connected.done()
+                if not (self._shared or has_worked):  # there is no reason why it should later
                     self._connected.set_exception(error)
                     raise
                 if self._shared and _is_outage(error):

@@ -128,8 +128,10 @@ async def _of_json(content: bytes, parts: Parts) -> Sent:
     options = body.options
 
     def fingerprint() -> str:
-        asked = body.model_dump(mode="json", exclude={"dry_run"})
-        return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        digest = sha256(body.model_dump_json(exclude={"dry_run", "items"}).encode())
+        for each in body.items or ():  # one by one, or others would wait for a long list
+            digest.update(json.dumps(each, sort_keys=True).encode() + b"\n")
+        return digest.hexdigest()
 
     if body.source is not None:
         return await _of_source(body.source, options, fingerprint, parts)

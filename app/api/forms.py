@@ -101,8 +101,9 @@ def _beside_base64(body: bytes) -> int:
 
 
 def files_of(form: FormData) -> list[UploadFile]:
-    """Raises InvalidRequest for a `file` that is text."""
-    files = form.getlist("file")
+    """Raises InvalidRequest for a `file` that is text; where none was chosen Swagger UI sends it
+    empty."""
+    files = [each for each in form.getlist("file") if each != ""]
     if not all(isinstance(each, UploadFile) for each in files):
         raise InvalidRequest("file: must be a file, not text.")
     return [each for each in files if isinstance(each, UploadFile)]

@@ -33,6 +33,8 @@ class DomainRegistry:
         self._of_file = read_domains(path)
         _warn_of(self._of_file.values())
         self._stored: dict[str, Domain] = {}
+        self._texts: dict[str, str] = {}
+        """Of those that were read: what did not change is not read anew every few seconds."""
         self._shadowed: set[str] = set()
         self._changing = asyncio.Lock()
         self._tell_metrics()
@@ -87,6 +89,7 @@ class DomainRegistry:
                 raise _exists(domain)  # another process was first
             _warn_of([domain])
             self._stored[domain.name] = domain
+            self._texts.pop(domain.name, None)
             self._tell_metrics()
 
     async def replace(self, domain: Domain, *, by: By = COMMAND_LINE) -> None:
@@ -96,6 +99,7 @@ class DomainRegistry:
             self._check_changeable(domain.name)
             await self._repository.put(domain.name, domain.model_dump_json(), by=by)
             self._stored[domain.name] = domain
+            self._texts.pop(domain.name, None)
             _warn_of([domain])
 
     async def delete(self, name: str, *, by: By = COMMAND_LINE) -> None:
@@ -105,12 +109,19 @@ class DomainRegistry:
             self._check_changeable(name)
             await self._repository.delete(name, by=by)
             del self._stored[name]
+            self._texts.pop(name, None)
             self._tell_metrics()
 
     async def _load(self) -> None:
         rows = await self._repository.all()
-        before = self._stored
-        self._stored = {name: Domain.model_validate_json(text) for name, text in rows.items()}
+        before, known = self._stored, self._texts
+        self._texts, self._stored = (
+            rows,
+            {
+                name: before[name] if known.get(name) == text else Domain.model_validate_json(text)
+                for name, text in rows.items()
+            },
+        )
         if before.keys() != self._stored.keys():
             self._tell_metrics()
         shadowed = self._stored.keys() & self._of_file.keys()

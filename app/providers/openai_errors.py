@@ -76,7 +76,12 @@ def asked_wait_s(headers: Mapping[str, str]) -> float | None:
     for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001)):
         if (seconds := _number(headers.get(name), unit)) is not None:
             return seconds
-    return retry_after_s(headers.get("retry-after"), datetime.now(UTC))
+    given = headers.get("retry-after")
+    seconds = _number(given, 1.0)
+    if seconds is not None:
+        return seconds
+    # A date has whole seconds, and clocks differ: one that is just over says nothing.
+    return retry_after_s(given, datetime.now(UTC)) or None
 
 
 def quota_report(headers: Mapping[str, str], refusal: str = "") -> QuotaReport:

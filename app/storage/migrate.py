@@ -64,7 +64,7 @@ def _create(connection: sa.Connection) -> None:
         sa.Column("version_num", sa.String(32), nullable=False),
         sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
     )
-    version.create(connection)
+    version.create(connection, checkfirst=True)
     connection.execute(sa.insert(version).values(version_num=HEAD))
 
 

@@ -318,6 +318,14 @@ class TestTakingIn:
         assert first.status_code == second.status_code == 202
         assert first.json()["id"] == second.json()["id"]
 
+    async def test_a_file_that_was_not_chosen_is_none(self, client):
+        """Swagger UI sends it empty; there is neither a picture nor a source then."""
+        files = [("file", (None, "")), ("domain", (None, "flowers"))]
+        refused = await client.post("/batches", files=files)
+
+        assert is_problem(refused, 422, "invalid-request")
+        assert refused.json()["detail"] == "Either file or source is needed."
+
     async def test_a_file_that_is_text_is_refused_beside_one_that_is_none(self, client):
         """As `-F file=b.jpg` sends it, without the `@`."""
         files = [("file", ("a.jpg", picture(1))), ("file", (None, "b.jpg"))]

@@ -32,7 +32,7 @@ ONLY_READ = {
 DRAWN = "is drawn for people"
 RECEIVER = "tests/integration/test_webhook_snippets.py"
 ELSEWHERE = {
-    ("CONTRIBUTING.md", "app/cli "): DRAWN,
+    ("CONTRIBUTING.md", "app/cli/ "): DRAWN,
     ("docs/architecture.md", "HTTP "): DRAWN,
     ("docs/add_setting.md", "error: "): "tests/integration/test_added_from_outside.py",
     ("docs/batches.md", "request -> items"): DRAWN,

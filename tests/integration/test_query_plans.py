@@ -1,5 +1,6 @@
 """What is to go is found by an index, however much stays: or all who write would have to wait."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
@@ -39,6 +40,14 @@ SMALL = {
 """Tables, and indexes of some rows only, that stay so: of what no sum has yet, of alerts that
 stand, of calibrations, which labels that grow by a fifth bring, of fifty lessons a domain, of the
 callers that were erased within a day."""
+
+
+READ_WHOLE = re.compile(
+    r"SELECT domains\.name, domains\.definition \nFROM domains$"
+    r"|SELECT webhooks\.id, .* \nFROM webhooks \nWHERE webhooks\.kind = "
+)
+"""All domains and all subscriptions, every two seconds, whatever else is done: commands change
+them, too."""
 
 
 @pytest.fixture
@@ -260,4 +269,7 @@ async def test_no_table_is_scanned(parts, executed, work):
         found = {each: scanned(connection, each, values) for each, values in [*executed]}
 
     assert found
-    assert {statement: tables for statement, tables in found.items() if tables} == {}
+    scans = {
+        each: tables for each, tables in found.items() if tables and not READ_WHOLE.match(each)
+    }
+    assert scans == {}
