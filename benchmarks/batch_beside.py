@@ -86,8 +86,17 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
         name="95 % of people's requests wait beside a batch for",
         value=found["wait_p95_s"],
         unit="s",
+        beside="a call's share of the quota",
+        beside_value=60 / RPM,
     )
-    yield Figure(name="quota spent meanwhile", value=found["of_quota"], unit="%", better="higher")
+    yield Figure(
+        name="quota spent meanwhile",
+        value=found["of_quota"],
+        unit="%",
+        better="higher",
+        beside="all of it",
+        beside_value=1.0,
+    )
 
 
 def main() -> None:

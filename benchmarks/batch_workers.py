@@ -72,7 +72,7 @@ async def measure(items: int, workers: int, shared: dict[str, str], folder: Path
             async with asyncio.timeout(STARTED_WITHIN_S):
                 while working < workers:
                     await asyncio.sleep(0.1)
-                    working = await parts.runner.workers()
+                    working = await parts.runner._work.workers()
             began = time.perf_counter()
             await parts.runner.go_on(batch.id)
             while not batch.is_over:

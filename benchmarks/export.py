@@ -157,6 +157,7 @@ async def measure(count: int, names: list[str], rounds: int, folder: Path) -> di
             "cpu_us_a_row": min(each.cpu_s for each, _ in measured) / count * 1e6,
             "bare_cpu_us_a_row": min(least.cpu_s for _, least in measured) / count * 1e6,
             "mib_over_idle": round(max(each.mib for each, _ in measured), 1),
+            "file_mib": round((folder / "ours").stat().st_size / MEBIBYTE, 1),
             "bytes_a_row": round((folder / "ours").stat().st_size / count),
         }
     await database.close()
@@ -183,7 +184,13 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             beside_value=each["bare_rows_per_s"],
             of_clock=True,
         )
-        yield Figure(name=f"{name}, over idle", value=each["mib_over_idle"], unit="MiB")
+        yield Figure(
+            name=f"{name}, over idle",
+            value=each["mib_over_idle"],
+            unit="MiB",
+            beside="the file",
+            beside_value=each["file_mib"],
+        )
 
 
 def main() -> None:

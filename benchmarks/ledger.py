@@ -181,6 +181,8 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
                 name=f"{told} alone, {concurrency} at once",
                 value=each["more_ms"][way],
                 unit="ms of CPU",
+                beside="a call without",
+                beside_value=each["cpu_ms"]["off"],
                 goal=GOAL_MS,
             )
 

@@ -214,6 +214,8 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             name=f"monitoring of {told}",
             value=found[kind]["more_ms"],
             unit="ms of CPU",
+            beside="all else of it",
+            beside_value=cpu_ms["off"],
             goal=GOAL_MS,
         )
 

@@ -71,6 +71,7 @@ def few(kinds: Pictures, count: int, splits: int) -> dict[str, Any]:
         learned, others = drawn(np.random.default_rng(seed), kinds, count)
         shares.append(float(right(taught(learned), others).mean()))
     return {
+        "classes": len(kinds),
         "examples_a_class": count,
         "splits": splits,
         "right": round(float(np.mean(shares)), 4),
@@ -170,6 +171,8 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             value=each["right"],
             unit="%",
             better="higher",
+            beside=f"by chance, of {each['classes']}",
+            beside_value=1 / each["classes"],
         )
     none = found["ten_tulips_as_none"]
     yield Figure(
