@@ -163,8 +163,7 @@ def _is_fine(attempt: Attempt, outages: Outages) -> bool:
 def paid(answered: int, pictures: int, at_risk: int) -> Iterator[str]:
     """`at_risk`: answers that were under way, or not stored, when something died."""
     if answered > pictures + at_risk:
-        most = pictures + at_risk
-        yield f"{answered} calls were answered for {pictures} pictures, and {most} could be"
+        yield f"{answered} calls were answered for {pictures} pictures, {at_risk} of them at risk"
 
 
 def ledger(booked: Booked, bill: Bill, *, at_most_above: float) -> Iterator[str]:

@@ -32,6 +32,9 @@ EVENTS = ["result.created", "result.reviewed", "batch.completed"]
 UNSTORED_S = 2.0
 """So long before a death what was answered may not be stored."""
 
+CALL_S = 6.0
+"""API_TIMEOUT: so long a call waits for an Azure that says nothing."""
+
 REDELIVERED_S = 12.0
 """After Redis is back, for so long two may work on the same."""
 
@@ -186,14 +189,17 @@ class Soak:
         return len({each.picture for each in self._people.questions}) + self._bulk.pictures
 
     def _at_risk(self) -> int:
-        """Calls that were under way, or whose answers were not stored, when something died."""
+        """Calls that were under way, or whose answers were not stored, when something died; and
+        when a process was asked to end that waited for an Azure in trouble, for a while only."""
         self._world.azure.look()
         seconds: set[int] = set()
         for each in self._outages.all:
+            began, ended = each.began - UNSTORED_S, each.ended
             if each.how == "SIGKILL":
-                until = {"postgres": each.ended, "redis": each.ended + REDELIVERED_S}
-                ended = until.get(each.of, each.began)
-                seconds |= {*range(int(each.began - UNSTORED_S), int(ended) + 1)}
+                until = {"postgres": ended, "redis": ended + REDELIVERED_S}
+                seconds |= {*range(int(began), int(until.get(each.of, each.began)) + 1)}
+            elif each.how == "SIGTERM" and self._outages.any(began, ended, "azure", after_s=CALL_S):
+                seconds |= {*range(int(began), int(ended) + 1)}
         return self._world.azure.admitted(seconds)
 
     def _figures(
