@@ -40,8 +40,6 @@ LASTS_S = 60.0
 LINGER_S = 0.5
 """How long an answer waits to be committed with others."""
 
-"""Before a commit is tried again for which the database has no room; it doubles."""
-
 MOST_ATTEMPTS = 8
 """At an item whose provider is down."""
 

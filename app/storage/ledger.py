@@ -26,6 +26,7 @@ from app.storage.leases import release
 from app.storage.outbox import Outbox
 from app.storage.tables import (
     ANSWERED,
+    IS_OPEN,
     SPENT_BY,
     SUMS,
     TOKENS,
@@ -126,11 +127,7 @@ class LedgerRepository:
 
     async def processes_behind(self, before: datetime) -> list[str]:
         """Those that made entries before then which no sum has."""
-        query = (
-            sa.select(ledger.c.process)
-            .distinct()
-            .where(sa.text("NOT rolled"), ledger.c.at < before)
-        )
+        query = sa.select(ledger.c.process).distinct().where(IS_OPEN, ledger.c.at < before)
         return await self._database.read(lambda each: list(each.execute(query).scalars()))
 
 
@@ -280,7 +277,7 @@ _ROLL = (
     .where(
         ledger.c.id.in_(
             sa.select(ledger.c.id)
-            .where(sa.text("NOT rolled"), ledger.c.process == sa.bindparam("wanted"))
+            .where(IS_OPEN, ledger.c.process == sa.bindparam("wanted"))
             .order_by(ledger.c.id)
             .limit(sa.bindparam("most"))
             .with_for_update(skip_locked=True)

@@ -34,8 +34,6 @@ PAGE = 50
 LOOKED_EVERY_S = 1.0
 """For what other processes have to tell, while this one is at it."""
 
-"""Before it is tried again to store what was sent; it doubles."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sending:
