@@ -30,6 +30,9 @@ LOOKED_EVERY_S = 0.5
 """For tasks that asked to be run again, and, when all hands are full, for others. One that is
 kicked is run within milliseconds. In memory each look takes as long, in which nothing else runs."""
 
+STOPPING_S = 1.0
+"""What a task returns whose process is about to end: until another one may go on with it."""
+
 AFTER_A_MISTAKE_S = 30.0
 """Before a task is run again that met an unexpected error."""
 

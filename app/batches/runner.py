@@ -22,7 +22,7 @@ from app.storage import BatchRepository, BatchRow, BatchStatus, ShardRepository
 from app.storage.batch_rows import OVER, OVERDUE, UNFINISHED
 from app.telemetry.metrics import Metrics
 from app.traffic import Lane
-from app.work import Work
+from app.work import STOPPING_S, Work
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,9 +34,6 @@ SHARDS_AT_ONCE = 4
 IN_FLIGHT_HERE = 8
 """Pictures under way where only this machine is waited for: more would not be quicker, and keep the
 event loop from others."""
-
-STOPPING_S = 1.0
-"""Until somebody else may go on with what this process, which is about to end, was given."""
 
 
 class BatchRunner:

@@ -19,10 +19,10 @@ from app.errors import DomainNotFound, Interrupted, Overloaded
 from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
 from app.result import Result
-from app.storage import ResultRepository
+from app.storage import ResultRepository, both
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Tracing, current
-from app.work import Work
+from app.work import STOPPING_S, Work
 
 MAX_PENDING = 1_000
 """Accepted pictures that may wait in this process's memory at once."""
@@ -37,9 +37,6 @@ REDISCOVERED_AFTER_S = 60.0
 
 TWIN_S = 10.0
 """Until a task looks again whether a picture is answered that is worked on already."""
-
-STOPPING_S = 1.0
-"""Until somebody else may go on with what this process, which is about to end, was given."""
 
 
 class Accepting:
@@ -190,7 +187,7 @@ class Accepting:
     ) -> Result | None:
         result_id, beside = answered.result.id, self._storing.beside([answered])
         if self._keeper is not None:
-            beside = self._keeper.forgetting(result_id, beside)
+            beside = both(beside, self._keeper.forgetting(result_id))
         stored = await self._storing.store(
             partial(self._results.complete, callback_url=question.callback_url),
             answered,

@@ -43,9 +43,9 @@ class Keeper:
             )
         )
 
-    def forgetting(self, result_id: str, beside: Unit[None] | None) -> Unit[None]:
-        """To be stored with the outcome, `beside` too."""
-        return self._accepted.forgetting(result_id, beside)
+    def forgetting(self, result_id: str) -> Unit[None]:
+        """To be stored with the outcome."""
+        return self._accepted.forgetting(result_id)
 
     async def let_go(self, result_id: str) -> None:
         """The outcome is stored: the picture is not needed any more."""

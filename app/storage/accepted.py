@@ -47,12 +47,10 @@ class AcceptedRepository:
 
         return unit
 
-    def forgetting(self, result_id: str, beside: Unit[None] | None = None) -> Unit[None]:
-        """To be written together with the outcome, `beside` too."""
+    def forgetting(self, result_id: str) -> Unit[None]:
+        """To be written together with the outcome."""
 
         def unit(connection: sa.Connection) -> None:
-            if beside is not None:
-                beside(connection)
             connection.execute(sa.delete(accepted).where(accepted.c.result_id == result_id))
 
         return unit

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StorageUnavailable
+from app.recurring import Recurring
 from app.storage import BoardRepository
 from app.traffic.link import RedisLink
 from app.traffic.state import ProviderState
-
-log = structlog.stdlib.get_logger(__name__)
 
 PUBLISHED_EVERY_S = 2.0
 LASTS_S = 5 * PUBLISHED_EVERY_S
@@ -51,13 +50,13 @@ class Board:
         self._link = link
         self._kept = kept
         self._kept_at = float("-inf")
-        self._closing = False
-        self._publishing: asyncio.Task[None] | None = None
+        self._publishing = Recurring()
 
     def start(self) -> None:
         """Publish, until `aclose`."""
         if self._link is not None:
-            self._publishing = asyncio.create_task(self._publish(self._link))
+            tell = partial(self._tell, self._link)
+            self._publishing.every(PUBLISHED_EVERY_S, "telling of deployments", tell)
 
     async def read(self) -> list[ProviderState]:
         """What is known of all processes, this one's first."""
@@ -104,19 +103,7 @@ class Board:
         return [replace(each, checks=checks) for each in self._states()]
 
     async def aclose(self) -> None:
-        self._closing = True  # a client of Redis may swallow a cancellation
-        if self._publishing is not None:
-            self._publishing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._publishing
-
-    async def _publish(self, link: RedisLink) -> None:
-        while not self._closing:
-            try:
-                await self._tell(link)
-            except Exception:
-                log.exception("the state of the deployments could not be told")
-            await asyncio.sleep(PUBLISHED_EVERY_S)
+        await self._publishing.aclose()
 
 
 def _read(text: str) -> list[ProviderState]:

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +12,7 @@ from app.budget import Payer
 from app.errors import ProviderError, StorageUnavailable
 from app.ledger import Kind, LedgerEntry, new_call_id
 from app.providers.base import Provider, ProviderAnswer
+from app.recurring import Recurring
 from app.storage.budget_sums import Purse
 from app.storage.budgets import BudgetRepository
 from app.storage.leases import DEAD_AFTER
@@ -86,26 +85,24 @@ class Books:
         self._clock = clock
         self._ended: dict[str, _Ended] = {}
         self._owed: dict[str, dict[Purse, Decimal]] = {}
-        self._summing: asyncio.Task[None] | None = None
         self._unpriced: set[str] = set()
         self._looked_at = float("-inf")
-        self._following: asyncio.Task[None] | None = None
+        self._keeping = Recurring()
 
     async def open(self) -> None:
         """Take over what dead processes left, then keep books. Raises StorageUnavailable."""
         await self.budgets.load()
         await self.recover()
         self._journal.open()
-        self._summing = asyncio.create_task(self._sum_again_and_again(), context=Context())
-        self._following = asyncio.create_task(self._follow(), context=Context())
+        self._keeping.every(0, "sums of costs", self._sum_when_changed)
+        # Another process changes them, too.
+        self._keeping.every(
+            FOLLOWED_EVERY_S, "budgets", self.budgets.load, first_after_s=FOLLOWED_EVERY_S
+        )
 
     async def aclose(self) -> None:
         """Write what no result was stored with, and give back what was reserved."""
-        for task in (self._summing, self._following):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await self._keeping.aclose()
         try:
             if self.budgets.changed.is_set() or self._ended or self.budgets.has_leases:
                 await self._book_unstored(older_than_s=0, lost=True)
@@ -240,28 +237,11 @@ class Books:
             rolled = await self._rows.roll(process, self.budgets.watched, {}, {}, {}, self._clock())
             more = rolled.more
 
-    async def _sum_again_and_again(self) -> None:
-        while True:
-            await self.budgets.changed.wait()
-            await asyncio.sleep(SUMMED_EVERY_S)
-            try:
-                await self._book_unstored(older_than_s=STORED_WITHIN_S)
-                await self._sum()
-            except StorageUnavailable as error:
-                log.warning("sums of costs are put off", reason=str(error))
-            except Exception:
-                log.exception("sums of costs failed, and are tried again")
-
-    async def _follow(self) -> None:
-        """Learn of budgets that another process changes."""
-        while True:
-            await asyncio.sleep(FOLLOWED_EVERY_S)
-            try:
-                await self.budgets.load()
-            except StorageUnavailable:
-                continue
-            except Exception:
-                log.exception("budgets can't be read, and are tried again")
+    async def _sum_when_changed(self) -> None:
+        await self.budgets.changed.wait()
+        await asyncio.sleep(SUMMED_EVERY_S)
+        await self._book_unstored(older_than_s=STORED_WITHIN_S)
+        await self._sum()
 
     async def _book_unstored(self, *, older_than_s: float, lost: bool = False) -> None:
         late = _now() - older_than_s

@@ -27,7 +27,7 @@ from app.webhooks.endpoints import Receiver, Webhooks
 from app.webhooks.lane import Lane
 from app.webhooks.schedule import Schedule
 from app.webhooks.sender import Sender
-from app.work import Work
+from app.work import STOPPING_S, Work
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -54,8 +54,6 @@ HELD_S = 1.0
 """Or longer, and who tells more need not kick it again."""
 
 TWIN_S = 1.0
-STOPPING_S = 1.0
-"""Until somebody else may go on with what this process, which is about to end, was given."""
 
 UNSENT_AFTER_S = 30.0
 """A test that was not even tried by then is sent by whoever drains."""

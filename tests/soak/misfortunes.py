@@ -5,14 +5,19 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from tests.service import RunningService
 from tests.soak.outages import Outages
 from tests.soak.world import World
+
+RESTARTED_AFTER_S = 0.5
 
 KILLED_UNTIL = 0.4
 """Share of the time in which the only process dies; then it has to show that it does not grow."""
 
-Deed = Callable[[], Awaitable[None]]
+SHARED_EVERY = 2
+"""Times as long as other things, what all share lives: with either of them gone little is done."""
 
 FAULTS = {
     "limited": {"kind": "capacity_429", "share": 1.0},
@@ -22,8 +27,14 @@ FAULTS = {
 }
 
 
+class Server(Protocol):
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
 class Misfortunes:
-    """Ours, Azure's and the receiver's, each when its time comes: they may meet."""
+    """Of each kind one after the other, each when its time comes: kinds may meet."""
 
     def __init__(
         self, world: World, outages: Outages, *, seed: int, seconds: float, every_s: float
@@ -38,18 +49,19 @@ class Misfortunes:
 
     async def happen(self) -> None:
         """Until the time is over; then all is in order again."""
-        await asyncio.gather(
-            self._again_and_again("ours", self._ours),
-            self._again_and_again("azure", self._azure),
-            self._again_and_again("receiver", self._receiver),
-        )
+        async with asyncio.TaskGroup() as group:
+            for one in (self._process, self._azure, self._receiver):
+                group.create_task(self._again_and_again(one, self._every_s))
+            if self._world.shared:
+                for one in (self._redis, self._postgres):
+                    group.create_task(self._again_and_again(one, SHARED_EVERY * self._every_s))
 
     async def _again_and_again(
-        self, name: str, one: Callable[[random.Random], Awaitable[None]]
+        self, one: Callable[[random.Random], Awaitable[None]], every_s: float
     ) -> None:
-        moments = random.Random(f"{self._seed} {name}")
+        moments = random.Random(f"{self._seed} {one.__name__}")
         while True:
-            await asyncio.sleep(self._every_s * moments.uniform(0.2, 1.8))
+            await asyncio.sleep(every_s * moments.uniform(0.2, 1.8))
             if self._passed() >= 1:
                 return
             await one(moments)
@@ -58,44 +70,33 @@ class Misfortunes:
         """Share of the time."""
         return (time.time() - self._began) / self._seconds
 
-    async def _ours(self, moments: random.Random) -> None:
-        lasts_s, mortal = moments.uniform(0.5, 5), self._mortal()
-        deeds: list[Deed] = []
-        if mortal:
-            name, how = moments.choice(mortal), moments.choice([signal.SIGKILL, signal.SIGTERM])
-            deeds += [lambda: self._process(name, how)] * 2
-        if self._world.shared:
-            deeds += [lambda: self._redis(lasts_s), lambda: self._postgres(lasts_s)]
-        if deeds:
-            await moments.choice(deeds)()
-
     def _mortal(self) -> list[str]:
         """Of several every second one; one alone for a while."""
         if self._world.shared:
             return list(self._world.processes)[1::2]
         return list(self._world.processes) if self._passed() < KILLED_UNTIL else []
 
-    async def _process(self, name: str, how: signal.Signals) -> None:
-        with self._outages.note(name, how.name):
+    async def _process(self, moments: random.Random) -> None:
+        if mortal := self._mortal():
+            name, how = moments.choice(mortal), moments.choice([signal.SIGKILL, signal.SIGTERM])
             process = self._world.processes[name]
-            await asyncio.to_thread(process.stop, how)
-            await asyncio.to_thread(process.start)
+            with self._outages.note(name, how.name):
+                await asyncio.to_thread(process.stop, how)
+                await _started(process)
 
-    async def _redis(self, lasts_s: float) -> None:
+    async def _redis(self, moments: random.Random) -> None:
         assert self._world.shared
-        redis = self._world.shared.redis
-        with self._outages.note("redis", "SIGKILL"):
-            await asyncio.to_thread(redis.kill)
-            await asyncio.sleep(lasts_s)
-            await asyncio.to_thread(redis.start)
+        await self._server("redis", self._world.shared.redis, moments.uniform(0.5, 5))
 
-    async def _postgres(self, lasts_s: float) -> None:
+    async def _postgres(self, moments: random.Random) -> None:
         assert self._world.shared
-        postgres = self._world.shared.postgres
-        with self._outages.note("postgres", "SIGKILL"):
-            await asyncio.to_thread(postgres.kill)
+        await self._server("postgres", self._world.shared.postgres, moments.uniform(0.5, 5))
+
+    async def _server(self, name: str, server: Server, lasts_s: float) -> None:
+        with self._outages.note(name, "SIGKILL"):
+            await asyncio.to_thread(server.kill)
             await asyncio.sleep(lasts_s)
-            await asyncio.to_thread(postgres.start)
+            await asyncio.to_thread(server.start)
 
     async def _azure(self, moments: random.Random) -> None:
         azure, lasts_s = self._world.azure, moments.uniform(1, 6)
@@ -118,3 +119,13 @@ class Misfortunes:
         with self._outages.note("receiver", how):
             await asyncio.to_thread(self._world.shaky.be, how, lasts_s)
             await asyncio.sleep(lasts_s)
+
+
+async def _started(process: RunningService) -> None:
+    """Again and again, as what watches over containers does: no start gets by without a database,
+    which may be gone just then."""
+    while True:
+        try:
+            return await asyncio.to_thread(process.start)
+        except RuntimeError:
+            await asyncio.sleep(RESTARTED_AFTER_S)
