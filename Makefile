@@ -108,9 +108,9 @@ audit: .venv/development      ## known vulnerabilities of what runs; fails where
 	PATH="$(BIN):$$PATH" $(BIN)/python -m tests.security.audit requirements.txt requirements-postgres.txt
 
 # From an environment of its own: .venv holds what tests need, too.
-sbom: .venv/development       ## dist/sbom.cdx.json: all that runs, with licences (CycloneDX)
+sbom: .venv/development       ## dist/sbom.cdx.json: all that the image installs, with licences (CycloneDX)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python dist/runtime
-	$(BIN)/uv pip sync --quiet --require-hashes --python dist/runtime requirements.txt
+	$(BIN)/uv pip sync --quiet --require-hashes --python dist/runtime requirements.txt requirements-postgres.txt
 	$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
 		--pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json dist/runtime
 	@rm -r dist/runtime

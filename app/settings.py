@@ -80,8 +80,9 @@ class Settings(BaseSettings):
     )
     blobs_url: str | None = Field(
         None,
-        description="Where uploads of batches wait: a folder, or what fsspec reaches. Unset: "
-        "`blobs` beside the database, in memory when that is.",
+        description="Where pictures are kept: uploads of batches, accepted pictures, those for "
+        "reviewers, examples. A folder, or what fsspec reaches. Unset: `blobs` beside the "
+        "database, in memory when that is.",
         examples=["file:///data/blobs"],
     )
     redis_url: SecretStr | None = Field(

@@ -430,7 +430,7 @@ class TeachingSettings(Group):
     automatic: bool = Field(
         True,
         description="Teach a domain's head anew as reviews bring examples; else only when told to: "
-        "docs/custom-domains.md.",
+        "docs/custom_domains.md.",
     )
     after: int = Field(
         20, ge=1, le=100_000, description="New examples from reviews after which that is done."

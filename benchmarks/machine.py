@@ -24,12 +24,13 @@ GIBIBYTE = 1 << 30
 
 
 def machine() -> dict[str, str]:
+    release = platform.release().partition("-")[0]  # what follows is whose build it is
     cores = len(os.sched_getaffinity(0))
     held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
     return {
         "processor": f"{_processor()}, {cores} cores",
         "memory": f"{held:.0f} GiB",
-        "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
+        "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {release}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": ", ".join(_versions(LIBRARIES)),
     }

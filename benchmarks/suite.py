@@ -85,7 +85,7 @@ BENCHMARKS = (
     Benchmark("quality", RIGHT, (IMAGES,)),
     Benchmark("flowers", RIGHT, ("--images", IMAGES)),
     Benchmark("held_out", RIGHT, (WHOLE, "--none", f"{IMAGES}/none/flowers")),
-    Benchmark("taught", RIGHT, ("--images", IMAGES, "--splits", "10")),
+    Benchmark("taught", RIGHT, ("--images", IMAGES)),
     Benchmark("cascade", RIGHT, ("--images", IMAGES, "--rounds", "1")),
     Benchmark("estimate", RIGHT, (IMAGES, "--models", "gpt-4o", "--details", "low")),
 )

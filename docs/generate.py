@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -187,7 +188,9 @@ def errors() -> str:
 Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` (for
 people), `instance` (the path). `errors` lists the wrong fields of an invalid request, `result_id`
 names the row of an attempt that reached a provider and failed, `categories` what a content filter
-found. 503 and some 409 carry `Retry-After`. A path that does not exist is 404 with `about:blank`.
+found; `budget` and `resets_at` say of `budget-spent` which one and until when. 503, `budget-spent`
+of a budget that begins anew, and `idempotency-key-in-use` carry `Retry-After`. Unknown paths are
+404, methods 405, with `about:blank`. `/health/ready` answers 503 with a body of its own.
 An accepted picture that fails keeps `type` and `detail` in its result's `error`.
 
 | type | status | title | meaning |
@@ -200,8 +203,8 @@ An accepted picture that fails keeps `type` and `detail` in its result's `error`
   problem, and nothing of it is kept.
 - A row or a file that is no item is told by line or name under `GET /batches/{{id}}/errors`; the
   rest runs.
-- {again}: the item is tried again, {MOST_ATTEMPTS} times, with pauses of {FIRST_PAUSE_S:.0f} to
-  {LONGEST_PAUSE_S:.0f} seconds.
+- {again}: the item is tried {MOST_ATTEMPTS} times in all, with pauses of {FIRST_PAUSE_S:.0f} to
+  {LONGEST_PAUSE_S:.0f} seconds. `budget-spent` pauses the batch instead.
 - Then, and with anything else about one picture, the item fails: its result has `status: failed`,
   and `type` and `detail` in `error`. `POST /batches/{{id}}/retry` tries it again.
 - An item that failed where `on_error` is `stop`, a domain or provider that is gone, and a deadline
@@ -209,11 +212,25 @@ An accepted picture that fails keeps `type` and `detail` in its result's `error`
 """
 
 
+BOUNDS = {
+    "minimum": "at least {:,}",
+    "exclusiveMinimum": "more than {:,}",
+    "maximum": "at most {:,}",
+    "exclusiveMaximum": "less than {:,}",
+    "maxLength": "at most {:,} characters",
+    "maxItems": "at most {:,} items",
+}
+"""Keys of a schema, and how they are told."""
+
+
 def api_reference(app: FastAPI) -> str:
     schema = app.openapi()
     parts = [
         f"# API reference\n\n<!-- {MADE} -->\n\nThe same with a try-out is served at `/docs`, to "
-        "read at `/redoc`, for programs at `/openapi.json`. Errors: [errors.md](errors.md).\n"
+        "read at `/redoc`, for programs at `/openapi.json`.\n\n"
+        "Where the service has [API keys](deployment.md#api-keys), send `Authorization: Bearer "
+        "KEY` or `X-API-Key: KEY`. Lists come in pages: send `next_cursor` as `cursor`. Every "
+        "answer has an `X-Request-ID`. Errors are problems: [errors](errors.md).\n"
     ]
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
@@ -227,11 +244,14 @@ def api_reference(app: FastAPI) -> str:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     lines = [f"## {method} {path}\n", operation.get("description", operation["summary"]), ""]
+    roles = (each.get("ApiKey", ()) for each in operation.get("security", ()))
+    if "admin" in chain.from_iterable(roles):
+        lines += ["For operators only.", ""]
     if parameters := operation.get("parameters"):
         lines += ["| parameter | in | type | meaning |", "| --- | --- | --- | --- |"]
         lines += [
             f"| `{each['name']}` | {each['in']} | {_schema_type(each['schema'])} "
-            f"| {_cell(each.get('description') or each['schema'].get('description'))} |"
+            f"| {_meaning(each['schema'], each.get('description'))} |"
             for each in parameters
         ]
         lines.append("")
@@ -259,9 +279,19 @@ def _properties(model: dict[str, Any]) -> Iterator[str]:
     for name, field in model["properties"].items():
         needed = "" if name in required else ", optional"
         example = next(iter(field.get("examples", [])), None)
-        shown = "" if example is None else f" Example: `{json.dumps(example)}`."
-        text = _cell(field.get("description"))
-        yield f"| `{name}` | {_schema_type(field)}{needed} | {text}{shown} |"
+        shown = "" if example in (None, "") else f" Example: `{json.dumps(example)}`."
+        yield f"| `{name}` | {_schema_type(field)}{needed} | {_meaning(field)}{shown} |"
+
+
+def _meaning(schema: dict[str, Any], description: str | None = None) -> str:
+    """With what a value may be, and what it is when none is given."""
+    given = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
+    told = [words.format(given[key]) for key, words in BOUNDS.items() if key in given]
+    if (default := schema.get("default")) not in (None, "", [], {}):
+        told.append(f"default `{json.dumps(default)}`")
+    bounds = f"{', '.join(told)}."
+    text = _cell(description or schema.get("description"))
+    return f"{text} {bounds[0].upper()}{bounds[1:]}".strip() if told else text
 
 
 def _schema_type(schema: dict[str, Any]) -> str:

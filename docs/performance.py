@@ -33,7 +33,7 @@ FOR_README = {
     (
         "size",
         "what the Dockerfile copies, without Python's image and compiled files",
-    ): "what the container image adds to Python's",
+    ): "in the container image: packages, code, configuration",
     ("classify", "images, 16 at once"): "pictures of 16 callers at once, local model",
     ("classify", "CPU an image, 16 at once"): "CPU for each of these",
     ("batch", "items of 100,000"): "items of a batch, preparing and answering left out",

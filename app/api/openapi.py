@@ -1,6 +1,7 @@
 """What openapi.json says of errors: each is a problem, not the framework's own shape."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,6 +38,12 @@ class ProblemBody(BaseModel):
     )
     categories: list[str] | None = Field(
         None, description="Of a content filter: what it found.", examples=[["violence"]]
+    )
+    budget: str | None = Field(
+        None, description="Of `budget-spent`: its name.", examples=["flowers"]
+    )
+    resets_at: datetime | None = Field(
+        None, description="Of `budget-spent`: when the budget begins anew."
     )
 
 

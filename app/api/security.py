@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
@@ -41,7 +41,8 @@ class ApiKeyScheme(SecurityBase):
     def __init__(self) -> None:
         self.scheme_name = "ApiKey"
         self.model = HTTPBearer(
-            description="An API key, where the service wants one. `X-API-Key: KEY` does too."
+            description="An API key, where the service wants one. `X-API-Key: KEY` does too. "
+            "`admin`: of an operator."
         )
 
     async def __call__(self, request: Request) -> Caller:
@@ -69,7 +70,7 @@ class ApiKeyScheme(SecurityBase):
 caller = ApiKeyScheme()
 
 
-async def operator(caller: Annotated[Caller, Depends(caller)]) -> Caller:
+async def operator(caller: Annotated[Caller, Security(caller, scopes=["admin"])]) -> Caller:
     """Raises NotAllowed for a caller whose key does not say admin."""
     if not caller.admin:
         raise NotAllowed("This needs an API key with `:admin`.")

@@ -171,6 +171,16 @@ async def test_health_needs_no_key(client):
         assert not any(name in asked.text for name in ("shop", "press", "boss"))
 
 
+def test_the_description_says_what_is_for_operators():
+    described = {
+        (method, path)
+        for method, path in ROUTES
+        if {"ApiKey": ["admin"]} in OPENAPI["paths"][path][method.lower()].get("security", ())
+    }
+
+    assert described == OPERATORS
+
+
 async def test_what_concerns_all_is_for_operators(client):
     """403 before anything is looked for or read."""
     for method, path in OPERATORS:

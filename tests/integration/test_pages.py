@@ -36,7 +36,7 @@ ELSEWHERE = {
     ("docs/architecture.md", "HTTP "): DRAWN,
     ("docs/add_setting.md", "error: "): "tests/integration/test_added_from_outside.py",
     ("docs/batches.md", "request -> items"): DRAWN,
-    ("docs/custom-domains.md", "few/daisy/*.jpg"): DRAWN,
+    ("docs/custom_domains.md", "few/daisy/*.jpg"): DRAWN,
     ("docs/monitoring.md", "config/alerts.yaml ─┐"): DRAWN,
     ("docs/monitoring.md", "POST /classify "): DRAWN,
     ("docs/traffic.md", "POST /classify ──┐"): DRAWN,
@@ -115,7 +115,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
 }
 """What a page takes for granted."""
 
-OTHER_FIGURES = {"docs/cascade.md", "docs/costs.md", "docs/custom-domains.md", "docs/monitoring.md"}
+OTHER_FIGURES = {"docs/cascade.md", "docs/costs.md", "docs/custom_domains.md", "docs/monitoring.md"}
 """Pages that show what came of other photographs, or at another time."""
 
 

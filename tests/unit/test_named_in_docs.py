@@ -24,9 +24,27 @@ ROUTES = {
 """Methods by a pattern of the path."""
 
 
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)#?([^)\s]*)\)")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
 def named(text: str) -> list[tuple[str, str]]:
     """Files and folders, and what in them."""
     return sorted(set(re.findall(r"((?:app|tests)/[\w/]+(?:\.py)?/?)(?::([\w.]+))?", text)))
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for path, heading in LINK.findall((ROOT / page).read_text()):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), path
+        assert not heading or heading in anchors(target), f"{path}#{heading}"
 
 
 @pytest.mark.parametrize(("path", "name"), [*named(ARCHITECTURE), *named(SECURITY)])
