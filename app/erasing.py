@@ -8,8 +8,10 @@ from functools import partial
 
 import structlog
 
+from app.errors import InvalidRequest
 from app.evaluation.forgetting import without
 from app.identifiers import CALL, lowest_id
+from app.ledger import ERASED
 from app.retention import AGE_OF_BLOBS
 from app.storage import (
     BlobStore,
@@ -66,7 +68,10 @@ class Erasing:
     async def caller(self, name: str, by: By, *, wait_s: float | None = None) -> Erasure:
         """All that is this caller's until now, or until one that is under way was asked; its
         batches end. Returns how far it is after `wait_s`, None: when it is done. What is left then
-        goes on by itself, though the process is killed. Raises StorageUnavailable."""
+        goes on by itself, though the process is killed. Raises InvalidRequest for the name under
+        which costs of erased callers are kept, StorageUnavailable."""
+        if name == ERASED:
+            raise InvalidRequest("Nobody has this name: costs of erased callers are kept under it.")
         task = self._running.get(name)
         if task is None:
             erasure = await self._stored.begin(name, by, self._clock())

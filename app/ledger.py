@@ -13,6 +13,9 @@ Kind = Literal["asked", "kept", "shared", "duplicate", "cascade"]
 at the same time, that of the same picture in a batch, or of who is asked first in a cascade and was
 sure enough."""
 
+ERASED = "erased"
+"""Whose money it is that callers spent who were erased; nobody may be called so."""
+
 
 @dataclass(slots=True)
 class LedgerEntry:

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.ledger import ERASED
 from app.prices import AgreedPrice, DeploymentType, Tariff
 from app.settings_sources import Group
 
@@ -72,6 +73,13 @@ class ApiKey(BaseModel):
         if role not in ("", "admin"):
             raise ValueError("must be name:sha256-hex or name:sha256-hex:admin")
         return {"name": name, "sha256": digest.lower(), "admin": role == "admin"}
+
+    @field_validator("name")
+    @classmethod
+    def _is_somebodys(cls, name: str) -> str:
+        if name == ERASED:
+            raise ValueError(f"{ERASED}: costs of erased callers are kept under this name")
+        return name
 
 
 class AzureOpenAISettings(Group):

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from tempfile import SpooledTemporaryFile
 from typing import Any, Literal, TypeVar
 
 import pydantic_core
@@ -10,11 +11,15 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
+from app.api.one_file_form import OneFileParser
 from app.api.problems import BODY_TOO_LARGE, invalid_request
 from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
 
 MAX_FIELDS = 20
+IN_MEMORY = 1 << 20
+"""Bytes of a form of many files that are not written to the disk."""
 SMALL_BODY = 256_000
 """Bytes of what holds no picture: a domain of 500 described classes is half of it."""
 
@@ -30,18 +35,26 @@ def described(model: type[BaseModel]) -> dict[str, Any]:
 @asynccontextmanager
 async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
     """Files are open within. Raises InvalidRequest for what is no form."""
-    try:
-        form = await request.form(max_files=max_files, max_fields=MAX_FIELDS)
-    except HTTPException as error:
-        if error.status_code != 400:
-            raise
-        raise InvalidRequest(f"The form can't be read: {error.detail}") from error
-    except (UnicodeError, LookupError):
-        raise InvalidRequest("The form's text is in a character set that can't be read.") from None
-    try:
+    async with AsyncExitStack() as open_files:
+        try:
+            if max_files > 1:
+                whole = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - in a thread
+                open_files.push_async_callback(asyncio.to_thread, whole.close)
+                form = await OneFileParser(request, whole, max_files, MAX_FIELDS).parse()
+            else:
+                form = await request.form(max_files=max_files, max_fields=MAX_FIELDS)
+                open_files.push_async_callback(form.close)
+        except MultiPartException as error:
+            raise InvalidRequest(f"The form can't be read: {error.message}") from error
+        except HTTPException as error:
+            if error.status_code != 400:
+                raise
+            raise InvalidRequest(f"The form can't be read: {error.detail}") from error
+        except (UnicodeError, LookupError):
+            raise InvalidRequest(
+                "The form's text is in a character set that can't be read."
+            ) from None
         yield form
-    finally:
-        await form.close()
 
 
 def texts(form: FormData) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from app.classification import Answered, ClassificationService, Question, Storin
 from app.errors import (
     BudgetSpent,
     DomainNotFound,
-    InternalError,
     Interrupted,
     Overloaded,
     ProviderRateLimited,
@@ -24,7 +23,6 @@ from app.errors import (
     ProviderUnknown,
     StorageUnavailable,
 )
-from app.result import Failure, Result
 from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
 from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.storage.patience import patiently, until_set
@@ -205,9 +203,9 @@ class Shard:
             except StorageUnavailable:
                 raise
             except Exception:
+                left = answered.unstorable()
                 after = await self._commit(
-                    [replace(each, result=_unstorable(each.result))],
-                    self._storing.beside([replace(answered, kept={})]),
+                    [replace(each, result=left.result)], self._storing.beside([left])
                 )
             if after is None:
                 return None
@@ -262,20 +260,3 @@ class Shard:
         again = isinstance(answered.error, WORTH_ANOTHER_TRY) and item.attempts + 1 < MOST_ATTEMPTS
         saved_usd = None if asked is None else asked.worth_usd
         return Outcome(item, answered.result, again=again, worth_usd=saved_usd)
-
-
-def _unstorable(result: Result) -> Result:
-    """What is left of one whose answer no database takes: that it failed, and what it cost."""
-    answer = (
-        *("predicted_class", "confidence", "probabilities", "confidence_source", "tail"),
-        *("raw_confidence", "raw_probabilities", "calibration", "revision"),
-        *("model", "deployment", "image", "final_class", "decided_by"),
-    )
-    return result.model_copy(
-        update={
-            **dict.fromkeys((*answer, "provider_request_id")),
-            "review_reasons": [],
-            "status": "failed",
-            "error": Failure.of(InternalError("The answer can't be stored.")),
-        }
-    )

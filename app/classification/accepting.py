@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import structlog
+
 from app.classification import record
 from app.classification.intake import Intake, Picture
 from app.classification.item_line import log_item
@@ -15,7 +17,7 @@ from app.classification.service import ClassificationService
 from app.classification.stopwatch import Stopwatch
 from app.classification.storing import STORE_WAITS_S, Answered, Storing
 from app.domains import Domain, DomainRegistry
-from app.errors import DomainNotFound, Interrupted, Overloaded
+from app.errors import DomainNotFound, Interrupted, Overloaded, StorageUnavailable
 from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
 from app.result import Result
@@ -23,6 +25,8 @@ from app.storage import ResultRepository, both
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Tracing, current
 from app.work import STOPPING_S, Work
+
+log = structlog.stdlib.get_logger(__name__)
 
 MAX_PENDING = 1_000
 """Accepted pictures that may wait in this process's memory at once."""
@@ -106,11 +110,16 @@ class Accepting:
             await self.picture(result_id, wait=False)
         return len(kept)
 
-    async def kick_waiting(self) -> None:
-        """Of what several processes share, whatever lost its task."""
-        if self._work is not None and self._keeper is not None:
-            for result_id in await self._keeper.waiting(seconds=REDISCOVERED_AFTER_S):
+    async def look(self) -> None:
+        """Go on with whatever lost its task, or was never begun: the database did not say that it
+        was accepted."""
+        if self._keeper is None:
+            return
+        for result_id in await self._keeper.waiting(seconds=REDISCOVERED_AFTER_S):
+            if self._work is not None:
                 await self._work.kick_again(ACCEPTED, result_id)
+            else:
+                await self.picture(result_id, wait=False)
 
     async def picture(self, result_id: str, *, wait: bool = True) -> float | None:
         """Answer one; after how many seconds to try again, None: never."""
@@ -183,6 +192,19 @@ class Accepting:
         await self._complete(Answered(result, error, None), question, stopwatch)
 
     async def _complete(
+        self, answered: Answered, question: Question, stopwatch: Stopwatch
+    ) -> Result | None:
+        """What can't be stored, and never will, fails: or it would be asked, and paid, again and
+        again."""
+        try:
+            return await self._store(answered, question, stopwatch)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("an answer can't be stored", result=answered.result.id)
+        return await self._store(answered.unstorable(), question, stopwatch)
+
+    async def _store(
         self, answered: Answered, question: Question, stopwatch: Stopwatch
     ) -> Result | None:
         result_id, beside = answered.result.id, self._storing.beside([answered])

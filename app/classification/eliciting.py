@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import structlog
 
@@ -58,7 +59,9 @@ class _Asker:
                     for each in zip(orders, spent, strict=True)
                 ]
         finally:
-            # What is paid is paid, also where nobody waits for it any more.
+            # What is paid is paid, also where nobody waits for it any more; but it is one answer.
+            for entry in chain.from_iterable(each.entries for each in spent):
+                entry.answers = 0
             self.spent.add(spent)
         came = [answer for task in tasks if (answer := task.result()) is not None]
         self.spent.incomplete |= len(came) < len(orders)

@@ -11,7 +11,7 @@ from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
 from app.classification.verdict import Verdict, confidence, verdict
 from app.domains import Domain
-from app.errors import ClassifierError
+from app.errors import ClassifierError, InternalError
 from app.providers.base import ProviderAnswer
 from app.result import MODEL, Failure, ImageFacts, Result, Usage
 from app.storage import KeptAnswer
@@ -99,6 +99,18 @@ def _known(result_id: str, question: Question, domain: Domain) -> dict[str, Any]
         "caller": question.caller,
         "created_at": question.asked_at,
     }
+
+
+def unstorable(result: Result) -> Result:
+    """Without its answer, which no database takes."""
+    answer = (
+        *("predicted_class", "confidence", "probabilities", "confidence_source", "tail"),
+        *("raw_confidence", "raw_probabilities", "calibration", "revision"),
+        *("model", "deployment", "image", "final_class", "decided_by", "provider_request_id"),
+    )
+    error = Failure.of(InternalError("The answer can't be stored."))
+    left = {"review_reasons": [], "status": "failed", "error": error}
+    return result.model_copy(update=dict.fromkeys(answer) | left)
 
 
 def _spent(asked: Asked, stopwatch: Stopwatch) -> dict[str, Any]:

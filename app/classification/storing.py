@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
 
+from app.classification import record
 from app.classification.asking import Asked
 from app.classification.question import Question
 from app.classification.stopwatch import Stopwatch
@@ -52,6 +53,10 @@ class Answered:
     kept: Mapping[str, KeptAnswer] = field(default_factory=dict)
     to_review: ToReview | None = None
     trace: Trace = UNTRACED
+
+    def unstorable(self) -> "Answered":
+        """What is left where no database takes the answer: that it failed, and what it cost."""
+        return replace(self, result=record.unstorable(self.result), kept={}, to_review=None)
 
 
 class Storing:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json, to_json
 
 from app.domains import DomainRegistry
-from app.errors import BlobNotFound, InvalidRequest
+from app.errors import BlobNotFound, InvalidRequest, Overloaded
 from app.evaluation.judging import outcomes, report
 from app.evaluation.page import page
 from app.evaluation.report import Mistake, Outcomes, Report
@@ -17,6 +17,9 @@ from app.evaluation.stored import Labelled, Wanted
 from app.evaluation.thumbnails import thumbnails
 from app.identifiers import EVALUATION, new_id
 from app.storage import BlobStore, EvaluationRepository, EvaluationRow
+
+TRIES = 3
+"""At what may be erased while it is judged."""
 
 
 class Summary(BaseModel):
@@ -77,17 +80,19 @@ class Evaluations:
         compare_with: str | None = None,
     ) -> Evaluation:
         """Judge and keep. Raises what `Labelled.read` raises, EvaluationNotFound for none to
-        compare with that `wanted.caller` sees, and InvalidRequest for one of another domain."""
+        compare with that `wanted.caller` sees, InvalidRequest for one of another domain, and
+        Overloaded while a caller is erased."""
         compared = None if compare_with is None else await self._compared(compare_with, wanted)
         async with self._turn:
-            while True:  # what was judged may be erased meanwhile
+            for _ in range(TRIES):
                 if (judged := await self._judge(wanted, caller, name, compared)) is not None:
                     return judged
+        raise Overloaded("What is judged may just be erased: ask again in a minute.")
 
     async def _judge(
         self, wanted: Wanted, caller: str, name: str | None, compared: _Compared | None
     ) -> Evaluation | None:
-        read_at = self._clock()
+        erased = await self._rows.erased()
         judged, truncated = await self.labelled.read(wanted)
         earlier = None if compared is None else await self._outcomes(compared, wanted.caller)
         domain = await self._domains.find(wanted.domain)
@@ -108,7 +113,7 @@ class Evaluations:
 
         found, as_json, kept = await asyncio.to_thread(work)
         row = EvaluationRow(new_id(EVALUATION), caller, domain.name, name, as_json, now)
-        is_kept = await self._rows.insert(row, kept, read_at=read_at)
+        is_kept = await self._rows.insert(row, kept, erased=erased)
         return Evaluation(**_summary(row), report=found) if is_kept else None
 
     async def get(self, evaluation_id: str, *, caller: str | None) -> Evaluation:

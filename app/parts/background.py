@@ -1,5 +1,6 @@
 """What a serving process does again and again beside answering."""
 
+import signal
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -7,10 +8,11 @@ import structlog
 
 from app.batches.taking_in import RECEIVED_WITHIN_S
 from app.calibration import LOOKED_EVERY_S, SURE_AFTER_S
-from app.errors import Interrupted
+from app.errors import DatabaseInUse, Interrupted
 from app.parts.parts import Parts
 from app.recurring import Recurring
 from app.result import Failure
+from app.storage import Database
 from app.storage.audit import SERVICE
 from app.teaching import LOOKED_EVERY_S as LEARNED_EVERY_S
 from app.telemetry.event_loop import LagWatch
@@ -34,6 +36,9 @@ FOLLOWED_EVERY_S = 0.5
 """Until what one process changed, of domains, webhooks and calibrations or of a batch, holds in
 all."""
 
+LOCK_KEPT_EVERY_S = 1.0
+"""Of a PostgreSQL that this process has for itself: whoever else starts meanwhile takes it."""
+
 KEYS_RENEWED_EVERY_S = 5.0
 """Idempotency keys of requests that are worked on."""
 
@@ -48,14 +53,15 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
         # Whoever is at it is alive: only what is too old was left behind.
         left_behind = partial(parts.receiving.forget_unreceived, older_than_s=RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
-        recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.kick_waiting)
     else:
+        recurring.every(LOCK_KEPT_EVERY_S, "lock", partial(_keep_lock, parts.database))
         await parts.receiving.forget_unreceived(older_than_s=0)
         await parts.keys.release_unanswered()
         if count := await parts.accepting.resume():
             log.info("accepted pictures of an earlier process are gone on with", count=count)
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
+    recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.look)
     recurring.every(KEYS_RENEWED_EVERY_S, "keys", parts.keys.renew)
     # Commands, and other processes, change them.
     recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
@@ -93,3 +99,12 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
         parts.retention.keep_to_policy,
         first_after_s=RETENTION_AFTER_S,
     )
+
+
+async def _keep_lock(database: Database) -> None:
+    try:
+        await database.keep_lock()
+    except DatabaseInUse:
+        # It took this one for dead, and goes on with its work.
+        log.critical("the database is another process's now: this one ends")
+        signal.raise_signal(signal.SIGTERM)

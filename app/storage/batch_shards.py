@@ -181,7 +181,8 @@ class ShardRepository:
             count_results(connection, [result for _, result in stored])
             after = _advance(connection, batch, stored, [each.result for each in outcomes])
             telling.tell(connection, *(result_created(result) for _, result in stored))
-            ended = _ended(connection, after)
+            has_failed = any(result.status == "failed" for _, result in stored)
+            ended = _ended(connection, after, has_failed=has_failed)
             if ended is not None:
                 telling.tell(connection, batch_changed(ended))
                 return ended
@@ -324,10 +325,11 @@ def _advance(
     return BatchRow(**connection.execute(_ADVANCE, change).mappings().one())
 
 
-def _ended(connection: sa.Connection, batch: BatchRow) -> BatchRow | None:
-    """Who stores the last one ends the batch; None: it goes on, or has ended before."""
+def _ended(connection: sa.Connection, batch: BatchRow, *, has_failed: bool) -> BatchRow | None:
+    """Who stores the last one ends the batch; None: it goes on, or has ended before. `has_failed`:
+    an item, just now: of those before only their number may be left."""
     ended: BatchStatus
-    if batch.on_error == "stop" and batch.failed and batch.status in UNFINISHED:
+    if batch.on_error == "stop" and has_failed and batch.status in UNFINISHED:
         ended, reason = "failed", "An item failed."
     elif batch.done == batch.total and batch.status not in (*OVER, DELETED):
         ended, reason = "completed", None

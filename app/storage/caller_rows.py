@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.ledger import ERASED
 from app.storage.deliveries import delete_deliveries
 from app.storage.ledger import adding
 from app.storage.tables import (
@@ -31,9 +32,6 @@ AT_ONCE = 200
 
 UNDER_WAY = timedelta(minutes=2)
 """So long a call may wait for its turn, and what it costs for its place in the books."""
-
-ERASED = "erased"
-"""Whose money it is that callers spent who were erased."""
 
 
 def _webhooks(caller: str, until: datetime, connection: sa.Connection) -> int:

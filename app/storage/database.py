@@ -85,6 +85,7 @@ class Database:
             else self.engine
         )
         self._lock = ExitStack()
+        self._owner: sa.Connection | None = None
         self._waiting: list[_Pending] = []
         self._flush: asyncio.Task[None] | None = None
         self._since_checkpoint = 0
@@ -130,24 +131,47 @@ class Database:
     def _lock_postgres(self) -> None:
         """For as long as a connection lasts."""
         try:
-            connection = self._lock.enter_context(self._reading.connect())
-            mine = connection.execute(sa.select(sa.func.pg_try_advisory_lock(OWNER))).scalar()
-        except sa.exc.OperationalError as error:
+            self._owner = self._owning()
+        except UNAVAILABLE as error:
             raise ConfigurationError(f"{self.description}: {_words(error)}") from error
-        if not mine:
-            raise DatabaseInUse(
-                f"{self.description} is in use by another running service: several processes need "
-                "REDIS_URL, too"
-            )
-        connection.detach()  # it is given to nobody else
-        self._lock.callback(self._unlock_postgres, connection)
+        self._lock.callback(self._unlock_postgres)
 
-    @staticmethod
-    def _unlock_postgres(connection: sa.Connection) -> None:
+    def _owning(self) -> sa.Connection:
+        """One that holds the lock. Raises DatabaseInUse."""
+        connection = self._reading.connect()
+        if connection.execute(sa.select(sa.func.pg_try_advisory_lock(OWNER))).scalar():
+            return connection
+        connection.close()
+        raise DatabaseInUse(
+            f"{self.description} is in use by another running service: several processes need "
+            "REDIS_URL, too"
+        )
+
+    async def keep_lock(self) -> None:
+        """Take it again where the connection was lost that held it. Raises DatabaseInUse when
+        another process was quicker, StorageUnavailable."""
+        if self._owner is not None:
+            await asyncio.get_running_loop().run_in_executor(self._readers, self._keep_lock)
+
+    def _keep_lock(self) -> None:
+        assert self._owner is not None  # noqa: S101
+        if not self._owner.closed:
+            with suppress(sa.exc.DBAPIError):
+                self._owner.execute(sa.text("SELECT 1"))
+                return
+            self._owner.close()  # or it would connect anew, without the lock
+        try:
+            self._owner = self._owning()
+        except UNAVAILABLE as error:
+            raise _ours(error, "read") from error
+
+    def _unlock_postgres(self) -> None:
         """The server takes a moment to notice that a connection has ended, and the next service may
         not wait for it."""
-        with suppress(sa.exc.DBAPIError):
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(OWNER)))
+        assert self._owner is not None  # noqa: S101
+        if not self._owner.closed:
+            with self._owner, suppress(sa.exc.DBAPIError):
+                self._owner.execute(sa.select(sa.func.pg_advisory_unlock(OWNER)))
 
     async def read(self, unit: Unit[T]) -> T:
         """Run `unit`, which changes nothing. Raises StorageUnavailable."""

@@ -18,7 +18,9 @@ class DriverInsert:
             for style, mark in (("qmark", "?"), ("pyformat", "%s"))
         }
 
-    def run(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """`rows`: values as the database keeps them."""
-        if rows:
-            connection.exec_driver_sql(self._texts[connection.dialect.paramstyle], list(rows))
+    def run(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """`rows`: values as the database keeps them; returns how many of them are new."""
+        if not rows:
+            return 0
+        text = self._texts[connection.dialect.paramstyle]
+        return connection.exec_driver_sql(text, list(rows)).rowcount

@@ -209,11 +209,13 @@ class ErasureRepository:
         return [each for each in await self._texts(ids.union(pictures)) if each is not None]
 
     async def some_examples(self, erasure: Erasure) -> list[str | None]:
-        """The next ones that it gave itself; returns names of their pictures."""
+        """The next ones that it gave, or that show a picture of its; returns names of their
+        pictures. Those of results that are there went with these."""
         column = examples.c
+        gave = (column.caller == erasure.caller) & (column.source == "given")
         some = (
             sa.select(column.id)
-            .where(column.caller == erasure.caller, column.source == "given")
+            .where(gave | (column.asked_by == erasure.caller))
             .where(column.created_at <= erasure.asked_at)
             .limit(AT_ONCE)
         )

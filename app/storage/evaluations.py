@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -27,6 +27,14 @@ class EvaluationRow:
     created_at: datetime
 
 
+class Erased(NamedTuple):
+    """All of a caller's, until then."""
+
+    caller: str
+    asked_at: datetime
+
+
+_ERASURES = sa.select(erasures.c.caller, erasures.c.asked_at)
 _COLUMNS = tuple(evaluations.c[name] for name in EvaluationRow.__dataclass_fields__)
 
 
@@ -37,18 +45,31 @@ class EvaluationRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, row: EvaluationRow, outcomes: str, *, read_at: datetime) -> bool:
-        """`outcomes` is JSON, and what a later evaluation may be compared with. False: what was
-        read from `read_at` on may have been erased since, and nothing is stored."""
-        values = {name: getattr(row, name) for name in EvaluationRow.__dataclass_fields__}
-        given = {
-            name: sa.literal(value, evaluations.c[name].type)
-            for name, value in (values | {"outcomes": outcomes}).items()
-        }
-        erased = sa.exists().where(erasures.c.asked_at >= read_at)
-        chosen = sa.select(*given.values()).where(~erased)
-        insert = sa.insert(evaluations).from_select(list(given), chosen)
-        return await self._database.write(lambda each: bool(each.execute(insert).rowcount))
+    async def erased(self) -> frozenset[Erased]:
+        """What can't be read any more."""
+        over = _ERASURES.where(erasures.c.ended_at.is_not(None))
+
+        def unit(connection: sa.Connection) -> frozenset[Erased]:
+            return frozenset(Erased(*each) for each in connection.execute(over))
+
+        return await self._database.read(unit)
+
+    async def insert(self, row: EvaluationRow, outcomes: str, *, erased: frozenset[Erased]) -> bool:
+        """`outcomes` is JSON, and what a later evaluation may be compared with. `erased`: before
+        what was judged was read. False: more was erased, or is, and nothing is stored."""
+        given = {name: getattr(row, name) for name in EvaluationRow.__dataclass_fields__}
+        given["outcomes"] = outcomes
+        insert = sa.insert(evaluations).values(given)
+        away = sa.delete(evaluations).where(evaluations.c.id == row.id)
+
+        def unit(connection: sa.Connection) -> bool:
+            connection.execute(insert)
+            if {Erased(*each) for each in connection.execute(_ERASURES)} <= erased:
+                return True
+            connection.execute(away)
+            return False
+
+        return await self._database.write(unit)
 
     async def get(self, evaluation_id: str, *, caller: str | None) -> EvaluationRow:
         """Raises EvaluationNotFound."""

@@ -1,7 +1,7 @@
 """Pictures whose class is known, for what learns from them. All SQL about them is here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class ExampleRow:
         result_id: of the answer that a person looked at.
         created_at: when its label came.
         set_aside: why nothing is learned from it; None: it is.
+        asked_by: whose picture it is, where a person looked at an answer.
     """
 
     id: str
@@ -50,6 +51,7 @@ class ExampleRow:
     caller: str
     created_at: datetime
     set_aside: str | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +264,14 @@ class ExampleRepository:
             .values(learned=reviewed.label)
         )
         gone = sa.delete(examples).where(_C.result_id == reviewed.result_id)
+        asked_by = sa.select(results.c.caller).where(results.c.id == reviewed.result_id)
 
         def unit(connection: sa.Connection) -> None:
             is_there = connection.execute(known).rowcount
             if row is None or not is_there:
                 connection.execute(gone)
             else:
-                _put(connection, row)
+                _put(connection, replace(row, asked_by=connection.execute(asked_by).scalar()))
 
         await self._database.write(unit)
 

@@ -132,8 +132,12 @@ class LedgerRepository:
 
 
 def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
-    """Write them, if they are not there."""
-    _BOOK.run(connection, [_values(each) for each in entries])
+    """Write them, if they are not there. Those that are, for it took long until there was a result,
+    are told which one that is."""
+    if _BOOK.run(connection, [_values(each) for each in entries]) < len(entries):
+        belong = [{"this": each.id, "of": each.result_id} for each in entries if each.result_id]
+        if belong:
+            connection.execute(_LINK, belong)
 
 
 def book_lost(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
@@ -258,6 +262,11 @@ def adding(table: sa.Table) -> Any:
 
 _BOOK = DriverInsert(ledger, _COLUMNS, once=True)
 """Once, though it is sent again because nobody said that it was stored."""
+_LINK = (
+    sa.update(ledger)
+    .where(ledger.c.id == sa.bindparam("this"), ledger.c.result_id.is_(None))
+    .values(result_id=sa.bindparam("of"))
+)
 _TOUCH = (
     sa.update(batches)
     .where(batches.c.id.in_(sa.bindparam("batches", expanding=True)))

@@ -25,6 +25,7 @@ from app.storage.tables import (
     batch_items,
     batches,
     deliveries,
+    erasures,
     events,
     examples,
     idempotency_keys,
@@ -166,14 +167,14 @@ class RetentionRepository:
         """Ids of those that ended before then, and of those whose deletion was cut off."""
         column = batches.c
         goes = column.status == DELETED if before is None else _ended(before)
-        query = sa.select(column.id).where(column.id > after, goes)
+        query = sa.select(column.id).where(column.id > after, goes, ~_IS_ERASED)
         return await self._ids(query.order_by(column.id).limit(AT_ONCE))
 
     async def delete_batch(self, batch_id: str, *, ended_before: datetime | None = None) -> bool:
         """With its items and their results, and the examples that these became, unless it is only
         old. It is not seen from the beginning on, and when a crash cuts this off, it is one of the
         `old_batches`. False: it is not over, or not since then."""
-        hide = hiding(batch_id, _ended(ended_before))
+        hide = hiding(batch_id, _ended(ended_before), ~_IS_ERASED)
 
         def unit(connection: sa.Connection) -> bool:
             hidden = hide(connection)
@@ -276,6 +277,10 @@ class RetentionRepository:
             return connection.execute(change).rowcount
 
         return await self._database.write(unit)
+
+
+_IS_ERASED = sa.exists().where(erasures.c.caller == batches.c.caller, erasures.c.ended_at.is_(None))
+"""Its caller is: an erasure looks for more than its rows, and has to find them all."""
 
 
 def _are_over(before: datetime) -> list[sa.ColumnElement[bool]]:

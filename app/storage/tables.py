@@ -572,6 +572,7 @@ examples = sa.Table(
     sa.Column("caller", sa.String(64), nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("set_aside", sa.Text),
+    sa.Column("asked_by", sa.String(64)),
     sa.Index(None, "domain", "sha256", unique=True),
     sa.Index(None, "domain", "label", "id"),
     sa.Index(

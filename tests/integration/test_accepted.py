@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.classification import Question, record
 from app.domains import Domain
-from app.errors import ProviderRejected
+from app.errors import InvalidRequest, ProviderRejected
 from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
 from app.parts import build_parts
@@ -253,6 +253,41 @@ async def test_a_clock_that_was_set_back_hides_no_picture(lasting_url, settings,
         keep = await parts.accepting._keeper.keep(pending.id, question, PICTURE)
         await parts.results.insert(pending, keep)
     async with build_parts(own, serving=True) as parts:
+        await parts.running.wait_for(pending.id, seconds=10)
+        found = await parts.results.get(pending.id, caller=None)
+
+    assert found.status == "accepted"
+
+
+async def test_an_answer_that_no_database_takes_is_asked_for_once(client, parts, fake, monkeypatch):
+    complete = parts.results.complete
+
+    async def picky(result, beside=None, **options):
+        if result.predicted_class:
+            raise InvalidRequest("It holds a text that can't be stored.")
+        return await complete(result, beside, **options)
+
+    monkeypatch.setattr(parts.results, "complete", picky)
+    accepted = await client.post("/classify", files=upload(), headers=LATER)
+    place = accepted.headers["location"]
+    answered = (await client.get(place, params={"wait": 10})).json()
+
+    assert answered["status"] == "failed"
+    assert answered["error"]["type"] == "/problems/internal-error"
+    assert fake.calls == 1
+
+
+async def test_one_that_nobody_began_is_found(lasting_url, settings, monkeypatch):
+    """It was committed, and the connection was lost before the database said so."""
+    monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
+    own = settings.model_copy(update={"database_url": lasting_url})
+    earlier = datetime.now(UTC) - timedelta(minutes=2)
+    question = Question(Upload(PICTURE), "flowers", "test", provider="fake", asked_at=earlier)
+    async with build_parts(own) as parts:
+        pending = record.pending(new_id(RESULT, earlier), question, parts.domains.get("flowers"))
+        keep = await parts.accepting._keeper.keep(pending.id, question, PICTURE)
+        await parts.results.insert(pending, keep)
+        await parts.accepting.look()
         await parts.running.wait_for(pending.id, seconds=10)
         found = await parts.results.get(pending.id, caller=None)
 

@@ -429,6 +429,22 @@ class TestControl:
         assert again.status_code == 200
         assert (over["status"], over["done"], fake.calls) == ("completed", 3, 3)
 
+    async def test_a_failure_that_is_deleted_stops_nothing_more(self, client, fake):
+        """Nor does it end what is left, though its number is still counted."""
+        fake.script.append(ProviderRejected("401"))
+        created = await create(client, ("a.zip", pictures(120)), on_error="stop")
+        await ended(client, created["id"])
+        (failed,) = [
+            each["result"]["id"]
+            for each in await items(client, created["id"])
+            if each["result"] and each["result"]["status"] == "failed"
+        ]
+        await client.delete(f"/results/{failed}")
+        await client.post(f"/batches/{created['id']}/retry")
+        over = await ended(client, created["id"])
+
+        assert (over["status"], over["done"]) == ("completed", 120)
+
     async def test_a_domain_that_goes_away_ends_it(self, client, fake):
         """What is under way is answered and kept."""
         trees = {"name": "trees", "classes": ["oak", "fir"]}

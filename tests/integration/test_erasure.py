@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from app.parts import build_parts
 from app.settings_groups import CacheSettings, ReviewSettings, WebhookSettings
+from app.storage import RetentionRepository
 from app.storage.audit import AuditFilter, By
 from app.storage.tables import cost_days, cost_hours, ledger, metadata
 from tests.fakes import answer
@@ -379,6 +380,45 @@ async def test_a_killed_one_is_gone_on_with(settings, monkeypatch):
     assert saying(found, [*ids, "orchidee"]) == []
     assert (entry.actor, entry.request_id, entry.subject) == ("boss", "req-1", "orchidee")
     assert entry.change["after"]["results"] == 5
+
+
+async def test_the_hourly_sweep_gets_not_ahead_of_it(client, parts, inbox, ask, tmp_path):
+    """It takes batches that are half gone; those of an erasure left more than their rows."""
+    ids = await lived(client, inbox, ask, MINE, [SHARED, *OWN])
+    await settled(client, parts)
+    await parts.erasing._stored.begin("orchidee", By("boss", None), datetime.now(UTC))
+    await parts.retention.sweep(now=datetime.now(UTC) + timedelta(days=400))
+    await parts.erasing.look()
+    await parts.tallies.roll()
+    await parts.retention.sweep()
+
+    assert saying(await rows(parts), [*WORDS, *ids, *digests(OWN)]) == []
+
+
+async def test_an_example_outlives_its_result_and_not_its_caller(client, parts, inbox, ask):
+    """What a reviewer said of a picture, whose result went by its age."""
+    given = {"file": ("examples.zip", _archive(rose=jpeg(seed=50)))}
+    await client.post("/domains/flowers/examples", files=given, headers=BOSS)
+    await lived(client, inbox, ask, MINE, [SHARED, *OWN])
+    await settled(client, parts)
+    await parts.from_reviews.look()
+    listed = (await client.get("/results", headers=MINE)).json()["results"]
+    ids, later = [each["id"] for each in listed], datetime.now(UTC) + timedelta(days=1)
+    await RetentionRepository(parts.database).delete_results(ids, later)
+    before = await rows(parts)
+    await erase(client)
+    after = await rows(parts)
+
+    assert saying({"examples": before["examples"]}, digests(OWN)) != []
+    assert saying({"examples": after["examples"]}, digests(OWN)) == []
+
+
+async def test_the_money_of_all_that_were_erased_is_nobodys(client, ask):
+    await ask(OWN[0], MINE)
+    await erase(client)
+    refused = await client.delete("/callers/erased/data", headers=BOSS)
+
+    assert is_problem(refused, 422, "invalid-request")
 
 
 async def test_only_operators_erase_a_caller(client):

@@ -3,12 +3,14 @@
 import asyncio
 import re
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from app.evaluation import Wanted, page, stored, thumbnails
 from app.result import ImageFacts, Timings, Usage
 from app.storage import EvaluationRepository
+from app.storage.audit import By
 from tests.integration.calls import PICTURE, api_keys, is_problem, store, until
 from tests.integration.test_batches import pictures
 
@@ -243,6 +245,21 @@ async def test_an_evaluation_of_another_domain_is_none_to_compare_with(client, p
     assert is_problem(answer, 422, "invalid-request")
     assert "an evaluation of the domain 'animals'" in answer.json()["detail"]
     assert len((await client.get("/evaluations")).json()["evaluations"]) == 1
+
+
+@pytest.mark.parametrize(("over", "status"), [(True, 201), (False, 503)])
+async def test_what_may_just_be_erased_is_not_judged(client, parts, over, status):
+    """An erasure that is over is none, though the clock was set back since."""
+    await label(parts, 1)
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    erasure = await parts.erasing._stored.begin("press", By("boss", None), ahead)
+    if over:
+        await parts.erasing._stored.end(erasure, ahead)
+
+    answer = await evaluate(client)
+
+    assert answer.status_code == status, answer.text
+    assert len((await client.get("/evaluations")).json()["evaluations"]) == over
 
 
 async def test_pages_and_forgetting(client, parts):

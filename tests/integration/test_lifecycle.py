@@ -11,12 +11,15 @@ import subprocess
 import sys
 
 import httpx2
+import psycopg
 import pytest
 
+from app.storage.database import OWNER
 from tests.conftest import ROOT
 from tests.integration.calls import until
 from tests.loopback import loopback, reply
 from tests.pictures import jpeg
+from tests.unit.storage.test_database import cut_off
 
 PICTURE = jpeg()
 DIGEST = hashlib.sha256(b"the-key-itself").hexdigest()
@@ -230,6 +233,19 @@ class TestRefusing:
         assert lines[0].startswith(f"error: {file} is in use by another running service")
         assert httpx2.get(f"{service.url}/health", timeout=30).status_code == 200
 
+    def test_one_that_lost_its_database_to_another_ends(self, start_service, postgres_url):
+        """It was taken for dead, for its connections were cut: two would do the same work."""
+        service = start_service(DATABASE_URL=postgres_url)
+        taken = False
+        while not taken:  # unless the service is quicker
+            cut_off(postgres_url)
+            with psycopg.connect(postgres_url, autocommit=True) as other:
+                taken = other.execute("SELECT pg_try_advisory_lock(%s)", (OWNER,)).fetchone()[0]
+                status = service.process.wait(timeout=30) if taken else None
+
+        assert status == 0
+        assert b"the database is another process's now" in service.log.read_bytes()
+
     @pytest.mark.parametrize(
         ("variables", "told"),
         [
@@ -241,6 +257,7 @@ class TestRefusing:
             ({"AZURE_OPENAI_API_KEY": "very-secret"}, ["AZURE_OPENAI_ENDPOINT"]),
             ({"API_TIMEOUT": "soon"}, ["environment: API_TIMEOUT: "]),
             ({"API_KEYS": "shop:very-secret"}, ["environment: API_KEYS: "]),
+            ({"API_KEYS": f"erased:{64 * '0'}"}, ["environment: API_KEYS: ", "erased"]),
             ({"EGRESS_ALLOW": "http://x/"}, ["EGRESS_ALLOW: 'http://x/'"]),
             ({"PROVIDER": "crystal-ball"}, ["'crystal-ball'", "azure_openai, local"]),
             ({"DATABASE_URL": "mysql://me:very-secret@db/x"}, ["DATABASE_URL: mysql"]),

@@ -1,5 +1,6 @@
 """Pictures about which a domain asks several times: over HTTP, in the ledger, within budgets."""
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from app.errors import ContentFiltered
 from app.settings_groups import CacheSettings
 from app.storage.tables import ledger
 from tests.fakes import COST_USD, MOST_USD, answer
-from tests.integration.calls import upload
+from tests.integration.calls import until, upload
 
 CLASSES = ["cat", "dog", "bird"]
 
@@ -53,6 +54,12 @@ async def booked(parts, result_id) -> list[Decimal]:
     return await parts.database.read(costs)
 
 
+async def answers(parts, result_id) -> int:
+    """That these calls brought."""
+    count = sa.select(sa.func.sum(ledger.c.answers)).where(ledger.c.result_id == result_id)
+    return await parts.database.read(lambda each: each.execute(count).scalar_one())
+
+
 def said(*labels):
     return [
         replace(answer(label), probabilities=dict.fromkeys(CLASSES, 0.1) | {label: 0.8})
@@ -70,9 +77,29 @@ async def test_votes_are_told_booked_and_kept(parts, priced, ask):
     assert result["confidence"] == pytest.approx((3 + 1 / 3) / 5, abs=1e-6)
     assert result["usage"]["cost_usd"] == float(4 * COST_USD)
     assert await booked(parts, result["id"]) == [COST_USD] * 4
+    assert await answers(parts, result["id"]) == 1
     assert priced.calls == 4
     assert again["cached"]
     assert again["probabilities"] == result["probabilities"]
+
+
+async def test_calls_that_are_booked_before_there_is_a_result_belong_to_it(parts, priced, ask):
+    """The second one waits for its turn for so long that the first is in the ledger by then."""
+    classify = await ask(orders=2)
+    go_on = asyncio.Event()
+
+    async def late():
+        await go_on.wait()
+        return said("cat")[0]
+
+    priced.script.extend([*said("cat"), late])
+    asked = asyncio.create_task(classify())
+    await until(lambda: asyncio.sleep(0, priced.calls == 2))
+    await parts.books._book_unstored(older_than_s=0)
+    go_on.set()
+    result = await asked
+
+    assert await booked(parts, result["id"]) == [COST_USD] * 2
 
 
 async def test_fresh_is_asked_as_often_again(priced, ask):

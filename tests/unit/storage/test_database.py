@@ -3,10 +3,11 @@
 import asyncio
 import shutil
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
-from app.errors import ConfigurationError, StorageUnavailable
+from app.errors import ConfigurationError, DatabaseInUse, StorageUnavailable
 from app.storage import Database
 from app.storage.database import CHECKPOINT_EVERY
 
@@ -240,3 +241,43 @@ async def test_memory_has_three_names(url):
 def test_another_url_is_refused(url):
     with pytest.raises(ConfigurationError, match="DATABASE_URL"):
         Database(url)
+
+
+def cut_off(url: str) -> None:
+    """All connections, as a server that is restarted does."""
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}"
+        )
+
+
+class TestOwnPostgres:
+    """One process has it for itself, by a lock that a connection holds."""
+
+    @pytest.fixture
+    async def databases(self, postgres_url):
+        found = [Database(postgres_url) for _ in "ab"]
+        yield found
+        for each in found:
+            await each.close()
+
+    async def test_a_lost_lock_is_taken_again(self, databases, postgres_url):
+        first, second = databases
+        first.lock()
+        cut_off(postgres_url)
+        await first.keep_lock()
+
+        with pytest.raises(DatabaseInUse):
+            second.lock()
+
+    async def test_whoever_was_quicker_has_it(self, databases, postgres_url):
+        first, second = databases
+        first.lock()
+        await first.keep_lock()
+        cut_off(postgres_url)
+        second.lock()
+
+        with pytest.raises(DatabaseInUse):
+            await first.keep_lock()
+        await second.keep_lock()
