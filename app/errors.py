@@ -1,10 +1,23 @@
 """What can go wrong, as one tree. No HTTP here: `api.problems` maps each class to a problem."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Self
 
 from app.usage import QuotaReport, TokenUsage
+
+PROBLEMS = "/problems/"
+"""So begins the address of each kind of error."""
+
+MAX_COMPLAINTS = 20
+"""Of one request that are told."""
+
+
+def said(complaint: str) -> str:
+    """As pydantic words what a validator of ours said."""
+    return complaint.removeprefix("Value error, ")
 
 
 class ClassifierError(Exception):
@@ -20,6 +33,11 @@ class ClassifierError(Exception):
     def slug(cls) -> str:
         """The stable name of this kind of error: `provider-timeout`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def type(cls) -> str:
+        """Its address: `/problems/provider-timeout`."""
+        return f"{PROBLEMS}{cls.slug()}"
 
 
 # The service can't start or go on as it is configured.
@@ -54,6 +72,16 @@ class InvalidRequest(ClassifierError):
     def __init__(self, message: str, *, fields: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message)
         self.fields = fields or []
+
+    @classmethod
+    def of(cls, complaints: Iterable[Mapping[str, Any]]) -> Self:
+        """From pydantic's; the values themselves are not repeated."""
+        fields = [
+            {"field": ".".join(map(str, each["loc"])), "detail": said(each["msg"])}
+            for each in islice(complaints, MAX_COMPLAINTS)
+        ]
+        told = (": ".join(filter(None, each.values())) for each in fields[:3])
+        return cls("; ".join(told) or "The request is not valid.", fields=fields)
 
 
 class UnsupportedContentType(ClassifierError):

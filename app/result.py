@@ -1,5 +1,6 @@
 """One classified picture: what is stored of it, told and exported."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from app.errors import ClassifierError
+from app.errors import PROBLEMS, ClassifierError
 from app.image_quality import Quality
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
@@ -26,6 +27,22 @@ NONE = "none"
 """The true class of a picture that shows none of the domain's; no class may be called so."""
 
 MAX_METADATA = 16_384
+"""Bytes of a result's, as JSON in UTF-8."""
+
+
+def metadata_bytes(metadata: Mapping[str, Any]) -> int:
+    """Raises ValueError, which says what can't be kept."""
+    try:
+        return len(json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character") from None
+    except TypeError as error:
+        raise ValueError(f"can't be written as JSON: {error}") from None
+    except ValueError:
+        # 1e999 is well-formed and still no number.
+        raise ValueError("holds a number that is not finite") from None
+
+
 """Bytes of a picture's metadata as JSON."""
 
 
@@ -94,12 +111,12 @@ class Failure(BaseModel):
 
     @classmethod
     def of(cls, error: ClassifierError) -> Self:
-        return cls(type=f"/problems/{error.slug()}", detail=str(error))
+        return cls(type=error.type(), detail=str(error))
 
     @property
     def kind(self) -> str:
         """`provider-timeout`."""
-        return self.type.removeprefix("/problems/")
+        return self.type.removeprefix(PROBLEMS)
 
 
 class Result(BaseModel):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_m
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, said
 from app.plug_ins import plug_ins
 from app.yaml_file import YamlFile
 
@@ -195,7 +195,7 @@ def complaint(
     model: type[BaseModel], key: tuple[str | int, ...], reason: str, file: YamlFile | None
 ) -> str:
     """One line that says where the wrong value stands: a variable, a file's line, or nowhere."""
-    reason = reason.removeprefix("Value error, ")
+    reason = said(reason)
     for path, _ in leaves(model):
         if key[: len(path)] == path and (place := variable_place(path, variables())):
             return f"{place}: {variable(path)}: {reason}"

@@ -46,7 +46,7 @@ class Tally:
         if result.cached:
             statuses["cached"] = 1
         if result.error is not None:
-            counts["errors"] = {result.error.type.rpartition("/")[2]: 1}
+            counts["errors"] = {result.error.kind: 1}
         elif result.confidence is not None:
             counts["classes"] = {result.predicted_class or "": 1}
             counts["confidence"] = {_edge(result.confidence): 1}
@@ -206,14 +206,18 @@ def _bucket(milliseconds: float) -> str:
     return str(math.ceil(math.log(ratio) / _LOG_GAMMA))
 
 
-def wilson(right: float, labelled: float, z: float = 1.959964) -> tuple[float, float] | None:
+Z_95 = 1.959964
+"""Within so many standard deviations lie 95 % of a normal distribution."""
+
+
+def wilson(right: float, labelled: float) -> tuple[float, float] | None:
     """The interval in which the true share lies with 95 % confidence (Wilson, 1927); None without
     labels."""
     if not labelled:
         return None
-    share, spread = right / labelled, z * z / labelled
+    share, spread = right / labelled, Z_95**2 / labelled
     middle = share + spread / 2
-    half = z * math.sqrt(share * (1 - share) / labelled + spread / labelled / 4)
+    half = Z_95 * math.sqrt(share * (1 - share) / labelled + spread / labelled / 4)
     return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
 
 

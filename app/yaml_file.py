@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, said
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
@@ -76,8 +76,7 @@ class YamlFile:
     def complaint(self, key: KeyPath, reason: str) -> str:
         """`config/domains.yaml:12: flowers.classes.3: the reason`."""
         shown = ".".join(str(part) for part in key) or "(the whole file)"
-        reason = reason.removeprefix("Value error, ")
-        return f"{self.place(key)}: {shown}: {reason}"
+        return f"{self.place(key)}: {shown}: {said(reason)}"
 
     def place(self, key: KeyPath) -> str:
         """`config/domains.yaml:12`"""

@@ -1,6 +1,5 @@
 """`POST /classify`: which class does this picture show?"""
 
-import json
 import re
 from dataclasses import replace
 from typing import Annotated, Any
@@ -28,7 +27,7 @@ from app.errors import (
     MetadataTooLarge,
 )
 from app.images import Base64Text, ImageSource, Upload, Url
-from app.result import MAX_METADATA, Result
+from app.result import MAX_METADATA, Result, metadata_bytes
 from app.telemetry.trace import current, named, told
 
 router = APIRouter(tags=["classify"])
@@ -199,11 +198,10 @@ async def _read_question(request: Request, caller: str, *, max_picture: int) -> 
 
 def _check_metadata(metadata: dict[str, JsonValue]) -> None:
     try:
-        text = json.dumps(metadata, allow_nan=False)
-    except ValueError:
-        # 1e999 is well-formed and still no number.
-        raise InvalidRequest("metadata: holds a number that is not finite.") from None
-    if len(text) > MAX_METADATA:
+        size = metadata_bytes(metadata)
+    except ValueError as error:
+        raise InvalidRequest(f"metadata: {error}.") from None
+    if size > MAX_METADATA:
         raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
 
 

@@ -188,8 +188,7 @@ async def _take(
     taken, refused = [], []
     async for row, seen in see_all(parts.collecting, domain, rows):
         if isinstance(seen, ClassifierError):
-            kind = f"/problems/{seen.slug()}"
-            refused.append(RefusedExample(place=row.place, type=kind, detail=str(seen)))
+            refused.append(RefusedExample(place=row.place, type=seen.type(), detail=str(seen)))
         elif isinstance(row, Row) and row.expected is not None:
             kept = await parts.collecting.keep(domain, row.expected, seen, caller=caller)
             taken.append(TakenExample.of(kept))

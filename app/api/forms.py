@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from app.api.one_file_form import OneFileParser
-from app.api.problems import BODY_TOO_LARGE, invalid_request
+from app.api.problems import BODY_TOO_LARGE
 from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
 
 MAX_FIELDS = 20
@@ -145,4 +145,4 @@ def validated(model: type[T], data: Any, *place: str) -> T:
         return model.model_validate(data)
     except ValidationError as error:
         wrong = [{**each, "loc": (*place, *each["loc"])} for each in error.errors()]
-        raise invalid_request(wrong) from None
+        raise InvalidRequest.of(wrong) from None

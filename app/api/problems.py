@@ -97,9 +97,6 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
 
 BODY_TOO_LARGE = "The body is larger than the service takes."
 
-MAX_COMPLAINTS = 20
-"""Places that a problem names at most."""
-
 RETRY_AFTER_S = 5
 """Told with every 503, and while a key is in use, where no time of its own is named."""
 
@@ -112,7 +109,7 @@ def problem_response(
     problem = PROBLEMS[kind]
     current().tell(error=kind.slug())
     body: dict[str, Any] = {
-        "type": f"/problems/{kind.slug()}",
+        "type": kind.type(),
         "title": problem.title,
         "status": problem.status,
         "detail": str(error),
@@ -152,7 +149,7 @@ def install(app: FastAPI) -> None:
 
     async def of_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        return await of_request(request, invalid_request(error.errors()))
+        return await of_request(request, errors.InvalidRequest.of(error.errors()))
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         """404 for unknown paths, 405, and what the framework refuses itself."""
@@ -182,19 +179,6 @@ async def _methods(request: Request) -> list[str]:
     """Of the whole path: the framework knows those of its first route only."""
     described = await asyncio.to_thread(request.app.openapi)
     return [each.upper() for each in described["paths"].get(request.scope["route"].path, ())]
-
-
-def invalid_request(complaints: Any) -> errors.InvalidRequest:
-    """From pydantic's list of errors; the values themselves are not repeated."""
-    fields = [
-        {
-            "field": ".".join(str(part) for part in item["loc"]),
-            "detail": item["msg"].removeprefix("Value error, "),
-        }
-        for item in complaints[:MAX_COMPLAINTS]
-    ]
-    where = "; ".join(f"{each['field']}: {each['detail']}" for each in fields[:3])
-    return errors.InvalidRequest(where or "The request is not valid.", fields=fields)
 
 
 def _headers(error: errors.ClassifierError, problem: Problem) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from app.batches.rows import Row, Unusable
-from app.errors import InvalidRequest
-from app.result import MAX_METADATA
+from app.errors import InvalidRequest, said
+from app.result import MAX_METADATA, metadata_bytes
 
 MAX_LINE = 65_536
 """Characters of one row."""
@@ -97,7 +97,7 @@ def read_row(place: str, data: Any, *, domain: str) -> Row | Unusable:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "row"
-        return Unusable(place, f"{where}: {first['msg']}")
+        return Unusable(place, f"{where}: {said(first['msg'])}")
     if row.domain not in (None, domain):
         return Unusable(place, f"domain: the batch is about {domain}")
     if (reason := _wrong_text(row)) is not None:
@@ -119,16 +119,17 @@ def _no_number(text: str) -> Any:
 
 def _wrong_text(row: ManifestRow) -> str | None:
     """What can't be written as JSON in UTF-8 could never be read again."""
+    texts = f"{row.id}{row.image_url}{row.expected}"
     try:
-        f"{row.id}{row.image_url}{row.expected}".encode()
-        text = json.dumps(row.metadata, allow_nan=False, ensure_ascii=False).encode()
+        texts.encode()
+        size = metadata_bytes(row.metadata or {})
     except UnicodeEncodeError:
         return "holds half a character"
-    except ValueError:
-        return "metadata: holds a number that is not finite"
+    except ValueError as error:
+        return f"metadata: {error}"
     if "\0" in f"{row.id}{row.image_url}":
         return "holds a NUL"
-    return f"metadata: is longer than {MAX_METADATA:,} bytes" if len(text) > MAX_METADATA else None
+    return f"metadata: is longer than {MAX_METADATA:,} bytes" if size > MAX_METADATA else None
 
 
 def _named(cells: dict[str, str], expected_column: str) -> dict[str, Any]:

@@ -100,6 +100,11 @@ def recalibrated(answer: Labelled, fitted: Fitted) -> Labelled:
     return replace(answer, said=calibrated(answer.said, fitted))
 
 
+def as_in_force(answers: Sequence[Labelled], fitted: Fitted | None) -> Sequence[Labelled]:
+    """As they would be told now; `fitted` None: no calibration is in force."""
+    return answers if fitted is None else [recalibrated(each, fitted) for each in answers]
+
+
 MILLIONTHS = 1_000_000
 
 

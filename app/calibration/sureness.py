@@ -7,7 +7,7 @@ from typing import Literal
 import structlog
 
 from app.calibration.calibrations import Calibrations
-from app.calibration.fitting import recalibrated
+from app.calibration.fitting import as_in_force
 from app.calibration.labelled import read_labelled
 from app.calibration.threshold import MIN_LABELS, Threshold, threshold_for
 from app.domains import Domain, DomainRegistry
@@ -137,12 +137,10 @@ class Surenesses:
     async def _find(self, key: CalibrationKey, accuracy: float) -> _Found:
         labelled = await read_labelled(self._labelled, key)
         calibration = self._calibrations.of(key)
+        fitted = None if calibration is None else calibration.fitted
 
         def work() -> Threshold:
-            answers = labelled
-            if calibration is not None:
-                answers = [recalibrated(each, calibration.fitted) for each in answers]
-            return threshold_for(answers, accuracy)
+            return threshold_for(as_in_force(labelled, fitted), accuracy)
 
         threshold = await asyncio.to_thread(work)
         log.info(

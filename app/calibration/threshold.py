@@ -7,7 +7,7 @@ from math import floor
 from typing import Literal
 
 from app.calibration.calibrations import Calibrations
-from app.calibration.fitting import recalibrated, too_few
+from app.calibration.fitting import as_in_force, too_few
 from app.calibration.labelled import Labelled, effective, read_labelled
 from app.domains import DomainRegistry
 from app.storage import CalibrationKey, LabelledRepository
@@ -81,11 +81,10 @@ class ThresholdFinder:
             raise too_few(0, MIN_LABELS)
         labelled = await read_labelled(self._labelled, keys[0], caller=caller)
         calibration = self._calibrations.of(keys[0])
+        fitted = None if calibration is None else calibration.fitted
 
         def work() -> Thresholds:
-            answers = labelled
-            if calibration is not None:
-                answers = [recalibrated(each, calibration.fitted) for each in answers]
+            answers = as_in_force(labelled, fitted)
             if label is not None:
                 answers = [each for each in answers if each.label == label]
             if len(answers) < MIN_LABELS:

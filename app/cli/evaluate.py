@@ -23,15 +23,13 @@ from app.evaluation import (
     Outcomes,
     Report,
     Wanted,
-    as_text,
     judge_all,
-    labelled_pictures,
     outcomes,
     page,
-    pictures_below,
     report,
     thumbnails,
 )
+from app.labelled_folder import as_text, labelled_pictures, pictures_below
 from app.parts import Parts, build_parts
 from app.result import NONE
 from app.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, said
 from app.simulator import Server, SimulatorConfig, create_simulator
 
 DEPLOYMENT_FIELDS = ("name", "model", "rpm", "tpm")
@@ -58,7 +58,7 @@ def _config(deployments: list[str], shared: dict[str, Any], **others: Any) -> Si
     except ValidationError as error:
         found = error.errors()[0]
         where = ".".join(str(each) for each in found["loc"])
-        raise ConfigurationError(f"{where}: {found['msg']}") from None
+        raise ConfigurationError(f"{where}: {said(found['msg'])}") from None
 
 
 def _latency(text: str | None) -> dict[str, float]:

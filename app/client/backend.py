@@ -1,6 +1,5 @@
 """What stands behind the facade: the parts in this process, or a server."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from app.client.folder import Folder
 from app.errors import InvalidRequest, MetadataTooLarge
-from app.result import MAX_METADATA, Result
+from app.result import MAX_METADATA, Result, metadata_bytes
 
 DOMAIN = "flowers"
 """Where nobody names one."""
@@ -38,9 +37,9 @@ class Asked:
         if metadata is None:
             return cls(domain, provider, expected)
         try:
-            size = len(json.dumps(dict(metadata), allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise InvalidRequest(f"metadata: can't be written as JSON: {error}") from None
+            size = metadata_bytes(metadata)
+        except ValueError as error:
+            raise InvalidRequest(f"metadata: {error}.") from None
         if size > MAX_METADATA:
             raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
         return cls(domain, provider, expected, dict(metadata))

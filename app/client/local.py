@@ -60,7 +60,7 @@ class LocalBackend:
         try:
             domain = Domain(name=name, **spec)
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise InvalidRequest.of(error.errors()) from None
         try:
             await domains.create(domain)
         except DomainExists:
@@ -127,7 +127,7 @@ def _options(folder: Folder, order: Order) -> BatchOptions:
             batch_size=order.batch_size,
         )
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise InvalidRequest.of(error.errors()) from None
 
 
 def _parted(
@@ -175,11 +175,3 @@ def _progress(batch: BatchRow) -> Progress:
         batch.needs_review,
         batch.failed,
     )
-
-
-def _invalid(error: ValidationError) -> InvalidRequest:
-    complaints = [
-        {"field": ".".join(map(str, each["loc"])), "detail": each["msg"]} for each in error.errors()
-    ]
-    told = "; ".join(f"{each['field']}: {each['detail']}" for each in complaints[:3])
-    return InvalidRequest(told, fields=complaints)

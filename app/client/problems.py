@@ -35,7 +35,7 @@ def error_of(response: httpx2.Response) -> errors.ClassifierError:
     """From a response that is no success, read before."""
     try:
         told = json.loads(response.content)
-        slug, detail = str(told["type"]).removeprefix("/problems/"), str(told["detail"])
+        slug, detail = str(told["type"]).removeprefix(errors.PROBLEMS), str(told["detail"])
     except (ValueError, TypeError, KeyError):
         return UnexpectedAnswer(
             f"{response.request.method} {response.request.url.path} was answered with "

@@ -8,7 +8,6 @@ from app.evaluation.report import Mistake, Outcomes, Report
 from app.evaluation.run import judge_all
 from app.evaluation.stored import MOST, Labelled, Wanted
 from app.evaluation.thumbnails import thumbnails
-from app.labelled_folder import as_text, labelled_pictures, pictures_below
 
 __all__ = [
     "MOST",
@@ -21,12 +20,9 @@ __all__ = [
     "Report",
     "ShortEvaluation",
     "Wanted",
-    "as_text",
     "judge_all",
-    "labelled_pictures",
     "outcomes",
     "page",
-    "pictures_below",
     "report",
     "thumbnails",
 ]

@@ -1,6 +1,6 @@
 """Figures of merit, as formulas."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_FLOOR, Decimal
 from math import sqrt
 
@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.evaluation.report import CurvePoint, Interval, RiskCoverage
-from app.tally import wilson
+from app.tally import Z_95, wilson
 
 MAX_POINTS = 100
 FEWEST_DIGITS, ALL_DIGITS = 3, 17
 """Behind the point of a threshold."""
-
-Z_95 = 1.959964
 
 
 def interval(right: int, n: int) -> Interval:
@@ -119,3 +117,10 @@ def paired_interval(better: int, worse: int, n: int) -> Interval:
     middle = (up - down) / total
     half = Z_95 * sqrt(up + down - (up - down) ** 2 / total) / total
     return Interval(low=max(-1.0, middle - half), high=min(1.0, middle + half))
+
+
+def per_1000(values: Iterable[float | None]) -> float | None:
+    """None where one of them is not known."""
+    found = list(values)
+    known = [each for each in found if each is not None]
+    return 1000 * sum(known) / len(known) if known and len(known) == len(found) else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.calibration import Bin, calibration_error, reliability
 from app.evaluation.comparison import compared
-from app.evaluation.figures import Ranking, f1, interval
+from app.evaluation.figures import Ranking, f1, interval, per_1000
 from app.evaluation.judged import Judged
 from app.evaluation.providers import by_provider, instead
 from app.evaluation.report import (
@@ -89,7 +89,7 @@ def report(
         risk_coverage=ranking.risk_coverage(n),
         thresholds=thresholds,
         asked=len(asked),
-        cost_per_1000=_per_1000(each.cost_usd for each in asked),
+        cost_per_1000=per_1000(each.cost_usd for each in asked),
         tokens_per_1000=_tokens(asked),
         latency_ms=_latency(asked),
         seconds_per_image=sum(each.seconds for each in judged) / len(judged),
@@ -213,8 +213,8 @@ def _calibrated(answered: Sequence[Judged]) -> Calibrated | None:
 
 
 def _tokens(asked: Sequence[Judged]) -> TokensPer1000 | None:
-    prompt = _per_1000(each.prompt_tokens for each in asked)
-    completion = _per_1000(each.completion_tokens for each in asked)
+    prompt = per_1000(each.prompt_tokens for each in asked)
+    completion = per_1000(each.completion_tokens for each in asked)
     if prompt is None or completion is None:
         return None
     return TokensPer1000(prompt=prompt, completion=completion)
@@ -226,13 +226,6 @@ def _latency(asked: Sequence[Judged]) -> Latency | None:
     took = 1000 * np.array([each.seconds for each in asked])
     p50, p95, p99 = np.percentile(took, (50, 95, 99)).tolist()
     return Latency(mean=float(took.mean()), p50=p50, p95=p95, p99=p99)
-
-
-def _per_1000(values: Iterable[float | None]) -> float | None:
-    """None where one of them is not known."""
-    found = list(values)
-    known = [each for each in found if each is not None]
-    return 1000 * sum(known) / len(known) if known and len(known) == len(found) else None
 
 
 def _mean(values: Sequence[float]) -> float | None:

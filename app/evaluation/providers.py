@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from app.evaluation.figures import interval
+from app.evaluation.figures import interval, per_1000
 from app.evaluation.judged import Judged
 from app.evaluation.report import Instead, ProviderScore
 from app.result import NONE
@@ -31,7 +31,7 @@ def _score(name: str, answers: Sequence[Judged], total: int) -> ProviderScore:
         n=len(known),
         accuracy=right / len(known) if known else None,
         interval=interval(right, len(known)),
-        cost_per_1000=_per_1000([each for each in answers if not each.cached]),
+        cost_per_1000=per_1000(each.cost_usd for each in answers if not each.cached),
     )
 
 
@@ -43,7 +43,7 @@ def instead(judged: Sequence[Judged], scores: Sequence[ProviderScore]) -> Instea
         return None
     dearest = max(scores, key=lambda each: each.cost_per_1000 or 0.0)
     asked = [each for each in judged if each.predicted is not None and not each.cached]
-    cost = _per_1000(asked)
+    cost = per_1000(each.cost_usd for each in asked)
     if cost is None or dearest.cost_per_1000 is None:
         return None
     called = sum(each.provider == dearest.provider for each in asked)
@@ -53,8 +53,3 @@ def instead(judged: Sequence[Judged], scores: Sequence[ProviderScore]) -> Instea
         cost_per_1000=dearest.cost_per_1000,
         saved_per_1000=dearest.cost_per_1000 - cost,
     )
-
-
-def _per_1000(answers: Sequence[Judged]) -> float | None:
-    costs = [each.cost_usd for each in answers if each.cost_usd is not None]
-    return 1000 * sum(costs) / len(costs) if costs and len(costs) == len(answers) else None

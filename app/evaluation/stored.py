@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from app.domains import DomainRegistry
 from app.errors import InvalidRequest, NothingLabelled
 from app.evaluation.judged import READ, Judged
+from app.evaluation.words import day
 from app.result import FIELDS
 from app.storage import BatchRepository, ExportRepository, ResultFilter
 from app.storage.exporting import Values
@@ -42,14 +43,10 @@ class Wanted:
         if self.provider is not None:
             said.append(f"of {self.provider}")
         if self.since is not None:
-            said.append(f"since {_day(self.since)}")
+            said.append(f"since {day(self.since)}")
         if self.until is not None:
-            said.append(f"until {_day(self.until)}")
+            said.append(f"until {day(self.until)}")
         return " ".join(said)
-
-
-def _day(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 class Labelled:

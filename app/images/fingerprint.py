@@ -5,8 +5,6 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-BITS = 64
-
 
 def sha256(data: bytes) -> str:
     """Hex. Long input lets go of the interpreter lock: call it in a thread."""
@@ -22,8 +20,3 @@ def difference_hash(picture: Image.Image) -> int:
     grey = picture.convert("L").resize((9, 8), Image.Resampling.BOX)
     values = np.asarray(grey).astype(np.int16)
     return int.from_bytes(np.packbits(values[:, 1:] > values[:, :-1]).tobytes())
-
-
-def distance(one: int, other: int) -> int:
-    """Bits in which two hashes differ, 0 to 64."""
-    return (one ^ other).bit_count()

@@ -1,4 +1,4 @@
-"""What is kept: results, answers to give again, domains, idempotency keys."""
+"""All that lasts: the tables, a repository for each kind of row, blobs and object stores."""
 
 from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.alerts import AlertRepository

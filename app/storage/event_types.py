@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from app.budget import Action, Period
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, said
 from app.plug_ins import plug_ins
 from app.result import Result, UsdAmount
 from app.storage.batch_report import BatchReport
@@ -173,7 +173,8 @@ def _complaints(name: str, kind: object) -> Iterator[str]:
         kind.data.model_validate(example(kind.data))
     except ValidationError as error:
         first = error.errors()[0]
-        yield f"the examples of {kind.data.__name__} are wrong: {first['loc'][0]}: {first['msg']}"
+        wrong = f"{first['loc'][0]}: {said(first['msg'])}"
+        yield f"the examples of {kind.data.__name__} are wrong: {wrong}"
 
 
 def example(model: type[BaseModel]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.batches.rows import Row, Unusable
 from app.domains import Domain, DomainRegistry
-from app.errors import ClassifierError, DomainNotFound, InvalidRequest, TooFewExamples
+from app.errors import ClassifierError, DomainNotFound, InvalidRequest, TooFewExamples, said
 from app.labelled_folder import as_text, labelled_pictures
 from app.result import NONE
 from app.storage import ExampleRow
@@ -147,7 +147,7 @@ def _new_domain(name: str, folder: Path) -> Domain:
             providers=("local",),
         )
     except ValidationError as error:
-        told = "; ".join(each["msg"] for each in error.errors()[:3])
+        told = "; ".join(said(each["msg"]) for each in error.errors()[:3])
         raise InvalidRequest(f"{folder} makes no domain {name!r}: {told}") from None
 
 

@@ -311,8 +311,10 @@ def test_a_domain_of_ones_own(classifier):
 
     assert found.predicted_class == "daisy"
     assert set(found.probabilities) == {"daisy", "pet"}
-    with pytest.raises(errors.InvalidRequest):
-        classifier.define_domain("garden", ["cat"])
+    with pytest.raises(errors.InvalidRequest) as refused:
+        classifier.define_domain("garden", ["cat", "cat"])
+    assert not str(refused.value).startswith(":")
+    assert "Value error" not in str(refused.value)
     with pytest.raises(errors.DomainReadOnly):
         classifier.define_domain("flowers", ["rose", "tulip"])
 

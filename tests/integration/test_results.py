@@ -217,6 +217,16 @@ class TestOne:
         }
         assert {name: result[name] for name in expected} == expected
 
+    async def test_metadata_are_as_long_as_their_text(self, client, fake):
+        """In bytes of UTF-8, as in a batch."""
+        metadata = {"Bestellung": "ö" * 8_000}
+        files = upload(metadata=json.dumps(metadata))
+        told = (await client.post("/classify", files=files)).json()
+        too_long = upload(metadata=json.dumps({"Bestellung": "ö" * 8_200}))
+
+        assert told["metadata"] == metadata
+        assert (await client.post("/classify", files=too_long)).status_code == 422
+
     async def test_none_of_the_classes_needs_a_look(self, client, fake):
         """The confidence is what no class has got."""
         fake.script.append(ProviderAnswer(None, {"rose": 0.1, "daisy": 0.2}, "logprobs", "fake-1"))
