@@ -1,6 +1,7 @@
 """The pictures of the README, by a real browser of a real service: `python -m docs.pictures`.
 
-Each page light and dark, at the width of a small laptop. Needs Chromium (`make test-deps`).
+Each page light and dark, at the width of a small laptop, to where a row of it ends. Needs Chromium
+(`make test-deps`).
 """
 
 import asyncio
@@ -11,15 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import httpx2
 from PIL import Image, ImageEnhance, ImageFilter
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, FloatRect, Page, async_playwright, expect
 
 from tests.e2e.month import fill
 from tests.service import ROOT, RunningService
@@ -30,6 +32,8 @@ PHOTOGRAPHS = ROOT / "examples" / "images"
 PICTURES = ROOT / "docs" / "pictures"
 FLOWERS = ("daisy", "dandelion", "rose", "sunflower")
 WIDTH, HEIGHT = 1120, 760
+TALL = 2_000
+MARGIN = 12
 QUALITY = 85
 """Of WebP, at which letters are clean."""
 
@@ -40,12 +44,12 @@ def bad_light(photograph: Path, count: int) -> Iterator[Image.Image]:
     with Image.open(photograph) as whole:
         for _ in range(count):
             width, height = whole.size
-            part = chance.uniform(0.35, 0.9)
+            part = chance.uniform(0.5, 0.9)
             left, top = (chance.uniform(0, (1 - part) * side) for side in whole.size)
             seen = whole.crop(
                 (int(left), int(top), int(left + part * width), int(top + part * height))
             )
-            seen = seen.filter(ImageFilter.GaussianBlur(chance.uniform(0, 4)))
+            seen = seen.filter(ImageFilter.GaussianBlur(chance.uniform(0, 3)))
             yield ImageEnhance.Brightness(seen).enhance(chance.uniform(0.2, 1.6))
 
 
@@ -56,6 +60,22 @@ def labelled(folder: Path, count: int) -> Path:
         for number, seen in enumerate(bad_light(PHOTOGRAPHS / f"{flower}.jpg", count)):
             seen.save(folder / flower / f"{number}.jpg")
     return folder
+
+
+@dataclass(frozen=True)
+class Shown:
+    """
+    Attributes:
+        ends: what the picture ends with; without it, with the screen.
+    """
+
+    open: Callable[[Page, RunningService], Awaitable[None]]
+    ends: str = ""
+
+    async def clip(self, page: Page) -> FloatRect:
+        box = await page.locator(self.ends).bounding_box() if self.ends else None
+        height = HEIGHT if box is None else box["y"] + box["height"] + MARGIN
+        return {"x": 0, "y": 0, "width": WIDTH, "height": height}
 
 
 async def answer_page(page: Page, service: RunningService) -> None:
@@ -84,10 +104,10 @@ async def evaluation(page: Page, service: RunningService) -> None:
 
 
 SHOWN = {
-    "answer": answer_page,
-    "dashboard": dashboard,
-    "review": review,
-    "evaluation": evaluation,
+    "answer": Shown(answer_page),
+    "dashboard": Shown(dashboard, ends="#charts .card >> nth=0"),
+    "review": Shown(review),
+    "evaluation": Shown(evaluation, ends=".two"),
 }
 
 
@@ -99,8 +119,8 @@ def busy(folder: Path) -> RunningService:
 
 def asked(folder: Path) -> RunningService:
     """With pictures that wait for a person, and a report beside it."""
-    service = RunningService(folder)
-    pictures = labelled(folder / "flowers", 40)
+    service = RunningService(folder, CACHE_TTL="0")  # each scheme's answer is a new one
+    pictures = labelled(folder / "photographs", 40)
     for flower in FLOWERS:
         for each in sorted((pictures / flower).iterdir())[:6]:
             httpx2.post(
@@ -109,7 +129,7 @@ def asked(folder: Path) -> RunningService:
                 files={"file": each.read_bytes()},
                 timeout=30,
             )
-    command = ("evaluate", "flowers", "--domain", "flowers", "--html", "report.html")
+    command = ("evaluate", "photographs", "--domain", "flowers", "--html", "report.html")
     subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "app", *command],
         cwd=folder,
@@ -139,14 +159,16 @@ async def show(
 ) -> None:
     async with chromium() as browser:
         for scheme in schemes:
-            for name, open_page in SHOWN.items():
+            for name, shown in SHOWN.items():
                 page = await browser.new_page(
-                    viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme
+                    viewport={"width": WIDTH, "height": TALL if shown.ends else HEIGHT},
+                    color_scheme=scheme,
                 )
-                await open_page(page, services.get(name, services["answer"]))
+                await shown.open(page, services.get(name, services["answer"]))
                 await page.wait_for_load_state("networkidle")
                 path = target / f"{name}-{scheme}.webp"
-                with Image.open(io.BytesIO(await page.screenshot(animations="disabled"))) as shot:
+                seen = await page.screenshot(animations="disabled", clip=await shown.clip(page))
+                with Image.open(io.BytesIO(seen)) as shot:
                     shot.convert("RGB").save(path, quality=QUALITY, method=6)
                 await page.close()
                 print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")

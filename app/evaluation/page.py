@@ -118,7 +118,7 @@ def _figures(report: Report) -> str:
     if report.n:
         brier = "" if report.brier is None else f"Brier score {report.brier:.3f}"
         shown = [
-            ("Accuracy", percent(report.accuracy), f"{between(report.interval)} (95 %)"),
+            ("Accuracy", percent(report.accuracy), f"{between(report.interval)} (95\u00a0%)"),
             ("Answered alone", percent(report.alone.share), _right(report.alone.accuracy)),
             ("Calibration error", percent(report.ece), brier),
             ("Macro F1", percent(report.macro_f1), "mean of all classes"),
