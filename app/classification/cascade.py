@@ -25,6 +25,7 @@ from app.images import PreparedImage
 from app.ledger import LedgerEntry
 from app.providers.base import Capabilities, Provider, ProviderAnswer, Quote, Quoting
 from app.providers.registry import ProviderRegistry
+from app.remembered import Remembered
 from app.traffic import WORTH_ANOTHER_PROVIDER, Lane, Spent, Turn
 from app.usage import TokenUsage
 
@@ -103,7 +104,7 @@ class Cascading:
         self._eliciting = eliciting
         self._standing = standing
         self._providers = providers
-        self._quotes: dict[tuple[str, str, str, int], Quote] = {}
+        self._quotes = Remembered[tuple[str, str, str, int], Quote](MAX_QUOTED)
 
     async def elicit(
         self,
@@ -191,13 +192,10 @@ class Cascading:
         if not isinstance(provider, Quoting):
             return Decimal(0)
         few_shot = self._eliciting.few_shot(domain)
-        key = (provider.name, domain.name, domain.version, few_shot)
-        quote = self._quotes.get(key)
-        if quote is None:
-            if len(self._quotes) >= MAX_QUOTED:
-                del self._quotes[next(iter(self._quotes))]
-            shown = domain.model_copy(update={"few_shot": few_shot})
-            quote = self._quotes[key] = provider.quote(shown)
+        quote = self._quotes.of(
+            (provider.name, domain.name, domain.version, few_shot),
+            lambda: provider.quote(domain.model_copy(update={"few_shot": few_shot})),
+        )
         # Examples are about as large as the picture.
         pictures = 1 + few_shot
         prompt = quote.text_tokens + pictures * provider.image_tokens(image, domain).count

@@ -1,11 +1,11 @@
 """In which order the classes are offered, that no class profits from its place."""
 
-from dataclasses import dataclass, field
 from random import Random
 
 from app.domains import Domain
 from app.providers.chat_quote import quote
 from app.providers.question import ChatQuestion
+from app.remembered import Remembered
 
 Order = tuple[int, ...]
 """Places of the classes, "none of these" included where it is allowed."""
@@ -21,26 +21,22 @@ MAX_KEPT = 1_000
 """Domains of which it is known how long their prompts are."""
 
 
-@dataclass(slots=True)
 class Orders:
     """The same picture is asked about in the same order whenever that is."""
 
-    _is_long: dict[tuple[str, str], bool] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._are_long = Remembered[tuple[str, str], bool](MAX_KEPT)
 
     def of(self, sha256: str, domain: Domain, call: int = 0) -> Order:
         """Of this call about this picture: its own, or, where the prompt is so long that it is
         worth caching, one of a few."""
-        return (fixed if self._long(domain) else shuffled)(sha256, domain, call)
+        is_long = self._are_long.of((domain.name, domain.version), lambda: _is_long(domain))
+        return (fixed if is_long else shuffled)(sha256, domain, call)
 
-    def _long(self, domain: Domain) -> bool:
-        key = (domain.name, domain.version)
-        known = self._is_long.get(key)
-        if known is None:
-            if len(self._is_long) >= MAX_KEPT:
-                del self._is_long[next(iter(self._is_long))]
-            asked = quote(ChatQuestion(domain, stated=False), thinks=False)
-            known = self._is_long[key] = asked.text_tokens >= CACHED_FROM
-        return known
+
+def _is_long(domain: Domain) -> bool:
+    asked = quote(ChatQuestion(domain, stated=False), thinks=False)
+    return asked.text_tokens >= CACHED_FROM
 
 
 def shuffled(sha256: str, domain: Domain, call: int = 0) -> Order:

@@ -1,11 +1,12 @@
 """What the text of a domain's prompts takes: bounded beforehand, known after the first answer."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.domains import Domain
 from app.providers.chat_quote import PER_ANSWER, PER_MESSAGE
 from app.providers.question import ChatQuestion
+from app.remembered import Remembered
 
 MAX_KEPT = 1_000
 """Texts; a domain has one for each form of the answer, and another one after each change."""
@@ -45,18 +46,14 @@ class PromptText:
             self.most_tokens = tokens + ELSEWHERE
 
 
-@dataclass(slots=True)
 class PromptTexts:
     """Of one deployment."""
 
-    _known: dict[tuple[str, str, bool], PromptText] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._known = Remembered[tuple[str, str, bool], PromptText](MAX_KEPT)
 
     def of(self, domain: Domain, *, stated: bool) -> PromptText:
-        key = (domain.name, domain.version, stated)
-        text = self._known.get(key)
-        if text is None:
-            if len(self._known) >= MAX_KEPT:
-                del self._known[next(iter(self._known))]
-            text = PromptText.of(ChatQuestion(domain, stated=stated))
-            self._known[key] = text
-        return text
+        return self._known.of(
+            (domain.name, domain.version, stated),
+            lambda: PromptText.of(ChatQuestion(domain, stated=stated)),
+        )
