@@ -71,11 +71,7 @@ class AnswerRepository:
     async def load_models(self) -> None:
         """Learn from the newest answers which model stood last behind each deployment."""
         query = sa.select(answers.c.answer).order_by(answers.c.created_at.desc()).limit(NEWEST)
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        for text in await self._database.read(unit):
+        for text in await self._database.scalars(query):
             with suppress(ValidationError):
                 kept = KeptAnswer.model_validate_json(text)
                 self._models.setdefault((kept.provider, kept.deployment), kept.model)
@@ -84,11 +80,7 @@ class AnswerRepository:
         """One look for many, and how many are there: those that are not are not looked for the next
         time, for a while."""
         query = sa.select(answers.c.key).where(answers.c.key.in_(keys))
-
-        def unit(connection: sa.Connection) -> set[str]:
-            return set(connection.execute(query).scalars())
-
-        found = await self._database.read(unit)
+        found = set(await self._database.scalars(query))
         now = time.monotonic()
         self._absent = {key: at for key, at in self._absent.items() if at > now}
         self._absent |= dict.fromkeys(set(keys) - found, now + self._ahead_s)
@@ -100,12 +92,7 @@ class AnswerRepository:
         if self._absent.pop(key, 0.0) > time.monotonic():
             return None
         wanted = {"wanted": key, "oldest": datetime.now(UTC) - self._ttl}
-
-        def unit(connection: sa.Connection) -> str | None:
-            found: str | None = connection.execute(_GET, wanted).scalar()
-            return found
-
-        text = await self._database.read(unit)
+        text = await self._database.scalar(_GET, wanted)
         if text is None:
             return None
         try:

@@ -29,7 +29,7 @@ class ReceivingRepository:
 
     async def create(self, batch: BatchRow) -> None:
         values = {name: getattr(batch, name) for name in BatchRow.__dataclass_fields__}
-        await self._database.write(lambda each: each.execute(sa.insert(batches), values).rowcount)
+        await self._database.change(sa.insert(batches), values)
 
     async def add(
         self, batch_id: str, items: Sequence[BatchItem], bad_rows: Sequence[BadRow]
@@ -61,7 +61,7 @@ class ReceivingRepository:
         query = sa.select(sa.func.count(batch_items.c.source.distinct())).where(
             batch_items.c.batch_id == batch_id
         )
-        return await self._database.read(lambda each: each.execute(query).scalar() or 0)
+        return await self._database.scalar(query) or 0
 
     async def uploads(self, batch_id: str, *, after: str) -> list[str]:
         """Sources of those that were uploaded, in their order, from behind `after`; some at a
@@ -74,7 +74,7 @@ class ReceivingRepository:
             .order_by(column.source)
             .limit(AT_ONCE)
         )
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
     async def received(self, batch_id: str) -> None:
         """All of it is there: duplicates are found, shards are cut, and it can begin. Raises as
@@ -98,11 +98,7 @@ class ReceivingRepository:
         cut_off = sa.select(batches.c.id).where(
             batches.c.status == "receiving", batches.c.created_at <= until
         )
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(cut_off).scalars())
-
-        found = await self._database.read(unit)
+        found = await self._database.scalars(cut_off)
         for batch_id in found:
             await self.forget(batch_id)
         return len(found)

@@ -64,11 +64,7 @@ class ShardRepository:
             )
             .order_by(batch_shards.c.number)
         )
-
-        def unit(connection: sa.Connection) -> list[int]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return await self._database.scalars(query)
 
     async def give_out(self, batch_id: str) -> int | None:
         """The next shard that has work; None: there is none any more."""
@@ -138,11 +134,7 @@ class ShardRepository:
             )
             .order_by(batch_items.c.number)
         )
-
-        def unit(connection: sa.Connection) -> list[BatchItem]:
-            return [item_of(row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [item_of(row) for row in await self._database.mappings(query)]
 
     async def commit(
         self,

@@ -50,11 +50,7 @@ class BatchRepository:
         query = sa.select(batches).where(batches.c.id == batch_id)
         if caller is not None:
             query = query.where(batches.c.caller == caller)
-
-        def unit(connection: sa.Connection) -> sa.RowMapping | None:
-            return connection.execute(query).mappings().first()
-
-        row = await self._database.read(unit)
+        row = await self._database.first(query)
         if row is None or row["status"] in HIDDEN:
             raise BatchNotFound(f"There is no batch {batch_id}.")
         return BatchRow(**row)
@@ -76,11 +72,7 @@ class BatchRepository:
         if before is not None:
             query = query.where(batches.c.id < before)
         query = query.order_by(batches.c.id.desc()).limit(limit)
-
-        def unit(connection: sa.Connection) -> list[BatchRow]:
-            return [BatchRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [BatchRow(**row) for row in await self._database.mappings(query)]
 
     async def items(
         self, batch_id: str, *, after: int, limit: int
@@ -109,12 +101,8 @@ class BatchRepository:
             .order_by(batch_errors.c.number)
             .limit(limit)
         )
-
-        def unit(connection: sa.Connection) -> list[BadRow]:
-            rows = connection.execute(query).mappings()
-            return [BadRow(row["number"], row["place"], row["reason"]) for row in rows]
-
-        return await self._database.read(unit)
+        rows = await self._database.mappings(query)
+        return [BadRow(row["number"], row["place"], row["reason"]) for row in rows]
 
     async def all_bad_rows(self, batch_id: str) -> AsyncIterator[list[BadRow]]:
         """The same, some at a time."""
@@ -165,7 +153,7 @@ class BatchRepository:
 
     async def change_lane(self, batch_id: str, lane: str) -> None:
         change = sa.update(batches).where(batches.c.id == batch_id).values(lane=lane)
-        await self._database.write(lambda each: _run(each, change))
+        await self._database.change(change)
         self._committed.drop(batch_id)
 
     async def retry_failed(self, batch_id: str) -> int:
@@ -234,7 +222,7 @@ class BatchRepository:
     async def change_budget(self, batch_id: str, amount_usd: Decimal | None) -> None:
         """None: there is no limit any more."""
         change = sa.update(batches).where(batches.c.id == batch_id).values(budget_usd=amount_usd)
-        await self._database.write(lambda each: _run(each, change))
+        await self._database.change(change)
         self._committed.drop(batch_id)
 
     async def unfinished(self) -> list[str]:
@@ -242,15 +230,7 @@ class BatchRepository:
         query = (
             sa.select(batches.c.id).where(batches.c.status.in_(UNFINISHED)).order_by(batches.c.id)
         )
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
-
-
-def _run(connection: sa.Connection, statement: Any) -> int:
-    return int(connection.execute(statement).rowcount)
+        return await self._database.scalars(query)
 
 
 def _forget_failed(connection: sa.Connection, batch_id: str, shard_size: int) -> int:

@@ -31,11 +31,7 @@ class BoardRepository:
         """Then or later, by process. Raises StorageUnavailable."""
         told = sa.select(boards.c.process, boards.c.told)
         query = told.where(boards.c.process != process, boards.c["at"] >= since)
-
-        def unit(connection: sa.Connection) -> dict[str, str]:
-            return {row.process: row.told for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["process"]: row["told"] for row in await self._database.mappings(query)}
 
 
 _NEW = insert(boards)

@@ -45,12 +45,8 @@ class BudgetRepository:
 
     async def all(self) -> list[Budget]:
         query = sa.select(budgets.c.definition).order_by(budgets.c.name)
-
-        def unit(connection: sa.Connection) -> list[Budget]:
-            found = connection.execute(query).scalars()
-            return [Budget.model_validate_json(each) for each in found]
-
-        return await self._database.read(unit)
+        found = await self._database.scalars(query)
+        return [Budget.model_validate_json(each) for each in found]
 
     async def put(self, *changed: Budget, only: bool = False, by: By = COMMAND_LINE) -> None:
         """What is spent of them stays so, and thresholds are told anew. `only`: all others go."""
@@ -123,12 +119,12 @@ class BudgetRepository:
     async def end_leases(self, process: str) -> None:
         """It is dead, and nothing of what it did is unknown."""
         ends = sa.delete(leases).where(leases.c.process == process)
-        await self._database.write(lambda each: each.execute(ends).rowcount)
+        await self._database.change(ends)
 
     async def end_dead_leases(self, now: datetime) -> int:
         """Of processes that nobody has heard of for a while."""
         ends = sa.delete(leases).where(leases.c.seen_at < now - DEAD_AFTER)
-        return await self._database.write(lambda each: each.execute(ends).rowcount)
+        return await self._database.change(ends)
 
     async def states(self, wanted: Iterable[Budget], now: datetime) -> list[BudgetState]:
         """In their present periods."""

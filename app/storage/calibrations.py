@@ -88,11 +88,7 @@ class CalibrationRepository:
 
     async def add(self, row: CalibrationRow) -> None:
         values = {name: getattr(row, name) for name in row.__slots__ if name != "key"}
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(sa.insert(calibrations), values | row.key._asdict())
-
-        await self._database.write(unit)
+        await self._database.change(sa.insert(calibrations), values | row.key._asdict())
 
     async def withdraw(
         self, domain: str, calibration_id: str, now: datetime, *, by: By = COMMAND_LINE
@@ -108,10 +104,7 @@ class CalibrationRepository:
         return await self._database.write(taking_turn(TURN, process, now, free_after))
 
     async def _rows(self, query: sa.Select[Any]) -> list[CalibrationRow]:
-        def unit(connection: sa.Connection) -> list[CalibrationRow]:
-            return [_row_of(row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [_row_of(row) for row in await self._database.mappings(query)]
 
 
 def _row_of(row: sa.RowMapping) -> CalibrationRow:

@@ -20,11 +20,7 @@ class DomainRepository:
 
     async def all(self) -> dict[str, str]:
         query = sa.select(domains.c.name, domains.c.definition)
-
-        def unit(connection: sa.Connection) -> dict[str, str]:
-            return {row.name: row.definition for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["name"]: row["definition"] for row in await self._database.mappings(query)}
 
     async def add(self, name: str, definition: str, *, by: By = COMMAND_LINE) -> bool:
         """Whether there was none of this name. What was taught while an earlier one was deleted is

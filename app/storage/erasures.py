@@ -124,37 +124,30 @@ class ErasureRepository:
     async def get(self, caller: str) -> Erasure:
         """One that was begun."""
         query = sa.select(erasures).where(erasures.c.caller == caller)
-
-        def unit(connection: sa.Connection) -> Erasure:
-            return Erasure(**connection.execute(query).mappings().one())
-
-        return await self._database.read(unit)
+        (row,) = await self._database.mappings(query)
+        return Erasure(**row)
 
     async def all(self) -> list[Erasure]:
         """Those that are not ended, and those of the last day."""
         query = sa.select(erasures).order_by(erasures.c.asked_at)
-
-        def unit(connection: sa.Connection) -> list[Erasure]:
-            return [Erasure(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [Erasure(**row) for row in await self._database.mappings(query)]
 
     async def forget(self, before: datetime) -> None:
         """Those that ended before then."""
         old = sa.delete(erasures).where(erasures.c.ended_at < before)
-        await self._database.write(lambda each: each.execute(old).rowcount)
+        await self._database.change(old)
 
     async def batches(self, erasure: Erasure) -> list[str]:
         """Ids of those that are half gone."""
         query = sa.select(batches.c.id).where(
             batches.c.caller == erasure.caller, batches.c.status == DELETED
         )
-        return await self._texts(query)
+        return await self._database.scalars(query)
 
     async def uploads(self, batch_id: str, *, after: str) -> list[str]:
         """Names of its pictures, from behind `after`, some at a time."""
         name = sa.func.substr(batch_items.c.source, len(DIGEST) + 1)
-        return await self._texts(
+        return await self._database.scalars(
             sa.select(name)
             .distinct()
             .where(batch_items.c.batch_id == batch_id, IS_UPLOAD, name > after)
@@ -179,7 +172,7 @@ class ErasureRepository:
     async def is_receiving(self) -> bool:
         """Whether a batch comes in whose pictures may be there before its items."""
         query = sa.select(batches.c.id).where(batches.c.status == "receiving").limit(1)
-        return bool(await self._texts(query))
+        return bool(await self._database.scalars(query))
 
     async def some_results(self, erasure: Erasure) -> Gone:
         """The next ones; none: all are gone."""
@@ -206,7 +199,8 @@ class ErasureRepository:
         mine = (column.caller == erasure.caller, column.expected.is_not(None))
         picture = column.image["sha256"].as_string()
         ids, pictures = sa.select(column.id).where(*mine), sa.select(picture).where(*mine)
-        return [each for each in await self._texts(ids.union(pictures)) if each is not None]
+        found = await self._database.scalars(ids.union(pictures))
+        return [each for each in found if each is not None]
 
     async def some_examples(self, erasure: Erasure) -> list[str | None]:
         """The next ones that it gave, or that show a picture of its; returns names of their
@@ -241,7 +235,7 @@ class ErasureRepository:
         """Whose the next ones in the ledger were is not known any more; returns the id of the last,
         None when there were none. They are looked for by a read: there may be millions."""
         column = ledger.c
-        ids = await self._texts(
+        ids = await self._database.scalars(
             sa.select(column.id)
             .where(column.id > after, column.id < lowest_id(CALL, erasure.asked_at + UNDER_WAY))
             .where(column.caller == erasure.caller)
@@ -278,12 +272,6 @@ class ErasureRepository:
             return count
 
         return await self._database.write(counted)
-
-    async def _texts(self, query: Any) -> list[str]:
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
 
 
 def _pictures(rows: Sequence[Any]) -> list[str]:

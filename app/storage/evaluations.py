@@ -48,11 +48,7 @@ class EvaluationRepository:
     async def erased(self) -> frozenset[Erased]:
         """What can't be read any more."""
         over = _ERASURES.where(erasures.c.ended_at.is_not(None))
-
-        def unit(connection: sa.Connection) -> frozenset[Erased]:
-            return frozenset(Erased(*each) for each in connection.execute(over))
-
-        return await self._database.read(unit)
+        return frozenset(Erased(**row) for row in await self._database.mappings(over))
 
     async def insert(self, row: EvaluationRow, outcomes: str, *, erased: frozenset[Erased]) -> bool:
         """`outcomes` is JSON, and what a later evaluation may be compared with. `erased`: before
@@ -83,7 +79,7 @@ class EvaluationRepository:
         """As they were put. Raises EvaluationNotFound."""
         this = sa.select(evaluations.c.outcomes).where(evaluations.c.id == evaluation_id)
         query = _of(caller, this)
-        found: str | None = await self._database.read(lambda each: each.execute(query).scalar())
+        found: str | None = await self._database.scalar(query)
         if found is None:
             raise _not_found(evaluation_id)
         return found
@@ -103,7 +99,7 @@ class EvaluationRepository:
         """The id of the first behind `after` that is not this caller's."""
         column = evaluations.c
         query = sa.select(sa.func.min(column.id)).where(column.caller != caller, column.id > after)
-        return await self._database.read(lambda each: each.execute(query).scalar())
+        return await self._database.scalar(query)
 
     async def naming(self, names: Sequence[str]) -> list[str]:
         """Ids of those that say any of these."""
@@ -114,7 +110,7 @@ class EvaluationRepository:
             for text in (column.report, column.outcomes)
         ]
         query = sa.select(column.id).where(sa.or_(*said))
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
     async def rewrite(
         self, evaluation_id: str, change: Callable[[str, str], tuple[str, str] | None]
@@ -132,19 +128,16 @@ class EvaluationRepository:
         if left is not None:
             values = dict(zip(("report", "outcomes"), left, strict=True))
             put = sa.update(evaluations).where(this).values(values)
-            await self._database.write(lambda each: each.execute(put).rowcount)
+            await self._database.change(put)
 
     async def delete(self, evaluation_id: str, *, caller: str | None) -> None:
         """Raises EvaluationNotFound."""
         change = _of(caller, sa.delete(evaluations).where(evaluations.c.id == evaluation_id))
-        if not await self._database.write(lambda each: each.execute(change).rowcount):
+        if not await self._database.change(change):
             raise _not_found(evaluation_id)
 
     async def _rows(self, query: sa.Select[Any]) -> list[EvaluationRow]:
-        def unit(connection: sa.Connection) -> list[EvaluationRow]:
-            return [EvaluationRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [EvaluationRow(**row) for row in await self._database.mappings(query)]
 
 
 def _of(caller: str | None, statement: Any) -> Any:

@@ -80,22 +80,14 @@ class IdempotencyRepository:
             return
         held = idempotency_keys.c.result_id.in_(list(self._held))
         change = sa.update(idempotency_keys).where(held).values(created_at=datetime.now(UTC))
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(change)
-
-        await self._database.write(unit)
+        await self._database.change(change)
 
     async def release(self, caller: str, key: str, claim: Claim) -> None:
         """End a claim: its request has no answer that could be given again. Where it has one all
         the same, because nobody could be told that it was stored, the key stays."""
         mine = {"caller": caller, "key": key, "result_id": claim.result_id}
         change = sa.delete(idempotency_keys).filter_by(**mine).where(~_IS_BATCH, ~_IS_ANSWERED)
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(change)
-
-        await self._database.write(unit)
+        await self._database.change(change)
 
     async def release_unanswered(self) -> None:
         """Free the keys of requests that a process did not finish, and nobody will."""
@@ -108,11 +100,7 @@ class IdempotencyRepository:
             ~sa.exists().where(accepted.c.result_id == _CLAIMED),
             ~sa.exists().where(batches.c.id == _CLAIMED),
         )
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(change)
-
-        await self._database.write(unit)
+        await self._database.change(change)
 
 
 _CLAIMED = idempotency_keys.c.result_id

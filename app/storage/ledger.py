@@ -123,12 +123,12 @@ class LedgerRepository:
     async def rolled(self, ids: Collection[str]) -> list[str]:
         """Those that sums have."""
         query = sa.select(ledger.c.id).where(ledger.c.id.in_(ids), ledger.c.rolled)
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
     async def processes_behind(self, before: datetime) -> list[str]:
         """Those that made entries before then which no sum has."""
         query = sa.select(ledger.c.process).distinct().where(IS_OPEN, ledger.c.at < before)
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
 
 def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:

@@ -161,15 +161,15 @@ class ResultRepository:
     async def get(self, result_id: str, *, caller: str | None) -> Result:
         """Raises ResultNotFound."""
         query = _of(caller, sa.select(results).where(results.c.id == result_id))
-        rows = await self._rows(query)
-        if not rows:
+        row = await self._database.first(query)
+        if row is None:
             raise _not_found(result_id)
-        return result_of(rows[0])
+        return result_of(row)
 
     async def of_ids(self, ids: Sequence[str]) -> dict[str, Result]:
         """Those that there are, whoever's."""
-        rows = await self._rows(sa.select(results).where(results.c.id.in_(list(ids))))
-        return {row["id"]: result_of(row) for row in rows}
+        query = sa.select(results).where(results.c.id.in_(list(ids)))
+        return {row["id"]: result_of(row) for row in await self._database.mappings(query)}
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
         """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
@@ -178,7 +178,7 @@ class ResultRepository:
         query = sa.select(results).where(*conditions).order_by(results.c.id.desc())
         if before is not None:
             query = query.where(results.c.id < before)
-        return [result_of(row) for row in await self._rows(query.limit(limit))]
+        return [result_of(row) for row in await self._database.mappings(query.limit(limit))]
 
     async def conditions(self, wanted: ResultFilter) -> list[sa.ColumnElement[bool]]:
         """For queries of the repositories. Raises ResultNotFound as `page` does."""
@@ -254,13 +254,6 @@ class ResultRepository:
         count = await self._database.write(unit)
         telling.wake()
         return count
-
-    async def _rows(self, query: Any) -> list[sa.RowMapping]:
-        def unit(connection: sa.Connection) -> Sequence[sa.RowMapping]:
-            return (connection.execute(query)).mappings().all()
-
-        rows = await self._database.read(unit)
-        return list(rows)
 
 
 def _of(caller: str | None, statement: Any) -> Any:

@@ -110,7 +110,7 @@ class TallyRepository:
     async def roll(self) -> None:
         """Add the news to the sums. Raises StorageUnavailable."""
         await self._tell_unanswered()
-        if await self._database.read(lambda each: each.execute(_HAS_NEWS).scalar()):
+        if await self._database.scalar(_HAS_NEWS):
             while await self._database.write(_roll) == AT_ONCE:
                 pass
 
@@ -136,7 +136,7 @@ class TallyRepository:
             (_FORGET_HOURS, HOURS_OF_CALLERS_KEPT),
         ):
             old = {"before": self._clock() - kept}
-            await self._database.write(lambda each: each.execute(statement, old).rowcount)  # noqa: B023
+            await self._database.change(statement, old)
 
 
 def count_results(connection: sa.Connection, stored: Iterable[Result]) -> None:

@@ -70,11 +70,7 @@ class WebhookRepository:
     async def get(self, webhook_id: str, *, caller: str | None) -> WebhookRow:
         """Callbacks, too. Raises WebhookNotFound."""
         query = _of(caller, sa.select(webhooks).where(webhooks.c.id == webhook_id))
-
-        def unit(connection: sa.Connection) -> sa.RowMapping | None:
-            return connection.execute(query).mappings().first()
-
-        row = await self._database.read(unit)
+        row = await self._database.first(query)
         if row is None:
             raise WebhookNotFound(f"There is no webhook {webhook_id}.")
         return WebhookRow(**row)
@@ -82,21 +78,13 @@ class WebhookRepository:
     async def all(self, *, caller: str | None) -> list[WebhookRow]:
         """The oldest first; no callbacks."""
         query = _of(caller, sa.select(webhooks).where(webhooks.c.kind == "endpoint"))
-
-        def unit(connection: sa.Connection) -> list[WebhookRow]:
-            rows = connection.execute(query.order_by(webhooks.c.id)).mappings()
-            return [WebhookRow(**row) for row in rows]
-
-        return await self._database.read(unit)
+        rows = await self._database.mappings(query.order_by(webhooks.c.id))
+        return [WebhookRow(**row) for row in rows]
 
     async def statuses(self) -> dict[str, WebhookStatus]:
         """By id, of all callers; no callbacks."""
         query = sa.select(webhooks.c.id, webhooks.c.status).where(webhooks.c.kind == "endpoint")
-
-        def unit(connection: sa.Connection) -> dict[str, WebhookStatus]:
-            return {row.id: row.status for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["id"]: row["status"] for row in await self._database.mappings(query)}
 
     async def change(
         self,
