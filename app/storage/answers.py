@@ -9,10 +9,10 @@ from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.result import ImageFacts
 from app.storage.database import Database, Unit
+from app.storage.putting import putting
 from app.storage.tables import answers
 
 NEWEST = 200
@@ -149,8 +149,4 @@ class AnswerRepository:
 _GET = sa.select(answers.c.answer).where(
     answers.c.key == sa.bindparam("wanted"), answers.c.created_at > sa.bindparam("oldest")
 )
-_NEW = insert(answers)
-_KEEP = _NEW.on_conflict_do_update(
-    index_elements=[answers.c.key],
-    set_={name: _NEW.excluded[name] for name in ("answer", "created_at", "picture")},
-)
+_KEEP = putting(answers)

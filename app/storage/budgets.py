@@ -17,6 +17,7 @@ from app.storage.database import Database
 from app.storage.events import budget_threshold
 from app.storage.leases import DEAD_AFTER, Lease, Request, leased_of, take_lease
 from app.storage.outbox import Telling
+from app.storage.putting import putting
 from app.storage.tables import budget_periods, budgets, leases
 
 
@@ -215,16 +216,8 @@ def _tell(
 
 
 _DEFINITION = sa.select(budgets.c.definition).where(budgets.c.name == sa.bindparam("wanted"))
-_NEW_BUDGET = insert(budgets)
-_PUT = _NEW_BUDGET.on_conflict_do_update(
-    index_elements=[budgets.c.name],
-    set_={
-        "definition": _NEW_BUDGET.excluded.definition,
-        "changed_at": _NEW_BUDGET.excluded.changed_at,
-    },
-)
-_PERIOD = insert(budget_periods)
-_KNOW = _PERIOD.on_conflict_do_nothing()
+_PUT = putting(budgets)
+_KNOW = insert(budget_periods).on_conflict_do_nothing()
 _TOLD = (
     sa.update(budget_periods)
     .where(

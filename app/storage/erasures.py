@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import ResultNotFound
 from app.identifiers import CALL, lowest_id
@@ -21,6 +20,7 @@ from app.storage.batch_deletion import delete_rows, stop_work
 from app.storage.batch_rows import DELETED, DIGEST
 from app.storage.caller_rows import AT_ONCE, ROWS, UNDER_WAY, make_nobodys
 from app.storage.database import Database, Unit
+from app.storage.putting import putting
 from app.storage.tables import (
     IS_UPLOAD,
     batch_items,
@@ -279,8 +279,4 @@ def _pictures(rows: Sequence[Any]) -> list[str]:
     return [each.image["sha256"] for each in rows if each.image is not None]
 
 
-_NEW = insert(erasures)
-_BEGIN = _NEW.on_conflict_do_update(
-    index_elements=[erasures.c.caller],
-    set_={each.name: _NEW.excluded[each.name] for each in erasures.c if not each.primary_key},
-)
+_BEGIN = putting(erasures)

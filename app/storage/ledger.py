@@ -14,7 +14,6 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.budget import Budget
 from app.ledger import LedgerEntry
@@ -24,11 +23,11 @@ from app.storage.database import Database, Unit
 from app.storage.driver_insert import DriverInsert
 from app.storage.leases import release
 from app.storage.outbox import Outbox
+from app.storage.putting import adding
 from app.storage.tables import (
     ANSWERED,
     IS_OPEN,
     SPENT_BY,
-    SUMS,
     TOKENS,
     Usd,
     UtcTime,
@@ -249,15 +248,6 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """In order: two that add to the same wait for each other, and not in a circle."""
     return [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in sorted(sums)]
-
-
-def adding(table: sa.Table) -> Any:
-    """A statement that adds to its sums."""
-    new = insert(table)
-    return new.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: table.c[name] + new.excluded[name] for name in SUMS},
-    )
 
 
 _BOOK = DriverInsert(ledger, _COLUMNS, once=True)

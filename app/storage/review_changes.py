@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import ResultNotFound
 from app.result import Result
 from app.storage.database import Database
 from app.storage.events import result_reviewed
 from app.storage.outbox import Outbox, Telling
+from app.storage.putting import putting
 from app.storage.results import result_of
 from app.storage.review_rows import ReviewRow, ReviewStep
 from app.storage.tables import results, review_steps, reviews
@@ -142,8 +142,4 @@ _TOUCH_FIRST_COPY = (
     .where(results.c.id == _FIRST_COPY.scalar_subquery())
     .values(expected=results.c.expected)
 )
-_NEW = insert(reviews)
-_PUT = _NEW.on_conflict_do_update(
-    index_elements=[_C.result_id],
-    set_={column.name: _NEW.excluded[column.name] for column in _C if not column.primary_key},
-)
+_PUT = putting(reviews)
