@@ -26,6 +26,7 @@ from app.storage.database import Database
 from app.storage.events import batch_changed
 from app.storage.outbox import Outbox, forget_events
 from app.storage.results import result_of
+from app.storage.seen_by import seen_by
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 
 AT_ONCE = 500
@@ -48,9 +49,7 @@ class BatchRepository:
         if known is not None and caller in (None, known.caller):
             return known
         query = sa.select(batches).where(batches.c.id == batch_id)
-        if caller is not None:
-            query = query.where(batches.c.caller == caller)
-        row = await self._database.first(query)
+        row = await self._database.first(seen_by(caller, batches, query))
         if row is None or row["status"] in HIDDEN:
             raise BatchNotFound(f"There is no batch {batch_id}.")
         return BatchRow(**row)
@@ -67,11 +66,9 @@ class BatchRepository:
         query = sa.select(batches).where(batches.c.status.not_in(HIDDEN))
         if statuses:
             query = query.where(batches.c.status.in_(statuses))
-        if caller is not None:
-            query = query.where(batches.c.caller == caller)
         if before is not None:
             query = query.where(batches.c.id < before)
-        query = query.order_by(batches.c.id.desc()).limit(limit)
+        query = seen_by(caller, batches, query).order_by(batches.c.id.desc()).limit(limit)
         return [BatchRow(**row) for row in await self._database.mappings(query)]
 
     async def items(

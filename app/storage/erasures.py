@@ -13,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.errors import ResultNotFound
 from app.identifiers import CALL, lowest_id
 from app.storage.audit import By, note
 from app.storage.batch_deletion import delete_rows, stop_work
@@ -21,6 +20,8 @@ from app.storage.batch_rows import DELETED, DIGEST
 from app.storage.caller_rows import AT_ONCE, ROWS, UNDER_WAY, make_nobodys
 from app.storage.database import Database, Unit
 from app.storage.putting import putting
+from app.storage.results import no_result
+from app.storage.seen_by import seen_by
 from app.storage.tables import (
     IS_UPLOAD,
     batch_items,
@@ -73,15 +74,13 @@ class ErasureRepository:
 
     async def result(self, result_id: str, *, caller: str | None, by: By) -> Gone:
         """With all that it left. `caller`: whose it has to be. Raises ResultNotFound."""
-        this = sa.delete(results).where(results.c.id == result_id)
-        if caller is not None:
-            this = this.where(results.c.caller == caller)
+        this = seen_by(caller, results, sa.delete(results).where(results.c.id == result_id))
         change = this.returning(results.c.caller, results.c.image)
 
         def unit(connection: sa.Connection) -> Gone:
             row = connection.execute(change).first()
             if row is None:
-                raise ResultNotFound(f"There is no result {result_id}.")
+                raise no_result(result_id)
             note(connection, by, "result.erased", row.caller)
             return Gone(1, erase_traces(connection, [result_id], _pictures([row])))
 

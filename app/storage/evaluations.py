@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from app.errors import EvaluationNotFound
 from app.storage.database import Database
+from app.storage.seen_by import seen_by
 from app.storage.tables import erasures, evaluations
 
 
@@ -70,16 +71,15 @@ class EvaluationRepository:
     async def get(self, evaluation_id: str, *, caller: str | None) -> EvaluationRow:
         """Raises EvaluationNotFound."""
         query = sa.select(*_COLUMNS).where(evaluations.c.id == evaluation_id)
-        rows = await self._rows(_of(caller, query))
-        if not rows:
+        row = await self._database.first(seen_by(caller, evaluations, query))
+        if row is None:
             raise _not_found(evaluation_id)
-        return rows[0]
+        return EvaluationRow(**row)
 
     async def outcomes(self, evaluation_id: str, *, caller: str | None) -> str:
         """As they were put. Raises EvaluationNotFound."""
         this = sa.select(evaluations.c.outcomes).where(evaluations.c.id == evaluation_id)
-        query = _of(caller, this)
-        found: str | None = await self._database.scalar(query)
+        found: str | None = await self._database.scalar(seen_by(caller, evaluations, this))
         if found is None:
             raise _not_found(evaluation_id)
         return found
@@ -93,7 +93,8 @@ class EvaluationRepository:
             query = query.where(evaluations.c.domain == domain)
         if before is not None:
             query = query.where(evaluations.c.id < before)
-        return await self._rows(_of(caller, query))
+        rows = await self._database.mappings(seen_by(caller, evaluations, query))
+        return [EvaluationRow(**row) for row in rows]
 
     async def next_of_others(self, caller: str, *, after: str) -> str | None:
         """The id of the first behind `after` that is not this caller's."""
@@ -132,16 +133,9 @@ class EvaluationRepository:
 
     async def delete(self, evaluation_id: str, *, caller: str | None) -> None:
         """Raises EvaluationNotFound."""
-        change = _of(caller, sa.delete(evaluations).where(evaluations.c.id == evaluation_id))
-        if not await self._database.change(change):
+        this = sa.delete(evaluations).where(evaluations.c.id == evaluation_id)
+        if not await self._database.change(seen_by(caller, evaluations, this)):
             raise _not_found(evaluation_id)
-
-    async def _rows(self, query: sa.Select[Any]) -> list[EvaluationRow]:
-        return [EvaluationRow(**row) for row in await self._database.mappings(query)]
-
-
-def _of(caller: str | None, statement: Any) -> Any:
-    return statement if caller is None else statement.where(evaluations.c.caller == caller)
 
 
 def _not_found(evaluation_id: str) -> EvaluationNotFound:

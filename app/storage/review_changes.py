@@ -7,14 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.errors import ResultNotFound
 from app.result import Result
 from app.storage.database import Database
 from app.storage.events import result_reviewed
 from app.storage.outbox import Outbox, Telling
 from app.storage.putting import putting
-from app.storage.results import result_of
+from app.storage.results import no_result, result_of
 from app.storage.review_rows import ReviewRow, ReviewStep
+from app.storage.seen_by import seen_by
 from app.storage.tables import results, review_steps, reviews
 from app.storage.tallies import count_label
 
@@ -63,9 +63,7 @@ class ReviewChanges:
 
     async def change(self, result_id: str, judge: Judge, *, caller: str | None) -> Reviewed:
         """Raises ResultNotFound, and what `judge` raises."""
-        this = sa.update(results).where(results.c.id == result_id)
-        if caller is not None:
-            this = this.where(results.c.caller == caller)
+        this = seen_by(caller, results, sa.update(results).where(results.c.id == result_id))
         # It is ours from then on.
         touched = this.values(expected=results.c.expected).returning(results)
         telling = self._outbox.telling()
@@ -76,7 +74,7 @@ class ReviewChanges:
             connection.execute(_TOUCH_FIRST_COPY, {"this": result_id})
             row = connection.execute(touched).mappings().first()
             if row is None:
-                raise ResultNotFound(f"There is no result {result_id}.")
+                raise no_result(result_id)
             return _change(connection, telling, result_of(row), judge)
 
         reviewed = await self._database.write(unit)
