@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,10 +11,7 @@ from app.errors import CalibrationNotFound
 from app.storage.audit import COMMAND_LINE, By
 from app.storage.database import Database
 from app.storage.tables import calibrations
-from app.storage.turns import taking_turn
 from app.storage.versions import Mark, Versions
-
-TURN = "calibrations"
 
 
 class CalibrationKey(NamedTuple):
@@ -98,10 +95,6 @@ class CalibrationRepository:
             raise CalibrationNotFound(
                 f"The domain {domain!r} has no calibration {calibration_id} that is not withdrawn."
             )
-
-    async def take_turn(self, process: str, now: datetime, *, free_after: timedelta) -> bool:
-        """For whoever had the last one, or when nobody had one for so long."""
-        return await self._database.write(taking_turn(TURN, process, now, free_after))
 
     async def _rows(self, query: sa.Select[Any]) -> list[CalibrationRow]:
         return [_row_of(row) for row in await self._database.mappings(query)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -12,9 +12,6 @@ from app.errors import ExampleNotFound
 from app.storage.audit import COMMAND_LINE, By, note
 from app.storage.database import Database
 from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, results, reviews
-from app.storage.turns import taking_turn
-
-TURN = "lessons"
 
 REVIEWED = ("review", "random_review")
 """What people said of answers; other labels came without a person who looked."""
@@ -250,10 +247,6 @@ class ExampleRepository:
                 _put(connection, replace(row, asked_by=connection.execute(asked_by).scalar()))
 
         await self._database.write(unit)
-
-    async def take_turn(self, process: str, now: datetime, *, free_after: timedelta) -> bool:
-        """For whoever had the last one, or when nobody had one for so long."""
-        return await self._database.write(taking_turn(TURN, process, now, free_after))
 
     async def _rows(self, query: sa.Select[Any]) -> list[ExampleRow]:
         return [ExampleRow(**row) for row in await self._database.mappings(query)]
