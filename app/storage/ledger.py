@@ -25,8 +25,8 @@ from app.storage.leases import release
 from app.storage.outbox import Outbox
 from app.storage.putting import adding
 from app.storage.tables import (
-    ANSWERED,
-    IS_OPEN,
+    IS_UNSUMMED,
+    KINDS,
     SPENT_BY,
     TOKENS,
     Usd,
@@ -126,7 +126,7 @@ class LedgerRepository:
 
     async def processes_behind(self, before: datetime) -> list[str]:
         """Those that made entries before then which no sum has."""
-        query = sa.select(ledger.c.process).distinct().where(IS_OPEN, ledger.c.at < before)
+        query = sa.select(ledger.c.process).distinct().where(IS_UNSUMMED, ledger.c.at < before)
         return await self._database.scalars(query)
 
 
@@ -183,11 +183,11 @@ def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
         "calls": count if kind == "asked" else 0,
         "estimated_calls": count if estimated else 0,
         "unpriced_calls": 0 if priced else count,
-        **{each: answers if each == kind else 0 for each in ANSWERED},
+        **{each: answers if each == kind else 0 for each in KINDS},
         **{name: sum(columns[name]) for name in TOKENS},
         "cost_usd": cost,
         "estimated_usd": cost if estimated else Decimal(0),
-        **{f"saved_{each}_usd": saved if each == kind else Decimal(0) for each in ANSWERED[1:]},
+        **{f"saved_{each}_usd": saved if each == kind else Decimal(0) for each in KINDS[1:]},
     }
 
 
@@ -276,7 +276,7 @@ _ROLL = (
     .where(
         ledger.c.id.in_(
             sa.select(ledger.c.id)
-            .where(IS_OPEN, ledger.c.process == sa.bindparam("wanted"))
+            .where(IS_UNSUMMED, ledger.c.process == sa.bindparam("wanted"))
             .order_by(ledger.c.id)
             .limit(sa.bindparam("most"))
             .with_for_update(skip_locked=True)
