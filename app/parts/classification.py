@@ -139,7 +139,9 @@ async def build_classification(
         metrics=metrics,
         tracing=ground.tracing,
     )
-    keeper = Keeper(AcceptedRepository(ground.database), ground.blobs, ground.results)
+    keeper = Keeper(
+        AcceptedRepository(ground.database), ground.blobs, ground.results, clock=ground.clock
+    )
     return Classification(
         intake=intake,
         running=running,
@@ -198,6 +200,7 @@ async def _load_answers(ground: Ground) -> AnswerRepository:
         ground.database,
         ttl_s=cache.ttl,
         max_entries=cache.max_entries,
+        clock=ground.clock,
         shared=ground.settings.shared,
     )
     if answers.enabled:

@@ -1,9 +1,9 @@
 """What providers answered, kept to be given again. All SQL about it is here."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -53,10 +53,17 @@ class AnswerRepository:
     """Bounded by age and number; the oldest go first."""
 
     def __init__(
-        self, database: Database, *, ttl_s: float, max_entries: int, shared: bool = False
+        self,
+        database: Database,
+        *,
+        ttl_s: float,
+        max_entries: int,
+        clock: Callable[[], datetime],
+        shared: bool = False,
     ) -> None:
         """`shared`: other processes keep answers, too."""
         self._database = database
+        self._clock = clock
         self._ttl = timedelta(seconds=ttl_s)
         self._max_entries = max_entries
         self._kept = 0
@@ -91,7 +98,7 @@ class AnswerRepository:
         model that has been replaced since behind its deployment."""
         if self._absent.pop(key, 0.0) > time.monotonic():
             return None
-        wanted = {"wanted": key, "oldest": datetime.now(UTC) - self._ttl}
+        wanted = {"wanted": key, "oldest": self._clock() - self._ttl}
         text = await self._database.scalar(_GET, wanted)
         if text is None:
             return None
@@ -107,7 +114,7 @@ class AnswerRepository:
         None when there is nothing to write."""
         if not (answers and self.enabled):
             return None
-        now = datetime.now(UTC)
+        now = self._clock()
         rows = [
             {
                 "key": key,
@@ -133,7 +140,7 @@ class AnswerRepository:
         return unit
 
     def _evict(self, connection: sa.Connection) -> None:
-        oldest = datetime.now(UTC) - self._ttl
+        oldest = self._clock() - self._ttl
         newest_too_many = (
             sa.select(answers.c.created_at)
             .order_by(answers.c.created_at.desc())
