@@ -1,7 +1,7 @@
 """Batches while they come in: nobody sees them before all is there. All SQL about that is here."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +24,9 @@ AT_ONCE = 500
 class ReceivingRepository:
     """Rows come in, a group at a time; then duplicates are found and shards are cut."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._clock = clock
 
     async def create(self, batch: BatchRow) -> None:
         values = {name: getattr(batch, name) for name in BatchRow.__dataclass_fields__}
@@ -94,7 +95,7 @@ class ReceivingRepository:
 
     async def forget_unreceived(self, *, older_than_s: float) -> int:
         """What a crash cut off while it was received; nobody was told of it."""
-        until = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        until = self._clock() - timedelta(seconds=older_than_s)
         cut_off = sa.select(batches.c.id).where(
             batches.c.status == "receiving", batches.c.created_at <= until
         )

@@ -1,7 +1,7 @@
 """Batches in the database: taken in, read, controlled. All SQL about that is here."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.errors import BatchNotFound
 from app.result import Result
+from app.storage.batch_report import BatchReport
 from app.storage.batch_rows import (
     HIDDEN,
     OVER,
@@ -37,11 +38,21 @@ class BatchRepository:
     """`caller` None means an operator, who sees all batches; to others, others' don't exist."""
 
     def __init__(
-        self, database: Database, outbox: Outbox, committed: Committed | None = None
+        self,
+        database: Database,
+        outbox: Outbox,
+        committed: Committed | None = None,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._committed = committed or Committed()
+        self._clock = clock
+
+    def report(self, batch: BatchRow) -> BatchReport:
+        """How far it is by now."""
+        return BatchReport.of(batch, self._clock())
 
     async def get(self, batch_id: str, *, caller: str | None = None) -> BatchRow:
         """Raises BatchNotFound."""
@@ -123,7 +134,7 @@ class BatchRepository:
             values["paced_from"] = None
         values |= {"reason": reason or None, "resumes_at": resumes_at}
         if status in OVER:
-            values["completed_at"] = datetime.now(UTC)
+            values["completed_at"] = self._clock()
         change = (
             sa.update(batches)
             .where(batches.c.id == batch_id, batches.c.status.in_(list(of)))
@@ -136,12 +147,12 @@ class BatchRepository:
 
     async def _change(self, change: Any, *, told: bool) -> int:
         """What returns whole batches; returns how many there were."""
-        telling = self._outbox.telling()
+        telling, now = self._outbox.telling(), self._clock()
 
         def unit(connection: sa.Connection) -> int:
             rows = [BatchRow(**row) for row in connection.execute(change).mappings()]
             if told:
-                telling.tell(connection, *map(batch_changed, rows))
+                telling.tell(connection, *(batch_changed(row, now) for row in rows))
             return len(rows)
 
         count = await self._database.write(unit)
@@ -157,7 +168,7 @@ class BatchRepository:
         """Forget the results of items that failed, so that they are classified again; returns how
         many. The batch must be over, or it would be counted twice."""
 
-        telling = self._outbox.telling()
+        telling, now = self._outbox.telling(), self._clock()
 
         def unit(connection: sa.Connection) -> int:
             again = (
@@ -179,8 +190,8 @@ class BatchRepository:
             count = _forget_failed(connection, batch_id, size)
             this = sa.update(batches).where(batches.c.id == batch_id)
             connection.execute(this.values(failed=batches.c.failed - count))
-            if (completed := complete(connection, batch_id)) is not None:
-                telling.tell(connection, batch_changed(completed))
+            if (completed := complete(connection, batch_id, now)) is not None:
+                telling.tell(connection, batch_changed(completed, now))
             return count
 
         count = await self._database.write(unit)
@@ -189,17 +200,18 @@ class BatchRepository:
 
     async def end_overdue(self) -> None:
         """Paused ones, too."""
+        now = self._clock()
         change = (
             sa.update(batches)
             .where(
-                batches.c.deadline <= datetime.now(UTC),
+                batches.c.deadline <= now,
                 batches.c.status.in_([*UNFINISHED, "paused"]),
             )
             .values(
                 status="failed",
                 reason=OVERDUE,
                 resumes_at=None,
-                completed_at=datetime.now(UTC),
+                completed_at=now,
             )
             .returning(batches)
         )
@@ -210,7 +222,7 @@ class BatchRepository:
         """Those that were paused until now."""
         change = (
             sa.update(batches)
-            .where(batches.c.resumes_at <= datetime.now(UTC), batches.c.status == "paused")
+            .where(batches.c.resumes_at <= self._clock(), batches.c.status == "paused")
             .values(status="running", reason=None, resumes_at=None)
             .returning(batches)
         )

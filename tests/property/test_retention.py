@@ -80,7 +80,7 @@ async def _swept(held: list[Batch], policy: RetentionSettings):
         blobs = BlobStore(f"memory://{place}")
         try:
             await database.write(tables.metadata.create_all)
-            repository = ReceivingRepository(database)
+            repository = ReceivingRepository(database, clock=lambda: NOW)
             for number, batch in enumerate(held):
                 row = _row(number, batch)
                 await repository.create(replace(row, status="receiving"))
