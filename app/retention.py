@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
@@ -51,11 +51,17 @@ class Retention:
     """Several at once do no harm: each deletes what it still finds."""
 
     def __init__(
-        self, stored: RetentionRepository, blobs: BlobStore, policy: RetentionSettings
+        self,
+        stored: RetentionRepository,
+        blobs: BlobStore,
+        policy: RetentionSettings,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._stored = stored
         self._blobs = blobs
         self._policy = policy
+        self._clock = clock
 
     async def delete_batch(self, batch_id: str) -> bool:
         """With its items and their results; its pictures go with the next sweep. False: it is not
@@ -69,7 +75,7 @@ class Retention:
 
     async def sweep(self, *, now: datetime | None = None, dry_run: bool = False) -> Swept:
         """Delete what is too old at `now`, or only count it. Raises StorageUnavailable."""
-        now = now or datetime.now(UTC)
+        now = now or self._clock()
         return Swept(
             results=await self._results(now, dry_run=dry_run),
             batches=await self._batches(now, dry_run=dry_run),

@@ -101,7 +101,7 @@ async def create_batch(
             )
     await parts.runner.go_on(batch.id)
     response.headers["Location"] = f"/batches/{batch.id}"
-    return BatchReport.of(batch)
+    return parts.batches.report(batch)
 
 
 @router.get("")
@@ -114,14 +114,14 @@ async def list_batches(
     )
     page, last = cut(found, query.limit)
     return BatchPage(
-        batches=[BatchReport.of(each) for each in page], next_cursor=last.id if last else None
+        batches=[parts.batches.report(each) for each in page], next_cursor=last.id if last else None
     )
 
 
 @router.get("/{batch_id}")
 async def get_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """How far a batch is."""
-    return BatchReport.of(await parts.batches.get(batch_id, caller=caller.sees))
+    return parts.batches.report(await parts.batches.get(batch_id, caller=caller.sees))
 
 
 @router.get("/{batch_id}/items")
@@ -250,7 +250,7 @@ async def retry_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batch
         raise BatchOver(f"The batch is {batch.status}: it has to end first.")
     await parts.batches.retry_failed(batch_id)
     await parts.runner.go_on(batch_id)
-    return BatchReport.of(await parts.batches.get(batch_id))
+    return parts.batches.report(await parts.batches.get(batch_id))
 
 
 @router.patch("/{batch_id}")
@@ -264,7 +264,7 @@ async def change_batch(
         await parts.runner.change_lane(batch_id, change.lane)
     if "budget_usd" in change.model_fields_set:
         await parts.runner.change_budget(batch_id, change.budget_usd)
-    return BatchReport.of(await parts.batches.get(batch_id))
+    return parts.batches.report(await parts.batches.get(batch_id))
 
 
 async def _changed(
@@ -279,7 +279,7 @@ async def _changed(
     batch = await parts.batches.get(batch_id, caller=caller)
     if not await parts.runner.change_status(batch_id, status, of=of):
         raise BatchOver(f"The batch is {batch.status}, not {' or '.join(of)}.")
-    return BatchReport.of(await parts.batches.get(batch_id))
+    return parts.batches.report(await parts.batches.get(batch_id))
 
 
 async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterator[bytes]:
@@ -291,7 +291,7 @@ async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterato
             return  # it was deleted
         event_id = f"{batch.status}-{batch.lane}-{batch.done}"
         if event_id != seen:
-            report = BatchReport.of(batch).model_dump_json()
+            report = parts.batches.report(batch).model_dump_json()
             yield f"id: {event_id}\nevent: progress\ndata: {report}\n\n".encode()
             seen, silent_s = event_id, 0.0
         elif silent_s >= KEPT_ALIVE_S:

@@ -1,9 +1,9 @@
 """Batches at work: shards are given out, and go on wherever somebody died."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -50,6 +50,7 @@ class BatchRunner:
         metrics: Metrics,
         *,
         in_flight: int,
+        clock: Callable[[], datetime],
     ) -> None:
         """`in_flight`: pictures of batches that this process has under way at once, where they
         wait for a provider's quota."""
@@ -59,6 +60,7 @@ class BatchRunner:
         self._storing = storing
         self._work = work
         self._metrics = metrics
+        self._clock = clock
         self._room = asyncio.Semaphore(in_flight)
         self._room_here = asyncio.Semaphore(min(IN_FLIGHT_HERE, in_flight))
         self._stopping = asyncio.Event()
@@ -168,7 +170,7 @@ class BatchRunner:
         batch = await self._batch(batch_id)
         if batch is None or batch.status not in UNFINISHED:
             return None
-        if batch.deadline is not None and batch.deadline <= datetime.now(UTC):
+        if batch.deadline is not None and batch.deadline <= self._clock():
             await self._fail(batch_id, OVERDUE)
             return None
         try:
@@ -188,6 +190,7 @@ class BatchRunner:
             metrics=self._metrics,
             room=self._room if metered else self._room_here,
             stopping=self._stopping,
+            clock=self._clock,
         )
         with self._under_way(shard):
             again_after_s = await shard.work(items)

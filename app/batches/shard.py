@@ -1,10 +1,10 @@
 """One shard of a batch: its pictures are classified, and committed in groups."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
@@ -69,6 +69,7 @@ class Shard:
         metrics: Metrics,
         room: asyncio.Semaphore,
         stopping: asyncio.Event,
+        clock: Callable[[], datetime],
     ) -> None:
         self.batch_id = batch.id
         self.lane: Lane = batch.lane
@@ -85,6 +86,7 @@ class Shard:
         self._metrics = metrics
         self._room = room
         self._stopping = stopping
+        self._clock = clock
         self.status: BatchStatus | None = "running"
         """The batch's, as far as is known; None: somebody else has the shard now."""
 
@@ -143,7 +145,7 @@ class Shard:
             and not self._stopping.is_set()
             and not self._held_up
             and self.spent is None
-            and (deadline is None or datetime.now(UTC) < deadline)
+            and (deadline is None or self._clock() < deadline)
         )
 
     async def _gather(

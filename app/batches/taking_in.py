@@ -1,9 +1,9 @@
 """From what a request brings to a batch that can begin."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Literal
 
@@ -110,6 +110,8 @@ class TakingIn:
         domains: DomainRegistry,
         reading: Reading,
         affording: Affording,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._receiving = receiving
         self._batches = batches
@@ -118,6 +120,7 @@ class TakingIn:
         self._domains = domains
         self._reading = reading
         self._affording = affording
+        self._clock = clock
         self._settings = reading.settings
 
     async def take_once(
@@ -175,7 +178,7 @@ class TakingIn:
             on_error=options.on_error,
             deadline=options.deadline,
             status="receiving",
-            created_at=datetime.now(UTC),
+            created_at=self._clock(),
             callback_url=options.callback_url,
             budget_usd=options.budget_usd,
         )

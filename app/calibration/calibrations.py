@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -16,6 +16,7 @@ from app.identifiers import CALIBRATION, new_id
 from app.providers.base import ProviderAnswer
 from app.storage import CalibrationKey, CalibrationRepository, CalibrationRow, LabelledRepository
 from app.storage.audit import COMMAND_LINE, By
+from app.storage.turns import Turns
 from app.storage.versions import Mark
 from app.telemetry.metrics import Metrics
 
@@ -69,14 +70,14 @@ class Calibrations:
         domains: DomainRegistry,
         metrics: Metrics,
         *,
-        process: str,
+        turns: Turns,
         clock: Callable[[], datetime],
     ) -> None:
         self._stored = stored
         self._labelled = labelled
         self._domains = domains
         self._metrics = metrics
-        self._process = process
+        self._turns = turns
         self._clock = clock
         self._mark: tuple[Mark, dict[str, str]] | None = None
         self._in_force: dict[CalibrationKey, Calibration] = {}
@@ -149,8 +150,7 @@ class Calibrations:
     async def look(self) -> None:
         """Fit anew where labels have grown enough, if it is this process's turn. Raises
         StorageUnavailable."""
-        free_after = timedelta(seconds=2 * LOOKED_EVERY_S)
-        if not await self._stored.take_turn(self._process, self._clock(), free_after=free_after):
+        if not await self._turns.is_mine():
             return
         for domain in self._domains.all():
             before = await self._stored.newest(domain.name)

@@ -1,6 +1,7 @@
 """What it takes to ask again about an accepted picture, kept until it is answered."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from app.classification.question import Question
 from app.errors import ResultNotFound, StorageUnavailable
@@ -22,10 +23,13 @@ class Keeper:
         accepted: AcceptedRepository,
         blobs: BlobStore,
         results: ResultRepository,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._accepted = accepted
         self._blobs = blobs
         self._results = results
+        self._clock = clock
 
     async def keep(self, result_id: str, question: Question, data: bytes | None) -> Unit[None]:
         """`data` is the picture, None where it has a URL. What it returns is to be stored with the
@@ -60,7 +64,7 @@ class Keeper:
 
     async def waiting(self, *, seconds: float) -> list[str]:
         """Of those that have waited so long."""
-        return await self._accepted.all(until=datetime.now(UTC) - timedelta(seconds=seconds))
+        return await self._accepted.all(until=self._clock() - timedelta(seconds=seconds))
 
     async def count(self) -> int:
         return await self._accepted.count()

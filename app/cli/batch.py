@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _run(work: Coroutine[Any, Any, BatchRow], *, as_json: bool) -> None:
     if found.reason:
         console.print(found.reason, highlight=False, markup=False)
     if as_json:
-        print_json(BatchReport.of(found).model_dump(mode="json"))
+        print_json(BatchReport.of(found, datetime.now(UTC)).model_dump(mode="json"))
     if found.status != "completed" or found.failed:
         raise typer.Exit(1)
 

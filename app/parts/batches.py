@@ -26,8 +26,8 @@ def build_batches(
 ) -> Batches:
     settings, database = ground.settings, ground.database
     committed = None if settings.shared else Committed()
-    rows = BatchRepository(database, ground.outbox, committed)
-    receiving = ReceivingRepository(database)
+    rows = BatchRepository(database, ground.outbox, committed, clock=ground.clock)
+    receiving = ReceivingRepository(database, clock=ground.clock)
     reading = Reading(settings.batch, ground.objects.allowed)
     affording = Affording(
         traffic.books.budgets,
@@ -42,7 +42,14 @@ def build_batches(
         rows=rows,
         receiving=receiving,
         taking_in=TakingIn(
-            receiving, rows, ground.keys, ground.blobs, ground.domains, reading, affording
+            receiving,
+            rows,
+            ground.keys,
+            ground.blobs,
+            ground.domains,
+            reading,
+            affording,
+            clock=ground.clock,
         ),
         estimator=Estimator(
             ground.domains,
@@ -54,11 +61,18 @@ def build_batches(
         ),
         runner=BatchRunner(
             rows,
-            ShardRepository(database, ground.outbox, committed, classified.savings.of_duplicate),
+            ShardRepository(
+                database,
+                ground.outbox,
+                committed,
+                classified.savings.of_duplicate,
+                clock=ground.clock,
+            ),
             classified.service,
             classified.storing,
             shards,
             ground.metrics,
             in_flight=settings.batch.in_flight,
+            clock=ground.clock,
         ),
     )

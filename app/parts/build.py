@@ -129,7 +129,12 @@ async def _build(
             random=SystemRandom(),
         ),
         pictures=Pictures(waiting, ground.blobs, classified.intake, domains),
-        retention=Retention(RetentionRepository(database), ground.blobs, settings.retention),
+        retention=Retention(
+            RetentionRepository(database),
+            ground.blobs,
+            settings.retention,
+            clock=ground.clock,
+        ),
         alerting=build_alerting(ground, traffic.board),
         outbox=ground.outbox,
         webhooks=telling.webhooks,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.calibration import Calibrations, Surenesses, ThresholdFinder
+from app.calibration import LOOKED_EVERY_S, Calibrations, Surenesses, ThresholdFinder
 from app.classification import (
     Accepting,
     Asking,
@@ -30,6 +30,8 @@ from app.storage import (
     LabelledRepository,
     LessonRepository,
 )
+from app.storage.turns import Turns
+from app.teaching import LOOKED_EVERY_S as LEARNED_EVERY_S
 from app.teaching import Collecting, FromReviews, Lessons
 from app.work import Work
 
@@ -72,7 +74,7 @@ async def build_learned(ground: Ground) -> Learned:
         labelled,
         ground.domains,
         ground.metrics,
-        process=ground.process,
+        turns=_turns(ground, "calibrations", LOOKED_EVERY_S),
         clock=ground.clock,
     )
     await calibrations.load()
@@ -137,7 +139,9 @@ async def build_classification(
         metrics=metrics,
         tracing=ground.tracing,
     )
-    keeper = Keeper(AcceptedRepository(ground.database), ground.blobs, ground.results)
+    keeper = Keeper(
+        AcceptedRepository(ground.database), ground.blobs, ground.results, clock=ground.clock
+    )
     return Classification(
         intake=intake,
         running=running,
@@ -180,10 +184,14 @@ async def build_teaching(ground: Ground, learned: Learned, intake: Intake) -> Te
         lessons,
         ground.domains,
         ground.settings.teaching,
-        process=ground.process,
+        turns=_turns(ground, "lessons", LEARNED_EVERY_S),
         clock=ground.clock,
     )
     return Teaching(collecting, lessons, from_reviews)
+
+
+def _turns(ground: Ground, name: str, every_s: float) -> Turns:
+    return Turns(ground.database, name, ground.process, every_s=every_s, clock=ground.clock)
 
 
 async def _load_answers(ground: Ground) -> AnswerRepository:
@@ -192,6 +200,7 @@ async def _load_answers(ground: Ground) -> AnswerRepository:
         ground.database,
         ttl_s=cache.ttl,
         max_entries=cache.max_entries,
+        clock=ground.clock,
         shared=ground.settings.shared,
     )
     if answers.enabled:

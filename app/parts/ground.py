@@ -106,7 +106,7 @@ async def lay_ground(
         database=database,
         outbox=outbox,
         domains=domains,
-        keys=IdempotencyRepository(database),
+        keys=IdempotencyRepository(database, clock=clock),
         results=ResultRepository(database, outbox),
         tallies=tallies,
         workers=workers,

@@ -71,7 +71,8 @@ async def build_telling(ground: Ground, queue: Work, *, serving: bool) -> Tellin
         monotonic=time.monotonic,
         linger_s=SHARED_LINGER_S if settings.shared else LINGER_S,
     )
-    publisher = Publisher(outbox.types, PublishedRepository(database, outbox), ground.domains)
+    published = PublishedRepository(database, outbox, clock=ground.clock)
+    publisher = Publisher(outbox.types, published, ground.domains)
     return Telling(webhooks, publisher, deliveries, sent)
 
 

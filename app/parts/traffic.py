@@ -35,7 +35,7 @@ async def build_traffic(ground: Ground, stack: AsyncExitStack) -> Traffic:
         raise ConfigurationError(f"PROVIDER: {error}") from error
     ground.health.watch(lambda: troubles(dispatcher.states()))
     kept = BoardRepository(ground.database) if settings.shared else None
-    board = Board(dispatcher.states, link, lambda: ground.health.passed, kept)
+    board = Board(dispatcher.states, link, lambda: ground.health.passed, kept, clock=ground.clock)
     board.start()
     stack.push_async_callback(board.aclose)
     return Traffic(ledger, books, dispatcher, board)

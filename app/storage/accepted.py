@@ -61,28 +61,16 @@ class AcceptedRepository:
     async def find(self, result_id: str) -> Accepted | None:
         """None: it is answered."""
         query = sa.select(accepted).where(accepted.c.result_id == result_id)
-
-        def unit(connection: sa.Connection) -> Accepted | None:
-            row = connection.execute(query).mappings().first()
-            return None if row is None else Accepted(**row)
-
-        return await self._database.read(unit)
+        row = await self._database.first(query)
+        return None if row is None else Accepted(**row)
 
     async def all(self, *, until: datetime | None = None) -> list[str]:
         """Ids of results, the oldest first; of those that were accepted before `until`."""
         query = sa.select(accepted.c.result_id).order_by(accepted.c.result_id)
         if until is not None:
             query = query.where(accepted.c.result_id < lowest_id(RESULT, until))
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return await self._database.scalars(query)
 
     async def count(self) -> int:
         query = sa.select(sa.func.count()).select_from(accepted)
-
-        def unit(connection: sa.Connection) -> int:
-            return int(connection.execute(query).scalar_one())
-
-        return await self._database.read(unit)
+        return await self._database.scalar(query) or 0

@@ -93,7 +93,7 @@ class AlertRepository:
     async def leave_turn(self, process: str) -> None:
         """The next one is anybody's. Raises StorageUnavailable."""
         leave = sa.delete(turns).where(turns.c.name == TURN, turns.c.process == process)
-        await self._database.write(lambda each: each.execute(leave).rowcount)
+        await self._database.change(leave)
 
     async def advance(
         self, turn: Turn, decide: Callable[[Sequence[AlertRow]], Sequence[Change]]
@@ -160,10 +160,7 @@ class AlertRepository:
         await self._database.write(unit)
 
     async def _rows(self, query: sa.Select[Any]) -> list[AlertRow]:
-        def unit(connection: sa.Connection) -> list[AlertRow]:
-            return [AlertRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [AlertRow(**row) for row in await self._database.mappings(query)]
 
 
 def _write(connection: sa.Connection, change: Change) -> None:

@@ -1,18 +1,18 @@
 """What providers answered, kept to be given again. All SQL about it is here."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.result import ImageFacts
 from app.storage.database import Database, Unit
+from app.storage.putting import putting
 from app.storage.tables import answers
 
 NEWEST = 200
@@ -53,10 +53,17 @@ class AnswerRepository:
     """Bounded by age and number; the oldest go first."""
 
     def __init__(
-        self, database: Database, *, ttl_s: float, max_entries: int, shared: bool = False
+        self,
+        database: Database,
+        *,
+        ttl_s: float,
+        max_entries: int,
+        clock: Callable[[], datetime],
+        shared: bool = False,
     ) -> None:
         """`shared`: other processes keep answers, too."""
         self._database = database
+        self._clock = clock
         self._ttl = timedelta(seconds=ttl_s)
         self._max_entries = max_entries
         self._kept = 0
@@ -71,11 +78,7 @@ class AnswerRepository:
     async def load_models(self) -> None:
         """Learn from the newest answers which model stood last behind each deployment."""
         query = sa.select(answers.c.answer).order_by(answers.c.created_at.desc()).limit(NEWEST)
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        for text in await self._database.read(unit):
+        for text in await self._database.scalars(query):
             with suppress(ValidationError):
                 kept = KeptAnswer.model_validate_json(text)
                 self._models.setdefault((kept.provider, kept.deployment), kept.model)
@@ -84,11 +87,7 @@ class AnswerRepository:
         """One look for many, and how many are there: those that are not are not looked for the next
         time, for a while."""
         query = sa.select(answers.c.key).where(answers.c.key.in_(keys))
-
-        def unit(connection: sa.Connection) -> set[str]:
-            return set(connection.execute(query).scalars())
-
-        found = await self._database.read(unit)
+        found = set(await self._database.scalars(query))
         now = time.monotonic()
         self._absent = {key: at for key, at in self._absent.items() if at > now}
         self._absent |= dict.fromkeys(set(keys) - found, now + self._ahead_s)
@@ -99,13 +98,8 @@ class AnswerRepository:
         model that has been replaced since behind its deployment."""
         if self._absent.pop(key, 0.0) > time.monotonic():
             return None
-        wanted = {"wanted": key, "oldest": datetime.now(UTC) - self._ttl}
-
-        def unit(connection: sa.Connection) -> str | None:
-            found: str | None = connection.execute(_GET, wanted).scalar()
-            return found
-
-        text = await self._database.read(unit)
+        wanted = {"wanted": key, "oldest": self._clock() - self._ttl}
+        text = await self._database.scalar(_GET, wanted)
         if text is None:
             return None
         try:
@@ -120,7 +114,7 @@ class AnswerRepository:
         None when there is nothing to write."""
         if not (answers and self.enabled):
             return None
-        now = datetime.now(UTC)
+        now = self._clock()
         rows = [
             {
                 "key": key,
@@ -146,7 +140,7 @@ class AnswerRepository:
         return unit
 
     def _evict(self, connection: sa.Connection) -> None:
-        oldest = datetime.now(UTC) - self._ttl
+        oldest = self._clock() - self._ttl
         newest_too_many = (
             sa.select(answers.c.created_at)
             .order_by(answers.c.created_at.desc())
@@ -162,8 +156,4 @@ class AnswerRepository:
 _GET = sa.select(answers.c.answer).where(
     answers.c.key == sa.bindparam("wanted"), answers.c.created_at > sa.bindparam("oldest")
 )
-_NEW = insert(answers)
-_KEEP = _NEW.on_conflict_do_update(
-    index_elements=[answers.c.key],
-    set_={name: _NEW.excluded[name] for name in ("answer", "created_at", "picture")},
-)
+_KEEP = putting(answers)

@@ -96,11 +96,7 @@ class AuditRepository:
         query = sa.select(audit).where(*wanted.conditions()).order_by(_C.id.desc()).limit(limit)
         if before is not None:
             query = query.where(_C.id < before)
-
-        def unit(connection: sa.Connection) -> list[AuditEntry]:
-            return [_entry(row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [_entry(row) for row in await self._database.mappings(query)]
 
 
 def note(

@@ -58,7 +58,7 @@ async def delete_rows(database: Database, batch_id: str) -> None:
     last = sa.delete(batches).where(
         batches.c.id == batch_id, batches.c.status == DELETED, ~sa.or_(*rest)
     )
-    await database.write(lambda connection: connection.execute(last).rowcount)
+    await database.change(last)
 
 
 def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> int:

@@ -1,7 +1,7 @@
 """Batches while they come in: nobody sees them before all is there. All SQL about that is here."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,12 +24,13 @@ AT_ONCE = 500
 class ReceivingRepository:
     """Rows come in, a group at a time; then duplicates are found and shards are cut."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._clock = clock
 
     async def create(self, batch: BatchRow) -> None:
         values = {name: getattr(batch, name) for name in BatchRow.__dataclass_fields__}
-        await self._database.write(lambda each: each.execute(sa.insert(batches), values).rowcount)
+        await self._database.change(sa.insert(batches), values)
 
     async def add(
         self, batch_id: str, items: Sequence[BatchItem], bad_rows: Sequence[BadRow]
@@ -61,7 +62,7 @@ class ReceivingRepository:
         query = sa.select(sa.func.count(batch_items.c.source.distinct())).where(
             batch_items.c.batch_id == batch_id
         )
-        return await self._database.read(lambda each: each.execute(query).scalar() or 0)
+        return await self._database.scalar(query) or 0
 
     async def uploads(self, batch_id: str, *, after: str) -> list[str]:
         """Sources of those that were uploaded, in their order, from behind `after`; some at a
@@ -74,7 +75,7 @@ class ReceivingRepository:
             .order_by(column.source)
             .limit(AT_ONCE)
         )
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
     async def received(self, batch_id: str) -> None:
         """All of it is there: duplicates are found, shards are cut, and it can begin. Raises as
@@ -94,15 +95,11 @@ class ReceivingRepository:
 
     async def forget_unreceived(self, *, older_than_s: float) -> int:
         """What a crash cut off while it was received; nobody was told of it."""
-        until = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        until = self._clock() - timedelta(seconds=older_than_s)
         cut_off = sa.select(batches.c.id).where(
             batches.c.status == "receiving", batches.c.created_at <= until
         )
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(cut_off).scalars())
-
-        found = await self._database.read(unit)
+        found = await self._database.scalars(cut_off)
         for batch_id in found:
             await self.forget(batch_id)
         return len(found)

@@ -1,6 +1,6 @@
 """A batch as it is told: by the API, and to whoever wants to hear of it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field
@@ -62,8 +62,8 @@ class BatchReport(BaseModel):
     completed_at: datetime | None = Field(examples=[None])
 
     @classmethod
-    def of(cls, batch: BatchRow) -> Self:
-        seconds, counted = _seconds(batch), batch.done - batch.paced_done
+    def of(cls, batch: BatchRow, now: datetime) -> Self:
+        seconds, counted = _seconds(batch, now), batch.done - batch.paced_done
         per_second = counted / seconds if seconds and counted else None
         left = batch.total - batch.done
         return cls(
@@ -86,8 +86,8 @@ _SAME = BatchReport.model_fields.keys() - {
 }
 
 
-def _seconds(batch: BatchRow) -> float:
+def _seconds(batch: BatchRow, now: datetime) -> float:
     """That it has been worked on without a pause."""
     if batch.paced_from is None:
         return 0.0
-    return ((batch.completed_at or datetime.now(UTC)) - batch.paced_from).total_seconds()
+    return ((batch.completed_at or now) - batch.paced_from).total_seconds()

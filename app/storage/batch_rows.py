@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -170,7 +170,7 @@ def item_of(row: sa.RowMapping) -> BatchItem:
     return BatchItem(**{name: value for name, value in row.items() if name != "batch_id"})
 
 
-def complete(connection: sa.Connection, batch_id: str) -> BatchRow | None:
+def complete(connection: sa.Connection, batch_id: str, now: datetime) -> BatchRow | None:
     """End a batch that has a result for every item; returns it if it has."""
     column = batches.c
     change = (
@@ -180,7 +180,7 @@ def complete(connection: sa.Connection, batch_id: str) -> BatchRow | None:
             column.status.in_(UNFINISHED),
             column.accepted + column.needs_review + column.failed >= column.total,
         )
-        .values(status="completed", completed_at=datetime.now(UTC))
+        .values(status="completed", completed_at=now)
         .returning(batches)
     )
     row = connection.execute(change).mappings().first()

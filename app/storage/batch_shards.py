@@ -3,7 +3,7 @@ about that is here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -46,11 +46,14 @@ class ShardRepository:
         outbox: Outbox,
         committed: Committed | None = None,
         twin_entry: TwinEntry | None = None,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._committed = committed
         self._twin_entry = twin_entry
+        self._clock = clock
 
     async def given_out(self, batch_id: str) -> list[int]:
         """Shards that were begun and are not done."""
@@ -64,23 +67,20 @@ class ShardRepository:
             )
             .order_by(batch_shards.c.number)
         )
-
-        def unit(connection: sa.Connection) -> list[int]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return await self._database.scalars(query)
 
     async def give_out(self, batch_id: str) -> int | None:
         """The next shard that has work; None: there is none any more."""
-        column, now = batches.c, sa.literal(datetime.now(UTC), UtcTime)
+        column, now = batches.c, self._clock()
+        began = sa.literal(now, UtcTime)
         done = column.accepted + column.needs_review + column.failed
         runs = (
             sa.update(batches)
             .where(column.id == batch_id, column.status.in_(UNFINISHED))
             .values(
                 status="running",
-                started_at=sa.func.coalesce(column.started_at, now),
-                paced_from=sa.func.coalesce(column.paced_from, now),
+                started_at=sa.func.coalesce(column.started_at, began),
+                paced_from=sa.func.coalesce(column.paced_from, began),
                 paced_done=sa.case((column.paced_from.is_(None), done), else_=column.paced_done),
             )
             .returning(column.next_shard)
@@ -100,8 +100,8 @@ class ShardRepository:
                 )
             ).scalar()
             if number is None:
-                if (completed := complete(connection, batch_id)) is not None:
-                    telling.tell(connection, batch_changed(completed))
+                if (completed := complete(connection, batch_id, now)) is not None:
+                    telling.tell(connection, batch_changed(completed, now))
             else:
                 given_out = sa.update(batches).where(column.id == batch_id)
                 connection.execute(given_out.values(next_shard=number + 1))
@@ -138,11 +138,7 @@ class ShardRepository:
             )
             .order_by(batch_items.c.number)
         )
-
-        def unit(connection: sa.Connection) -> list[BatchItem]:
-            return [item_of(row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [item_of(row) for row in await self._database.mappings(query)]
 
     async def commit(
         self,
@@ -182,11 +178,12 @@ class ShardRepository:
             after = _advance(connection, batch, stored, [each.result for each in outcomes])
             telling.tell(connection, *(result_created(result) for _, result in stored))
             has_failed = any(result.status == "failed" for _, result in stored)
-            ended = _ended(connection, after, has_failed=has_failed)
+            now = self._clock()
+            ended = _ended(connection, after, now, has_failed=has_failed)
             if ended is not None:
-                telling.tell(connection, batch_changed(ended))
+                telling.tell(connection, batch_changed(ended, now))
                 return ended
-            return _tell_progress(connection, telling, after)
+            return _tell_progress(connection, telling, after, now)
 
         after = await self._database.write(unit)
         telling.wake()
@@ -325,7 +322,9 @@ def _advance(
     return BatchRow(**connection.execute(_ADVANCE, change).mappings().one())
 
 
-def _ended(connection: sa.Connection, batch: BatchRow, *, has_failed: bool) -> BatchRow | None:
+def _ended(
+    connection: sa.Connection, batch: BatchRow, now: datetime, *, has_failed: bool
+) -> BatchRow | None:
     """Who stores the last one ends the batch; None: it goes on, or has ended before. `has_failed`:
     an item, just now: of those before only their number may be left."""
     ended: BatchStatus
@@ -335,19 +334,20 @@ def _ended(connection: sa.Connection, batch: BatchRow, *, has_failed: bool) -> B
         ended, reason = "completed", None
     else:
         return None
-    now = datetime.now(UTC)
     end = sa.update(batches).where(batches.c.id == batch.id)
     connection.execute(end.values(status=ended, reason=reason, completed_at=now))
     return replace(batch, status=ended, reason=reason, completed_at=now)
 
 
-def _tell_progress(connection: sa.Connection, telling: Telling, batch: BatchRow) -> BatchRow:
+def _tell_progress(
+    connection: sa.Connection, telling: Telling, batch: BatchRow, now: datetime
+) -> BatchRow:
     """Where somebody wants to hear of it, and when it has been a while."""
-    now, last = datetime.now(UTC), batch.progress_told_at
+    last = batch.progress_told_at
     if batch.status not in UNFINISHED or (last is not None and now - last < PROGRESS_EVERY):
         return batch
     if not telling.wants("batch.progress", batch.caller, batch.domain):
         return batch
     connection.execute(_TOLD, {"batch": batch.id, "now": now})
-    telling.tell(connection, batch_progress(batch))
+    telling.tell(connection, batch_progress(batch, now))
     return replace(batch, progress_told_at=now)

@@ -1,7 +1,7 @@
 """Batches in the database: taken in, read, controlled. All SQL about that is here."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.errors import BatchNotFound
 from app.result import Result
+from app.storage.batch_report import BatchReport
 from app.storage.batch_rows import (
     HIDDEN,
     OVER,
@@ -26,6 +27,7 @@ from app.storage.database import Database
 from app.storage.events import batch_changed
 from app.storage.outbox import Outbox, forget_events
 from app.storage.results import result_of
+from app.storage.seen_by import seen_by
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 
 AT_ONCE = 500
@@ -36,11 +38,21 @@ class BatchRepository:
     """`caller` None means an operator, who sees all batches; to others, others' don't exist."""
 
     def __init__(
-        self, database: Database, outbox: Outbox, committed: Committed | None = None
+        self,
+        database: Database,
+        outbox: Outbox,
+        committed: Committed | None = None,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._outbox = outbox
         self._committed = committed or Committed()
+        self._clock = clock
+
+    def report(self, batch: BatchRow) -> BatchReport:
+        """How far it is by now."""
+        return BatchReport.of(batch, self._clock())
 
     async def get(self, batch_id: str, *, caller: str | None = None) -> BatchRow:
         """Raises BatchNotFound."""
@@ -48,13 +60,7 @@ class BatchRepository:
         if known is not None and caller in (None, known.caller):
             return known
         query = sa.select(batches).where(batches.c.id == batch_id)
-        if caller is not None:
-            query = query.where(batches.c.caller == caller)
-
-        def unit(connection: sa.Connection) -> sa.RowMapping | None:
-            return connection.execute(query).mappings().first()
-
-        row = await self._database.read(unit)
+        row = await self._database.first(seen_by(caller, batches, query))
         if row is None or row["status"] in HIDDEN:
             raise BatchNotFound(f"There is no batch {batch_id}.")
         return BatchRow(**row)
@@ -71,16 +77,10 @@ class BatchRepository:
         query = sa.select(batches).where(batches.c.status.not_in(HIDDEN))
         if statuses:
             query = query.where(batches.c.status.in_(statuses))
-        if caller is not None:
-            query = query.where(batches.c.caller == caller)
         if before is not None:
             query = query.where(batches.c.id < before)
-        query = query.order_by(batches.c.id.desc()).limit(limit)
-
-        def unit(connection: sa.Connection) -> list[BatchRow]:
-            return [BatchRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        query = seen_by(caller, batches, query).order_by(batches.c.id.desc()).limit(limit)
+        return [BatchRow(**row) for row in await self._database.mappings(query)]
 
     async def items(
         self, batch_id: str, *, after: int, limit: int
@@ -109,12 +109,8 @@ class BatchRepository:
             .order_by(batch_errors.c.number)
             .limit(limit)
         )
-
-        def unit(connection: sa.Connection) -> list[BadRow]:
-            rows = connection.execute(query).mappings()
-            return [BadRow(row["number"], row["place"], row["reason"]) for row in rows]
-
-        return await self._database.read(unit)
+        rows = await self._database.mappings(query)
+        return [BadRow(row["number"], row["place"], row["reason"]) for row in rows]
 
     async def all_bad_rows(self, batch_id: str) -> AsyncIterator[list[BadRow]]:
         """The same, some at a time."""
@@ -138,7 +134,7 @@ class BatchRepository:
             values["paced_from"] = None
         values |= {"reason": reason or None, "resumes_at": resumes_at}
         if status in OVER:
-            values["completed_at"] = datetime.now(UTC)
+            values["completed_at"] = self._clock()
         change = (
             sa.update(batches)
             .where(batches.c.id == batch_id, batches.c.status.in_(list(of)))
@@ -151,12 +147,12 @@ class BatchRepository:
 
     async def _change(self, change: Any, *, told: bool) -> int:
         """What returns whole batches; returns how many there were."""
-        telling = self._outbox.telling()
+        telling, now = self._outbox.telling(), self._clock()
 
         def unit(connection: sa.Connection) -> int:
             rows = [BatchRow(**row) for row in connection.execute(change).mappings()]
             if told:
-                telling.tell(connection, *map(batch_changed, rows))
+                telling.tell(connection, *(batch_changed(row, now) for row in rows))
             return len(rows)
 
         count = await self._database.write(unit)
@@ -165,14 +161,14 @@ class BatchRepository:
 
     async def change_lane(self, batch_id: str, lane: str) -> None:
         change = sa.update(batches).where(batches.c.id == batch_id).values(lane=lane)
-        await self._database.write(lambda each: _run(each, change))
+        await self._database.change(change)
         self._committed.drop(batch_id)
 
     async def retry_failed(self, batch_id: str) -> int:
         """Forget the results of items that failed, so that they are classified again; returns how
         many. The batch must be over, or it would be counted twice."""
 
-        telling = self._outbox.telling()
+        telling, now = self._outbox.telling(), self._clock()
 
         def unit(connection: sa.Connection) -> int:
             again = (
@@ -194,8 +190,8 @@ class BatchRepository:
             count = _forget_failed(connection, batch_id, size)
             this = sa.update(batches).where(batches.c.id == batch_id)
             connection.execute(this.values(failed=batches.c.failed - count))
-            if (completed := complete(connection, batch_id)) is not None:
-                telling.tell(connection, batch_changed(completed))
+            if (completed := complete(connection, batch_id, now)) is not None:
+                telling.tell(connection, batch_changed(completed, now))
             return count
 
         count = await self._database.write(unit)
@@ -204,17 +200,18 @@ class BatchRepository:
 
     async def end_overdue(self) -> None:
         """Paused ones, too."""
+        now = self._clock()
         change = (
             sa.update(batches)
             .where(
-                batches.c.deadline <= datetime.now(UTC),
+                batches.c.deadline <= now,
                 batches.c.status.in_([*UNFINISHED, "paused"]),
             )
             .values(
                 status="failed",
                 reason=OVERDUE,
                 resumes_at=None,
-                completed_at=datetime.now(UTC),
+                completed_at=now,
             )
             .returning(batches)
         )
@@ -225,7 +222,7 @@ class BatchRepository:
         """Those that were paused until now."""
         change = (
             sa.update(batches)
-            .where(batches.c.resumes_at <= datetime.now(UTC), batches.c.status == "paused")
+            .where(batches.c.resumes_at <= self._clock(), batches.c.status == "paused")
             .values(status="running", reason=None, resumes_at=None)
             .returning(batches)
         )
@@ -234,7 +231,7 @@ class BatchRepository:
     async def change_budget(self, batch_id: str, amount_usd: Decimal | None) -> None:
         """None: there is no limit any more."""
         change = sa.update(batches).where(batches.c.id == batch_id).values(budget_usd=amount_usd)
-        await self._database.write(lambda each: _run(each, change))
+        await self._database.change(change)
         self._committed.drop(batch_id)
 
     async def unfinished(self) -> list[str]:
@@ -242,15 +239,7 @@ class BatchRepository:
         query = (
             sa.select(batches.c.id).where(batches.c.status.in_(UNFINISHED)).order_by(batches.c.id)
         )
-
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
-
-
-def _run(connection: sa.Connection, statement: Any) -> int:
-    return int(connection.execute(statement).rowcount)
+        return await self._database.scalars(query)
 
 
 def _forget_failed(connection: sa.Connection, batch_id: str, shard_size: int) -> int:

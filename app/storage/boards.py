@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.storage.database import Database
+from app.storage.putting import putting
 from app.storage.tables import boards
 
 FORGOTTEN_AFTER = timedelta(hours=1)
@@ -31,15 +31,7 @@ class BoardRepository:
         """Then or later, by process. Raises StorageUnavailable."""
         told = sa.select(boards.c.process, boards.c.told)
         query = told.where(boards.c.process != process, boards.c["at"] >= since)
-
-        def unit(connection: sa.Connection) -> dict[str, str]:
-            return {row.process: row.told for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["process"]: row["told"] for row in await self._database.mappings(query)}
 
 
-_NEW = insert(boards)
-_TELL = _NEW.on_conflict_do_update(
-    index_elements=[boards.c.process],
-    set_={"told": _NEW.excluded.told, "at": _NEW.excluded["at"]},
-)
+_TELL = putting(boards)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from app.budget import EPOCH, Budget
-from app.storage.tables import IS_OPEN, cost_days, cost_hours, ledger
+from app.storage.tables import IS_UNSUMMED, cost_days, cost_hours, ledger
 
 
 class Purse(NamedTuple):
@@ -72,7 +72,7 @@ def fresh_of(
     """What no sum has yet."""
     column = ledger.c
     query = sa.select(sa.func.sum(column.cost_usd)).where(
-        IS_OPEN, column.at >= starts_at, *_covered(budget, column)
+        IS_UNSUMMED, column.at >= starts_at, *_covered(budget, column)
     )
     for end in (budget.resets_at(starts_at), before):
         if end is not None:

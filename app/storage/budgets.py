@@ -17,6 +17,7 @@ from app.storage.database import Database
 from app.storage.events import budget_threshold
 from app.storage.leases import DEAD_AFTER, Lease, Request, leased_of, take_lease
 from app.storage.outbox import Telling
+from app.storage.putting import putting
 from app.storage.tables import budget_periods, budgets, leases
 
 
@@ -45,12 +46,8 @@ class BudgetRepository:
 
     async def all(self) -> list[Budget]:
         query = sa.select(budgets.c.definition).order_by(budgets.c.name)
-
-        def unit(connection: sa.Connection) -> list[Budget]:
-            found = connection.execute(query).scalars()
-            return [Budget.model_validate_json(each) for each in found]
-
-        return await self._database.read(unit)
+        found = await self._database.scalars(query)
+        return [Budget.model_validate_json(each) for each in found]
 
     async def put(self, *changed: Budget, only: bool = False, by: By = COMMAND_LINE) -> None:
         """What is spent of them stays so, and thresholds are told anew. `only`: all others go."""
@@ -123,12 +120,12 @@ class BudgetRepository:
     async def end_leases(self, process: str) -> None:
         """It is dead, and nothing of what it did is unknown."""
         ends = sa.delete(leases).where(leases.c.process == process)
-        await self._database.write(lambda each: each.execute(ends).rowcount)
+        await self._database.change(ends)
 
     async def end_dead_leases(self, now: datetime) -> int:
         """Of processes that nobody has heard of for a while."""
         ends = sa.delete(leases).where(leases.c.seen_at < now - DEAD_AFTER)
-        return await self._database.write(lambda each: each.execute(ends).rowcount)
+        return await self._database.change(ends)
 
     async def states(self, wanted: Iterable[Budget], now: datetime) -> list[BudgetState]:
         """In their present periods."""
@@ -219,16 +216,8 @@ def _tell(
 
 
 _DEFINITION = sa.select(budgets.c.definition).where(budgets.c.name == sa.bindparam("wanted"))
-_NEW_BUDGET = insert(budgets)
-_PUT = _NEW_BUDGET.on_conflict_do_update(
-    index_elements=[budgets.c.name],
-    set_={
-        "definition": _NEW_BUDGET.excluded.definition,
-        "changed_at": _NEW_BUDGET.excluded.changed_at,
-    },
-)
-_PERIOD = insert(budget_periods)
-_KNOW = _PERIOD.on_conflict_do_nothing()
+_PUT = putting(budgets)
+_KNOW = insert(budget_periods).on_conflict_do_nothing()
 _TOLD = (
     sa.update(budget_periods)
     .where(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,10 +11,7 @@ from app.errors import CalibrationNotFound
 from app.storage.audit import COMMAND_LINE, By
 from app.storage.database import Database
 from app.storage.tables import calibrations
-from app.storage.turns import taking_turn
 from app.storage.versions import Mark, Versions
-
-TURN = "calibrations"
 
 
 class CalibrationKey(NamedTuple):
@@ -88,11 +85,7 @@ class CalibrationRepository:
 
     async def add(self, row: CalibrationRow) -> None:
         values = {name: getattr(row, name) for name in row.__slots__ if name != "key"}
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(sa.insert(calibrations), values | row.key._asdict())
-
-        await self._database.write(unit)
+        await self._database.change(sa.insert(calibrations), values | row.key._asdict())
 
     async def withdraw(
         self, domain: str, calibration_id: str, now: datetime, *, by: By = COMMAND_LINE
@@ -103,15 +96,8 @@ class CalibrationRepository:
                 f"The domain {domain!r} has no calibration {calibration_id} that is not withdrawn."
             )
 
-    async def take_turn(self, process: str, now: datetime, *, free_after: timedelta) -> bool:
-        """For whoever had the last one, or when nobody had one for so long."""
-        return await self._database.write(taking_turn(TURN, process, now, free_after))
-
     async def _rows(self, query: sa.Select[Any]) -> list[CalibrationRow]:
-        def unit(connection: sa.Connection) -> list[CalibrationRow]:
-            return [_row_of(row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [_row_of(row) for row in await self._database.mappings(query)]
 
 
 def _row_of(row: sa.RowMapping) -> CalibrationRow:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app.ledger import ERASED
 from app.storage.deliveries import delete_deliveries
-from app.storage.ledger import adding
+from app.storage.putting import adding
 from app.storage.tables import (
     SPENT_BY,
     SUMS,

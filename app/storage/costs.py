@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from app.storage.database import Database
 from app.storage.tables import (
-    ANSWERED,
     EPOCH,
-    IS_OPEN,
+    IS_UNSUMMED,
+    KINDS,
     LATEST,
     SPENT_BY,
     SUMS,
@@ -238,9 +238,9 @@ def _pace(fresh: Any) -> Iterator[Any]:
 def _fresh() -> sa.CTE:
     """What no sum has yet, as if each entry were the sums of its hour."""
     column = ledger.c
-    kinds = {each: column.kind == each for each in ANSWERED}
+    kinds = {each: column.kind == each for each in KINDS}
     cost = sa.func.coalesce(column.cost_usd, sa.literal(Decimal(0), Usd))
-    added = {
+    added: dict[str, Any] = {
         "calls": _where(kinds["asked"], 1),
         "estimated_calls": _where(column.estimated, 1),
         "unpriced_calls": _where(column.cost_usd.is_(None), 1),
@@ -248,7 +248,7 @@ def _fresh() -> sa.CTE:
         **{name: column[name] for name in TOKENS},
         "cost_usd": cost,
         "estimated_usd": _where(column.estimated, cost),
-        **{f"saved_{each}_usd": _where(kinds[each], column.saved_usd) for each in ANSWERED[1:]},
+        **{f"saved_{each}_usd": _where(kinds[each], column.saved_usd) for each in KINDS[1:]},
     }
     return (
         sa.select(
@@ -257,7 +257,7 @@ def _fresh() -> sa.CTE:
             sa.func.coalesce(column.batch_id, "").label("batch_id"),
             *(added[name].label(name) for name in SUMS),
         )
-        .where(IS_OPEN)
+        .where(IS_UNSUMMED)
         .cte("fresh")
     )
 

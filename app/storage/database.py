@@ -1,7 +1,7 @@
 """The database: reads that wait for nobody, and writes that share commits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 import structlog
 from filelock import FileLock, Timeout
+from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from app.errors import ConfigurationError, DatabaseInUse, InvalidRequest, StorageUnavailable
 from app.storage.engine import create_engine, describe, is_postgres, parse_url
@@ -17,6 +18,8 @@ from app.storage.engine import create_engine, describe, is_postgres, parse_url
 log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
+Values = Mapping[str, Any]
+"""Of a statement's parameters, or of columns, by their names."""
 Unit = Callable[[sa.Connection], T]
 """What is written together, or read. It runs in a thread of the database. When it writes, its first
 statement writes: then SQLite waits for the lock there, where it can, and not after a read, where it
@@ -189,6 +192,26 @@ class Database:
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._flush_waiting())
         return await asyncio.shield(pending.done)
+
+    async def scalars(self, query: TypedReturnsRows[T]) -> list[T]:
+        """The first column of each row. Raises as `read`."""
+        return await self.read(lambda connection: list(connection.execute(query).scalars()))
+
+    async def scalar(self, query: TypedReturnsRows[T], values: Values | None = None) -> T | None:
+        """The first column of the first row; None where there is none. Raises as `read`."""
+        return await self.read(lambda connection: connection.execute(query, values).scalar())
+
+    async def mappings(self, query: sa.Executable) -> Sequence[sa.RowMapping]:
+        """Raises as `read`."""
+        return await self.read(lambda connection: connection.execute(query).mappings().all())
+
+    async def first(self, query: sa.Executable) -> sa.RowMapping | None:
+        """None: there is no row. Raises as `read`."""
+        return await self.read(lambda connection: connection.execute(query).mappings().first())
+
+    async def change(self, statement: sa.Executable, values: Values | None = None) -> int:
+        """Returns how many rows it changed. Raises as `write`."""
+        return await self.write(lambda connection: connection.execute(statement, values).rowcount)
 
     async def ping(self) -> None:
         """Raises StorageUnavailable."""

@@ -46,12 +46,7 @@ class DeliveryRepository:
         query = sa.select(sa.func.min(deliveries.c.due_at)).where(
             deliveries.c.webhook_id == webhook_id, IS_PENDING
         )
-
-        def unit(connection: sa.Connection) -> datetime | None:
-            found: datetime | None = connection.execute(query).scalar()
-            return found
-
-        return await self._database.read(unit)
+        return await self._database.scalar(query)
 
     async def waiting(self) -> list[Waiting]:
         """Of webhooks for which something is pending."""
@@ -108,7 +103,7 @@ class DeliveryRepository:
             .where(deliveries.c.id == delivery.id, IS_PENDING)
             .values(state="failed", ended_at=now)
         )
-        await self._database.write(lambda each: each.execute(change).rowcount)
+        await self._database.change(change)
 
     async def miss_pending(self, webhook_id: str, now: datetime) -> int:
         """What waits for it waits no more, while it is disabled; returns how many there were."""
@@ -161,7 +156,7 @@ class DeliveryRepository:
     async def redeliver(self, delivery_id: str, now: datetime) -> None:
         """Its schedule begins anew. Raises EventForgotten."""
         change = _again(now).where(deliveries.c.id == delivery_id, _is_known())
-        if not await self._database.write(lambda each: each.execute(change).rowcount):
+        if not await self._database.change(change):
             raise EventForgotten("What the event was about is deleted.")
 
     async def replay(

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.storage.audit import COMMAND_LINE, By, note
 from app.storage.database import Database
+from app.storage.putting import putting
 from app.storage.tables import domains, examples, lessons
 
 
@@ -20,11 +21,7 @@ class DomainRepository:
 
     async def all(self) -> dict[str, str]:
         query = sa.select(domains.c.name, domains.c.definition)
-
-        def unit(connection: sa.Connection) -> dict[str, str]:
-            return {row.name: row.definition for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["name"]: row["definition"] for row in await self._database.mappings(query)}
 
     async def add(self, name: str, definition: str, *, by: By = COMMAND_LINE) -> bool:
         """Whether there was none of this name. What was taught while an earlier one was deleted is
@@ -32,8 +29,7 @@ class DomainRepository:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
         def unit(connection: sa.Connection) -> bool:
-            new = _NEW.on_conflict_do_nothing().returning(domains.c.name)
-            is_new = connection.execute(new, row).first() is not None
+            is_new = connection.execute(_ADD, row).first() is not None
             if is_new:
                 _forget_taught(connection, name)
                 note(connection, by, "domain.created", name, after=from_json(definition))
@@ -86,8 +82,5 @@ def _forget_taught(connection: sa.Connection, name: str) -> None:
         connection.execute(sa.delete(table).where(table.c.domain == name))
 
 
-_NEW = insert(domains)
-_PUT = _NEW.on_conflict_do_update(
-    index_elements=[domains.c.name],
-    set_={"definition": _NEW.excluded.definition, "updated_at": _NEW.excluded.updated_at},
-)
+_ADD = insert(domains).on_conflict_do_nothing().returning(domains.c.name)
+_PUT = putting(domains)

@@ -12,15 +12,16 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
-from app.errors import ResultNotFound
 from app.identifiers import CALL, lowest_id
 from app.storage.audit import By, note
 from app.storage.batch_deletion import delete_rows, stop_work
 from app.storage.batch_rows import DELETED, DIGEST
 from app.storage.caller_rows import AT_ONCE, ROWS, UNDER_WAY, make_nobodys
 from app.storage.database import Database, Unit
+from app.storage.putting import putting
+from app.storage.results import no_result
+from app.storage.seen_by import seen_by
 from app.storage.tables import (
     IS_UPLOAD,
     batch_items,
@@ -73,15 +74,13 @@ class ErasureRepository:
 
     async def result(self, result_id: str, *, caller: str | None, by: By) -> Gone:
         """With all that it left. `caller`: whose it has to be. Raises ResultNotFound."""
-        this = sa.delete(results).where(results.c.id == result_id)
-        if caller is not None:
-            this = this.where(results.c.caller == caller)
+        this = seen_by(caller, results, sa.delete(results).where(results.c.id == result_id))
         change = this.returning(results.c.caller, results.c.image)
 
         def unit(connection: sa.Connection) -> Gone:
             row = connection.execute(change).first()
             if row is None:
-                raise ResultNotFound(f"There is no result {result_id}.")
+                raise no_result(result_id)
             note(connection, by, "result.erased", row.caller)
             return Gone(1, erase_traces(connection, [result_id], _pictures([row])))
 
@@ -124,37 +123,30 @@ class ErasureRepository:
     async def get(self, caller: str) -> Erasure:
         """One that was begun."""
         query = sa.select(erasures).where(erasures.c.caller == caller)
-
-        def unit(connection: sa.Connection) -> Erasure:
-            return Erasure(**connection.execute(query).mappings().one())
-
-        return await self._database.read(unit)
+        (row,) = await self._database.mappings(query)
+        return Erasure(**row)
 
     async def all(self) -> list[Erasure]:
         """Those that are not ended, and those of the last day."""
         query = sa.select(erasures).order_by(erasures.c.asked_at)
-
-        def unit(connection: sa.Connection) -> list[Erasure]:
-            return [Erasure(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [Erasure(**row) for row in await self._database.mappings(query)]
 
     async def forget(self, before: datetime) -> None:
         """Those that ended before then."""
         old = sa.delete(erasures).where(erasures.c.ended_at < before)
-        await self._database.write(lambda each: each.execute(old).rowcount)
+        await self._database.change(old)
 
     async def batches(self, erasure: Erasure) -> list[str]:
         """Ids of those that are half gone."""
         query = sa.select(batches.c.id).where(
             batches.c.caller == erasure.caller, batches.c.status == DELETED
         )
-        return await self._texts(query)
+        return await self._database.scalars(query)
 
     async def uploads(self, batch_id: str, *, after: str) -> list[str]:
         """Names of its pictures, from behind `after`, some at a time."""
         name = sa.func.substr(batch_items.c.source, len(DIGEST) + 1)
-        return await self._texts(
+        return await self._database.scalars(
             sa.select(name)
             .distinct()
             .where(batch_items.c.batch_id == batch_id, IS_UPLOAD, name > after)
@@ -179,7 +171,7 @@ class ErasureRepository:
     async def is_receiving(self) -> bool:
         """Whether a batch comes in whose pictures may be there before its items."""
         query = sa.select(batches.c.id).where(batches.c.status == "receiving").limit(1)
-        return bool(await self._texts(query))
+        return bool(await self._database.scalars(query))
 
     async def some_results(self, erasure: Erasure) -> Gone:
         """The next ones; none: all are gone."""
@@ -206,7 +198,8 @@ class ErasureRepository:
         mine = (column.caller == erasure.caller, column.expected.is_not(None))
         picture = column.image["sha256"].as_string()
         ids, pictures = sa.select(column.id).where(*mine), sa.select(picture).where(*mine)
-        return [each for each in await self._texts(ids.union(pictures)) if each is not None]
+        found = await self._database.scalars(ids.union(pictures))
+        return [each for each in found if each is not None]
 
     async def some_examples(self, erasure: Erasure) -> list[str | None]:
         """The next ones that it gave, or that show a picture of its; returns names of their
@@ -241,7 +234,7 @@ class ErasureRepository:
         """Whose the next ones in the ledger were is not known any more; returns the id of the last,
         None when there were none. They are looked for by a read: there may be millions."""
         column = ledger.c
-        ids = await self._texts(
+        ids = await self._database.scalars(
             sa.select(column.id)
             .where(column.id > after, column.id < lowest_id(CALL, erasure.asked_at + UNDER_WAY))
             .where(column.caller == erasure.caller)
@@ -279,20 +272,10 @@ class ErasureRepository:
 
         return await self._database.write(counted)
 
-    async def _texts(self, query: Any) -> list[str]:
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
-
 
 def _pictures(rows: Sequence[Any]) -> list[str]:
     """SHA-256 of what is in the `image` of results."""
     return [each.image["sha256"] for each in rows if each.image is not None]
 
 
-_NEW = insert(erasures)
-_BEGIN = _NEW.on_conflict_do_update(
-    index_elements=[erasures.c.caller],
-    set_={each.name: _NEW.excluded[each.name] for each in erasures.c if not each.primary_key},
-)
+_BEGIN = putting(erasures)

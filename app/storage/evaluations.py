@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from app.errors import EvaluationNotFound
 from app.storage.database import Database
+from app.storage.seen_by import seen_by
 from app.storage.tables import erasures, evaluations
 
 
@@ -48,11 +49,7 @@ class EvaluationRepository:
     async def erased(self) -> frozenset[Erased]:
         """What can't be read any more."""
         over = _ERASURES.where(erasures.c.ended_at.is_not(None))
-
-        def unit(connection: sa.Connection) -> frozenset[Erased]:
-            return frozenset(Erased(*each) for each in connection.execute(over))
-
-        return await self._database.read(unit)
+        return frozenset(Erased(**row) for row in await self._database.mappings(over))
 
     async def insert(self, row: EvaluationRow, outcomes: str, *, erased: frozenset[Erased]) -> bool:
         """`outcomes` is JSON, and what a later evaluation may be compared with. `erased`: before
@@ -74,16 +71,15 @@ class EvaluationRepository:
     async def get(self, evaluation_id: str, *, caller: str | None) -> EvaluationRow:
         """Raises EvaluationNotFound."""
         query = sa.select(*_COLUMNS).where(evaluations.c.id == evaluation_id)
-        rows = await self._rows(_of(caller, query))
-        if not rows:
+        row = await self._database.first(seen_by(caller, evaluations, query))
+        if row is None:
             raise _not_found(evaluation_id)
-        return rows[0]
+        return EvaluationRow(**row)
 
     async def outcomes(self, evaluation_id: str, *, caller: str | None) -> str:
         """As they were put. Raises EvaluationNotFound."""
         this = sa.select(evaluations.c.outcomes).where(evaluations.c.id == evaluation_id)
-        query = _of(caller, this)
-        found: str | None = await self._database.read(lambda each: each.execute(query).scalar())
+        found: str | None = await self._database.scalar(seen_by(caller, evaluations, this))
         if found is None:
             raise _not_found(evaluation_id)
         return found
@@ -97,13 +93,14 @@ class EvaluationRepository:
             query = query.where(evaluations.c.domain == domain)
         if before is not None:
             query = query.where(evaluations.c.id < before)
-        return await self._rows(_of(caller, query))
+        rows = await self._database.mappings(seen_by(caller, evaluations, query))
+        return [EvaluationRow(**row) for row in rows]
 
     async def next_of_others(self, caller: str, *, after: str) -> str | None:
         """The id of the first behind `after` that is not this caller's."""
         column = evaluations.c
         query = sa.select(sa.func.min(column.id)).where(column.caller != caller, column.id > after)
-        return await self._database.read(lambda each: each.execute(query).scalar())
+        return await self._database.scalar(query)
 
     async def naming(self, names: Sequence[str]) -> list[str]:
         """Ids of those that say any of these."""
@@ -114,7 +111,7 @@ class EvaluationRepository:
             for text in (column.report, column.outcomes)
         ]
         query = sa.select(column.id).where(sa.or_(*said))
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
     async def rewrite(
         self, evaluation_id: str, change: Callable[[str, str], tuple[str, str] | None]
@@ -132,23 +129,13 @@ class EvaluationRepository:
         if left is not None:
             values = dict(zip(("report", "outcomes"), left, strict=True))
             put = sa.update(evaluations).where(this).values(values)
-            await self._database.write(lambda each: each.execute(put).rowcount)
+            await self._database.change(put)
 
     async def delete(self, evaluation_id: str, *, caller: str | None) -> None:
         """Raises EvaluationNotFound."""
-        change = _of(caller, sa.delete(evaluations).where(evaluations.c.id == evaluation_id))
-        if not await self._database.write(lambda each: each.execute(change).rowcount):
+        this = sa.delete(evaluations).where(evaluations.c.id == evaluation_id)
+        if not await self._database.change(seen_by(caller, evaluations, this)):
             raise _not_found(evaluation_id)
-
-    async def _rows(self, query: sa.Select[Any]) -> list[EvaluationRow]:
-        def unit(connection: sa.Connection) -> list[EvaluationRow]:
-            return [EvaluationRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
-
-
-def _of(caller: str | None, statement: Any) -> Any:
-    return statement if caller is None else statement.where(evaluations.c.caller == caller)
 
 
 def _not_found(evaluation_id: str) -> EvaluationNotFound:

@@ -91,22 +91,22 @@ def result_reviewed(result: Result) -> Event:
     return Event("result.reviewed", result.caller, result.domain, result.id, lambda: result)
 
 
-def batch_changed(batch: BatchRow) -> Event:
+def batch_changed(batch: BatchRow, now: datetime) -> Event:
     """That it is in the status it is in now."""
-    return _of_batch(f"batch.{batch.status}", batch, batch.callback_url)
+    return _of_batch(f"batch.{batch.status}", batch, now, batch.callback_url)
 
 
-def batch_progress(batch: BatchRow) -> Event:
-    return _of_batch("batch.progress", batch)
+def batch_progress(batch: BatchRow, now: datetime) -> Event:
+    return _of_batch("batch.progress", batch, now)
 
 
-def _of_batch(kind: str, batch: BatchRow, callback_url: str | None = None) -> Event:
+def _of_batch(kind: str, batch: BatchRow, now: datetime, callback_url: str | None = None) -> Event:
     return Event(
         kind,
         batch.caller,
         batch.domain,
         batch.id,
-        lambda: BatchReport.of(batch),
+        lambda: BatchReport.of(batch, now),
         callback_url,
     )
 

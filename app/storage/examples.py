@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -12,9 +12,6 @@ from app.errors import ExampleNotFound
 from app.storage.audit import COMMAND_LINE, By, note
 from app.storage.database import Database
 from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, results, reviews
-from app.storage.turns import taking_turn
-
-TURN = "lessons"
 
 REVIEWED = ("review", "random_review")
 """What people said of answers; other labels came without a person who looked."""
@@ -110,11 +107,7 @@ class ExampleRepository:
             .group_by(_C.label)
             .order_by(_C.label)
         )
-
-        def unit(connection: sa.Connection) -> dict[str, int]:
-            return {row.label: row.examples for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["label"]: row["examples"] for row in await self._database.mappings(query)}
 
     async def count_new(self, domain: str) -> int:
         """Those from reviews that are not set aside and came after the newest lesson, also where
@@ -130,11 +123,7 @@ class ExampleRepository:
             _C.set_aside.is_(None),
             _C.created_at > since,
         )
-
-        def unit(connection: sa.Connection) -> int:
-            return connection.execute(query).scalar_one()
-
-        return await self._database.read(unit)
+        return await self._database.scalar(query) or 0
 
     async def aside(self) -> dict[str, int]:
         """How many are set aside, by domain, of those that were ever taught."""
@@ -146,11 +135,7 @@ class ExampleRepository:
             .scalar_subquery()
         )
         query = sa.select(taught.c.domain, count.label("examples"))
-
-        def unit(connection: sa.Connection) -> dict[str, int]:
-            return {row.domain: row.examples for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["domain"]: row["examples"] for row in await self._database.mappings(query)}
 
     async def page(
         self,
@@ -174,11 +159,7 @@ class ExampleRepository:
     async def there(self, ids: Sequence[str]) -> set[str]:
         """Those of them that nobody deleted."""
         query = sa.select(_C.id).where(_C.id.in_(list(ids)))
-
-        def unit(connection: sa.Connection) -> set[str]:
-            return set(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return set(await self._database.scalars(query))
 
     async def delete(self, domain: str, example_id: str, *, by: By = COMMAND_LINE) -> None:
         """Raises ExampleNotFound."""
@@ -195,7 +176,7 @@ class ExampleRepository:
 
     async def set_aside(self, ids: Sequence[str], reason: str) -> None:
         change = sa.update(examples).where(_C.id.in_(list(ids))).values(set_aside=reason)
-        await self._database.write(lambda each: each.execute(change).rowcount)
+        await self._database.change(change)
 
     async def take_back(self, domain: str, now: datetime) -> int:
         """Learn from what was set aside after all; returns how many there were."""
@@ -204,21 +185,17 @@ class ExampleRepository:
             .where(_C.domain == domain, IS_SET_ASIDE)
             .values(set_aside=None, created_at=now)
         )
-        return await self._database.write(lambda each: each.execute(change).rowcount)
+        return await self._database.change(change)
 
     async def forget_aside(self, domain: str) -> int:
         """Those that were set aside; returns how many there were."""
         change = sa.delete(examples).where(_C.domain == domain, IS_SET_ASIDE)
-        return await self._database.write(lambda each: each.execute(change).rowcount)
+        return await self._database.change(change)
 
     async def domains(self) -> set[str]:
         """Those that have examples."""
         query = sa.select(_C.domain).distinct()
-
-        def unit(connection: sa.Connection) -> set[str]:
-            return set(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return set(await self._database.scalars(query))
 
     async def reviewed(self, domains: Sequence[str], *, limit: int) -> list[ReviewedPicture]:
         """What people said that is not known here yet, the oldest first."""
@@ -249,11 +226,7 @@ class ExampleRepository:
             .order_by(reviews.c.decided_at, reviews.c.result_id)
             .limit(limit)
         )
-
-        def unit(connection: sa.Connection) -> list[ReviewedPicture]:
-            return [ReviewedPicture(*row) for row in connection.execute(query)]
-
-        return await self._database.read(unit)
+        return [ReviewedPicture(**row) for row in await self._database.mappings(query)]
 
     async def learn(self, reviewed: ReviewedPicture, row: ExampleRow | None) -> None:
         """Remember that it is known. `row` None: there is nothing to learn from it, and what was
@@ -275,15 +248,8 @@ class ExampleRepository:
 
         await self._database.write(unit)
 
-    async def take_turn(self, process: str, now: datetime, *, free_after: timedelta) -> bool:
-        """For whoever had the last one, or when nobody had one for so long."""
-        return await self._database.write(taking_turn(TURN, process, now, free_after))
-
     async def _rows(self, query: sa.Select[Any]) -> list[ExampleRow]:
-        def unit(connection: sa.Connection) -> list[ExampleRow]:
-            return [ExampleRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [ExampleRow(**row) for row in await self._database.mappings(query)]
 
 
 def forget_examples_of_batch(connection: sa.Connection, batch_id: str) -> None:

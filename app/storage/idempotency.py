@@ -1,9 +1,9 @@
 """Idempotency keys: which request was answered with which result. All SQL about them is here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
@@ -34,9 +34,11 @@ class Claim:
             raise IdempotencyKeyReused("This Idempotency-Key belongs to another request.")
 
 
-def take_key(connection: sa.Connection, caller: str, key: str, claim: Claim) -> Claim:
+def take_key(
+    connection: sa.Connection, caller: str, key: str, claim: Claim, now: datetime
+) -> Claim:
     """Within a transaction: the key is taken, or whose it is already is returned."""
-    mine, now = {"caller": caller, "key": key}, datetime.now(UTC)
+    mine = {"caller": caller, "key": key}
     forgotten = idempotency_keys.c.created_at < now - KEPT_FOR
     connection.execute(sa.delete(idempotency_keys).where(forgotten))
     row = mine | {
@@ -54,14 +56,16 @@ def take_key(connection: sa.Connection, caller: str, key: str, claim: Claim) -> 
 
 
 class IdempotencyRepository:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._clock = clock
         self._held: set[str] = set()
 
     async def claim(self, caller: str, key: str, claim: Claim) -> Claim:
         """Take the key for a request, or return the claim that has it already. Raises
         IdempotencyKeyReused when that is another request's."""
-        found = await self._database.write(lambda each: take_key(each, caller, key, claim))
+        now = self._clock()
+        found = await self._database.write(lambda each: take_key(each, caller, key, claim, now))
         found.check_same(claim)
         return found
 
@@ -79,40 +83,28 @@ class IdempotencyRepository:
         if not self._held:
             return
         held = idempotency_keys.c.result_id.in_(list(self._held))
-        change = sa.update(idempotency_keys).where(held).values(created_at=datetime.now(UTC))
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(change)
-
-        await self._database.write(unit)
+        change = sa.update(idempotency_keys).where(held).values(created_at=self._clock())
+        await self._database.change(change)
 
     async def release(self, caller: str, key: str, claim: Claim) -> None:
         """End a claim: its request has no answer that could be given again. Where it has one all
         the same, because nobody could be told that it was stored, the key stays."""
         mine = {"caller": caller, "key": key, "result_id": claim.result_id}
         change = sa.delete(idempotency_keys).filter_by(**mine).where(~_IS_BATCH, ~_IS_ANSWERED)
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(change)
-
-        await self._database.write(unit)
+        await self._database.change(change)
 
     async def release_unanswered(self) -> None:
         """Free the keys of requests that a process did not finish, and nobody will."""
         # By their primary keys, for each claim: results may be millions.
         answered = sa.exists().where(results.c.id == _CLAIMED, results.c.status.in_(ANSWERED))
         change = sa.delete(idempotency_keys).where(
-            idempotency_keys.c.created_at <= datetime.now(UTC),
+            idempotency_keys.c.created_at <= self._clock(),
             ~_IS_EVENT,
             ~answered,
             ~sa.exists().where(accepted.c.result_id == _CLAIMED),
             ~sa.exists().where(batches.c.id == _CLAIMED),
         )
-
-        def unit(connection: sa.Connection) -> None:
-            connection.execute(change)
-
-        await self._database.write(unit)
+        await self._database.change(change)
 
 
 _CLAIMED = idempotency_keys.c.result_id

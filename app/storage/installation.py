@@ -14,13 +14,13 @@ async def replace_chosen(database: Database, name: str, before: str, after: str)
         .where(installation.c.name == name, installation.c.value == before)
         .values(value=after)
     )
-    return await database.write(lambda each: bool(each.execute(change).rowcount))
+    return await database.change(change) > 0
 
 
 async def chosen(database: Database, name: str, proposed: str) -> str:
     """The value under `name`: `proposed`, unless somebody was first."""
     query = sa.select(installation.c.value).where(installation.c.name == name)
-    found = await database.read(lambda each: each.execute(query).scalar())
+    found = await database.scalar(query)
     if found is not None:
         return str(found)
 

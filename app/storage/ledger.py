@@ -14,7 +14,6 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.budget import Budget
 from app.ledger import LedgerEntry
@@ -24,11 +23,11 @@ from app.storage.database import Database, Unit
 from app.storage.driver_insert import DriverInsert
 from app.storage.leases import release
 from app.storage.outbox import Outbox
+from app.storage.putting import adding
 from app.storage.tables import (
-    ANSWERED,
-    IS_OPEN,
+    IS_UNSUMMED,
+    KINDS,
     SPENT_BY,
-    SUMS,
     TOKENS,
     Usd,
     UtcTime,
@@ -123,12 +122,12 @@ class LedgerRepository:
     async def rolled(self, ids: Collection[str]) -> list[str]:
         """Those that sums have."""
         query = sa.select(ledger.c.id).where(ledger.c.id.in_(ids), ledger.c.rolled)
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        return await self._database.scalars(query)
 
     async def processes_behind(self, before: datetime) -> list[str]:
         """Those that made entries before then which no sum has."""
-        query = sa.select(ledger.c.process).distinct().where(IS_OPEN, ledger.c.at < before)
-        return await self._database.read(lambda each: list(each.execute(query).scalars()))
+        query = sa.select(ledger.c.process).distinct().where(IS_UNSUMMED, ledger.c.at < before)
+        return await self._database.scalars(query)
 
 
 def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
@@ -184,11 +183,11 @@ def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
         "calls": count if kind == "asked" else 0,
         "estimated_calls": count if estimated else 0,
         "unpriced_calls": 0 if priced else count,
-        **{each: answers if each == kind else 0 for each in ANSWERED},
+        **{each: answers if each == kind else 0 for each in KINDS},
         **{name: sum(columns[name]) for name in TOKENS},
         "cost_usd": cost,
         "estimated_usd": cost if estimated else Decimal(0),
-        **{f"saved_{each}_usd": saved if each == kind else Decimal(0) for each in ANSWERED[1:]},
+        **{f"saved_{each}_usd": saved if each == kind else Decimal(0) for each in KINDS[1:]},
     }
 
 
@@ -251,15 +250,6 @@ def _rows(
     return [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in sorted(sums)]
 
 
-def adding(table: sa.Table) -> Any:
-    """A statement that adds to its sums."""
-    new = insert(table)
-    return new.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: table.c[name] + new.excluded[name] for name in SUMS},
-    )
-
-
 _BOOK = DriverInsert(ledger, _COLUMNS, once=True)
 """Once, though it is sent again because nobody said that it was stored."""
 _LINK = (
@@ -286,7 +276,7 @@ _ROLL = (
     .where(
         ledger.c.id.in_(
             sa.select(ledger.c.id)
-            .where(IS_OPEN, ledger.c.process == sa.bindparam("wanted"))
+            .where(IS_UNSUMMED, ledger.c.process == sa.bindparam("wanted"))
             .order_by(ledger.c.id)
             .limit(sa.bindparam("most"))
             .with_for_update(skip_locked=True)

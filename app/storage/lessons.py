@@ -70,12 +70,7 @@ class LessonRepository:
     async def made_at(self, lesson_id: str) -> datetime | None:
         """None: there is none of this id any more."""
         query = sa.select(_C.created_at).where(_C.id == lesson_id)
-
-        def unit(connection: sa.Connection) -> datetime | None:
-            found: datetime | None = connection.execute(query).scalar()
-            return found
-
-        return await self._database.read(unit)
+        return await self._database.scalar(query)
 
     async def add(self, row: LessonRow) -> None:
         values = {name: getattr(row, name) for name in row.__slots__}
@@ -105,10 +100,7 @@ class LessonRepository:
             )
 
     async def _rows(self, query: sa.Select[Any]) -> list[LessonRow]:
-        def unit(connection: sa.Connection) -> list[LessonRow]:
-            return [LessonRow(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [LessonRow(**row) for row in await self._database.mappings(query)]
 
 
 _C = lessons.c

@@ -128,7 +128,7 @@ class Outbox:
         """There is a place to tell it to, and will be. In a transaction of its own: those that tell
         are too long to wait for each other by such rows."""
         row = _callback_row(caller, url)
-        await self._database.write(lambda each: each.execute(_USE_CALLBACK, row).rowcount)
+        await self._database.change(_USE_CALLBACK, row)
 
     def telling(self) -> "Telling":
         """For one transaction."""

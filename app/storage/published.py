@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -14,18 +16,21 @@ from app.storage.outbox import Outbox
 
 
 class PublishedRepository:
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, *, clock: Callable[[], datetime]
+    ) -> None:
         self._database = database
         self._outbox = outbox
+        self._clock = clock
 
     async def tell(self, event: Event, *, publisher: str, key: str | None) -> str:
         """The event's id; where the publisher used the key before, that of the first. Raises
         IdempotencyKeyReused when that was another event."""
         mine = Claim(fingerprint(event), new_id(EVENT))
-        telling = self._outbox.telling()
+        telling, now = self._outbox.telling(), self._clock()
 
         def unit(connection: sa.Connection) -> Claim:
-            found = mine if key is None else take_key(connection, publisher, key, mine)
+            found = mine if key is None else take_key(connection, publisher, key, mine, now)
             if found == mine:
                 telling.tell(connection, replace(event, id=mine.result_id))
             return found

@@ -53,11 +53,7 @@ class RepricingRepository:
             .order_by(ledger.c.id)
             .limit(AT_ONCE)
         )
-
-        def unit(connection: sa.Connection) -> list[LedgerEntry]:
-            return [LedgerEntry(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [LedgerEntry(**row) for row in await self._database.mappings(query)]
 
     async def change(self, wanted: Sequence[NewPrice]) -> list[NewPrice]:
         """Returns those that were as they are said to be still, and are changed now."""

@@ -17,6 +17,7 @@ from app.storage.events import result_created, result_reviewed
 from app.storage.outbox import Outbox
 from app.storage.review_queue import close_told, kind_of
 from app.storage.review_rows import TOLD, source_of
+from app.storage.seen_by import seen_by
 from app.storage.tables import accepted, results
 from app.storage.tallies import count_label, count_results
 from app.storage.traces import erase_traces, is_erased
@@ -160,16 +161,16 @@ class ResultRepository:
 
     async def get(self, result_id: str, *, caller: str | None) -> Result:
         """Raises ResultNotFound."""
-        query = _of(caller, sa.select(results).where(results.c.id == result_id))
-        rows = await self._rows(query)
-        if not rows:
-            raise _not_found(result_id)
-        return result_of(rows[0])
+        query = seen_by(caller, results, sa.select(results).where(results.c.id == result_id))
+        row = await self._database.first(query)
+        if row is None:
+            raise no_result(result_id)
+        return result_of(row)
 
     async def of_ids(self, ids: Sequence[str]) -> dict[str, Result]:
         """Those that there are, whoever's."""
-        rows = await self._rows(sa.select(results).where(results.c.id.in_(list(ids))))
-        return {row["id"]: result_of(row) for row in rows}
+        query = sa.select(results).where(results.c.id.in_(list(ids)))
+        return {row["id"]: result_of(row) for row in await self._database.mappings(query)}
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
         """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
@@ -178,7 +179,7 @@ class ResultRepository:
         query = sa.select(results).where(*conditions).order_by(results.c.id.desc())
         if before is not None:
             query = query.where(results.c.id < before)
-        return [result_of(row) for row in await self._rows(query.limit(limit))]
+        return [result_of(row) for row in await self._database.mappings(query.limit(limit))]
 
     async def conditions(self, wanted: ResultFilter) -> list[sa.ColumnElement[bool]]:
         """For queries of the repositories. Raises ResultNotFound as `page` does."""
@@ -189,7 +190,7 @@ class ResultRepository:
         return conditions
 
     async def _similar(self, result_id: str, *, caller: str | None) -> list[str]:
-        query = _of(caller, sa.select(results).where(results.c.id == result_id))
+        query = seen_by(caller, results, sa.select(results).where(results.c.id == result_id))
 
         def unit(connection: sa.Connection) -> list[str] | None:
             row = connection.execute(query).mappings().first()
@@ -197,7 +198,7 @@ class ResultRepository:
 
         found = await self._database.read(unit)
         if found is None:
-            raise _not_found(result_id)
+            raise no_result(result_id)
         return found
 
     async def set_expected(
@@ -206,14 +207,14 @@ class ResultRepository:
         """Record the true class, learned after the answer. What waits for a person is decided by
         that, in the name of the `teller`. Returns the result as it is now. Raises
         ResultNotFound."""
-        this = _of(caller, sa.update(results).where(results.c.id == result_id))
+        this = seen_by(caller, results, sa.update(results).where(results.c.id == result_id))
         touched = this.values(expected=results.c.expected).returning(results)
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> Result:
             row = connection.execute(touched).mappings().first()
             if row is None:
-                raise _not_found(result_id)
+                raise no_result(result_id)
             before = result_of(row)
             kind = kind_of(connection, result_id)
             known = {"expected": label, "expected_source": source_of(kind, TOLD)}
@@ -255,19 +256,8 @@ class ResultRepository:
         telling.wake()
         return count
 
-    async def _rows(self, query: Any) -> list[sa.RowMapping]:
-        def unit(connection: sa.Connection) -> Sequence[sa.RowMapping]:
-            return (connection.execute(query)).mappings().all()
 
-        rows = await self._database.read(unit)
-        return list(rows)
-
-
-def _of(caller: str | None, statement: Any) -> Any:
-    return statement if caller is None else statement.where(results.c.caller == caller)
-
-
-def _not_found(result_id: str) -> ResultNotFound:
+def no_result(result_id: str) -> ResultNotFound:
     return ResultNotFound(f"There is no result {result_id}.")
 
 

@@ -48,7 +48,7 @@ class RetentionRepository:
     async def old_results(self, before: datetime, *, after: str) -> list[str]:
         """Ids of those that were asked before then. Not those that are pending, nor those of a
         batch that is not over."""
-        return await self._ids(
+        return await self._database.scalars(
             sa.select(results.c.id)
             .where(results.c.id > after, *_goes(before))
             .order_by(results.c.id)
@@ -70,7 +70,7 @@ class RetentionRepository:
     async def old_deliveries(self, before: datetime, *, after: str) -> list[str]:
         """Ids of those of events from before then that ended."""
         column = deliveries.c
-        return await self._ids(
+        return await self._database.scalars(
             sa.select(column.id)
             .where(column.id > after, *_are_over(before))
             .order_by(column.id)
@@ -89,7 +89,7 @@ class RetentionRepository:
     async def old_entries(self, before: datetime, *, after: str) -> list[str]:
         """Ids of those from before then that sums have."""
         column = ledger.c
-        return await self._ids(
+        return await self._database.scalars(
             sa.select(column.id)
             .where(column.id > after, column.id < lowest_id(CALL, before), column.rolled)
             .order_by(column.id)
@@ -98,12 +98,12 @@ class RetentionRepository:
 
     async def delete_entries(self, ids: Sequence[str]) -> int:
         """Of old ones; returns how many there were still."""
-        return await self._change(sa.delete(ledger).where(ledger.c.id.in_(list(ids))))
+        return await self._database.change(sa.delete(ledger).where(ledger.c.id.in_(list(ids))))
 
     async def old_alerts(self, before: datetime, *, after: str) -> list[str]:
         """Ids of those that resolved before then."""
         column = alerts.c
-        return await self._ids(
+        return await self._database.scalars(
             sa.select(column.id)
             .where(column.id > after, column.resolved_at < before)
             .order_by(column.id)
@@ -124,7 +124,7 @@ class RetentionRepository:
     async def old_audit(self, before: datetime, *, after: str) -> list[str]:
         """Ids of entries from before then."""
         column = audit.c
-        return await self._ids(
+        return await self._database.scalars(
             sa.select(column.id)
             .where(column.id > after, column.id < lowest_id(AUDIT, before))
             .order_by(column.id)
@@ -133,7 +133,7 @@ class RetentionRepository:
 
     async def delete_audit(self, ids: Sequence[str]) -> int:
         """Of old ones; returns how many there were still."""
-        return await self._change(sa.delete(audit).where(audit.c.id.in_(list(ids))))
+        return await self._database.change(sa.delete(audit).where(audit.c.id.in_(list(ids))))
 
     async def untold_events(self, before: datetime, *, after: int) -> list[int]:
         """Numbers of those from before then that are on their way to nobody: two who deleted their
@@ -145,19 +145,17 @@ class RetentionRepository:
             .order_by(events.c.number)
             .limit(AT_ONCE)
         )
-
-        def unit(connection: sa.Connection) -> list[int]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
+        return await self._database.scalars(query)
 
     async def delete_events(self, numbers: Sequence[int]) -> int:
-        return await self._change(sa.delete(events).where(events.c.number.in_(list(numbers))))
+        return await self._database.change(
+            sa.delete(events).where(events.c.number.in_(list(numbers)))
+        )
 
     async def delete_unused_callbacks(self, before: datetime) -> int:
         """Of places where nothing was sent to since then."""
         some = sa.exists().where(deliveries.c.webhook_id == webhooks.c.id)
-        return await self._change(
+        return await self._database.change(
             sa.delete(webhooks).where(
                 webhooks.c.kind == "callback", webhooks.c.changed_at < before, ~some
             )
@@ -168,7 +166,7 @@ class RetentionRepository:
         column = batches.c
         goes = column.status == DELETED if before is None else _ended(before)
         query = sa.select(column.id).where(column.id > after, goes, ~_IS_ERASED)
-        return await self._ids(query.order_by(column.id).limit(AT_ONCE))
+        return await self._database.scalars(query.order_by(column.id).limit(AT_ONCE))
 
     async def delete_batch(self, batch_id: str, *, ended_before: datetime | None = None) -> bool:
         """With its items and their results, and the examples that these became, unless it is only
@@ -190,11 +188,7 @@ class RetentionRepository:
     async def count_keys(self, before: datetime) -> int:
         """Idempotency keys that were first used before then."""
         query = sa.select(sa.func.count()).where(idempotency_keys.c.created_at < before)
-
-        def unit(connection: sa.Connection) -> int:
-            return connection.execute(query).scalar_one()
-
-        return await self._database.read(unit)
+        return await self._database.scalar(query) or 0
 
     async def delete_keys(self, before: datetime) -> int:
         """The oldest of them; returns how many, 0 when there are no more."""
@@ -207,7 +201,7 @@ class RetentionRepository:
             .limit(1)
             .scalar_subquery()
         )
-        return await self._change(
+        return await self._database.change(
             sa.delete(idempotency_keys).where(
                 column.created_at < before,
                 column.created_at <= sa.func.coalesce(last, column.created_at),
@@ -237,7 +231,7 @@ class RetentionRepository:
             some = list(names[first : first + AT_ONCE])
             of_old = reviews.c.picture.in_(some), reviews.c.created_at < before
             values = {"picture": None, "rank": reviews.c.rank + UNSEEN}
-            await self._change(sa.update(reviews).where(*of_old).values(values))
+            await self._database.change(sa.update(reviews).where(*of_old).values(values))
 
     async def _needed(
         self,
@@ -264,19 +258,7 @@ class RetentionRepository:
         if answered_before is not None:
             of_reviews = of_reviews.where(reviews.c.created_at >= answered_before)
         of_examples = sa.select(examples.c.picture).where(examples.c.picture.in_(list(names)))
-        return await self._ids(waiting.union(of_batches, of_reviews, of_examples))
-
-    async def _ids(self, query: sa.Select[str] | sa.CompoundSelect[str]) -> list[str]:
-        def unit(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(query).scalars())
-
-        return await self._database.read(unit)
-
-    async def _change(self, change: sa.Delete | sa.Update) -> int:
-        def unit(connection: sa.Connection) -> int:
-            return connection.execute(change).rowcount
-
-        return await self._database.write(unit)
+        return await self._database.scalars(waiting.union(of_batches, of_reviews, of_examples))
 
 
 _IS_ERASED = sa.exists().where(erasures.c.caller == batches.c.caller, erasures.c.ended_at.is_(None))

@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
-from app.errors import ResultNotFound
 from app.result import Result
 from app.storage.database import Database
 from app.storage.events import result_reviewed
 from app.storage.outbox import Outbox, Telling
-from app.storage.results import result_of
+from app.storage.putting import putting
+from app.storage.results import no_result, result_of
 from app.storage.review_rows import ReviewRow, ReviewStep
+from app.storage.seen_by import seen_by
 from app.storage.tables import results, review_steps, reviews
 from app.storage.tallies import count_label
 
@@ -63,9 +63,7 @@ class ReviewChanges:
 
     async def change(self, result_id: str, judge: Judge, *, caller: str | None) -> Reviewed:
         """Raises ResultNotFound, and what `judge` raises."""
-        this = sa.update(results).where(results.c.id == result_id)
-        if caller is not None:
-            this = this.where(results.c.caller == caller)
+        this = seen_by(caller, results, sa.update(results).where(results.c.id == result_id))
         # It is ours from then on.
         touched = this.values(expected=results.c.expected).returning(results)
         telling = self._outbox.telling()
@@ -76,7 +74,7 @@ class ReviewChanges:
             connection.execute(_TOUCH_FIRST_COPY, {"this": result_id})
             row = connection.execute(touched).mappings().first()
             if row is None:
-                raise ResultNotFound(f"There is no result {result_id}.")
+                raise no_result(result_id)
             return _change(connection, telling, result_of(row), judge)
 
         reviewed = await self._database.write(unit)
@@ -142,8 +140,4 @@ _TOUCH_FIRST_COPY = (
     .where(results.c.id == _FIRST_COPY.scalar_subquery())
     .values(expected=results.c.expected)
 )
-_NEW = insert(reviews)
-_PUT = _NEW.on_conflict_do_update(
-    index_elements=[_C.result_id],
-    set_={column.name: _NEW.excluded[column.name] for column in _C if not column.primary_key},
-)
+_PUT = putting(reviews)

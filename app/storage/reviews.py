@@ -56,22 +56,14 @@ class ReviewRepository:
 
     async def get(self, result_id: str) -> ReviewRow | None:
         query = sa.select(reviews).where(_C.result_id == result_id)
-
-        def unit(connection: sa.Connection) -> ReviewRow | None:
-            row = connection.execute(query).mappings().first()
-            return None if row is None else ReviewRow(**row)
-
-        return await self._database.read(unit)
+        row = await self._database.first(query)
+        return None if row is None else ReviewRow(**row)
 
     async def steps(self, result_id: str) -> list[ReviewStep]:
         """The oldest first."""
         query = sa.select(review_steps).where(review_steps.c.result_id == result_id)
         query = query.order_by(review_steps.c.at)
-
-        def unit(connection: sa.Connection) -> list[ReviewStep]:
-            return [ReviewStep(**row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(unit)
+        return [ReviewStep(**row) for row in await self._database.mappings(query)]
 
     async def waiting(self, *, caller: str | None, domain: str | None) -> dict[Queue, int]:
         query = (
@@ -109,12 +101,9 @@ class ReviewRepository:
         """`since` is included, `until` is not."""
         key = (_C.kind, _C.action, _C.reviewer)
         when = (IS_DECIDED, _C.decided_at >= (since or EPOCH), _C.decided_at < (until or LATEST))
-        query = sa.select(*key, sa.func.count()).where(*when, *_visible(caller, domain))
-
-        def unit(connection: sa.Connection) -> list[ReviewCount]:
-            return [ReviewCount(*row) for row in connection.execute(query.group_by(*key))]
-
-        return await self._database.read(unit)
+        query = sa.select(*key, sa.func.count().label("times")).group_by(*key)
+        query = query.where(*when, *_visible(caller, domain))
+        return [ReviewCount(**row) for row in await self._database.mappings(query)]
 
     async def uploads(self, result_ids: Sequence[str]) -> dict[str, str]:
         """Of results of a batch, the digests of the pictures that were uploaded for them."""
@@ -135,11 +124,7 @@ class ReviewRepository:
     async def example_picture(self, result_id: str) -> str | None:
         """The name in the blob store of what the local model learns from this result."""
         query = sa.select(examples.c.picture).where(examples.c.result_id == result_id)
-
-        def unit(connection: sa.Connection) -> str | None:
-            return connection.execute(query).scalar()
-
-        return await self._database.read(unit)
+        return await self._database.scalar(query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import get_args
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
+
+from app.ledger import Kind
 
 metadata = sa.MetaData(
     naming_convention={
@@ -287,7 +290,7 @@ TOKENS = (
     "reasoning_tokens",
 )
 
-IS_OPEN = sa.text("NOT rolled")
+IS_UNSUMMED = sa.text("NOT rolled")
 """Of an entry that no sum has yet; in these words, or the index is not found."""
 
 ledger = sa.Table(
@@ -313,20 +316,20 @@ ledger = sa.Table(
     sa.Column("answers", sa.Integer, nullable=False),
     sa.Column("saved_usd", Usd, nullable=False),
     sa.Column("rolled", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Index(None, "process", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    sa.Index(None, "process", "id", sqlite_where=IS_UNSUMMED, postgresql_where=IS_UNSUMMED),
     sa.Index(None, "result_id", sqlite_where=_HAS_RESULT, postgresql_where=_HAS_RESULT),
 )
 
 SPENT_BY = ("provider", "model", "deployment", "caller", "domain")
 COUNTED = ("calls", "estimated_calls", "unpriced_calls")
-ANSWERED = ("asked", "kept", "shared", "duplicate", "cascade")
-"""Answers, by how they came about."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Answers, by how they came about; `asked` is the first."""
 SUMS = (
     *COUNTED,
-    *ANSWERED,
+    *KINDS,
     *TOKENS,
     *("cost_usd", "estimated_usd"),
-    *(f"saved_{kind}_usd" for kind in ANSWERED[1:]),
+    *(f"saved_{kind}_usd" for kind in KINDS[1:]),
 )
 
 

@@ -13,12 +13,12 @@ from functools import cache
 from typing import Any, Literal, NamedTuple, get_args
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import StorageUnavailable
 from app.result import Result
 from app.storage.database import Database
 from app.storage.driver_insert import DriverInsert
+from app.storage.putting import putting
 from app.storage.tables import LATEST, UtcTime, tallies, tally_news
 from app.tally import Tally, label_counts
 
@@ -110,7 +110,7 @@ class TallyRepository:
     async def roll(self) -> None:
         """Add the news to the sums. Raises StorageUnavailable."""
         await self._tell_unanswered()
-        if await self._database.read(lambda each: each.execute(_HAS_NEWS).scalar()):
+        if await self._database.scalar(_HAS_NEWS):
             while await self._database.write(_roll) == AT_ONCE:
                 pass
 
@@ -136,7 +136,7 @@ class TallyRepository:
             (_FORGET_HOURS, HOURS_OF_CALLERS_KEPT),
         ):
             old = {"before": self._clock() - kept}
-            await self._database.write(lambda each: each.execute(statement, old).rowcount)  # noqa: B023
+            await self._database.change(statement, old)
 
 
 def count_results(connection: sa.Connection, stored: Iterable[Result]) -> None:
@@ -297,10 +297,7 @@ _KNOWN = sa.select(tallies.c.caller, tallies.c.domain, tallies.c.counts).where(
     tallies.c.start == sa.bindparam("start"),
     tallies.c.domain.in_(sa.bindparam("domains", expanding=True)),
 )
-_NEW = insert(tallies)
-_PUT = _NEW.on_conflict_do_update(
-    index_elements=list(tallies.primary_key.columns), set_={"counts": _NEW.excluded.counts}
-)
+_PUT = putting(tallies)
 _EVERYBODY = sa.select(tallies.c.caller).where(tallies.c.level == "month").distinct()
 """By their own rows: without it all that are to stay would be gone through."""
 _FORGET = sa.delete(tallies).where(

@@ -1,12 +1,38 @@
 """Whose turn it is to do what one process does for all. All SQL about that is here."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
-from app.storage.database import Unit
+from app.storage.database import Database, Unit
 from app.storage.tables import turns
+
+
+class Turns:
+    """At what is done every so often: who had the last one has the next, too, unless nobody had one
+    for twice as long."""
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        process: str,
+        *,
+        every_s: float,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._name = name
+        self._process = process
+        self._free_after = timedelta(seconds=2 * every_s)
+        self._clock = clock
+
+    async def is_mine(self) -> bool:
+        """Whether it is, now. Raises StorageUnavailable."""
+        taking = taking_turn(self._name, self._process, self._clock(), self._free_after)
+        return await self._database.write(taking)
 
 
 def taking_turn(name: str, process: str, now: datetime, free_after: timedelta) -> Unit[bool]:

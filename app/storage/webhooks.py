@@ -13,6 +13,7 @@ from app.storage.database import Database
 from app.storage.event_types import EndpointDisabled
 from app.storage.events import endpoint_disabled
 from app.storage.outbox import Outbox, origin
+from app.storage.seen_by import seen_by
 from app.storage.tables import webhooks
 
 WebhookStatus = Literal["enabled", "disabled"]
@@ -69,34 +70,22 @@ class WebhookRepository:
 
     async def get(self, webhook_id: str, *, caller: str | None) -> WebhookRow:
         """Callbacks, too. Raises WebhookNotFound."""
-        query = _of(caller, sa.select(webhooks).where(webhooks.c.id == webhook_id))
-
-        def unit(connection: sa.Connection) -> sa.RowMapping | None:
-            return connection.execute(query).mappings().first()
-
-        row = await self._database.read(unit)
+        query = seen_by(caller, webhooks, sa.select(webhooks).where(webhooks.c.id == webhook_id))
+        row = await self._database.first(query)
         if row is None:
-            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+            raise no_webhook(webhook_id)
         return WebhookRow(**row)
 
     async def all(self, *, caller: str | None) -> list[WebhookRow]:
         """The oldest first; no callbacks."""
-        query = _of(caller, sa.select(webhooks).where(webhooks.c.kind == "endpoint"))
-
-        def unit(connection: sa.Connection) -> list[WebhookRow]:
-            rows = connection.execute(query.order_by(webhooks.c.id)).mappings()
-            return [WebhookRow(**row) for row in rows]
-
-        return await self._database.read(unit)
+        query = seen_by(caller, webhooks, sa.select(webhooks).where(webhooks.c.kind == "endpoint"))
+        rows = await self._database.mappings(query.order_by(webhooks.c.id))
+        return [WebhookRow(**row) for row in rows]
 
     async def statuses(self) -> dict[str, WebhookStatus]:
         """By id, of all callers; no callbacks."""
         query = sa.select(webhooks.c.id, webhooks.c.status).where(webhooks.c.kind == "endpoint")
-
-        def unit(connection: sa.Connection) -> dict[str, WebhookStatus]:
-            return {row.id: row.status for row in connection.execute(query)}
-
-        return await self._database.read(unit)
+        return {row["id"]: row["status"] for row in await self._database.mappings(query)}
 
     async def change(
         self,
@@ -107,7 +96,7 @@ class WebhookRepository:
         by: By = COMMAND_LINE,
     ) -> WebhookRow:
         """Raises WebhookNotFound."""
-        this = _of(caller, sa.update(webhooks).where(webhooks.c.id == webhook_id))
+        this = seen_by(caller, webhooks, sa.update(webhooks).where(webhooks.c.id == webhook_id))
         touch = this.values(kind=webhooks.c.kind).returning(webhooks)
         change = this.values(dict(values)).returning(webhooks)
         fields = sorted(set(values) - {"changed_at"})
@@ -124,7 +113,7 @@ class WebhookRepository:
 
         row = await self._database.write(unit)
         if row is None:
-            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+            raise no_webhook(webhook_id)
         await self._outbox.load()
         return WebhookRow(**row)
 
@@ -148,7 +137,7 @@ class WebhookRepository:
 
     async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
         """What was sent to it goes with `DeliveryRepository.delete_of`. Raises WebhookNotFound."""
-        this = _of(caller, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
+        this = seen_by(caller, webhooks, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
         change = this.returning(webhooks)
 
         def unit(connection: sa.Connection) -> bool:
@@ -158,7 +147,7 @@ class WebhookRepository:
             return before is not None
 
         if not await self._database.write(unit):
-            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+            raise no_webhook(webhook_id)
         await self._outbox.load()
 
     async def disable(self, webhook: WebhookRow, reason: str, now: datetime) -> bool:
@@ -192,8 +181,8 @@ class WebhookRepository:
         return disabled
 
 
-def _of(caller: str | None, statement: Any) -> Any:
-    return statement if caller is None else statement.where(webhooks.c.caller == caller)
+def no_webhook(webhook_id: str) -> WebhookNotFound:
+    return WebhookNotFound(f"There is no webhook {webhook_id}.")
 
 
 def _told(row: sa.RowMapping | Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ them worse."""
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import structlog
@@ -16,6 +16,7 @@ from app.result import NONE
 from app.settings_groups import TeachingSettings
 from app.storage import ExampleRepository, ExampleRow, LessonRow
 from app.storage.examples import ReviewedPicture
+from app.storage.turns import Turns
 from app.teaching.collecting import Collecting
 from app.teaching.judging import Verdict, judge
 from app.teaching.lessons import ACCURACY, Lessons, examples_of
@@ -36,7 +37,7 @@ class FromReviews:
         domains: DomainRegistry,
         settings: TeachingSettings,
         *,
-        process: str,
+        turns: Turns,
         clock: Callable[[], datetime],
     ) -> None:
         self._stored = stored
@@ -44,14 +45,13 @@ class FromReviews:
         self._lessons = lessons
         self._domains = domains
         self._settings = settings
-        self._process = process
+        self._turns = turns
         self._clock = clock
 
     async def look(self) -> None:
         """Take what was reviewed since the last look, and teach what has grown enough, if it is
         this process's turn. Raises StorageUnavailable."""
-        free_after = timedelta(seconds=2 * LOOKED_EVERY_S)
-        if not await self._stored.take_turn(self._process, self._clock(), free_after=free_after):
+        if not await self._turns.is_mine():
             return
         await self._lessons.load()
         learning = self._lessons.domains | await self._stored.domains()

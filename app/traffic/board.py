@@ -42,6 +42,8 @@ class Board:
         link: RedisLink | None,
         checks: Callable[[], Mapping[str, bool]] = dict,
         kept: BoardRepository | None = None,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         """`checks`: whether each health check of this process passed. `kept`: where it is told
         besides; None: nowhere."""
@@ -49,6 +51,7 @@ class Board:
         self._checks = checks
         self._link = link
         self._kept = kept
+        self._clock = clock
         self._kept_at = float("-inf")
         self._publishing = Recurring()
 
@@ -78,12 +81,12 @@ class Board:
         if self._kept is not None:
             with suppress(StorageUnavailable, TimeoutError):
                 async with asyncio.timeout(WITHIN_S):
-                    since = datetime.now(UTC) - KEPT_FOR
+                    since = self._clock() - KEPT_FOR
                     return await self._kept.told_by_others(link.process, since)
         return {}
 
     async def _tell(self, link: RedisLink) -> None:
-        now = datetime.now(UTC)
+        now = self._clock()
         told = _STATES.dump_json([replace(each, told_at=now) for each in self._own()])
         await link.tell(told, lasts_s=LASTS_S)
         if self._kept is not None and self._is_to_be_kept(link):

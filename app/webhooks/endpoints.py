@@ -17,12 +17,11 @@ from app.errors import (
     SecretUnreadable,
     TooManyWebhooks,
     WebhookDisabled,
-    WebhookNotFound,
 )
 from app.identifiers import WEBHOOK, new_id
 from app.storage import Database, Outbox, chosen, replace_chosen
 from app.storage.audit import COMMAND_LINE, By
-from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow
+from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow, no_webhook
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
 from app.webhooks.vault import Vault
@@ -295,7 +294,7 @@ class Webhooks:
     async def _endpoint(self, webhook_id: str, caller: str | None) -> WebhookRow:
         row = await self._stored.get(webhook_id, caller=caller)
         if row.kind != "endpoint":
-            raise WebhookNotFound(f"There is no webhook {webhook_id}.")
+            raise no_webhook(webhook_id)
         return row
 
     async def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from datetime import UTC, datetime
 
 import structlog
 
@@ -21,7 +22,7 @@ async def main(url: str, seconds: float) -> None:
     clock = asyncio.get_running_loop().time
     window = Window(PER_MINUTE, span_s=SPAN_S, guard_s=GUARD_S, now=clock())
     link = RedisLink(url)
-    board = Board(list, link)
+    board = Board(list, link, clock=lambda: datetime.now(UTC))
     await link.open()
     board.start()
     quota = SharedQuota({"requests": window}, link, "test")

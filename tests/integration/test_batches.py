@@ -7,7 +7,7 @@ import json
 import signal
 import time
 import zipfile
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx2
 import pytest
@@ -16,10 +16,11 @@ from app.batches import BatchOptions
 from app.batches.rows import Row
 from app.batches.runner import IN_FLIGHT_HERE
 from app.errors import InvalidRequest, ProviderRejected, ProviderUnavailable, StorageUnavailable
-from app.parts import FOLLOWED_EVERY_S, build_parts
+from app.parts import build_parts
 from app.providers import registry
 from app.settings_groups import ApiSettings
 from app.usage import TokenUsage
+from tests.clock import Clock
 from tests.fakes import ENTRY_POINTS, after, answer, spent_with
 from tests.integration.calls import api_keys, is_problem, until
 from tests.loopback import loopback, reply
@@ -459,34 +460,6 @@ class TestControl:
         assert (over["status"], over["done"]) == ("failed", IN_FLIGHT_HERE)
         assert "trees" in over["reason"]
 
-    async def test_a_deadline_ends_it(self, client, fake):
-        fake.hold.clear()
-        soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-        created = await create(client, ("a.zip", pictures(150)), deadline=soon)
-        await asyncio.sleep(1.1)
-        fake.hold.set()
-
-        async def settled() -> bool:
-            return (await report(client, created["id"]))["done"] == IN_FLIGHT_HERE
-
-        await until(settled)
-        over = await ended(client, created["id"])
-
-        assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
-        assert over["done"] == fake.calls == IN_FLIGHT_HERE
-
-    async def test_a_deadline_ends_what_is_paused(self, client, parts, fake):
-        fake.hold.clear()
-        soon = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
-        created = await create(client, ("a.zip", pictures(30)), deadline=soon)
-        await client.post(f"/batches/{created['id']}/pause")
-        await asyncio.sleep(2 * FOLLOWED_EVERY_S)
-        fake.hold.set()
-        await parts.runner.look()
-        over = await report(client, created["id"])
-
-        assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
-
     async def test_a_pause_does_not_count_as_work(self, client, fake):
         """Neither for the rate nor for what is left."""
         fake.script.extend([answer()] * IN_FLIGHT_HERE + [after(0.05, answer())] * 100)
@@ -547,6 +520,47 @@ class TestControl:
         assert await found("running") == set()
         refused = await client.get("/batches", params={"status": "new"})
         assert is_problem(refused, 422, "invalid-request")
+
+
+class TestDeadline:
+    @pytest.fixture
+    def clock(self):
+        return Clock()
+
+    @pytest.fixture
+    def clock_of_parts(self, clock):
+        return clock
+
+    async def test_it_ends_one_that_is_at_work(self, client, fake, clock):
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(150)), deadline=_soon(clock))
+        await until(lambda: asyncio.sleep(0, fake.calls == IN_FLIGHT_HERE))
+        clock.ahead(seconds=60)
+        fake.hold.set()
+
+        async def settled() -> bool:
+            return (await report(client, created["id"]))["done"] == IN_FLIGHT_HERE
+
+        await until(settled)
+        over = await ended(client, created["id"])
+
+        assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
+        assert over["done"] == fake.calls == IN_FLIGHT_HERE
+
+    async def test_it_ends_one_that_is_paused(self, client, parts, fake, clock):
+        fake.hold.clear()
+        created = await create(client, ("a.zip", pictures(30)), deadline=_soon(clock))
+        await client.post(f"/batches/{created['id']}/pause")
+        clock.ahead(seconds=60)
+        fake.hold.set()
+        await parts.runner.look()
+        over = await report(client, created["id"])
+
+        assert (over["status"], over["reason"]) == ("failed", "The deadline is over.")
+
+
+def _soon(clock: Clock) -> str:
+    return (clock.now + timedelta(seconds=60)).isoformat()
 
 
 class TestProviderDown:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from app.parts.ground import now
 from app.storage import BoardRepository, Database
 from app.storage.boards import FORGOTTEN_AFTER
 from app.traffic import Board, ProviderState, RedisLink
@@ -51,6 +52,7 @@ async def processes(redis, database, monkeypatch):
                 link,
                 lambda checks=checks: checks,
                 BoardRepository(database),
+                clock=now,
             )
             board.start()
             stack.push_async_callback(board.aclose)

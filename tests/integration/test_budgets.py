@@ -433,27 +433,6 @@ class TestBatches:
         assert again.status_code == 409
         assert cancelled["reason"] is None
 
-    async def test_when_it_goes_on_is_told(self, client, parts, priced):
-        """At midnight, of itself."""
-        await put(client, **holding(2), period="day")
-        priced.script.extend([after(0.05, answer())] * 9)
-        created = await create(client, ("a.zip", pictures(3)), provider="priced")
-
-        async def paused() -> bool:
-            return (await report(client, created["id"]))["status"] == "paused"
-
-        await until(paused)
-        told = await report(client, created["id"])
-        await client.delete("/budgets/all")
-        past = "UPDATE batches SET resumes_at = 1"
-        await parts.database.write(lambda each: each.execute(sa.text(past)).rowcount)
-        await parts.runner.look()
-        over = await ended(client, created["id"])
-
-        midnight = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")
-        assert told["resumes_at"] == midnight
-        assert over["counts"]["accepted"] == 3
-
     async def test_what_can_not_fit_is_refused_at_once(self, client, parts, priced):
         """The least that ten earlier calls cost, 100 times, is more than there is."""
         for number in range(10):
@@ -498,6 +477,35 @@ class TestBatches:
         refused = await client.patch(f"/batches/{created['id']}", json={})
 
         assert is_problem(refused, 422, "invalid-request")
+
+
+class TestNextDay:
+    @pytest.fixture
+    def clock(self):
+        return Clock()
+
+    @pytest.fixture
+    def clock_of_parts(self, clock):
+        return clock
+
+    async def test_one_goes_on_when_its_budget_is_reset(self, client, parts, priced, clock):
+        """At midnight, of itself; and when that will be is told."""
+        await put(client, **holding(2), period="day")
+        priced.script.extend([after(0.05, answer())] * 9)
+        created = await create(client, ("a.zip", pictures(3)), provider="priced")
+
+        async def paused() -> bool:
+            return (await report(client, created["id"]))["status"] == "paused"
+
+        await until(paused)
+        told = await report(client, created["id"])
+        midnight = (clock.now + timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")
+        clock.ahead(days=1)
+        await parts.runner.look()
+        over = await ended(client, created["id"])
+
+        assert told["resumes_at"] == midnight
+        assert over["counts"]["accepted"] == 3
 
 
 def priced_calls(told: dict) -> int:

@@ -2,22 +2,34 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from app.classification import Question
 from app.classification.once import fingerprint
 from app.errors import ProviderRejected, StorageUnavailable
 from app.images import Upload
-from app.storage import Claim, IdempotencyRepository, idempotency
-from tests.integration.calls import UNKNOWN, api_keys
+from app.storage import Claim, IdempotencyRepository
+from app.storage.tables import idempotency_keys
+from tests.clock import Clock
+from tests.integration.calls import UNKNOWN, api_keys, until
 from tests.pictures import jpeg
 
 pytestmark = pytest.mark.each_database
 
 PICTURE = jpeg()
 OTHER = jpeg(300)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def clock_of_parts(clock):
+    return clock
 
 
 def upload(picture: bytes = PICTURE, **fields):
@@ -179,12 +191,14 @@ async def test_of_an_answer_that_was_erased_the_key_is_free(client, fake):
     assert again.json()["id"] != first.json()["id"]
 
 
-async def test_a_key_is_forgotten_after_a_day(client, fake, monkeypatch):
+async def test_a_key_is_forgotten_after_a_day(client, fake, clock):
     first = await ask(client)
-    monkeypatch.setattr(idempotency, "KEPT_FOR", -idempotency.KEPT_FOR)
-    second = await ask(client)
+    clock.ahead(hours=24)
+    again = await ask(client)
+    clock.ahead(seconds=1)
+    new = await ask(client)
 
-    assert first.json()["id"] != second.json()["id"]
+    assert first.json()["id"] == again.json()["id"] != new.json()["id"]
 
 
 class TestCallers:
@@ -207,17 +221,17 @@ class TestTheFirstIsGone:
 
     @pytest.fixture
     def settings(self, settings, monkeypatch):
-        monkeypatch.setattr(idempotency, "HELD_FOR", timedelta(seconds=0.3))
         monkeypatch.setattr("app.parts.background.KEYS_RENEWED_EVERY_S", 0.05)
         return settings
 
     @pytest.fixture
-    def claim(self, parts):
+    def claim(self, parts, clock):
         """Take a key for a request, as who is dead did."""
 
         async def claim(question: Question) -> Claim:
             mine = Claim(fingerprint(question), UNKNOWN)
-            return await IdempotencyRepository(parts.database).claim("anonymous", "k-1", mine)
+            dead = IdempotencyRepository(parts.database, clock=clock)
+            return await dead.claim("anonymous", "k-1", mine)
 
         return claim
 
@@ -225,36 +239,42 @@ class TestTheFirstIsGone:
     def question(self):
         return Question(Upload(PICTURE), "flowers", "anonymous", provider="fake")
 
-    async def test_its_request_is_answered_soon(self, client, fake, claim, question):
+    async def test_its_request_is_answered_soon(self, client, fake, clock, claim, question):
         await claim(question)
         at_once = await ask(client)
-        await asyncio.sleep(0.3)
+        clock.ahead(seconds=30)
         later = await ask(client)
 
         assert (at_once.status_code, later.status_code) == (409, 200)
         assert (await ask(client)).json() == later.json()
         assert fake.calls == 1
 
-    async def test_another_request_is_refused_still(self, client, fake, claim, question):
+    async def test_another_request_is_refused_still(self, client, fake, clock, claim, question):
         await claim(replace(question, expected="rose"))
-        await asyncio.sleep(0.3)
+        clock.ahead(seconds=30)
 
         assert (await ask(client)).json()["type"] == "/problems/idempotency-key-reused"
 
-    async def test_who_lives_keeps_its_key(self, client, fake, claim, question):
+    async def test_who_lives_keeps_its_key(self, client, parts, fake, clock, claim, question):
         """However long it takes."""
         fake.hold.clear()
         first = asyncio.create_task(ask(client))
         await fake.asked.wait()
-        await asyncio.sleep(0.6)
+        clock.ahead(seconds=30)
+
+        async def renewed() -> bool:
+            query = sa.select(idempotency_keys.c.created_at)
+            return await parts.database.scalar(query) == clock.now
+
+        await until(renewed)
         held = await claim(question)
         fake.hold.set()
 
         assert held.result_id == (await first).json()["id"]
 
-    async def test_what_is_stored_stays(self, client, fake):
+    async def test_what_is_stored_stays(self, client, fake, clock):
         first = await ask(client)
-        await asyncio.sleep(0.3)
+        clock.ahead(seconds=30)
 
         assert (await ask(client)).json() == first.json()
         assert fake.calls == 1

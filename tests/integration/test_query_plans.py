@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
@@ -16,12 +15,12 @@ from app.storage import (
     RetentionRepository,
     Reviewer,
     ToReview,
-    idempotency,
     queueing,
 )
 from app.storage.audit import COMMAND_LINE
 from app.storage.delivery_rows import DeliveryFilter
 from app.storage.tables import metadata
+from tests.clock import Clock
 from tests.entries import book, entry
 from tests.integration.calls import store
 from tests.integration.test_retention import cancelled, urls
@@ -103,22 +102,23 @@ async def test_a_scan_is_noticed(parts):
 
 
 async def claim(parts) -> None:
-    await IdempotencyRepository(parts.database).claim("shop", "key", Claim("f", "cls_1"))
+    await parts.keys.claim("shop", "key", Claim("f", "cls_1"))
 
 
 async def hold_keys(parts) -> None:
     """Until it is taken over from who says no more that it is at it."""
-    keys, first = IdempotencyRepository(parts.database), Claim("f", "cls_1")
+    clock, first = Clock(), Claim("f", "cls_1")
+    keys = IdempotencyRepository(parts.database, clock=clock)
     with keys.holding(first):
         await keys.renew()
-    with patch.object(idempotency, "HELD_FOR", timedelta(0)):
-        await keys.claim("shop", "key", first)
-        await keys.claim("shop", "key", Claim("f", "cls_2"))
+    await keys.claim("shop", "key", first)
+    clock.ahead(minutes=1)
+    await keys.claim("shop", "key", Claim("f", "cls_2"))
     await keys.release("shop", "key", first)
 
 
 async def release_unanswered(parts) -> None:
-    await IdempotencyRepository(parts.database).release_unanswered()
+    await parts.keys.release_unanswered()
 
 
 async def delete_keys(parts) -> None:

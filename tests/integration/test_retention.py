@@ -23,7 +23,7 @@ from app.parts import build_parts
 from app.retention import Swept
 from app.settings import Settings
 from app.settings_groups import RetentionSettings
-from app.storage import Claim, IdempotencyRepository
+from app.storage import Claim
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 from tests.conftest import ROOT
 from tests.integration.calls import NOON, api_keys, is_problem, listed, store, until, upload
@@ -263,9 +263,8 @@ class TestBatches:
 
 class TestKeys:
     async def test_they_go_after_a_day(self, parts):
-        keys = IdempotencyRepository(parts.database)
         for number in range(3):
-            await keys.claim("anonymous", f"{number}", Claim("f", f"cls_{number}"))
+            await parts.keys.claim("anonymous", f"{number}", Claim("f", f"cls_{number}"))
         early = await parts.retention.sweep(now=after(hours=23))
         counted = await parts.retention.sweep(now=after(hours=25), dry_run=True)
         late = await parts.retention.sweep(now=after(hours=25))

@@ -20,6 +20,8 @@ from app.result import NONE
 from app.settings_groups import ReviewSettings, TeachingSettings
 from app.storage.audit import COMMAND_LINE
 from app.storage.tables import examples
+from app.storage.turns import Turns
+from app.teaching import LOOKED_EVERY_S, FromReviews
 from tests.clock import Clock
 from tests.integration.calls import api_keys
 from tests.teaching import KINDS, picture
@@ -250,13 +252,19 @@ async def test_only_one_process_learns_at_a_time(month):
     """Another takes over when it is gone."""
     await month.teach(per_class=2)
     await month.look()
-    other = month.parts.from_reviews.__class__(
+    other = FromReviews(
         month.parts.examples,
         month.parts.collecting,
         month.parts.lessons,
         month.parts.domains,
         month.parts.settings.teaching,
-        process="prc_other",
+        turns=Turns(
+            month.parts.database,
+            "lessons",
+            "prc_other",
+            every_s=LOOKED_EVERY_S,
+            clock=month.clock,
+        ),
         clock=month.clock,
     )
     await month.review(per_class=1)

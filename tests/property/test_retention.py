@@ -80,7 +80,7 @@ async def _swept(held: list[Batch], policy: RetentionSettings):
         blobs = BlobStore(f"memory://{place}")
         try:
             await database.write(tables.metadata.create_all)
-            repository = ReceivingRepository(database)
+            repository = ReceivingRepository(database, clock=lambda: NOW)
             for number, batch in enumerate(held):
                 row = _row(number, batch)
                 await repository.create(replace(row, status="receiving"))
@@ -93,9 +93,9 @@ async def _swept(held: list[Batch], policy: RetentionSettings):
                 await database.write(partial(_execute, became.values(status=row.status)))
             for picture in PICTURES:
                 await blobs.put(picture)
-            retention = Retention(RetentionRepository(database), blobs, policy)
-            counted = await retention.sweep(now=NOW, dry_run=True)
-            swept = await retention.sweep(now=NOW)
+            retention = Retention(RetentionRepository(database), blobs, policy, clock=lambda: NOW)
+            counted = await retention.sweep(dry_run=True)
+            swept = await retention.sweep()
             ids = await database.read(_ids)
             left = [f"{number}" in ids for number in range(len(held))]
             later = NOW + timedelta(days=1)

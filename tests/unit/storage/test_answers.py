@@ -1,11 +1,16 @@
 """Answers that are given again, and those that are not, after a restart."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 import pytest
 import sqlalchemy as sa
 
+from app.parts.ground import now
 from app.result import ImageFacts
 from app.storage import AnswerRepository, Database, KeptAnswer, migrate
 from app.storage.tables import answers
+from tests.clock import Clock
 
 
 @pytest.fixture
@@ -28,18 +33,22 @@ def kept(model: str, deployment: str | None = "eyes", provider: str = "azure_ope
     )
 
 
+def repository(database: Database, clock: Callable[[], datetime] = now) -> AnswerRepository:
+    return AnswerRepository(database, ttl_s=60, max_entries=100, clock=clock)
+
+
 async def keep(database: Database, **new: KeptAnswer) -> None:
     """By a process that ends then."""
-    repository = AnswerRepository(database, ttl_s=60, max_entries=100)
+    keeper = repository(database)
     for key, answer in new.items():
-        await database.write(repository.keeping({key: answer}))
+        await database.write(keeper.keeping({key: answer}))
 
 
 async def found(database: Database, *keys: str) -> list[str | None]:
     """The models whose answers the next process gives again."""
-    repository = AnswerRepository(database, ttl_s=60, max_entries=100)
-    await repository.load_models()
-    given = [await repository.get(key) for key in keys]
+    giver = repository(database)
+    await giver.load_models()
+    given = [await giver.get(key) for key in keys]
     return [each.model if each else None for each in given]
 
 
@@ -47,6 +56,20 @@ async def test_answers_of_the_model_that_stood_last_are_given_again(database):
     await keep(database, a=kept("gpt-1"), b=kept("gpt-1"))
 
     assert await found(database, "a", "b", "c") == ["gpt-1", "gpt-1", None]
+
+
+async def test_an_answer_is_given_again_for_its_time(database):
+    clock = Clock()
+    answers = repository(database, clock)
+    await database.write(answers.keeping({"a": kept("gpt-1")}))
+
+    clock.ahead(seconds=59)
+    early = await answers.get("a")
+    clock.ahead(seconds=1)
+    late = await answers.get("a")
+
+    assert early == kept("gpt-1")
+    assert late is None
 
 
 async def test_answers_of_a_model_that_was_replaced_are_not(database):

@@ -4,6 +4,7 @@ from collections import deque
 
 import pytest
 
+from app.parts.ground import now
 from app.traffic.board import Board
 from app.traffic.quota import Reservation
 from app.traffic.shared import SharedQuota
@@ -94,7 +95,7 @@ async def test_what_another_version_tells_is_passed_over():
         "prc_3": other + ', "deployments": []}]',
     }
 
-    told = await Board(lambda: [own], link).read()
+    told = await Board(lambda: [own], link, clock=now).read()
 
     assert [(each.process, each.waiting["interactive"]) for each in told] == [
         ("one:1", 0),
@@ -110,7 +111,7 @@ async def test_health_is_told_with_each_provider():
     other = '[{"process": "two:2", "provider": "local", "waiting": {}, "deployments": [], '
     link.texts = {"prc_2": other + '"checks": {"quota": false}, "mood": 1}]'}
 
-    told = await Board(lambda: [own], link, lambda: {"quota": True}).read()
+    told = await Board(lambda: [own], link, lambda: {"quota": True}, clock=now).read()
 
     assert [(each.process, each.checks) for each in told] == [
         ("one:1", {"quota": True}),
