@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.batches.affording import Affording, BudgetShare
 from app.batches.bill import Bill
 from app.batches.looking import Looked, Looking
+from app.batches.options import BatchOptions
 from app.batches.ranges import Range
 from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
 from app.batches.sample import Sample
-from app.batches.taking_in import BatchOptions
 from app.budget import Payer, budget_of_batch
 from app.classification import Intake, Standing
 from app.domains import Domain, DomainRegistry

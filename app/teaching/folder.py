@@ -13,6 +13,7 @@ from app.batches.rows import Row, Unusable
 from app.domains import Domain, DomainRegistry
 from app.errors import ClassifierError, DomainNotFound, InvalidRequest, TooFewExamples
 from app.labelled_folder import as_text, labelled_pictures
+from app.picture_files import too_large
 from app.result import NONE
 from app.storage import ExampleRow
 from app.teaching.collecting import Collecting
@@ -161,6 +162,6 @@ def _rows(pictures: Sequence[tuple[Path, str]], max_bytes: int) -> Iterator[Row 
             yield Unusable(place, f"can't be read: {error.strerror}")
             continue
         if len(data) > max_bytes:
-            yield Unusable(place, f"is larger than {max_bytes:,} bytes")
+            yield Unusable(place, too_large(max_bytes))
         else:
             yield Row(place, data, expected=label)
