@@ -1,6 +1,5 @@
 """Who is asked first answers what it is sure enough of, the next one what is left."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from app.images import PreparedImage
 from app.ledger import LedgerEntry
 from app.providers.base import Capabilities, Provider, ProviderAnswer, Quote, Quoting
 from app.providers.registry import ProviderRegistry
-from app.traffic import WORTH_ANOTHER_PROVIDER, Lane, Spent, Turn
+from app.traffic import WORTH_ANOTHER_PROVIDER, Lane, Spent, Turn, clock
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -119,7 +118,7 @@ class Cascading:
         of the last one who answers: `spent.degraded` where somebody better could not."""
         if domain.cascade is None or len(names) < 2:
             return await self._eliciting.elicit(names, image, domain, spent, payer=payer, lane=lane)
-        began = asyncio.get_running_loop().time()
+        began = clock.now()
         unsure: list[_Unsure] = []
         failure: ClassifierError | None = None
         for later, name in zip(range(len(names) - 1, -1, -1), names, strict=True):

@@ -15,7 +15,7 @@ from app.domains import Domain
 from app.errors import ClassifierError
 from app.images import PreparedImage
 from app.providers.base import Example, ProviderAnswer
-from app.traffic import Dispatcher, Lane, Spent, Turn
+from app.traffic import Dispatcher, Lane, Spent, Turn, clock
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -125,7 +125,7 @@ class Eliciting:
         """Ask the providers in order until one answers, and that one as often as the domain asks
         for; what all calls cost is added to `spent`. `turn` and what is raised are as in
         Dispatcher.ask."""
-        turn = turn or Turn(asyncio.get_running_loop().time())
+        turn = turn or Turn(clock.now())
         examples: Sequence[Example] = ()
         lesson = ""
         if self._showing is not None and domain.few_shot:

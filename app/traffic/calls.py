@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import current
+from app.traffic import clock
 from app.traffic.books import Books, OpenCall
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.enquiry import Enquiry
@@ -56,7 +57,7 @@ class Calls:
                 await self._wait_for_room(enquiry, asked)
             ticket = await self._admit(enquiry, without=without, instead=instead)
             asked = ticket.deployment
-            if enquiry.is_too_late(self._now()):
+            if enquiry.is_too_late(clock.now()):
                 enquiry.scheduler.give_back(ticket)
                 raise ProviderTimeout("No time is left for another call.")
             if asked.limits is None:
@@ -74,11 +75,11 @@ class Calls:
         """In the budgets, for what a call to this deployment costs at most."""
         budgets, payer, domain = self._books.budgets, enquiry.payer, enquiry.domain
         if budgets.covers(payer, domain.name):
-            began, most = self._now(), enquiry.most(asked)
+            began, most = clock.now(), enquiry.most(asked)
             try:
                 await budgets.wait_for_room(payer, domain.name, most, until=enquiry.deadline)
             finally:
-                enquiry.spent.wait_s += self._now() - began
+                enquiry.spent.wait_s += clock.now() - began
 
     async def _open(self, deployment: Deployment, enquiry: Enquiry) -> OpenCall | None:
         """None: what is left of a budget was reserved by others meanwhile."""
@@ -100,7 +101,7 @@ class Calls:
     ) -> Ticket:
         """Leave for a call. Where one that moves finds none, what made it move is raised `instead`
         of the refusal."""
-        began = self._now()
+        began = clock.now()
         try:
             return await enquiry.scheduler.admit(enquiry.waiter(without=without, now=began))
         except (ProviderRateLimited, ProviderPaused):
@@ -108,7 +109,7 @@ class Calls:
                 raise instead from None
             raise
         finally:
-            waited_s = self._now() - began
+            waited_s = clock.now() - began
             enquiry.spent.wait_s += waited_s
             if enquiry.scheduler.is_metered:
                 self._metrics.admission(enquiry.lane, waited_s)
@@ -121,7 +122,7 @@ class Calls:
         failed: Collection[Deployment],
     ) -> ProviderAnswer:
         deployment = ticket.deployment
-        began = self._now()
+        began = clock.now()
         timeout = min(enquiry.deadline - began, self._settings.api.timeout)
         if any(
             each.breaker.state(began) == "closed"
@@ -137,8 +138,8 @@ class Calls:
             outcome = error
             raise
         finally:
-            seconds = self._now() - began
-            deployment.ended(self._now(), ticket, seconds, outcome)
+            seconds = clock.now() - began
+            deployment.ended(clock.now(), ticket, seconds, outcome)
             enquiry.scheduler.changed()
             self._book(deployment, call, enquiry, outcome, seconds)
         self._health.provider_answered()
@@ -209,6 +210,3 @@ class Calls:
                 completion=usage.completion,
                 parts=dict(usage.parts),
             )
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()

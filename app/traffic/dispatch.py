@@ -28,6 +28,7 @@ from app.providers.registry import LOCAL, ProviderRegistry
 from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
+from app.traffic import clock
 from app.traffic.books import Books
 from app.traffic.calls import Calls
 from app.traffic.deployment import Deployment
@@ -115,12 +116,12 @@ class Dispatcher:
         Raises the ProviderError of the last one that was down, else why none could be asked; and
         BudgetSpent, where the local model may not answer instead or can't.
         """
-        turn = turn or Turn(self._now())
+        turn = turn or Turn(clock.now())
         deadline = turn.since + self._patience_s(lane)
         failure: ClassifierError | None = None
         names = list(names)
         for position, name in enumerate(names):
-            now = self._now()
+            now = clock.now()
             # Whoever comes later must have time left to answer in.
             total_s = max(0.0, deadline - now) / (len(names) - position + turn.later)
             policy = RetryPolicy(retries=self._retries_of(domain), total_s=total_s)
@@ -185,7 +186,7 @@ class Dispatcher:
 
         Raises a ProviderError, or BudgetSpent.
         """
-        now = self._now()
+        now = clock.now()
         total_s = since + self._patience_s(lane) - now
         if total_s <= call_s:
             raise ProviderTimeout("No time is left for another call.")
@@ -218,7 +219,7 @@ class Dispatcher:
 
     def states(self) -> list[ProviderState]:
         """Of every provider that was asked or opened."""
-        return list(states(self._schedulers.items(), self._now()))
+        return list(states(self._schedulers.items(), clock.now()))
 
     async def aclose(self) -> None:
         for scheduler in self._schedulers.values():
@@ -244,7 +245,7 @@ class Dispatcher:
                 failure,
                 attempt=attempt,
                 adjustments=adjustments,
-                elapsed_s=self._now() - enquiry.began,
+                elapsed_s=clock.now() - enquiry.began,
                 policy=enquiry.policy,
                 jitter=self._jitter(),
             )
@@ -271,7 +272,7 @@ class Dispatcher:
         if not helps_elsewhere(error) or len(failed) == len(enquiry.deployments):
             return False
         if isinstance(decision, GiveUp):
-            return self._now() < enquiry.deadline
+            return clock.now() < enquiry.deadline
         return enquiry.scheduler.has_room(enquiry.amounts(without=failed), enquiry.lane)
 
     def _patience_s(self, lane: Lane) -> float:
@@ -301,6 +302,3 @@ class Dispatcher:
         if seconds:
             await asyncio.sleep(seconds)
             enquiry.spent.wait_s += seconds
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
