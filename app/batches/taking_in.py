@@ -40,7 +40,7 @@ class TakingIn:
         self,
         receiving: ReceivingRepository,
         batches: BatchRepository,
-        keys: IdempotencyRepository,
+        idempotency: IdempotencyRepository,
         blobs: BlobStore,
         domains: DomainRegistry,
         reading: Reading,
@@ -48,7 +48,7 @@ class TakingIn:
     ) -> None:
         self._receiving = receiving
         self._batches = batches
-        self._keys = keys
+        self._idempotency = idempotency
         self._blobs = blobs
         self._domains = domains
         self._reading = reading
@@ -68,7 +68,7 @@ class TakingIn:
         """As `take`; the same `key` and `fingerprint`, of all that makes a request the same, give
         the same batch. Raises IdempotencyKeyReused and IdempotencyKeyInUse, too."""
         mine = Claim(fingerprint, new_id(BATCH))
-        claim = await self._keys.claim(caller, key, mine)
+        claim = await self._idempotency.claim(caller, key, mine)
         if claim.result_id != mine.result_id:
             try:
                 return await self._batches.get(claim.result_id)
@@ -76,13 +76,13 @@ class TakingIn:
                 raise IdempotencyKeyInUse(
                     "The first request with this Idempotency-Key is still being received."
                 ) from None
-        with self._keys.holding(mine):
+        with self._idempotency.holding(mine):
             try:
                 return await self.take(
                     options, rows, caller=caller, batch_id=mine.result_id, threads=threads
                 )
             except BaseException:
-                await self._keys.release(caller, key, mine)
+                await self._idempotency.release(caller, key, mine)
                 raise
 
     async def take(

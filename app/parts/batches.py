@@ -42,7 +42,7 @@ def build_batches(
         rows=rows,
         receiving=receiving,
         taking_in=TakingIn(
-            receiving, rows, ground.keys, ground.blobs, ground.domains, reading, affording
+            receiving, rows, ground.idempotency, ground.blobs, ground.domains, reading, affording
         ),
         estimator=Estimator(
             ground.domains,

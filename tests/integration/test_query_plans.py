@@ -191,7 +191,7 @@ async def look_for_pictures(parts) -> None:
 
 
 async def send_events(parts) -> None:
-    stored = parts.sent
+    stored = parts.delivery_rows
     await stored.waiting()
     await stored.due("whk_1", NOW, limit=10)
     await stored.next_due("whk_1")
@@ -201,8 +201,8 @@ async def send_events(parts) -> None:
 
 
 async def look_for_deliveries(parts) -> None:
-    await parts.sent.page(DeliveryFilter("shop", "whk_1"), before=None, limit=10)
-    await parts.sent.page(DeliveryFilter("shop", subject="cls_1"), before=None, limit=10)
+    await parts.delivery_rows.page(DeliveryFilter("shop", "whk_1"), before=None, limit=10)
+    await parts.delivery_rows.page(DeliveryFilter("shop", subject="cls_1"), before=None, limit=10)
 
 
 async def look_for_alerts(parts) -> None:
