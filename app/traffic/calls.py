@@ -73,17 +73,17 @@ class Calls:
 
     async def _wait_for_room(self, enquiry: Enquiry, asked: Deployment) -> None:
         """In the budgets, for what a call to this deployment costs at most."""
-        budgets, payer, domain = self._books.budgets, enquiry.payer, enquiry.domain
+        budgets, payer, domain = self._books.budgets, enquiry.case.payer, enquiry.case.domain
         if budgets.covers(payer, domain.name):
             began, most = clock.now(), enquiry.most(asked)
             try:
                 await budgets.wait_for_room(payer, domain.name, most, until=enquiry.deadline)
             finally:
-                enquiry.spent.wait_s += clock.now() - began
+                enquiry.case.spent.wait_s += clock.now() - began
 
     async def _open(self, deployment: Deployment, enquiry: Enquiry) -> OpenCall | None:
         """None: what is left of a budget was reserved by others meanwhile."""
-        payer, domain = enquiry.payer, enquiry.domain.name
+        payer, domain = enquiry.case.payer, enquiry.case.domain.name
         most = enquiry.most(deployment)
         hold: Hold | None = FREE
         if self._books.budgets.covers(payer, domain):
@@ -110,9 +110,9 @@ class Calls:
             raise
         finally:
             waited_s = clock.now() - began
-            enquiry.spent.wait_s += waited_s
+            enquiry.case.spent.wait_s += waited_s
             if enquiry.scheduler.is_metered:
-                self._metrics.admission(enquiry.lane, waited_s)
+                self._metrics.admission(enquiry.case.lane, waited_s)
 
     async def make(
         self,
@@ -152,8 +152,8 @@ class Calls:
             with current().span("provider", {"classifier.provider": provider.name}):
                 async with asyncio.timeout(timeout):
                     return await provider.classify(
-                        enquiry.image,
-                        enquiry.domain,
+                        enquiry.case.image,
+                        enquiry.case.domain,
                         timeout=timeout,
                         code_order=enquiry.code_order,
                         examples=enquiry.examples if takes_examples else (),
@@ -177,10 +177,10 @@ class Calls:
         outcome: ProviderAnswer | BaseException,
         seconds: float,
     ) -> None:
-        provider, spent = deployment.provider, enquiry.spent
+        provider, spent = deployment.provider, enquiry.case.spent
         entry = None
         if call is not None:
-            picture = deployment.image_tokens(enquiry.image, enquiry.domain, outcome)
+            picture = deployment.image_tokens(enquiry.case.image, enquiry.case.domain, outcome)
             entry = self._books.end(call, outcome, picture)
         if isinstance(outcome, ProviderCannotServeDomain):
             return  # nobody was asked: the row goes on telling of whoever was before
@@ -199,7 +199,7 @@ class Calls:
         spent.capabilities = capabilities = provider.capabilities()
         of = {
             "deployment": capabilities.deployment or provider.name,
-            "domain": enquiry.domain.name,
+            "domain": enquiry.case.domain.name,
         }
         if usage.cost_usd:
             self._metrics.cost(**of, usd=usage.cost_usd)
