@@ -17,6 +17,15 @@ KINDS = MimeTypes()
 """Python's own table, not the machine's."""
 
 
+TOO_LARGE = "is larger than"
+"""Begins the reason why a file is not taken for its size."""
+
+
+def too_large(max_bytes: int) -> str:
+    """Why a file of more bytes is not taken."""
+    return f"{TOO_LARGE} {max_bytes:,} bytes"
+
+
 def looks_like_picture(data: bytes) -> bool:
     """By its first bytes. Whether it is one that can be read shows when it is decoded."""
     return data.startswith(BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")

@@ -112,8 +112,7 @@ def _figures(estimate: BatchEstimate, billed: int) -> dict[str, Any]:
 
 
 def _rows(parts: Parts, options: BatchOptions, folders: Sequence[Path]) -> Iterator[Row | Unusable]:
-    labels = frozenset(parts.domains.get(options.domain).labels)
-    files = Files(parts.settings, options, labels)
+    files = Files.of(parts.settings, parts.domains.get(options.domain))
     for each in folders:
         yield from files.folder(each)
 

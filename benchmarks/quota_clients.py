@@ -24,7 +24,7 @@ from app.parts import build_parts
 from app.providers.question import ChatQuestion
 from app.settings import Settings
 from app.telemetry.logging import LoggingConfig, configure_logging
-from app.traffic import Spent
+from app.traffic import Case
 from tests.pictures import encoded, photograph
 
 DOMAIN = Domain(name="flowers", classes=("dandelion", "rose", "sunflower", "daisy"))
@@ -94,11 +94,9 @@ class Service:
             yield cls(parts)
 
     async def ask(self, *, lane: str) -> float:
-        spent = Spent()
-        await self._dispatcher.ask(
-            ("azure_openai",), self._picture, DOMAIN, spent, payer=Payer(lane), lane=lane
-        )
-        return spent.wait_s
+        case = Case(self._picture, DOMAIN, Payer(lane), lane)
+        await self._dispatcher.ask(("azure_openai",), case)
+        return case.spent.wait_s
 
 
 class _Sdk:

@@ -21,7 +21,7 @@ from app.simulator import DeploymentConfig, Latency, SimulatorConfig, create_sim
 from app.simulator.answers import DeclaredTruth
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, Spent
+from app.traffic import Case, Dispatcher
 from tests.fakes import Registry, unkept_books
 from tests.pictures import encoded
 from tests.service import ROOT
@@ -48,11 +48,9 @@ class Seeing:
 
     async def ask(self, image: PreparedImage, domain: Domain) -> ProviderAnswer:
         """By as many calls as the domain asks for."""
-        spent = Spent()
-        answer = await self._eliciting.elicit(
-            [NAME], image, domain, spent, payer=Payer("test"), lane="interactive"
-        )
-        self.calls += spent.calls
+        case = Case(image, domain, Payer("test"))
+        answer = await self._eliciting.elicit([NAME], case)
+        self.calls += case.spent.calls
         return answer
 
     def truth(self, image: PreparedImage, domain: Domain) -> dict[str | None, float]:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from app.images.square import square
 from app.providers.local.model import CROP, SIDE
+from app.square import square
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 

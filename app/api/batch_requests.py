@@ -25,10 +25,10 @@ from app.api.forms import (
     validated,
 )
 from app.batches import BatchOptions
+from app.batches.at_uri import rows_at
 from app.batches.manifest import ManifestRow, read_row
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
-from app.batches.storage import rows_at
 from app.errors import BatchTooLarge, InvalidRequest, UploadTooLarge
 from app.parts import Parts
 
@@ -161,8 +161,8 @@ async def _of_source(
 
 
 async def _reader(options: BatchOptions, parts: Parts) -> Files:
-    truths = (await parts.domains.find(options.domain)).truths
-    return Files(parts.settings, options, truths)
+    domain = await parts.domains.find(options.domain)
+    return Files.of(parts.settings, domain, expected_column=options.expected_column)
 
 
 def _fingerprint(body: BatchForm, files: Sequence[UploadFile]) -> str:

@@ -113,7 +113,7 @@ async def list_all_deliveries(
 @router.get("/{delivery_id}")
 async def get_delivery(delivery_id: DeliveryId, parts: Joined, caller: Caller) -> DeliveryReport:
     """One delivery, with every attempt."""
-    return DeliveryReport.of(await parts.sent.get(delivery_id, caller=caller.sees))
+    return DeliveryReport.of(await parts.delivery_rows.get(delivery_id, caller=caller.sees))
 
 
 @router.post("/{delivery_id}/redeliver", status_code=202)
@@ -124,7 +124,7 @@ async def redeliver(delivery_id: DeliveryId, parts: Joined, caller: Caller) -> D
 
 
 async def page_of(parts: Parts, wanted: DeliveryFilter, query: DeliveryQuery) -> DeliveryPage:
-    found = await parts.sent.page(wanted, before=query.cursor, limit=query.limit + 1)
+    found = await parts.delivery_rows.page(wanted, before=query.cursor, limit=query.limit + 1)
     page, last = cut(found, query.limit)
     return DeliveryPage(
         deliveries=[DeliveryReport.of(each) for each in page], next_cursor=last.id if last else None

@@ -22,7 +22,6 @@ from app.api.forms import (
     validated,
 )
 from app.api.paging import Limit, NextCursor, cut
-from app.batches import BatchOptions
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
 from app.classification import check_label
@@ -211,7 +210,7 @@ async def _read_form(
 def _rows(
     files: Sequence[UploadFile], label: str | None, domain: Domain, parts: Parts
 ) -> Iterator[Row | Unusable]:
-    reader = Files(parts.settings, BatchOptions(domain=domain.name), domain.truths)
+    reader = Files.of(parts.settings, domain)
     found = chain.from_iterable(reader.rows(each.filename or "file", each.file) for each in files)
     for row in found:
         yield row if isinstance(row, Unusable) else _labelled(row, label)

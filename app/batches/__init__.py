@@ -1,7 +1,8 @@
 """Durable bulk work: what is taken in, and how it gets done whatever dies meanwhile."""
 
 from app.batches.estimate import BatchEstimate, Estimator
+from app.batches.options import BatchOptions
 from app.batches.runner import BatchRunner
-from app.batches.taking_in import BatchOptions, TakingIn
+from app.batches.taking_in import TakingIn
 
 __all__ = ["BatchEstimate", "BatchOptions", "BatchRunner", "Estimator", "TakingIn"]

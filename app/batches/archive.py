@@ -4,13 +4,13 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from app.batches.rows import Row, Unusable
 from app.errors import ArchiveRefused
-from app.picture_files import looks_like_picture
+from app.picture_files import looks_like_picture, too_large
 
 MAX_RATIO = 200
 """Of what a picture unpacks to over what it takes in the archive. Pictures are packed already; one
@@ -28,9 +28,14 @@ NO_PICTURES = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 
 
 def read_archive(
-    file: BinaryIO, *, truths: frozenset[str], max_items: int, max_bytes: int, max_total: int
+    file: BinaryIO,
+    *,
+    label: Callable[[str], str | None],
+    max_items: int,
+    max_bytes: int,
+    max_total: int,
 ) -> Iterator[Row | Unusable]:
-    """Its pictures, by their names in it. The folder may name the true class, one of `truths`.
+    """Its pictures, by their names in it. `label`: the true class that a folder of this name says.
 
     `max_bytes`: of one picture, `max_total`: of all, unpacked. Raises ArchiveRefused, before the
     first row for all that the directory shows.
@@ -42,7 +47,7 @@ def read_archive(
             _check(archive, entries, max_items=max_items, max_total=max_total)
             for entry in entries:
                 if not is_litter(entry.filename):
-                    yield _row(archive, entry, truths, max_bytes)
+                    yield _row(archive, entry, label, max_bytes)
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -130,11 +135,14 @@ def is_litter(name: str) -> bool:
 
 
 def _row(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, truths: frozenset[str], max_bytes: int
+    archive: zipfile.ZipFile,
+    entry: zipfile.ZipInfo,
+    label: Callable[[str], str | None],
+    max_bytes: int,
 ) -> Row | Unusable:
     name = entry.filename
     if entry.file_size > max_bytes:
-        return Unusable(name, f"is larger than {max_bytes:,} bytes")
+        return Unusable(name, too_large(max_bytes))
     with archive.open(entry) as unpacked:
         data = unpacked.read(max_bytes + 1)
     if len(data) != entry.file_size:
@@ -143,5 +151,4 @@ def _row(
         raise ArchiveRefused("The archive holds another archive.")
     if not looks_like_picture(data):
         return Unusable(name, "is no picture")
-    folder = PurePosixPath(name).parent.name
-    return Row(name, data, name, folder if folder in truths else None)
+    return Row(name, data, name, label(PurePosixPath(name).parent.name))

@@ -12,18 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.batches.affording import Affording, BudgetShare
 from app.batches.bill import Bill
 from app.batches.looking import Looked, Looking
+from app.batches.options import BatchOptions
 from app.batches.ranges import Range
 from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
 from app.batches.sample import Sample
-from app.batches.taking_in import BatchOptions
 from app.budget import Payer, budget_of_batch
 from app.classification import Intake, Standing
 from app.domains import Domain, DomainRegistry
 from app.identifiers import BATCH, new_id
 from app.result import UsdAmount
 from app.telemetry.metrics import Metrics
-from app.traffic import Deployment
+from app.traffic import Deployment, clock
 
 LOOKED_AT = 100
 """Pictures at most."""
@@ -225,7 +225,7 @@ def _duration_s(
     here = None if picture_s is None else picture_s * pictures
     if not bill.is_metered:
         return here
-    now = asyncio.get_running_loop().time()
+    now = clock.now()
     there = quota_s(looked, pictures, deployments, now, calls=bill.calls.expected)
     return None if there is None else max(there, here or 0.0)
 

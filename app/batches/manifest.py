@@ -15,6 +15,9 @@ from app.result import MAX_METADATA, metadata_bytes
 MAX_LINE = 65_536
 """Characters of one row."""
 
+EXPECTED = "expected"
+"""Column of a CSV that holds the true class, unless it is said which."""
+
 METADATA = "metadata."
 
 

@@ -55,7 +55,7 @@ class BatchRunner:
         """`in_flight`: pictures of batches that this process has under way at once, where they
         wait for a provider's quota."""
         self._batches = batches
-        self._progress = shards
+        self._shard_rows = shards
         self._classification = classification
         self._storing = storing
         self._work = work
@@ -156,7 +156,7 @@ class BatchRunner:
             log.warning("a batch is gone on with later", batch_id=batch_id)
 
     async def _kick(self, batch_id: str) -> None:
-        given_out = await self._progress.given_out(batch_id)
+        given_out = await self._shard_rows.given_out(batch_id)
         for number in given_out:
             await self._work.kick_again(SHARD, batch_id, number)
         for _ in range(SHARDS_AT_ONCE * await self._work.workers() - len(given_out)):
@@ -178,13 +178,13 @@ class BatchRunner:
         except (DomainNotFound, ProviderUnknown) as error:
             await self._fail(batch_id, str(error))
             return None
-        attempt = await self._progress.begin_shard(batch_id, number)
-        items = await self._progress.waiting_items(batch, number)
+        attempt = await self._shard_rows.begin_shard(batch_id, number)
+        items = await self._shard_rows.waiting_items(batch, number)
         shard = Shard(
             batch,
             number,
             attempt,
-            shards=self._progress,
+            shards=self._shard_rows,
             classification=self._classification,
             storing=self._storing,
             metrics=self._metrics,
@@ -208,7 +208,7 @@ class BatchRunner:
         batch = await self._batch(batch_id)
         if batch is None or batch.status not in UNFINISHED:
             return []
-        return await self._progress.given_out(batch_id)
+        return await self._shard_rows.given_out(batch_id)
 
     @contextmanager
     def _under_way(self, shard: Shard) -> Iterator[None]:
@@ -228,7 +228,7 @@ class BatchRunner:
 
     async def _next(self, batch_id: str) -> bool:
         """Give out one more shard, if there is one."""
-        number = await self._progress.give_out(batch_id)
+        number = await self._shard_rows.give_out(batch_id)
         if number is None:
             return False
         await self._work.kick(SHARD, batch_id, number)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from app.batches.archive import ARCHIVES, read_archive
-from app.batches.manifest import read_csv, read_jsonl
+from app.batches.manifest import EXPECTED, read_csv, read_jsonl
 from app.batches.rows import Row, Unusable
-from app.batches.taking_in import BatchOptions
+from app.domains import Domain
 from app.errors import ArchiveRefused
-from app.picture_files import files_below, looks_like_picture
+from app.picture_files import files_below, looks_like_picture, too_large
 from app.settings import Settings
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -23,12 +23,31 @@ class Files:
     """Reads files of a batch.
 
     Attributes:
-        truths: the domain's; folders may be called so.
+        domain: whose classes the pictures show.
+        expected_column: that of a CSV which holds the true class.
+        max_bytes: of a picture.
+        max_upload: of a list, and of an archive, which unpacks to ten times as much at most.
+        max_items: of an archive.
+        but_for: a folder that is passed over: pictures wait in it for a batch.
     """
 
-    settings: Settings
-    options: BatchOptions
-    truths: frozenset[str]
+    domain: Domain
+    expected_column: str
+    max_bytes: int
+    max_upload: int
+    max_items: int
+    but_for: Path | None
+
+    @classmethod
+    def of(cls, settings: Settings, domain: Domain, *, expected_column: str = EXPECTED) -> Self:
+        return cls(
+            domain,
+            expected_column,
+            max_bytes=settings.max_upload,
+            max_upload=settings.batch.max_upload,
+            max_items=settings.batch.max_items,
+            but_for=settings.blobs_folder,
+        )
 
     def rows(self, name: str, file: BinaryIO) -> Iterator[Row | Unusable]:
         """Of one file, by its name, an archive by its first bytes. Raises ArchiveRefused, and
@@ -36,20 +55,18 @@ class Files:
         name = PurePath(name).name
         suffix = PurePath(name).suffix.lower()
         if suffix in JSON_LINES:
-            return read_jsonl(file, domain=self.options.domain)
+            return read_jsonl(file, domain=self.domain.name)
         if suffix == CSV:
-            return read_csv(
-                file, domain=self.options.domain, expected_column=self.options.expected_column
-            )
+            return read_csv(file, domain=self.domain.name, expected_column=self.expected_column)
         begin = file.read(4)
         file.seek(0)
         if suffix == ZIP or begin == b"PK\x03\x04":
             return read_archive(
                 file,
-                truths=self.truths,
-                max_items=self.settings.batch.max_items,
-                max_bytes=self.settings.max_upload,
-                max_total=10 * self.settings.batch.max_upload,
+                label=self.label,
+                max_items=self.max_items,
+                max_bytes=self.max_bytes,
+                max_total=10 * self.max_upload,
             )
         if suffix in ARCHIVES:
             raise ArchiveRefused("Of archives only ZIP is taken.")
@@ -57,28 +74,31 @@ class Files:
 
     def folder(self, path: Path) -> Iterator[Row | Unusable]:
         """Its pictures and those of its folders, by their paths in it; hidden ones are passed over,
-        and those that wait for a batch."""
-        for each in files_below(path, but_for=self.settings.blobs_folder):
+        and what is in `but_for`."""
+        for each in files_below(path, but_for=self.but_for):
             # Names may be in no character set.
             name = str(each.relative_to(path)).encode("utf-8", "replace").decode()
             yield from self.picture(name, each)
 
     def picture(self, name: str, path: Path) -> Iterator[Row | Unusable]:
         """One file that is to be a picture, called `name`; its folder may name the true class."""
-        label = path.parent.name if path.parent.name in self.truths else None
         try:
             with path.open("rb") as file:
-                yield from self._picture(name, file, expected=label)
+                yield from self._picture(name, file, expected=self.label(path.parent.name))
         except OSError as error:
             yield Unusable(name, f"can't be read: {error.strerror}")
+
+    def label(self, folder_name: str) -> str | None:
+        """The true class of a folder's pictures, where it is called like one."""
+        return folder_name if folder_name in self.domain.truths else None
 
     def _picture(
         self, name: str, file: BinaryIO, *, expected: str | None = None
     ) -> Iterator[Row | Unusable]:
         name = name.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        data = file.read(self.settings.max_upload + 1)
-        if len(data) > self.settings.max_upload:
-            yield Unusable(name, f"is larger than {self.settings.max_upload:,} bytes")
+        data = file.read(self.max_bytes + 1)
+        if len(data) > self.max_bytes:
+            yield Unusable(name, too_large(self.max_bytes))
         elif not looks_like_picture(data):
             yield Unusable(name, "is no picture")
         else:

@@ -5,14 +5,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from datetime import datetime
 from itertools import count
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from app.batches.affording import Affording
+from app.batches.options import BatchOptions
 from app.batches.reading import Reading
 from app.batches.rows import Row, Unusable
-from app.budget import Amount
 from app.domains import DomainRegistry
 from app.errors import (
     BatchNotFound,
@@ -20,7 +17,6 @@ from app.errors import (
     IdempotencyKeyInUse,
 )
 from app.identifiers import BATCH, new_id
-from app.moment import Moment
 from app.storage import (
     BadRow,
     BatchItem,
@@ -32,70 +28,9 @@ from app.storage import (
     ReceivingRepository,
 )
 from app.storage.batch_rows import DIGEST
-from app.traffic import Lane
 
 RECEIVED_WITHIN_S = 3_600.0
 """From its first row to its last; what takes longer was left behind by a crash."""
-
-
-class BatchOptions(BaseModel):
-    """What goes with a batch."""
-
-    model_config = ConfigDict(extra="forbid")
-    domain: str = Field(description="Name of the domain.", examples=["flowers"])
-    name: str | None = Field(
-        None,
-        max_length=200,
-        pattern=r"^[^\x00]*$",
-        description="For people.",
-        examples=["March returns"],
-    )
-    provider: str | None = Field(
-        None,
-        max_length=64,
-        pattern=r"^[^\x00]*$",
-        description="Who shall answer instead of the domain's providers.",
-        examples=["local"],
-    )
-    lane: Lane = Field(
-        "batch", description="`interactive`: as urgent as requests.", examples=["batch"]
-    )
-    batch_size: int | None = Field(
-        None,
-        ge=10,
-        le=100,
-        description="Items committed together; unset: the service's own.",
-        examples=[10],
-    )
-    on_error: Literal["continue", "stop"] = Field(
-        "continue", description="`stop`: the first item that fails ends it.", examples=["continue"]
-    )
-    deadline: Moment | None = Field(
-        None, description="What is not done by then is not done at all.", examples=[None]
-    )
-    expected_column: str = Field(
-        "expected",
-        max_length=100,
-        description="Column of a CSV that holds the true class.",
-        examples=["expected"],
-    )
-    callback_url: str | None = Field(
-        None,
-        max_length=8_192,
-        description="Told when the batch is completed, paused, failed or cancelled, signed with "
-        "the service's WEBHOOK_SECRET: docs/webhooks.md.",
-        examples=[None],
-    )
-    budget_usd: Amount | None = Field(
-        None,
-        description="US dollars that it may cost: then it is paused, and can be given more.",
-        examples=[25],
-    )
-    dry_run: bool = Field(
-        default=False,
-        description="Only say what it would cost: nothing is stored, no provider is asked.",
-        examples=[False],
-    )
 
 
 class TakingIn:
@@ -105,7 +40,7 @@ class TakingIn:
         self,
         receiving: ReceivingRepository,
         batches: BatchRepository,
-        keys: IdempotencyRepository,
+        idempotency: IdempotencyRepository,
         blobs: BlobStore,
         domains: DomainRegistry,
         reading: Reading,
@@ -115,7 +50,7 @@ class TakingIn:
     ) -> None:
         self._receiving = receiving
         self._batches = batches
-        self._keys = keys
+        self._idempotency = idempotency
         self._blobs = blobs
         self._domains = domains
         self._reading = reading
@@ -136,7 +71,7 @@ class TakingIn:
         """As `take`; the same `key` and `fingerprint`, of all that makes a request the same, give
         the same batch. Raises IdempotencyKeyReused and IdempotencyKeyInUse, too."""
         mine = Claim(fingerprint, new_id(BATCH))
-        claim = await self._keys.claim(caller, key, mine)
+        claim = await self._idempotency.claim(caller, key, mine)
         if claim.result_id != mine.result_id:
             try:
                 return await self._batches.get(claim.result_id)
@@ -144,13 +79,13 @@ class TakingIn:
                 raise IdempotencyKeyInUse(
                     "The first request with this Idempotency-Key is still being received."
                 ) from None
-        with self._keys.holding(mine):
+        with self._idempotency.holding(mine):
             try:
                 return await self.take(
                     options, rows, caller=caller, batch_id=mine.result_id, threads=threads
                 )
             except BaseException:
-                await self._keys.release(caller, key, mine)
+                await self._idempotency.release(caller, key, mine)
                 raise
 
     async def take(

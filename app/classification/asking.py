@@ -18,7 +18,7 @@ from app.images import PreparedImage
 from app.ledger import LedgerEntry
 from app.providers.base import ProviderAnswer
 from app.storage import KeptAnswer
-from app.traffic import Lane, Spent
+from app.traffic import Case, Lane, Spent
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -147,14 +147,13 @@ class Asking:
         `looked_at` is when (time.monotonic) a kept answer was looked for: one that came since is
         taken. What goes wrong is the outcome, a cancellation too: what calls have cost is kept.
         """
+        case = Case(image, domain, payer, lane)
         if key is None:
-            call = self._begin(names, image, domain, payer, lane)
+            call = self._begin(names, case)
         else:
             # Who waits must not wait as bulk work does.
             same = (key, tuple(names), domain.max_retries, lane)
-            call = self._running(same, looked_at) or self._begin(
-                names, image, domain, payer, lane, same
-            )
+            call = self._running(same, looked_at) or self._begin(names, case, same)
         call.waiting += 1
         try:
             asked = await asyncio.shield(call.task)
@@ -184,18 +183,8 @@ class Asking:
             return None
         return call if call.settled_at is None or looked_at < call.settled_at else None
 
-    def _begin(
-        self,
-        names: Sequence[str],
-        image: PreparedImage,
-        domain: Domain,
-        payer: Payer,
-        lane: Lane,
-        key: Key | None = None,
-    ) -> _Call:
-        spent = Spent()
-        asking = self._ask(names, image, domain, spent, payer, lane)
-        call = _Call(asyncio.create_task(asking), spent, key)
+    def _begin(self, names: Sequence[str], case: Case, key: Key | None = None) -> _Call:
+        call = _Call(asyncio.create_task(self._ask(names, case)), case.spent, key)
         if key:
             self._calls[key] = call
             call.task.add_done_callback(lambda task: self._ended(call, task))
@@ -217,20 +206,10 @@ class Asking:
         if call.key and self._calls.get(call.key) is call:
             del self._calls[call.key]
 
-    async def _ask(
-        self,
-        names: Sequence[str],
-        image: PreparedImage,
-        domain: Domain,
-        spent: Spent,
-        payer: Payer,
-        lane: Lane,
-    ) -> Asked:
+    async def _ask(self, names: Sequence[str], case: Case) -> Asked:
+        spent = case.spent
         try:
-            answer = await self._cascading.elicit(
-                names, image, domain, spent, payer=payer, lane=lane
-            )
-            return Asked(answer, spent)
+            return Asked(await self._cascading.elicit(names, case), spent)
         except ClassifierError as error:
             return Asked(error, spent)
         except Exception:

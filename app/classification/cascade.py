@@ -1,6 +1,5 @@
 """Who is asked first answers what it is sure enough of, the next one what is left."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Self
 
 import structlog
 
-from app.budget import Payer
 from app.calibration import Calibrations, Surenesses, key_of
 from app.classification.eliciting import Eliciting
 from app.classification.verdict import verdict
@@ -26,7 +24,7 @@ from app.ledger import LedgerEntry
 from app.providers.base import Capabilities, Provider, ProviderAnswer, Quote, Quoting
 from app.providers.registry import ProviderRegistry
 from app.remembered import Remembered
-from app.traffic import WORTH_ANOTHER_PROVIDER, Lane, Spent, Turn
+from app.traffic import WORTH_ANOTHER_PROVIDER, Case, Spent, Turn, clock
 from app.usage import TokenUsage
 
 log = structlog.stdlib.get_logger(__name__)
@@ -106,37 +104,22 @@ class Cascading:
         self._providers = providers
         self._quotes = Remembered[tuple[str, str, str, int], Quote](MAX_QUOTED)
 
-    async def elicit(
-        self,
-        names: Sequence[str],
-        image: PreparedImage,
-        domain: Domain,
-        spent: Spent,
-        *,
-        payer: Payer,
-        lane: Lane,
-    ) -> ProviderAnswer:
+    async def elicit(self, names: Sequence[str], case: Case) -> ProviderAnswer:
         """What Eliciting.elicit does. In a cascade the first answer that is sure enough, else that
         of the last one who answers: `spent.degraded` where somebody better could not."""
+        domain, spent = case.domain, case.spent
         if domain.cascade is None or len(names) < 2:
-            return await self._eliciting.elicit(names, image, domain, spent, payer=payer, lane=lane)
-        began = asyncio.get_running_loop().time()
+            return await self._eliciting.elicit(names, case)
+        began = clock.now()
         unsure: list[_Unsure] = []
         failure: ClassifierError | None = None
         for later, name in zip(range(len(names) - 1, -1, -1), names, strict=True):
             entries = len(spent.entries)
+            turn = Turn(began, later, alone=bool(unsure))
             try:
-                answer = await self._eliciting.elicit(
-                    (name,),
-                    image,
-                    domain,
-                    spent,
-                    payer=payer,
-                    lane=lane,
-                    turn=Turn(began, later, alone=bool(unsure)),
-                )
+                answer = await self._eliciting.elicit((name,), case, turn=turn)
             except (BudgetSpent, ProviderError, *WORTH_ANOTHER_PROVIDER) as error:
-                failure = self._failed(error, failure, name, unsure, spent, payer)
+                failure = self._failed(error, failure, name, unsure, case)
                 continue
             # The local model in place of one that is too dear is not that one, however sure it is.
             is_asked = spent.provider == name
@@ -144,7 +127,7 @@ class Cascading:
                 spent.degraded = not is_asked
                 spent.contradicted = any(_contradicts(answer, each.answer) for each in unsure)
                 if later:
-                    spent.spared_usd = await self._spared(names[-later:], image, domain)
+                    spent.spared_usd = await self._spared(names[-later:], case.image, domain)
                 return answer
             said = _Unsure.of(answer, spent, spent.entries[entries:])
             for entry in said.entries:
@@ -161,15 +144,14 @@ class Cascading:
         before: ClassifierError | None,
         name: str,
         unsure: Sequence[_Unsure],
-        spent: Spent,
-        payer: Payer,
+        case: Case,
     ) -> ClassifierError:
         """What to raise if nobody answers. Raises what asking others does not help against."""
         if isinstance(error, BudgetSpent):
-            if payer.batch_id is not None and not error.degrades:
+            if case.payer.batch_id is not None and not error.degrades:
                 # A batch waits until there is more, and then asks again.
-                if not spent.entries:
-                    spent.calls = 0
+                if not case.spent.entries:
+                    case.spent.calls = 0
                 raise error
         elif not unsure and not isinstance(error, WORTH_ANOTHER_PROVIDER):
             raise error

@@ -7,15 +7,13 @@ from itertools import chain
 
 import structlog
 
-from app.budget import Payer
 from app.classification import pooling
 from app.classification.orders import Order, Orders
 from app.classification.showing import Showing
 from app.domains import Domain
 from app.errors import ClassifierError
-from app.images import PreparedImage
 from app.providers.base import Example, ProviderAnswer
-from app.traffic import Dispatcher, Lane, Spent, Turn
+from app.traffic import Case, Dispatcher, Spent, Turn, clock
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -25,25 +23,13 @@ class _Asker:
     """One question, whose calls go one way."""
 
     dispatcher: Dispatcher
-    image: PreparedImage
-    domain: Domain
-    spent: Spent
-    payer: Payer
-    lane: Lane
+    case: Case
     turn: Turn
     examples: Sequence[Example]
 
     async def first(self, names: Sequence[str], order: Sequence[int]) -> ProviderAnswer:
         return await self.dispatcher.ask(
-            names,
-            self.image,
-            self.domain,
-            self.spent,
-            payer=self.payer,
-            lane=self.lane,
-            code_order=order,
-            examples=self.examples,
-            turn=self.turn,
+            names, self.case, code_order=order, examples=self.examples, turn=self.turn
         )
 
     async def others(
@@ -62,33 +48,30 @@ class _Asker:
             # What is paid is paid, also where nobody waits for it any more; but it is one answer.
             for entry in chain.from_iterable(each.entries for each in spent):
                 entry.answers = 0
-            self.spent.add(spent)
+            self.case.spent.add(spent)
         came = [answer for task in tasks if (answer := task.result()) is not None]
-        self.spent.incomplete |= len(came) < len(orders)
+        self.case.spent.incomplete |= len(came) < len(orders)
         return came
 
     async def _another(
         self, first: ProviderAnswer, order: Sequence[int], spent: Spent
     ) -> ProviderAnswer | None:
+        provider = self.case.spent.provider
         try:
             answer = await self.dispatcher.ask_again(
-                self.spent.provider or "",
+                provider or "",
                 first,
-                self.image,
-                self.domain,
-                spent,
-                payer=self.payer,
-                lane=self.lane,
+                replace(self.case, spent=spent),
                 code_order=order,
                 examples=self.examples,
                 since=self.turn.since,
-                call_s=self.spent.call_s,
+                call_s=self.case.spent.call_s,
             )
         except ClassifierError as error:
             log.warning("the answer stands on fewer calls", reason=error.slug())
             return None
         except Exception:
-            log.exception("a further call met an unexpected error", provider=self.spent.provider)
+            log.exception("a further call met an unexpected error", provider=provider)
             return None
         if _kind(answer) == _kind(first):
             return answer
@@ -112,20 +95,11 @@ class Eliciting:
         return domain.few_shot if shows else 0
 
     async def elicit(
-        self,
-        names: Sequence[str],
-        image: PreparedImage,
-        domain: Domain,
-        spent: Spent,
-        *,
-        payer: Payer,
-        lane: Lane,
-        turn: Turn | None = None,
+        self, names: Sequence[str], case: Case, *, turn: Turn | None = None
     ) -> ProviderAnswer:
         """Ask the providers in order until one answers, and that one as often as the domain asks
-        for; what all calls cost is added to `spent`. `turn` and what is raised are as in
-        Dispatcher.ask."""
-        turn = turn or Turn(asyncio.get_running_loop().time())
+        for. `turn` and what is raised are as in Dispatcher.ask."""
+        turn, image, domain = turn or Turn(clock.now()), case.image, case.domain
         examples: Sequence[Example] = ()
         lesson = ""
         if self._showing is not None and domain.few_shot:
@@ -134,10 +108,11 @@ class Eliciting:
             if found is None:
                 lesson = ""  # the answer is not that of who was shown them
             examples = found or ()
-        asker = _Asker(self._dispatcher, image, domain, spent, payer, lane, turn, examples)
+        asker = _Asker(self._dispatcher, case, turn, examples)
         order = self._orders.of(image.sha256, domain)
         first = await asker.first(names, order)
-        if spent.capabilities is not None and spent.capabilities.takes_examples:
+        asked = case.spent.capabilities
+        if asked is not None and asked.takes_examples:
             first = replace(first, learned=first.learned or lesson)
         if first.confidence_source == "stated" and domain.votes > 1:
             return await _vote(asker, first, self._orders)
@@ -149,7 +124,8 @@ class Eliciting:
 async def _reverse(asker: _Asker, first: ProviderAnswer, order: Order) -> ProviderAnswer:
     """The same in the reversed order. Of more classes than the model tells probabilities of, those
     that it told."""
-    offered = asker.domain.offered
+    domain = asker.case.domain
+    offered = domain.offered
     again = [
         place
         for place in reversed(order)
@@ -161,22 +137,23 @@ async def _reverse(asker: _Asker, first: ProviderAnswer, order: Order) -> Provid
     if not seconds:
         return first
     (second,) = seconds
-    return pooling.both_orders(first, second, [offered[place] for place in again], asker.domain)
+    return pooling.both_orders(first, second, [offered[place] for place in again], domain)
 
 
 async def _vote(asker: _Asker, first: ProviderAnswer, orders: Orders) -> ProviderAnswer:
     """As many at once as decide it when they agree with who leads; more while it is open, or who
     leads is not accepted yet and could be."""
-    ballots, asked, most = [first], 1, asker.domain.votes
-    while (wanted := pooling.votes_wanted(ballots, asker.domain, left=most - asked)) > 0:
+    image, domain = asker.case.image, asker.case.domain
+    ballots, asked, most = [first], 1, domain.votes
+    while (wanted := pooling.votes_wanted(ballots, domain, left=most - asked)) > 0:
         calls = range(asked, asked + wanted)
         ballots += await asker.others(
-            first, [orders.of(asker.image.sha256, asker.domain, call) for call in calls]
+            first, [orders.of(image.sha256, domain, call) for call in calls]
         )
         asked += wanted
-        if asker.spent.incomplete:
+        if asker.case.spent.incomplete:
             break
-    return pooling.counted(ballots, asker.domain) if len(ballots) > 1 else first
+    return pooling.counted(ballots, domain) if len(ballots) > 1 else first
 
 
 def _kind(answer: ProviderAnswer) -> tuple[str, str]:

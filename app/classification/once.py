@@ -21,13 +21,13 @@ class Once:
 
     def __init__(
         self,
-        keys: IdempotencyRepository,
+        idempotency: IdempotencyRepository,
         results: ResultRepository,
         running: Running,
         *,
         patience_s: float,
     ) -> None:
-        self._keys = keys
+        self._idempotency = idempotency
         self._results = results
         self._running = running
         self._patience_s = patience_s
@@ -35,18 +35,18 @@ class Once:
     async def answer(self, key: str, question: Question, answer: Answer) -> Result:
         """Raises IdempotencyKeyReused, IdempotencyKeyInUse, and what `answer` raises."""
         mine = Claim(fingerprint(question), new_id(RESULT, question.asked_at))
-        claim = await self._keys.claim(question.caller, key, mine)
+        claim = await self._idempotency.claim(question.caller, key, mine)
         if claim.result_id != mine.result_id:
             earlier = await self._earlier(claim, question.caller)
             if earlier.status != "failed":
                 return earlier
-            await self._keys.release(question.caller, key, claim)
+            await self._idempotency.release(question.caller, key, claim)
             return await self.answer(key, question, answer)
-        with self._keys.holding(mine):
+        with self._idempotency.holding(mine):
             try:
                 return await answer(mine.result_id)
             except Exception:
-                await self._keys.release(question.caller, key, mine)
+                await self._idempotency.release(question.caller, key, mine)
                 raise
 
     async def _earlier(self, claim: Claim, caller: str) -> Result:

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.batches import BatchEstimate, BatchOptions
+from app.batches.at_uri import rows_at
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
-from app.batches.storage import rows_at
 from app.cli.estimate import show
 from app.cli.export import Order, write_file
 from app.cli.output import plain, print_json
@@ -144,8 +144,7 @@ def _is_uri(source: str) -> bool:
 
 
 async def _rows(parts: Parts, source: str, options: BatchOptions) -> Iterable[Row | Unusable]:
-    truths = (await parts.domains.find(options.domain)).truths
-    files = Files(parts.settings, options, truths)
+    files = Files.of(parts.settings, await parts.domains.find(options.domain))
     if _is_uri(source):
         return rows_at(source, parts.objects, files)
     return _local(files, Path(source))

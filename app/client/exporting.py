@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.client.results import Classification
 from app.exports import Layout, choose, find_format, reading, values_of
-from app.identifiers import new_id
+from app.whole_file import WholeFile
 
 AT_ONCE = 500
 
@@ -23,15 +23,12 @@ def write(
     is not known, ConfigurationError when a format's library is missing, OSError."""
     layout = Layout(choose(columns), safe=safe)
     writer, row = find_format(form).write(layout), reading(layout.columns)
-    unfinished = path.with_name(f"{path.name}.{new_id('tmp')}")
     left = iter(results)
     try:
-        with unfinished.open("wb") as file:
+        with WholeFile(path) as unfinished, unfinished.open("wb") as file:
             file.write(writer.begin())
             while page := list(islice(left, AT_ONCE)):
                 file.write(writer.rows([row(values_of(each.item_id, each)) for each in page]))
             file.writelines(writer.end())
-        unfinished.replace(path)
     finally:
         writer.close()
-        unfinished.unlink(missing_ok=True)

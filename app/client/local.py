@@ -19,6 +19,7 @@ from app.domains import Domain
 from app.errors import DomainExists, InvalidRequest
 from app.images import Upload, Url
 from app.parts import Parts, build_parts
+from app.picture_files import too_large
 from app.result import Result
 from app.settings import load_settings
 from app.storage import BatchRow
@@ -87,9 +88,9 @@ class LocalBackend:
 
     async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
         options = _options(folder, order)
-        sent, too_large = _parted(folder.pictures, self._settings.max_upload)
+        sent, refused = _parted(folder.pictures, self._settings.max_upload)
         if not sent:
-            return Answers(refused=too_large)
+            return Answers(refused=refused)
 
         async def begin(work: AtWork) -> BatchRow:
             # Raises what would fail every picture.
@@ -105,7 +106,7 @@ class LocalBackend:
 
         # Parts of their own: they keep others off the database while they work on it, no longer.
         answers = await work_through(self._settings, CALLER, begin, go_on=go_on, end=_answers)
-        answers.refused |= too_large
+        answers.refused |= refused
         return answers
 
     async def aclose(self) -> None:
@@ -134,16 +135,15 @@ def _parted(
     pictures: Sequence[PictureFile], max_bytes: int
 ) -> tuple[list[PictureFile], dict[str, str]]:
     """Those that a batch takes, and why it does not take the others."""
-    reason = f"is larger than {max_bytes:,} bytes"
-    too_large = {each.sent_as: reason for each in pictures if each.size > max_bytes}
-    return [each for each in pictures if each.sent_as not in too_large], too_large
+    refused = {each.sent_as: too_large(max_bytes) for each in pictures if each.size > max_bytes}
+    return [each for each in pictures if each.sent_as not in refused], refused
 
 
 async def _taken(
     work: AtWork, pictures: Sequence[PictureFile], options: BatchOptions, tell: Tell
 ) -> BatchRow:
-    truths = (await work.parts.domains.find(options.domain)).truths
-    files = Files(work.parts.settings, options, truths)
+    domain = await work.parts.domains.find(options.domain)
+    files = Files.of(work.parts.settings, domain)
 
     def rows() -> Iterator[Row | Unusable]:
         for number, each in enumerate(pictures):

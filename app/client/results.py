@@ -13,6 +13,7 @@ from app.client.backend import Answers, Kept
 from app.client.folder import Folder, failure
 from app.errors import Interrupted, UploadTooLarge
 from app.exports import COLUMNS, reading, values_of
+from app.picture_files import TOO_LARGE
 from app.result import MODEL, Failure, Result
 
 NONE = "none of the classes"
@@ -192,7 +193,7 @@ def collected(folder: Folder, answers: Answers, domain: str) -> BatchResults:
 
 def _refused(reason: str) -> Failure:
     """From a batch's words about what it did not take."""
-    if reason.startswith("is larger"):
+    if reason.startswith(TOO_LARGE):
         return failure(f"The picture {reason}.", UploadTooLarge)
     return failure(f"The picture was not taken: it {reason}.")
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from app.errors import StorageUnavailable
 from app.exports.columns import Column, Row
 from app.exports.format import Format, Layout, Writer
-from app.identifiers import new_id
+from app.whole_file import WholeFile
 
 T = TypeVar("T")
 
@@ -73,16 +73,12 @@ def _unwritable(error: OSError) -> StorageUnavailable:
 
 async def save(chunks: AsyncIterator[bytes], path: Path) -> int:
     """Write a file, whole or not at all; returns its bytes. Raises OSError."""
-    unfinished = path.with_name(f"{path.name}.{new_id('tmp')}")
     size = 0
-    try:
+    async with WholeFile(path) as unfinished:
         file = await asyncio.to_thread(unfinished.open, "wb")
         try:
             async for chunk in chunks:
                 size += await asyncio.to_thread(file.write, chunk)
         finally:
             await asyncio.to_thread(file.close)
-        await asyncio.to_thread(unfinished.replace, path)
-    finally:
-        await asyncio.to_thread(unfinished.unlink, missing_ok=True)
     return size

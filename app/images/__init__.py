@@ -13,7 +13,6 @@ from app.images.sources import (
     Upload,
     Url,
 )
-from app.images.square import square
 from app.images.workers import ImageWorkers
 
 __all__ = [
@@ -30,5 +29,4 @@ __all__ = [
     "Upload",
     "Url",
     "prepare",
-    "square",
 ]

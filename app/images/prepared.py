@@ -7,7 +7,7 @@ from PIL import Image
 
 from app.image_quality import Quality
 from app.images.jpeg import encoded
-from app.images.square import square
+from app.square import square
 
 JPEG_QUALITY = 85
 

@@ -39,8 +39,8 @@ all."""
 LOCK_KEPT_EVERY_S = 1.0
 """Of a PostgreSQL that this process has for itself: whoever else starts meanwhile takes it."""
 
-KEYS_RENEWED_EVERY_S = 5.0
-"""Idempotency keys of requests that are worked on."""
+HELD_AGAIN_EVERY_S = 5.0
+"""Idempotency-Keys, by the requests that are worked on."""
 
 
 async def begin(parts: Parts, stack: AsyncExitStack) -> None:
@@ -56,13 +56,13 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     else:
         recurring.every(LOCK_KEPT_EVERY_S, "lock", partial(_keep_lock, parts.database))
         await parts.receiving.forget_unreceived(older_than_s=0)
-        await parts.keys.release_unanswered()
+        await parts.idempotency.release_unanswered()
         if count := await parts.accepting.resume():
             log.info("accepted pictures of an earlier process are gone on with", count=count)
         if count := await parts.results.fail_interrupted(Failure.of(Interrupted())):
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.look)
-    recurring.every(KEYS_RENEWED_EVERY_S, "keys", parts.keys.renew)
+    recurring.every(HELD_AGAIN_EVERY_S, "keys", parts.idempotency.renew)
     # Commands, and other processes, change them.
     recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
     recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)

@@ -44,7 +44,7 @@ def build_batches(
         taking_in=TakingIn(
             receiving,
             rows,
-            ground.keys,
+            ground.idempotency,
             ground.blobs,
             ground.domains,
             reading,

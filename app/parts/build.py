@@ -74,7 +74,8 @@ async def _build(
     stack.push_async_callback(drain)
     database, domains, results = ground.database, ground.domains, ground.results
     exports = ExportRepository(database, results)
-    waiting = ReviewRepository(database)
+    reviews, costs = ReviewRepository(database), CostRepository(database)
+    evaluations, retention = EvaluationRepository(database), RetentionRepository(database)
     parts = Parts(
         settings=settings,
         health=ground.health,
@@ -86,14 +87,14 @@ async def _build(
         books=traffic.books,
         dispatcher=traffic.dispatcher,
         board=traffic.board,
-        keys=ground.keys,
+        idempotency=ground.idempotency,
         results=results,
         exports=exports,
-        costs=Costs(CostRepository(database), clock=ground.clock),
+        costs=Costs(costs, clock=ground.clock),
         tallies=ground.tallies,
         qualities=Qualities(ground.tallies, clock=ground.clock),
         evaluations=Evaluations(
-            EvaluationRepository(database),
+            evaluations,
             Labelled(exports, batches.rows, domains),
             domains,
             ground.blobs,
@@ -119,7 +120,7 @@ async def _build(
         accepting=classified.accepting,
         once=classified.once,
         reviews=Reviews(
-            waiting,
+            reviews,
             ReviewChanges(database, ground.outbox),
             results,
             domains,
@@ -128,25 +129,22 @@ async def _build(
             clock=ground.clock,
             random=SystemRandom(),
         ),
-        pictures=Pictures(waiting, ground.blobs, classified.intake, domains),
-        retention=Retention(
-            RetentionRepository(database),
-            ground.blobs,
-            settings.retention,
-            clock=ground.clock,
+        pictures=Pictures(reviews, ground.blobs, classified.intake, domains),
+        retention=Retention(retention, ground.blobs, settings.retention, clock=ground.clock),
+        alerting=build_alerting(
+            ground, traffic.board, costs, telling.webhook_rows, learned.examples
         ),
-        alerting=build_alerting(ground, traffic.board),
         outbox=ground.outbox,
         webhooks=telling.webhooks,
         publisher=telling.publisher,
         deliveries=telling.deliveries,
-        sent=telling.sent,
+        delivery_rows=telling.delivery_rows,
         audit=AuditRepository(database),
         erasing=Erasing(
             ErasureRepository(database),
-            RetentionRepository(database),
+            retention,
             results,
-            EvaluationRepository(database),
+            evaluations,
             ground.blobs,
             ground.outbox,
             clock=clock,

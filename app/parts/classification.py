@@ -160,7 +160,7 @@ async def build_classification(
             ground.tracing,
             pictures if settings.shared else None,
         ),
-        once=Once(ground.keys, ground.results, running, patience_s=settings.api.timeout),
+        once=Once(ground.idempotency, ground.results, running, patience_s=settings.api.timeout),
     )
 
 

@@ -52,7 +52,7 @@ class Ground:
     database: Database
     outbox: Outbox
     domains: DomainRegistry
-    keys: IdempotencyRepository
+    idempotency: IdempotencyRepository
     results: ResultRepository
     tallies: TallyRepository
     workers: ImageWorkers
@@ -106,7 +106,7 @@ async def lay_ground(
         database=database,
         outbox=outbox,
         domains=domains,
-        keys=IdempotencyRepository(database, clock=clock),
+        idempotency=IdempotencyRepository(database, clock=clock),
         results=ResultRepository(database, outbox),
         tallies=tallies,
         workers=workers,

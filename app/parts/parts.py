@@ -50,7 +50,7 @@ class Parts:
     books: Books
     dispatcher: Dispatcher
     board: Board
-    keys: IdempotencyRepository
+    idempotency: IdempotencyRepository
     results: ResultRepository
     exports: ExportRepository
     costs: Costs
@@ -84,6 +84,6 @@ class Parts:
     webhooks: Webhooks
     publisher: Publisher
     deliveries: Deliveries
-    sent: DeliveryRepository
+    delivery_rows: DeliveryRepository
     audit: AuditRepository
     erasing: Erasing

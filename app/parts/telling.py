@@ -36,15 +36,17 @@ class Telling:
     webhooks: Webhooks
     publisher: Publisher
     deliveries: Deliveries
-    sent: DeliveryRepository
+    webhook_rows: WebhookRepository
+    delivery_rows: DeliveryRepository
 
 
 async def build_telling(ground: Ground, queue: Work, *, serving: bool) -> Telling:
     settings, database, outbox = ground.settings, ground.database, ground.outbox
-    rows, sent = WebhookRepository(database, outbox), DeliveryRepository(database, outbox)
+    webhook_rows = WebhookRepository(database, outbox)
+    delivery_rows = DeliveryRepository(database, outbox)
     webhooks = Webhooks(
         database,
-        rows,
+        webhook_rows,
         outbox,
         await configured_vault(settings),
         ground.domains,
@@ -55,8 +57,8 @@ async def build_telling(ground: Ground, queue: Work, *, serving: bool) -> Tellin
     timeout_s = settings.webhooks.timeout
     deliveries = Deliveries(
         outbox,
-        sent,
-        rows,
+        delivery_rows,
+        webhook_rows,
         webhooks,
         Sender(
             build_egress(settings, silence_s=timeout_s, within_s=timeout_s),
@@ -73,21 +75,21 @@ async def build_telling(ground: Ground, queue: Work, *, serving: bool) -> Tellin
     )
     published = PublishedRepository(database, outbox, clock=ground.clock)
     publisher = Publisher(outbox.types, published, ground.domains)
-    return Telling(webhooks, publisher, deliveries, sent)
+    return Telling(webhooks, publisher, deliveries, webhook_rows, delivery_rows)
 
 
-def build_alerting(ground: Ground, board: Board) -> Alerting:
-    monitoring, database, outbox = ground.settings.monitoring, ground.database, ground.outbox
+def build_alerting(
+    ground: Ground,
+    board: Board,
+    costs: CostRepository,
+    webhooks: WebhookRepository,
+    examples: ExampleRepository,
+) -> Alerting:
+    monitoring = ground.settings.monitoring
     return Alerting(
         Rules(config_dir() / "alerts.yaml", monitoring.alert_thresholds),
-        Sources(
-            ground.tallies,
-            CostRepository(database),
-            board,
-            WebhookRepository(database, outbox),
-            ExampleRepository(database),
-        ),
-        AlertRepository(database, outbox),
+        Sources(ground.tallies, costs, board, webhooks, examples),
+        AlertRepository(ground.database, ground.outbox),
         open_targets(monitoring.notify),
         ground.metrics,
         process=ground.process,

@@ -1,7 +1,8 @@
 """A wire-compatible Azure OpenAI for tests, benchmarks, and whoever has no key.
 
-It shares no code with the service that calls it, but for the embedded model: what it counts and
-decides is its own, so that the two can't agree by mistake.
+With the service that calls it it shares the embedded model, the square that this looks at, and how
+a process tells where it listens. What it counts and decides is its own, so that the two can't agree
+by mistake.
 """
 
 from app.simulator.config import (

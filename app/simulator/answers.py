@@ -153,8 +153,8 @@ class _Looks:
         import numpy as np
         from PIL import Image
 
-        from app.images.square import square
         from app.providers.local.model import CROP, SIDE
+        from app.square import square
 
         none = none_of(labels)
         recognise = self._recogniser(tuple(label for label in labels if label != none))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from app.batches.rows import Row, Unusable
 from app.domains import Domain, DomainRegistry
 from app.errors import ClassifierError, DomainNotFound, InvalidRequest, TooFewExamples, said
 from app.labelled_folder import as_text, labelled_pictures
+from app.picture_files import too_large
 from app.result import NONE
 from app.storage import ExampleRow
-from app.teaching.collecting import Collecting
+from app.storage.examples import Outcome
+from app.teaching.collecting import Collecting, Seen
 from app.teaching.lessons import Lessons
 from app.teaching.report import LessonReport
 from app.teaching.seeing import see_all
@@ -42,6 +44,34 @@ class FolderLesson:
     known: int
     refused: list[tuple[str, str]]
     report: LessonReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """How many pictures became what, and which can't be read."""
+
+    counts: dict[Outcome, int] = field(
+        default_factory=lambda: {"added": 0, "changed": 0, "known": 0}
+    )
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> int:
+        return sum(self.counts.values()) + len(self.refused)
+
+
+class _Trial:
+    """Examples by their pictures' SHA-256, as they would be were they kept."""
+
+    def __init__(self, stored: Sequence[ExampleRow]) -> None:
+        self.rows = {each.sha256: each for each in stored}
+
+    def add(self, example: ExampleRow) -> Outcome:
+        before = self.rows.get(example.sha256)
+        self.rows[example.sha256] = example
+        if before is None:
+            return "added"
+        return "known" if before.label == example.label else "changed"
 
 
 class FolderTeaching:
@@ -71,43 +101,42 @@ class FolderTeaching:
         domain, is_new = await self._domain(name, folder)
         pictures = labelled_pictures(folder, domain.labels)
         async with self._making(domain) if is_new and not dry_run else nullcontext():
-            counts = {"added": 0, "changed": 0, "known": 0}
-            refused: list[tuple[str, str]] = []
-            stored = [] if is_new else await self._collecting.to_learn(domain)
-            labels = {row.sha256: row.label for row in stored}
-            fresh: list[ExampleRow] = []
-            rows = _rows(pictures, max_bytes)
-            async for row, seen in see_all(self._collecting, domain, rows):
+            trial = None
+            if dry_run:
+                trial = _Trial([] if is_new else await self._collecting.to_learn(domain))
+            taken = _Taken()
+            async for row, seen in see_all(self._collecting, domain, _rows(pictures, max_bytes)):
                 if isinstance(seen, ClassifierError):
-                    refused.append((row.place, str(seen)))
+                    taken.refused.append((row.place, str(seen)))
                 elif isinstance(row, Row) and row.expected is not None:
-                    if dry_run:
-                        example = self._collecting.row(domain, row.expected, seen, caller=caller)
-                        before = labels.get(seen.sha256)
-                        labels[seen.sha256] = example.label
-                        fresh.append(example)
-                        same = "known" if before == example.label else "changed"
-                        counts["added" if before is None else same] += 1
-                    else:
-                        kept = await self._collecting.keep(
-                            domain, row.expected, seen, caller=caller
-                        )
-                        counts[kept.outcome] += 1
-                tell(sum(counts.values()) + len(refused), len(pictures))
-            lesson = None
+                    taken.counts[await self._take(domain, row.expected, seen, caller, trial)] += 1
+                tell(taken.pictures, len(pictures))
             try:
-                if dry_run:
-                    merged = {each.sha256: each for each in (*stored, *fresh)}
-                    _, report = await self._lessons.try_out(domain, list(merged.values()), accuracy)
-                else:
-                    lesson, report = await self._lessons.teach(name, accuracy=accuracy)
+                lesson, report = await self._learn(domain, accuracy, trial)
             except TooFewExamples as error:
-                raise _without(refused, error) from error
+                raise _without(taken.refused, error) from error
             if lesson is not None and is_new and report.threshold is not None:
                 threshold = ceil(report.threshold * 1_000) / 1_000
                 changed = domain.model_copy(update={"confidence_threshold": threshold})
                 await self._domains.replace(changed)
-            return FolderLesson(name, lesson, is_new, **counts, refused=refused, report=report)
+            return FolderLesson(
+                name, lesson, is_new, **taken.counts, refused=taken.refused, report=report
+            )
+
+    async def _take(
+        self, domain: Domain, label: str, seen: Seen, caller: str, trial: _Trial | None
+    ) -> Outcome:
+        if trial is None:
+            return (await self._collecting.keep(domain, label, seen, caller=caller)).outcome
+        return trial.add(self._collecting.row(domain, label, seen, caller=caller))
+
+    async def _learn(
+        self, domain: Domain, accuracy: float, trial: _Trial | None
+    ) -> tuple[str | None, LessonReport]:
+        if trial is None:
+            return await self._lessons.teach(domain.name, accuracy=accuracy)
+        _, report = await self._lessons.try_out(domain, list(trial.rows.values()), accuracy)
+        return None, report
 
     @asynccontextmanager
     async def _making(self, domain: Domain) -> AsyncIterator[None]:
@@ -161,6 +190,6 @@ def _rows(pictures: Sequence[tuple[Path, str]], max_bytes: int) -> Iterator[Row 
             yield Unusable(place, f"can't be read: {error.strerror}")
             continue
         if len(data) > max_bytes:
-            yield Unusable(place, f"is larger than {max_bytes:,} bytes")
+            yield Unusable(place, too_large(max_bytes))
         else:
             yield Row(place, data, expected=label)

@@ -1,9 +1,11 @@
 """Metrics by their labels; and what stands for them where metrics are off."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+
+L = TypeVar("L", bound=tuple[str, ...])
 
 
 class Unmeasured:
@@ -51,6 +53,12 @@ class Family(dict[tuple[str, ...], Any]):
         """With nothing counted yet."""
         for values in all_values:
             self[values]
+
+    def set_all(self, found: Mapping[L, float]) -> None:
+        """All that there are: others are forgotten."""
+        self.clear()
+        for values, value in found.items():
+            self[values].set(value)
 
     def keep(self, label: str, values: Collection[str]) -> None:
         """Forget those of which this label, where they have it, has another value."""

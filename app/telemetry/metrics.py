@@ -252,9 +252,7 @@ class Metrics:
 
     def reviews_waiting(self, found: Mapping[tuple[str, str], int]) -> None:
         """By domain and queue, all that there are."""
-        self._reviews_waiting.clear()
-        for labels, count in found.items():
-            self._reviews_waiting[labels].set(count)
+        self._reviews_waiting.set_all(found)
 
     def item(self, state: str) -> None:
         """Of a batch; the status of its result, or `again`."""
@@ -321,27 +319,19 @@ class Metrics:
 
     def alerts(self, counts: Mapping[tuple[str, str, str], int]) -> None:
         """By rule, severity and state, all that there are."""
-        self._alerts.clear()
-        for labels, count in counts.items():
-            self._alerts[labels].set(count)
+        self._alerts.set_all(counts)
 
     def drift(self, found: Mapping[tuple[str, str], float]) -> None:
         """By domain and by what it is of, all that there are."""
-        self._drift.clear()
-        for labels, value in found.items():
-            self._drift[labels].set(value)
+        self._drift.set_all(found)
 
     def calibration_errors(self, found: Mapping[tuple[str, str], float]) -> None:
         """By domain and provider, all that there are."""
-        self._calibration_errors.clear()
-        for labels, value in found.items():
-            self._calibration_errors[labels].set(value)
+        self._calibration_errors.set_all(found)
 
     def examples_aside(self, counts: Mapping[str, int]) -> None:
         """By domain, all that there are."""
-        self._examples_aside.clear()
-        for domain, count in counts.items():
-            self._examples_aside[domain,].set(count)
+        self._examples_aside.set_all({(domain,): count for domain, count in counts.items()})
 
     def alert_message(self, *, taken: bool) -> None:
         self._alert_messages["taken" if taken else "failed",].inc()

@@ -6,7 +6,7 @@ from app.traffic.budgets import Budgets
 from app.traffic.call_journal import CallJournal
 from app.traffic.deployment import Deployment
 from app.traffic.dispatch import WORTH_ANOTHER_PROVIDER, Dispatcher, Turn
-from app.traffic.enquiry import Spent
+from app.traffic.enquiry import Case, Spent
 from app.traffic.link import RedisLink
 from app.traffic.queue import Lane
 from app.traffic.state import DeploymentState, ProviderState
@@ -17,6 +17,7 @@ __all__ = [
     "Books",
     "Budgets",
     "CallJournal",
+    "Case",
     "Deployment",
     "DeploymentState",
     "Dispatcher",

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.errors import StorageUnavailable
 from app.recurring import Recurring
 from app.storage import BoardRepository
+from app.traffic import clock
 from app.traffic.link import RedisLink
 from app.traffic.state import ProviderState
 
@@ -95,7 +96,7 @@ class Board:
                     await self._kept.tell(link.process, told.decode(), now)
 
     def _is_to_be_kept(self, link: RedisLink) -> bool:
-        time = asyncio.get_running_loop().time()
+        time = clock.now()
         if link.connected and time < self._kept_at + KEPT_EVERY_S:
             return False
         self._kept_at = time

@@ -17,6 +17,7 @@ from app.storage.budget_sums import Purse
 from app.storage.budgets import BudgetRepository
 from app.storage.leases import DEAD_AFTER
 from app.storage.ledger import LedgerRepository
+from app.traffic import clock
 from app.traffic.budgets import Budgets
 from app.traffic.call_journal import CallJournal
 from app.traffic.wallet import FREE, Hold
@@ -168,7 +169,7 @@ class Books:
         if owed := self.budgets.settle(call.hold, cost):
             self._owed[entry.id] = owed
         self._journal.end(call.slot, entry)
-        self._ended[entry.id] = _Ended(entry, call.slot, _now())
+        self._ended[entry.id] = _Ended(entry, call.slot, clock.now())
         self.budgets.changed.set()
         return entry
 
@@ -244,7 +245,7 @@ class Books:
         await self._sum()
 
     async def _book_unstored(self, *, older_than_s: float, lost: bool = False) -> None:
-        late = _now() - older_than_s
+        late = clock.now() - older_than_s
         unstored = [each.entry for each in self._ended.values() if each.at <= late]
         await self._rows.book(unstored, lost=lost)
         self.booked(unstored)
@@ -265,8 +266,8 @@ class Books:
         budgets = self.budgets
         async with budgets.settling:
             # What another one summed, who took this process for dead, is owed no more.
-            if budgets.unsure or (self._owed and _now() > self._looked_at + LOOKED_AT_EVERY_S):
-                self._looked_at = _now()
+            if budgets.unsure or (self._owed and clock.now() > self._looked_at + LOOKED_AT_EVERY_S):
+                self._looked_at = clock.now()
                 self._forget_owed(await self._rows.rolled(list(self._owed)))
                 await budgets.look_again()
             exhausted = dict(budgets.exhausted)
@@ -283,7 +284,7 @@ class Books:
                 budgets.unsure = True
                 raise
             self._forget_owed(rolled.ids)
-            budgets.heard_at = _now()
+            budgets.heard_at = clock.now()
         for purse in exhausted:
             budgets.exhausted.pop(purse, None)
         return rolled.more
@@ -316,7 +317,3 @@ def _name(text: str) -> str:
     if not text.isprintable():
         text = "".join(filter(str.isprintable, text))
     return text.encode()[:LONGEST_NAME].decode(errors="ignore")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -23,6 +23,7 @@ from app.storage.audit import COMMAND_LINE, By
 from app.storage.budget_sums import Purse
 from app.storage.budgets import BudgetRepository, BudgetState
 from app.storage.leases import DEAD_AFTER, Lease, Request
+from app.traffic import clock
 from app.traffic.wallet import NOTHING, Hold, Wallet
 from app.usage import TokenUsage
 
@@ -155,13 +156,13 @@ class Budgets:
     ) -> None:
         """Return when a call that costs at most `most` may be made. Raises BudgetSpent, and
         StorageUnavailable: nobody spends what nobody counts."""
-        until = min(until, _now() + SETTLES_WITHIN_S)
+        until = min(until, clock.now() + SETTLES_WITHIN_S)
         amount = _amount(most, self.covering(payer, domain))
         while (lack := (await self._look(payer, domain, amount)).lack) is not None:
             wallet, known = lack
             could = wallet.budget.amount_usd - known - wallet.owed >= amount
-            if not could or _now() >= until:
-                wallet.refused = (_now() + REFUSED_FOR_S, known)
+            if not could or clock.now() >= until:
+                wallet.refused = (clock.now() + REFUSED_FOR_S, known)
                 self.exhausted[wallet.purse] = wallet.budget
                 self.changed.set()
                 raise wallet.spent(known)
@@ -214,7 +215,7 @@ class Budgets:
         for purse, wallet in self._wallets.items():
             wallet.lease = leases.pop(purse, NOTHING)
         self._lost = {purse: amount for purse, amount in leases.items() if amount}
-        self.unsure, self.heard_at = False, _now()
+        self.unsure, self.heard_at = False, clock.now()
 
     @property
     def has_leases(self) -> bool:
@@ -291,7 +292,7 @@ class Budgets:
             wallets = self._wallets_of(payer, domain, now)
             short = [each for each in wallets if each.room < amount]
             for each in short:
-                if each.refused is not None and each.refused[0] > _now():
+                if each.refused is not None and each.refused[0] > clock.now():
                     return each, each.refused[1]
             if not short:
                 return None
@@ -315,7 +316,7 @@ class Budgets:
         except BaseException:
             self.unsure = True
             raise
-        self.heard_at = _now()
+        self.heard_at = clock.now()
         for each in short:
             each.lease += got[each.purse].amount
             each.refused = None
@@ -324,7 +325,7 @@ class Budgets:
     @property
     def _is_cut_off(self) -> bool:
         """For so long that others may have taken it for dead, and its leases."""
-        return bool(self._wallets) and _now() > self.heard_at + CUT_OFF_AFTER_S
+        return bool(self._wallets) and clock.now() > self.heard_at + CUT_OFF_AFTER_S
 
 
 def check_budgets(settings: Settings, models: ModelTable) -> None:
@@ -348,7 +349,3 @@ def _amount(most: TokenUsage, budgets: Sequence[Budget]) -> Decimal:
             degrades=all(each.action == "degrade" for each in budgets),
         )
     return most.cost_usd or NOTHING
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import current
+from app.traffic import clock
 from app.traffic.books import Books, OpenCall
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.enquiry import Enquiry
@@ -56,7 +57,7 @@ class Calls:
                 await self._wait_for_room(enquiry, asked)
             ticket = await self._admit(enquiry, without=without, instead=instead)
             asked = ticket.deployment
-            if enquiry.is_too_late(self._now()):
+            if enquiry.is_too_late(clock.now()):
                 enquiry.scheduler.give_back(ticket)
                 raise ProviderTimeout("No time is left for another call.")
             if asked.limits is None:
@@ -72,17 +73,17 @@ class Calls:
 
     async def _wait_for_room(self, enquiry: Enquiry, asked: Deployment) -> None:
         """In the budgets, for what a call to this deployment costs at most."""
-        budgets, payer, domain = self._books.budgets, enquiry.payer, enquiry.domain
+        budgets, payer, domain = self._books.budgets, enquiry.case.payer, enquiry.case.domain
         if budgets.covers(payer, domain.name):
-            began, most = self._now(), enquiry.most(asked)
+            began, most = clock.now(), enquiry.most(asked)
             try:
                 await budgets.wait_for_room(payer, domain.name, most, until=enquiry.deadline)
             finally:
-                enquiry.spent.wait_s += self._now() - began
+                enquiry.case.spent.wait_s += clock.now() - began
 
     async def _open(self, deployment: Deployment, enquiry: Enquiry) -> OpenCall | None:
         """None: what is left of a budget was reserved by others meanwhile."""
-        payer, domain = enquiry.payer, enquiry.domain.name
+        payer, domain = enquiry.case.payer, enquiry.case.domain.name
         most = enquiry.most(deployment)
         hold: Hold | None = FREE
         if self._books.budgets.covers(payer, domain):
@@ -100,7 +101,7 @@ class Calls:
     ) -> Ticket:
         """Leave for a call. Where one that moves finds none, what made it move is raised `instead`
         of the refusal."""
-        began = self._now()
+        began = clock.now()
         try:
             return await enquiry.scheduler.admit(enquiry.waiter(without=without, now=began))
         except (ProviderRateLimited, ProviderPaused):
@@ -108,10 +109,10 @@ class Calls:
                 raise instead from None
             raise
         finally:
-            waited_s = self._now() - began
-            enquiry.spent.wait_s += waited_s
+            waited_s = clock.now() - began
+            enquiry.case.spent.wait_s += waited_s
             if enquiry.scheduler.is_metered:
-                self._metrics.admission(enquiry.lane, waited_s)
+                self._metrics.admission(enquiry.case.lane, waited_s)
 
     async def make(
         self,
@@ -121,7 +122,7 @@ class Calls:
         failed: Collection[Deployment],
     ) -> ProviderAnswer:
         deployment = ticket.deployment
-        began = self._now()
+        began = clock.now()
         timeout = min(enquiry.deadline - began, self._settings.api.timeout)
         if any(
             each.breaker.state(began) == "closed"
@@ -137,8 +138,8 @@ class Calls:
             outcome = error
             raise
         finally:
-            seconds = self._now() - began
-            deployment.ended(self._now(), ticket, seconds, outcome)
+            seconds = clock.now() - began
+            deployment.ended(clock.now(), ticket, seconds, outcome)
             enquiry.scheduler.changed()
             self._book(deployment, call, enquiry, outcome, seconds)
         self._health.provider_answered()
@@ -151,8 +152,8 @@ class Calls:
             with current().span("provider", {"classifier.provider": provider.name}):
                 async with asyncio.timeout(timeout):
                     return await provider.classify(
-                        enquiry.image,
-                        enquiry.domain,
+                        enquiry.case.image,
+                        enquiry.case.domain,
                         timeout=timeout,
                         code_order=enquiry.code_order,
                         examples=enquiry.examples if takes_examples else (),
@@ -176,10 +177,10 @@ class Calls:
         outcome: ProviderAnswer | BaseException,
         seconds: float,
     ) -> None:
-        provider, spent = deployment.provider, enquiry.spent
+        provider, spent = deployment.provider, enquiry.case.spent
         entry = None
         if call is not None:
-            picture = deployment.image_tokens(enquiry.image, enquiry.domain, outcome)
+            picture = deployment.image_tokens(enquiry.case.image, enquiry.case.domain, outcome)
             entry = self._books.end(call, outcome, picture)
         if isinstance(outcome, ProviderCannotServeDomain):
             return  # nobody was asked: the row goes on telling of whoever was before
@@ -198,7 +199,7 @@ class Calls:
         spent.capabilities = capabilities = provider.capabilities()
         of = {
             "deployment": capabilities.deployment or provider.name,
-            "domain": enquiry.domain.name,
+            "domain": enquiry.case.domain.name,
         }
         if usage.cost_usd:
             self._metrics.cost(**of, usd=usage.cost_usd)
@@ -209,6 +210,3 @@ class Calls:
                 completion=usage.completion,
                 parts=dict(usage.parts),
             )
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()

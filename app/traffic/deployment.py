@@ -1,6 +1,5 @@
 """One deployment as traffic sees it: its quota, its breaker, what is under way."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,6 +9,7 @@ from app.images import PreparedImage
 from app.providers.base import Provider, ProviderAnswer, Quoting
 from app.settings import Settings
 from app.settings_groups import DeploymentLimits
+from app.traffic import clock
 from app.traffic.belief import MINUTE_S
 from app.traffic.breaker import Breaker
 from app.traffic.link import RedisLink
@@ -80,7 +80,7 @@ class Deployment:
         """With the limits that the settings have for it."""
         capabilities = provider.capabilities()
         limits = settings.limits(capabilities.deployment) if capabilities.metered else None
-        return cls(provider, limits, now=asyncio.get_running_loop().time(), link=link)
+        return cls(provider, limits, now=clock.now(), link=link)
 
     @property
     def priority(self) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from app.budget import Payer
 from app.domains import Domain
 from app.errors import (
     BudgetSpent,
@@ -22,16 +21,16 @@ from app.errors import (
     ProviderUnavailable,
     ProviderUnknown,
 )
-from app.images import PreparedImage
 from app.providers.base import Example, ProviderAnswer
 from app.providers.registry import LOCAL, ProviderRegistry
 from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
+from app.traffic import clock
 from app.traffic.books import Books
 from app.traffic.calls import Calls
 from app.traffic.deployment import Deployment
-from app.traffic.enquiry import Enquiry, Spent
+from app.traffic.enquiry import Case, Enquiry
 from app.traffic.link import RedisLink
 from app.traffic.queue import Lane
 from app.traffic.quota import LONGEST_PAUSE_S
@@ -98,49 +97,33 @@ class Dispatcher:
     async def ask(
         self,
         names: Sequence[str],
-        image: PreparedImage,
-        domain: Domain,
-        spent: Spent,
+        case: Case,
         *,
-        payer: Payer,
-        lane: Lane = "interactive",
         code_order: Sequence[int] | None = None,
         examples: Sequence[Example] = (),
         turn: Turn | None = None,
     ) -> ProviderAnswer:
-        """Ask the providers in order until one answers; what it costs is added to `spent`.
-        `code_order` and `examples` are as in `Provider.classify`; no `turn`: nobody was asked
-        before, and nobody will be later.
+        """Ask the providers in order until one answers. `code_order` and `examples` are as in
+        `Provider.classify`; no `turn`: nobody was asked before, and nobody will be later.
 
         Raises the ProviderError of the last one that was down, else why none could be asked; and
         BudgetSpent, where the local model may not answer instead or can't.
         """
-        turn = turn or Turn(self._now())
-        deadline = turn.since + self._patience_s(lane)
+        turn, spent = turn or Turn(clock.now()), case.spent
+        deadline = turn.since + self._patience_s(case.lane)
         failure: ClassifierError | None = None
         names = list(names)
         for position, name in enumerate(names):
-            now = self._now()
+            now = clock.now()
             # Whoever comes later must have time left to answer in.
             total_s = max(0.0, deadline - now) / (len(names) - position + turn.later)
-            policy = RetryPolicy(retries=self._retries_of(domain), total_s=total_s)
+            policy = RetryPolicy(retries=self._retries_of(case.domain), total_s=total_s)
             try:
                 scheduler = await self._scheduler(name)
-                return await self._ask(
-                    Enquiry(
-                        name,
-                        scheduler,
-                        image,
-                        domain,
-                        payer,
-                        lane,
-                        now,
-                        policy,
-                        spent,
-                        code_order=code_order,
-                        examples=examples,
-                    )
+                enquiry = Enquiry(
+                    name, scheduler, case, now, policy, code_order=code_order, examples=examples
                 )
+                return await self._ask(enquiry)
             except BudgetSpent as error:
                 spent.over_budget = True
                 if turn.alone or not error.degrades:
@@ -167,40 +150,31 @@ class Dispatcher:
         self,
         name: str,
         first: ProviderAnswer,
-        image: PreparedImage,
-        domain: Domain,
-        spent: Spent,
+        case: Case,
         *,
-        payer: Payer,
-        lane: Lane,
         code_order: Sequence[int],
         examples: Sequence[Example] = (),
         since: float,
         call_s: float,
     ) -> ProviderAnswer:
         """Ask the provider `name` and the model of the `first` answer another time about the same
-        picture; nobody answers instead. What it costs is added to `spent`, and all calls together
-        have the time of one, which began at `since`: none is made that would not end in it, if it
-        took `call_s`.
+        picture; nobody answers instead. All calls together have the time of one, which began at
+        `since`: none is made that would not end in it, if it took `call_s`.
 
         Raises a ProviderError, or BudgetSpent.
         """
-        now = self._now()
-        total_s = since + self._patience_s(lane) - now
+        now = clock.now()
+        total_s = since + self._patience_s(case.lane) - now
         if total_s <= call_s:
             raise ProviderTimeout("No time is left for another call.")
-        policy = RetryPolicy(retries=self._retries_of(domain), total_s=total_s)
+        policy = RetryPolicy(retries=self._retries_of(case.domain), total_s=total_s)
         return await self._ask(
             Enquiry(
                 name,
                 await self._scheduler(name),
-                image,
-                domain,
-                payer,
-                lane,
+                case,
                 now,
                 policy,
-                spent,
                 code_order=code_order,
                 examples=examples,
                 model=first.model,
@@ -218,7 +192,7 @@ class Dispatcher:
 
     def states(self) -> list[ProviderState]:
         """Of every provider that was asked or opened."""
-        return list(states(self._schedulers.items(), self._now()))
+        return list(states(self._schedulers.items(), clock.now()))
 
     async def aclose(self) -> None:
         for scheduler in self._schedulers.values():
@@ -244,7 +218,7 @@ class Dispatcher:
                 failure,
                 attempt=attempt,
                 adjustments=adjustments,
-                elapsed_s=self._now() - enquiry.began,
+                elapsed_s=clock.now() - enquiry.began,
                 policy=enquiry.policy,
                 jitter=self._jitter(),
             )
@@ -271,8 +245,8 @@ class Dispatcher:
         if not helps_elsewhere(error) or len(failed) == len(enquiry.deployments):
             return False
         if isinstance(decision, GiveUp):
-            return self._now() < enquiry.deadline
-        return enquiry.scheduler.has_room(enquiry.amounts(without=failed), enquiry.lane)
+            return clock.now() < enquiry.deadline
+        return enquiry.scheduler.has_room(enquiry.amounts(without=failed), enquiry.case.lane)
 
     def _patience_s(self, lane: Lane) -> float:
         timeout = self._settings.api.timeout
@@ -297,10 +271,7 @@ class Dispatcher:
         return self._schedulers[name]
 
     async def _pause(self, seconds: float, error: ProviderError, enquiry: Enquiry) -> None:
-        log.info("retry", provider=enquiry.spent.provider, reason=error.kind, wait_s=seconds)
+        log.info("retry", provider=enquiry.case.spent.provider, reason=error.kind, wait_s=seconds)
         if seconds:
             await asyncio.sleep(seconds)
-            enquiry.spent.wait_s += seconds
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+            enquiry.case.spent.wait_s += seconds

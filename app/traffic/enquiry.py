@@ -65,6 +65,17 @@ class Spent:
         self.provider_s += longest.provider_s
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A picture that is asked about, whoever is asked; what it costs is added to `spent`."""
+
+    image: PreparedImage
+    domain: Domain
+    payer: Payer
+    lane: Lane = "interactive"
+    spent: Spent = field(default_factory=Spent)
+
+
 @dataclass(slots=True)
 class Enquiry:
     """To one provider. Times are seconds of the event loop's clock.
@@ -77,13 +88,9 @@ class Enquiry:
 
     provider: str
     scheduler: Scheduler
-    image: PreparedImage
-    domain: Domain
-    payer: Payer
-    lane: Lane
+    case: Case
     began: float
     policy: RetryPolicy
-    spent: Spent
     code_order: Sequence[int] | None = None
     model: str | None = None
     least_s: float = 0.0
@@ -109,7 +116,7 @@ class Enquiry:
     def amounts(self, *, without: Collection[Deployment]) -> dict[Deployment, Amounts]:
         """What a call takes, by deployment."""
         return {
-            each: each.amounts(self.image, self.domain)
+            each: each.amounts(self.case.image, self.case.domain)
             for each in self.deployments
             if each not in without
         }
@@ -118,7 +125,7 @@ class Enquiry:
         """What a call to it costs at most."""
         known = self._most.get(deployment)
         if known is None:
-            known = self._most[deployment] = deployment.most(self.image, self.domain)
+            known = self._most[deployment] = deployment.most(self.case.image, self.case.domain)
         return known
 
     def waiter(self, *, without: Collection[Deployment], now: float) -> Waiter:
@@ -129,4 +136,4 @@ class Enquiry:
         deadline = self.deadline - max(self.least_s, min(call_s, self.policy.total_s / 2))
         if without:
             deadline = min(deadline, now + MOVES_WITHIN_S)
-        return Waiter(self.payer.caller, self.lane, amounts, deadline)
+        return Waiter(self.case.payer.caller, self.case.lane, amounts, deadline)

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from app.identifiers import PROCESS, new_id
+from app.traffic import clock
 from app.traffic.belief import MINUTE_S
 
 log = structlog.stdlib.get_logger(__name__)
@@ -116,7 +117,7 @@ class RedisLink:
         except self._gone as error:
             self._lost(error)
             return
-        now = asyncio.get_running_loop().time()
+        now = clock.now()
         self._counted.append((now, count))
         while self._counted[0][0] < now - MINUTE_S:
             self._counted.popleft()
@@ -174,6 +175,6 @@ class RedisLink:
             await asyncio.sleep(RETRY_S)
             with suppress(*self._gone):
                 await self.ping()
-                self.settled_at = asyncio.get_running_loop().time() + SETTLE_S
+                self.settled_at = clock.now() + SETTLE_S
                 self.connected = True
         log.info("Redis is back: the quota is shared again")

@@ -7,6 +7,7 @@ from contextlib import suppress
 import structlog
 
 from app.errors import Overloaded, ProviderError, ProviderPaused, ProviderRateLimited
+from app.traffic import clock
 from app.traffic.deployment import Deployment, Ticket
 from app.traffic.queue import BURST_S, NOWHERE, Lane, Waiter, WaitingQueue, Ways
 from app.traffic.quota import Amounts
@@ -76,14 +77,14 @@ class Scheduler:
 
     def has_room(self, amounts: Mapping[Deployment, Amounts], lane: Lane) -> bool:
         """Whether leave would be given at once to a call that takes `amounts`."""
-        now, burst_s = self._now(), BURST_S[lane]
+        now, burst_s = clock.now(), BURST_S[lane]
         return not len(self._queue) and any(
             each.free_at(now, taken, burst_s=burst_s) <= now for each, taken in amounts.items()
         )
 
     def give_back(self, ticket: Ticket) -> None:
         """The call is not made after all."""
-        ticket.deployment.give_back(self._now(), ticket)
+        ticket.deployment.give_back(clock.now(), ticket)
         self._changed.set()
 
     def changed(self) -> None:
@@ -95,9 +96,6 @@ class Scheduler:
             self._serving.cancel()
             with suppress(asyncio.CancelledError):
                 await self._serving
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     def _wake(self) -> None:
         self._changed.set()
@@ -148,7 +146,7 @@ class Scheduler:
         first = self._queue.earliest_deadline()
         if first is None:
             return
-        if first.deadline <= self._now():
+        if first.deadline <= clock.now():
             self._queue.remove(first)
             self._refuse(first, self._refusal(first, self._after_all(first)))
             return
@@ -168,7 +166,7 @@ class Scheduler:
 
     async def _offer(self, waiter: Waiter, held: Ways = NOWHERE) -> Ticket | float:
         """Leave, or the time at which to look again; not of those that are `held` for others."""
-        now, burst_s = self._now(), BURST_S[waiter.lane]
+        now, burst_s = clock.now(), BURST_S[waiter.lane]
         again_at = NEVER
         for each in self._by_preference(waiter, now):
             if each in held:
@@ -209,14 +207,14 @@ class Scheduler:
     def _after_all(self, waiter: Waiter) -> float:
         """When all that wait are through, about. As long as the others' work lasts, who comes back
         finds as many before it again."""
-        now, at = self._now(), self._through_at(waiter, of_all=True)
+        now, at = clock.now(), self._through_at(waiter, of_all=True)
         return now + (at - now) * (1 + GAPS)
 
     def _through_at(self, waiter: Waiter, *, of_all: bool = False) -> float:
         """When a call that comes now is let through, about (`of_all`: and all that wait): all go
         at the pace of all deployments, and those that may go where it may, and nowhere else, at the
         pace of these."""
-        now, everywhere = self._now(), frozenset(self.deployments)
+        now, everywhere = clock.now(), frozenset(self.deployments)
         begins_at = self._again_at if now < self._again_at < NEVER else now
         return begins_at + max(
             self._lasts_s(self._queue.ahead(waiter, ways, of_all=of_all), ways, now)
@@ -243,7 +241,7 @@ class Scheduler:
         )
 
     def _refusal(self, waiter: Waiter, at: float) -> ProviderError:
-        now, retry_after_s = self._now(), self._retry_after_s(waiter, at)
+        now, retry_after_s = clock.now(), self._retry_after_s(waiter, at)
         if all(each.breaker.state(now) != "closed" for each in waiter.amounts):
             return ProviderPaused(
                 "The last calls failed, and the next one is not due yet.",
@@ -253,5 +251,5 @@ class Scheduler:
 
     def _retry_after_s(self, waiter: Waiter, at: float) -> float:
         """Who comes back then, and can wait as long again, need not for more than half of it."""
-        now = self._now()
+        now = clock.now()
         return max(SHORTEST_RETRY_AFTER_S, at - now - max(0.0, waiter.deadline - now) / 2)

@@ -63,7 +63,7 @@ class Drain:
         self._receiver = receiver
         self._id = receiver.row.id
         self._lane = lane
-        self._with = sending
+        self._sending = sending
         self._failing_since = receiver.row.failing_since
         # Places of callbacks may be many, and hear of little.
         most_s = LOOKED_EVERY_S if receiver.is_callback else sending.linger_s
@@ -107,10 +107,10 @@ class Drain:
                 if not await self._pause():
                     break
         if self._disabled:
-            await self._with.stored.miss_pending(self._id, self._with.clock())
+            await self._sending.stored.miss_pending(self._id, self._sending.clock())
 
     def _is_over(self) -> bool:
-        return self._with.stopping.is_set() or self._disabled or self._outdated
+        return self._sending.stopping.is_set() or self._disabled or self._outdated
 
     async def _read(self) -> None:
         """What is due, when that was not read yet, or a while ago: it may be deleted by now, or the
@@ -128,7 +128,7 @@ class Drain:
             self._outdated = await self._is_changed()
             if self._outdated:
                 return
-            found = await self._with.stored.due(self._id, self._with.clock(), limit=limit)
+            found = await self._sending.stored.due(self._id, self._sending.clock(), limit=limit)
         except StorageUnavailable:
             return
         self._more = self._more or len(found) == limit
@@ -140,7 +140,7 @@ class Drain:
             return False  # there is nothing about it that anybody changes
         known = self._receiver.row
         try:
-            row = await self._with.webhooks.get(self._id, caller=None)
+            row = await self._sending.webhooks.get(self._id, caller=None)
         except WebhookNotFound:
             return True
         return (row.changed_at, row.secrets) != (known.changed_at, known.secrets)
@@ -168,10 +168,10 @@ class Drain:
         """Until something is due that is not now, or somebody else may have the place."""
         due = None
         with suppress(StorageUnavailable):
-            due = await self._with.stored.next_due(self._id)
+            due = await self._sending.stored.next_due(self._id)
         if due is None:
             return self._linger_s
-        return min(self._linger_s, max(0.0, (due - self._with.clock()).total_seconds()))
+        return min(self._linger_s, max(0.0, (due - self._sending.clock()).total_seconds()))
 
     async def _woken(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -182,10 +182,12 @@ class Drain:
         sent = None
         try:
             if delivery.body is None:
-                await self._stored(lambda: self._with.stored.give_up(delivery, self._with.clock()))
+                await self._stored(
+                    lambda: self._sending.stored.give_up(delivery, self._sending.clock())
+                )
                 return
-            sent = await self._with.sender.send(self._receiver, delivery, delivery.body)
-            self._with.metrics.webhook_attempt(sent.outcome)
+            sent = await self._sending.sender.send(self._receiver, delivery, delivery.body)
+            self._sending.metrics.webhook_attempt(sent.outcome)
             await self._settle(delivery, sent)
         finally:
             self._lane.ended(
@@ -199,33 +201,33 @@ class Drain:
 
     async def _settle(self, delivery: Due, sent: Sent) -> None:
         """Store it, and what follows for the webhook."""
-        now = self._with.clock()
+        now = self._sending.clock()
         attempted = settled(
             delivery,
             sent,
             now,
-            self._with.schedule,
+            self._sending.schedule,
             once=delivery.event_type == "ping" or (self._receiver.is_callback and _gone(sent)),
         )
         before = self._failing_since
         if sent.outcome == "delivered":
             self._failing_since = None
-            self._with.metrics.webhook_delivered((now - delivery.created_at).total_seconds())
+            self._sending.metrics.webhook_delivered((now - delivery.created_at).total_seconds())
         else:
             self._failing_since = before or sent.attempt.at
         failing = None
         if self._failing_since != before and not self._receiver.is_callback:
             failing = Failing(self._failing_since, self._receiver.row.changed_at)
-        await self._stored(lambda: self._with.stored.record(attempted, failing))
+        await self._stored(lambda: self._sending.stored.record(attempted, failing))
         if not self._receiver.is_callback and sent.outcome != "delivered":
             await self._disable_when_hopeless(sent, now)
 
     async def _stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Though the database is locked or full for a while: else it is sent again."""
-        return await patiently(write, until_set(self._with.stopping))
+        return await patiently(write, until_set(self._sending.stopping))
 
     async def _disable_when_hopeless(self, sent: Sent, now: datetime) -> None:
-        since, days = self._failing_since, self._with.disabled_after
+        since, days = self._failing_since, self._sending.disabled_after
         kind: Literal["failing", "gone"]
         if _gone(sent):
             reason, kind = "The receiver answered 410 Gone.", "gone"
@@ -234,9 +236,9 @@ class Drain:
         else:
             return
         row = self._receiver.row
-        if await self._stored(lambda: self._with.webhooks.disable(row, reason, now)):
+        if await self._stored(lambda: self._sending.webhooks.disable(row, reason, now)):
             self._disabled = True
-            self._with.metrics.webhook_disabled(kind)
+            self._sending.metrics.webhook_disabled(kind)
             log.warning("a webhook is disabled", webhook_id=self._id, reason=reason)
 
 

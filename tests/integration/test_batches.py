@@ -153,14 +153,14 @@ class TestTakingIn:
     ):
         """That item fails; the rest is stored, and nothing is asked again and again."""
         (fake,) = await parts.providers.get("fake")
-        commit = parts.runner._progress.commit
+        commit = parts.runner._shard_rows.commit
 
         async def picky(batch, shard, attempt, outcomes, beside=None):
             if any(each.item.number == 3 and each.result.predicted_class for each in outcomes):
                 raise InvalidRequest("It holds a text that can't be stored.")
             return await commit(batch, shard, attempt, outcomes, beside)
 
-        monkeypatch.setattr(parts.runner._progress, "commit", picky)
+        monkeypatch.setattr(parts.runner._shard_rows, "commit", picky)
         created = await create(client, ("a.zip", pictures(12)))
         over = await ended(client, created["id"])
         failed = (await items(client, created["id"]))[3]["result"]

@@ -221,7 +221,7 @@ class TestTheFirstIsGone:
 
     @pytest.fixture
     def settings(self, settings, monkeypatch):
-        monkeypatch.setattr("app.parts.background.KEYS_RENEWED_EVERY_S", 0.05)
+        monkeypatch.setattr("app.parts.background.HELD_AGAIN_EVERY_S", 0.05)
         return settings
 
     @pytest.fixture

@@ -102,7 +102,7 @@ async def test_a_scan_is_noticed(parts):
 
 
 async def claim(parts) -> None:
-    await parts.keys.claim("shop", "key", Claim("f", "cls_1"))
+    await parts.idempotency.claim("shop", "key", Claim("f", "cls_1"))
 
 
 async def hold_keys(parts) -> None:
@@ -118,7 +118,7 @@ async def hold_keys(parts) -> None:
 
 
 async def release_unanswered(parts) -> None:
-    await parts.keys.release_unanswered()
+    await parts.idempotency.release_unanswered()
 
 
 async def delete_keys(parts) -> None:
@@ -191,7 +191,7 @@ async def look_for_pictures(parts) -> None:
 
 
 async def send_events(parts) -> None:
-    stored = parts.sent
+    stored = parts.delivery_rows
     await stored.waiting()
     await stored.due("whk_1", NOW, limit=10)
     await stored.next_due("whk_1")
@@ -201,8 +201,8 @@ async def send_events(parts) -> None:
 
 
 async def look_for_deliveries(parts) -> None:
-    await parts.sent.page(DeliveryFilter("shop", "whk_1"), before=None, limit=10)
-    await parts.sent.page(DeliveryFilter("shop", subject="cls_1"), before=None, limit=10)
+    await parts.delivery_rows.page(DeliveryFilter("shop", "whk_1"), before=None, limit=10)
+    await parts.delivery_rows.page(DeliveryFilter("shop", subject="cls_1"), before=None, limit=10)
 
 
 async def look_for_alerts(parts) -> None:

@@ -264,7 +264,7 @@ class TestBatches:
 class TestKeys:
     async def test_they_go_after_a_day(self, parts):
         for number in range(3):
-            await parts.keys.claim("anonymous", f"{number}", Claim("f", f"cls_{number}"))
+            await parts.idempotency.claim("anonymous", f"{number}", Claim("f", f"cls_{number}"))
         early = await parts.retention.sweep(now=after(hours=23))
         counted = await parts.retention.sweep(now=after(hours=25), dry_run=True)
         late = await parts.retention.sweep(now=after(hours=25))

@@ -319,7 +319,7 @@ class TestPace:
         self, client, parts, inbox, monkeypatch
     ):
         """It is found as still to be sent, and delivered by the time that is known."""
-        look = parts.sent.due
+        look = parts.delivery_rows.due
 
         async def look_slowly(*arguments, **options):
             found = await look(*arguments, **options)
@@ -328,7 +328,7 @@ class TestPace:
                 await settled(client, made, "delivered", "pending")
             return found
 
-        monkeypatch.setattr(parts.sent, "due", look_slowly)
+        monkeypatch.setattr(parts.delivery_rows, "due", look_slowly)
         inbox.gate.clear()
         made = await subscribe(client, inbox)
         await classify(client)
@@ -570,7 +570,7 @@ class TestStopping:
         inbox.gate.set()
         webhook_id = await serving
         async with build_parts(own) as parts:
-            (row,) = await parts.sent.page(_of(webhook_id), before=None, limit=9)
+            (row,) = await parts.delivery_rows.page(_of(webhook_id), before=None, limit=9)
 
         assert still
         assert row.state == "delivered"
@@ -702,11 +702,11 @@ class TestLate:
             await client.delete(f"/webhooks/{made['id']}")
             question = Question(Upload(PICTURE), "flowers", "test", provider="fake")
             await others.classification.classify(question)
-        waiting = await parts.sent.waiting()
+        waiting = await parts.delivery_rows.waiting()
         await parts.deliveries.look()
 
         async def none_waits() -> bool:
-            return not await parts.sent.waiting()
+            return not await parts.delivery_rows.waiting()
 
         await until(none_waits)
         assert [each.webhook_id for each in waiting] == [made["id"]]

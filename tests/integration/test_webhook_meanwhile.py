@@ -111,7 +111,7 @@ async def test_a_database_that_is_gone_for_a_moment_ends_no_attempt(
         return ask
 
     for name in ("due", "record", "next_due"):
-        monkeypatch.setattr(parts.sent, name, failing(getattr(parts.sent, name)))
+        monkeypatch.setattr(parts.delivery_rows, name, failing(getattr(parts.delivery_rows, name)))
     inbox.gate.set()
     await asyncio.sleep(1.5)
     down = False

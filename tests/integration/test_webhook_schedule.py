@@ -64,7 +64,7 @@ async def parts(clock, parts):
     """With deliveries that are made when a test wants them, by its clock."""
     deliveries = Deliveries(
         parts.outbox,
-        parts.sent,
+        parts.delivery_rows,
         WebhookRepository(parts.database, parts.outbox),
         parts.webhooks,
         Sender(
@@ -92,7 +92,7 @@ async def client(parts):
 async def pass_until(parts, clock, moment: datetime | None = None) -> None:
     """Whatever is due until then is sent when it is; None: until nothing waits."""
     while True:
-        due = [each.due_at for each in await parts.sent.waiting()]
+        due = [each.due_at for each in await parts.delivery_rows.waiting()]
         if not due or (moment is not None and min(due) > moment):
             break
         clock.now = max(clock.now, min(due))

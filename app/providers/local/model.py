@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# What the network was trained on; `app.images.square` makes such a picture.
+# What the network was trained on; `app.square` makes such a picture.
 SIDE: Final = 224  # pixels
 CROP: Final = 0.875  # share of the short side
 

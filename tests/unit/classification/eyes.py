@@ -10,7 +10,7 @@ from app.providers.base import ProviderAnswer
 from app.settings import Settings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, Spent
+from app.traffic import Case, Dispatcher, Spent
 from tests.fakes import FakeProvider, PricedProvider, Registry, unkept_books
 from tests.pictures import encoded
 
@@ -63,6 +63,4 @@ class Eyes:
     ) -> ProviderAnswer:
         """`spent`: apart from that of all others."""
         spent = self.spent if spent is None else spent
-        return await self.eliciting.elicit(
-            names, image, domain, spent, payer=Payer("test"), lane=lane
-        )
+        return await self.eliciting.elicit(names, Case(image, domain, Payer("test"), lane, spent))

@@ -39,10 +39,10 @@ class Calls:
         self.let_stop.set()
         self.failure: Exception | None = None
 
-    async def elicit(self, names, image, domain, spent, *, payer, lane):
-        self.began.append((tuple(names), domain.max_retries))
-        spent.calls += 1
-        spent.usage += USAGE
+    async def elicit(self, names, case):
+        self.began.append((tuple(names), case.domain.max_retries))
+        case.spent.calls += 1
+        case.spent.usage += USAGE
         try:
             await self.hold.wait()
         except asyncio.CancelledError:

@@ -37,7 +37,13 @@ def test_any_name_can_be_sent(folder, tmp_path):
         unreadable = packed(found.pictures, file)
         file.seek(0)
         rows = list(
-            read_archive(file, truths=frozenset(), max_items=100, max_bytes=10**6, max_total=10**7)
+            read_archive(
+                file,
+                label=lambda folder: None,
+                max_items=100,
+                max_bytes=10**6,
+                max_total=10**7,
+            )
         )
 
     assert unreadable == {}

@@ -16,7 +16,7 @@ from app.errors import (
 )
 from app.images import prepare
 from app.settings_groups import TrafficSettings
-from app.traffic import Dispatcher, Spent
+from app.traffic import Case, Dispatcher, Spent
 from app.usage import QuotaReport
 from tests.fakes import FakeProvider, after, answer
 from tests.pictures import encoded
@@ -38,7 +38,9 @@ def always(outcome, seconds: float = 0.0):
 
 async def ask(dispatcher: Dispatcher, *names: str, spent: Spent | None = None, **who):
     who = {"payer": Payer("test")} | who
-    return await dispatcher.ask(names or ("azure",), IMAGE, DOMAIN, spent or Spent(), **who)
+    return await dispatcher.ask(
+        names or ("azure",), Case(IMAGE, DOMAIN, spent=spent or Spent(), **who)
+    )
 
 
 async def test_the_first_priority_is_asked_while_it_has_quota(dispatcher):

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.settings_groups import ApiSettings, TrafficSettings
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
-from app.traffic import Dispatcher, Spent
+from app.traffic import Case, Dispatcher, Spent
 from app.traffic.wallet import FREE
 from app.usage import TokenUsage
 from tests.fakes import (
@@ -78,9 +78,8 @@ def dispatcher(health):
 
 
 async def ask(dispatcher: Dispatcher, *names: str, spent: Spent | None = None, **fields):
-    return await dispatcher.ask(
-        names or ("fake",), IMAGE, domain(**fields), spent or Spent(), payer=Payer("test")
-    )
+    case = Case(IMAGE, domain(**fields), Payer("test"), spent=spent or Spent())
+    return await dispatcher.ask(names or ("fake",), case)
 
 
 async def test_the_first_answer_is_the_answer(dispatcher, health):
@@ -298,7 +297,7 @@ async def test_whoever_comes_later_has_time_left(dispatcher):
 
 async def test_without_providers_none_is_there(dispatcher):
     with pytest.raises(ProviderUnavailable):
-        await dispatcher().ask((), IMAGE, domain(), Spent(), payer=Payer("test"))
+        await dispatcher().ask((), Case(IMAGE, domain(), Payer("test")))
 
 
 async def test_what_was_spent_is_summed_over_all_calls(dispatcher):

@@ -17,7 +17,7 @@ from app.errors import (
     ProviderUnavailable,
 )
 from app.images import prepare
-from app.traffic import Dispatcher, Spent
+from app.traffic import Case, Dispatcher
 from app.usage import QuotaReport
 from tests.fakes import FakeProvider, after, answer
 from tests.pictures import encoded
@@ -31,7 +31,7 @@ DOMAIN = Domain(name="flowers", classes=("rose", "daisy"))
 
 
 async def ask(dispatcher: Dispatcher, *, caller: str = "test") -> None:
-    await dispatcher.ask(["azure"], IMAGE, DOMAIN, Spent(), payer=Payer(caller))
+    await dispatcher.ask(["azure"], Case(IMAGE, DOMAIN, Payer(caller)))
 
 
 async def test_twice_the_load_leaves_all_of_the_quota_spent_on_answers(dispatcher):

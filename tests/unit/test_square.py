@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.images.square import square
+from app.square import square
 
 
 @pytest.mark.parametrize("size", [(400, 200), (200, 400), (224, 224), (50, 60), (1, 1)])

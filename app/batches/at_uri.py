@@ -8,7 +8,7 @@ from app.batches.archive import ARCHIVES, is_litter
 from app.batches.rows import Row, Unusable
 from app.batches.sources import CSV, JSON_LINES, ZIP, Files
 from app.errors import ArchiveRefused, UrlRefused
-from app.picture_files import KINDS
+from app.picture_files import KINDS, too_large
 from app.storage import ObjectStore
 from app.storage.listings import Found
 
@@ -25,7 +25,7 @@ def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unus
     suffix = path.suffix.lower()
     if suffix in (*JSON_LINES, CSV, ZIP) and not uri.endswith("/"):
         with TemporaryFile() as copy:
-            objects.copy(uri, copy, max_bytes=files.settings.batch.max_upload)
+            objects.copy(uri, copy, max_bytes=files.max_upload)
             copy.seek(0)
             yield from files.rows(path.name, copy)
     elif uri.endswith("/") or objects.is_folder(uri):
@@ -35,7 +35,7 @@ def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unus
     elif suffix in ARCHIVES:
         raise ArchiveRefused("Of archives only ZIP is taken.")
     else:
-        yield Row(path.name, uri, path.name[:255], _label(path, files))
+        yield Row(path.name, uri, path.name[:255], files.label(path.parent.name))
 
 
 def _row(found: Found, objects: ObjectStore, files: Files) -> Row | Unusable:
@@ -45,20 +45,16 @@ def _row(found: Found, objects: ObjectStore, files: Files) -> Row | Unusable:
         return Unusable(name, "is no file, or a link that leads out of what is allowed")
     if found.size == 0:
         return Unusable(name, "is empty")
-    if found.size > files.settings.max_upload:
-        return Unusable(name, f"is larger than {files.settings.max_upload:,} bytes")
+    if found.size > files.max_bytes:
+        return Unusable(name, too_large(files.max_bytes))
     if not (KINDS.guess_type(found.name)[0] or "image/").startswith("image/"):
         return Unusable(name, "is no picture, by its name")
     try:
         objects.allowed.judge(found.uri)
     except UrlRefused as error:
         return Unusable(name, str(error))
-    return Row(name, found.uri, name[:255], _label(PurePosixPath(found.uri), files))
-
-
-def _label(path: PurePosixPath, files: Files) -> str | None:
-    """The folder may name the true class."""
-    return path.parent.name if path.parent.name in files.truths else None
+    label = files.label(PurePosixPath(found.uri).parent.name)
+    return Row(name, found.uri, name[:255], label)
 
 
 def _is_hidden(name: str) -> bool:
