@@ -36,6 +36,7 @@ from app.parts import Parts, build_parts
 from app.result import NONE
 from app.settings import Settings
 from app.settings_groups import AzureOpenAISettings, CacheSettings
+from app.storage.audit import COMMAND_LINE
 from app.tally import wilson
 from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks.report import Figure, keep, parser, run
@@ -135,14 +136,14 @@ async def with_own_threshold(parts: Parts, domain: Domain, pictures: Pictures) -
     if found.threshold is None:
         raise SystemExit(f"no threshold reaches {RIGHT:.0%}")
     own = domain.model_copy(update={"confidence_threshold": found.threshold})
-    await parts.domains.replace(own)
+    await parts.domains.replace(own, by=COMMAND_LINE)
 
 
 async def one(
     url: str, way: "Way", domain: Domain, learned: Pictures, asked: Pictures, sums: Sums
 ) -> None:
     async with build_parts(settings_of(url)) as parts:
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await way.learn(parts, domain, learned)
         sums.cascade += await judged(parts, asked, domain, None)
         sureness = await parts.surenesses.now("local", domain)

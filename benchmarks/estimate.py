@@ -25,6 +25,7 @@ from app.domains import Domain
 from app.parts import Parts, build_parts
 from app.settings import Settings
 from app.settings_groups import AzureOpenAISettings, CacheSettings
+from app.storage.audit import COMMAND_LINE
 from app.telemetry.logging import LoggingConfig, configure_logging
 from benchmarks.report import Figure, parser, report
 
@@ -135,7 +136,7 @@ async def measure(
                     "detail": detail,
                     "image_size": options.image_size,
                 }
-                await parts.domains.create(Domain(**looked_at))
+                await parts.domains.create(Domain(**looked_at), by=COMMAND_LINE)
                 found[name] = await compare(
                     parts, simulator, model, str(looked_at["name"]), folders
                 )

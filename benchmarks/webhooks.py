@@ -27,6 +27,7 @@ from app.result import Result
 from app.settings import Settings
 from app.settings_groups import ApiKey
 from app.storage import Database, Outbox, ResultRepository
+from app.storage.audit import COMMAND_LINE
 from app.telemetry.logging import LoggingConfig, configure_logging
 from app.webhooks.signing import new_secret
 from benchmarks import instant
@@ -190,7 +191,7 @@ async def _register_here(parts: Parts, number: int, url: str, secret: str) -> No
         "rate_limit": None,
         "headers": None,
     }
-    await parts.webhooks.create(f"shop-{number}", values, secret=secret)
+    await parts.webhooks.create(f"shop-{number}", values, secret=secret, by=COMMAND_LINE)
 
 
 async def _tell_evenly(parts: Parts, endpoints: int, seconds: float) -> list[Result]:

@@ -21,6 +21,7 @@ from app.storage import (
     WebhookRepository,
 )
 from app.storage.alerts import AlertRow
+from app.storage.audit import COMMAND_LINE
 from app.storage.tallies import count_results
 from app.storage.webhooks import WebhookRow
 from app.telemetry.metrics import Metrics
@@ -149,7 +150,7 @@ class World:
         """A new one."""
         now = self.clock.now
         row = WebhookRow(new_id(WEBHOOK), "endpoint", "shop", "https://x.y", "enabled", now, now)
-        await self.webhooks.create(row)
+        await self.webhooks.create(row, by=COMMAND_LINE)
         return row
 
     async def disable(self, row: WebhookRow) -> None:
@@ -157,7 +158,7 @@ class World:
 
     async def enable(self, row: WebhookRow) -> None:
         values = {"status": "enabled", "reason": None, "changed_at": self.clock.now}
-        await self.webhooks.change(row.id, values, caller=None)
+        await self.webhooks.change(row.id, values, caller=None, by=COMMAND_LINE)
 
     async def alerts(self, *states: str) -> list[tuple[str, str, str]]:
         """Rule, subject and state, of all or of those in these states."""

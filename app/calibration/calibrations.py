@@ -15,7 +15,7 @@ from app.errors import CalibrationNotFound, CalibrationRefused, TooFewLabels
 from app.identifiers import CALIBRATION, new_id
 from app.providers.base import ProviderAnswer
 from app.storage import CalibrationKey, CalibrationRepository, CalibrationRow, LabelledRepository
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.turns import Turns
 from app.storage.versions import Mark
 from app.telemetry.metrics import Metrics
@@ -124,7 +124,7 @@ class Calibrations:
             for row in await self._stored.of_domain(domain, limit=MOST_LISTED)
         ]
 
-    async def withdraw(self, domain: str, calibration_id: str, *, by: By = COMMAND_LINE) -> None:
+    async def withdraw(self, domain: str, calibration_id: str, *, by: By) -> None:
         """The version before it is in force again, until there are more labels than it had. Raises
         CalibrationNotFound, StorageUnavailable."""
         await self._stored.withdraw(domain, calibration_id, self._clock(), by=by)

@@ -23,6 +23,7 @@ from app.picture_files import too_large
 from app.result import Result
 from app.settings import load_settings
 from app.storage import BatchRow
+from app.storage.audit import COMMAND_LINE
 from app.teaching import FolderTeaching
 from app.telemetry.logging import log_as_a_library
 
@@ -63,9 +64,9 @@ class LocalBackend:
         except ValidationError as error:
             raise InvalidRequest.of(error.errors()) from None
         try:
-            await domains.create(domain)
+            await domains.create(domain, by=COMMAND_LINE)
         except DomainExists:
-            await domains.replace(domain)
+            await domains.replace(domain, by=COMMAND_LINE)
 
     async def teach(self, folder: Path, domain: str, accuracy: float) -> Taught:
         parts = await self._built()

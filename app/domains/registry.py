@@ -15,7 +15,7 @@ from app.errors import (
     DomainNotFound,
     DomainReadOnly,
 )
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.domains import DomainRepository
 from app.telemetry.metrics import Metrics
 
@@ -79,7 +79,7 @@ class DomainRegistry:
     def is_read_only(self, name: str) -> bool:
         return name in self._of_file
 
-    async def create(self, domain: Domain, *, by: By = COMMAND_LINE) -> None:
+    async def create(self, domain: Domain, *, by: By) -> None:
         """Raises DomainExists."""
         async with self._changing:
             await self._load()
@@ -92,7 +92,7 @@ class DomainRegistry:
             self._texts.pop(domain.name, None)
             self._tell_metrics()
 
-    async def replace(self, domain: Domain, *, by: By = COMMAND_LINE) -> None:
+    async def replace(self, domain: Domain, *, by: By) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
         async with self._changing:
             await self._load()
@@ -102,7 +102,7 @@ class DomainRegistry:
             self._texts.pop(domain.name, None)
             _warn_of([domain])
 
-    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> None:
+    async def delete(self, name: str, *, by: By) -> None:
         """Raises DomainNotFound, DomainReadOnly."""
         async with self._changing:
             await self._load()

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.budget import THRESHOLDS, Budget
-from app.storage.audit import COMMAND_LINE, By, note
+from app.storage.audit import By, note
 from app.storage.budget_sums import Purse, fresh_of, sums_of
 from app.storage.database import Database
 from app.storage.events import budget_threshold
@@ -49,7 +49,7 @@ class BudgetRepository:
         found = await self._database.scalars(query)
         return [Budget.model_validate_json(each) for each in found]
 
-    async def put(self, *changed: Budget, only: bool = False, by: By = COMMAND_LINE) -> None:
+    async def put(self, *changed: Budget, only: bool = False, by: By) -> None:
         """What is spent of them stays so, and thresholds are told anew. `only`: all others go."""
         names = [each.name for each in changed]
         rows = [
@@ -75,7 +75,7 @@ class BudgetRepository:
 
         await self._database.write(unit)
 
-    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> bool:
+    async def delete(self, name: str, *, by: By) -> bool:
         """Whether there was one."""
         goes = sa.delete(budgets).where(budgets.c.name == name).returning(budgets.c.definition)
 

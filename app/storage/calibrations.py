@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from app.errors import CalibrationNotFound
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.database import Database
 from app.storage.tables import calibrations
 from app.storage.versions import Mark, Versions
@@ -87,9 +87,7 @@ class CalibrationRepository:
         values = {name: getattr(row, name) for name in row.__slots__ if name != "key"}
         await self._database.change(sa.insert(calibrations), values | row.key._asdict())
 
-    async def withdraw(
-        self, domain: str, calibration_id: str, now: datetime, *, by: By = COMMAND_LINE
-    ) -> None:
+    async def withdraw(self, domain: str, calibration_id: str, now: datetime, *, by: By) -> None:
         """Raises CalibrationNotFound where the domain has none of this id in use."""
         if not await self._versions.withdraw(domain, calibration_id, now, by):
             raise CalibrationNotFound(

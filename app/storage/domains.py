@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
-from app.storage.audit import COMMAND_LINE, By, note
+from app.storage.audit import By, note
 from app.storage.database import Database
 from app.storage.putting import putting
 from app.storage.tables import domains, examples, lessons
@@ -23,7 +23,7 @@ class DomainRepository:
         query = sa.select(domains.c.name, domains.c.definition)
         return {row["name"]: row["definition"] for row in await self._database.mappings(query)}
 
-    async def add(self, name: str, definition: str, *, by: By = COMMAND_LINE) -> bool:
+    async def add(self, name: str, definition: str, *, by: By) -> bool:
         """Whether there was none of this name. What was taught while an earlier one was deleted is
         not the new one's."""
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
@@ -37,7 +37,7 @@ class DomainRepository:
 
         return await self._database.write(unit)
 
-    async def put(self, name: str, definition: str, *, by: By = COMMAND_LINE) -> None:
+    async def put(self, name: str, definition: str, *, by: By) -> None:
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
         def unit(connection: sa.Connection) -> None:
@@ -54,7 +54,7 @@ class DomainRepository:
 
         await self._database.write(unit)
 
-    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> None:
+    async def delete(self, name: str, *, by: By) -> None:
         """With what it was taught: another one of this name begins anew."""
 
         def unit(connection: sa.Connection) -> None:

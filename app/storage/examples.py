@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
 
 from app.errors import ExampleNotFound
-from app.storage.audit import COMMAND_LINE, By, note
+from app.storage.audit import By, note
 from app.storage.database import Database
 from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, results, reviews
 
@@ -161,7 +161,7 @@ class ExampleRepository:
         query = sa.select(_C.id).where(_C.id.in_(list(ids)))
         return set(await self._database.scalars(query))
 
-    async def delete(self, domain: str, example_id: str, *, by: By = COMMAND_LINE) -> None:
+    async def delete(self, domain: str, example_id: str, *, by: By) -> None:
         """Raises ExampleNotFound."""
         change = sa.delete(examples).where(_C.domain == domain, _C.id == example_id)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.errors import LessonNotFound
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.database import Database
 from app.storage.tables import lessons
 from app.storage.versions import Mark, Versions
@@ -90,9 +90,7 @@ class LessonRepository:
 
         await self._database.write(unit)
 
-    async def withdraw(
-        self, domain: str, lesson_id: str, now: datetime, *, by: By = COMMAND_LINE
-    ) -> None:
+    async def withdraw(self, domain: str, lesson_id: str, now: datetime, *, by: By) -> None:
         """Raises LessonNotFound where the domain has none of this id in use."""
         if not await self._versions.withdraw(domain, lesson_id, now, by):
             raise LessonNotFound(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.errors import WebhookNotFound
-from app.storage.audit import COMMAND_LINE, SERVICE, By, note
+from app.storage.audit import SERVICE, By, note
 from app.storage.database import Database
 from app.storage.event_types import EndpointDisabled
 from app.storage.events import endpoint_disabled
@@ -58,7 +58,7 @@ class WebhookRepository:
         self._database = database
         self._outbox = outbox
 
-    async def create(self, webhook: WebhookRow, *, by: By = COMMAND_LINE) -> None:
+    async def create(self, webhook: WebhookRow, *, by: By) -> None:
         row = asdict(webhook)
 
         def unit(connection: sa.Connection) -> None:
@@ -93,7 +93,7 @@ class WebhookRepository:
         values: Mapping[str, Any],
         *,
         caller: str | None,
-        by: By = COMMAND_LINE,
+        by: By,
     ) -> WebhookRow:
         """Raises WebhookNotFound."""
         this = seen_by(caller, webhooks, sa.update(webhooks).where(webhooks.c.id == webhook_id))
@@ -135,7 +135,7 @@ class WebhookRepository:
 
         return await self._database.write(unit)
 
-    async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
+    async def delete(self, webhook_id: str, *, caller: str | None, by: By) -> None:
         """What was sent to it goes with `DeliveryRepository.delete_of`. Raises WebhookNotFound."""
         this = seen_by(caller, webhooks, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
         change = this.returning(webhooks)

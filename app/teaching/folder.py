@@ -16,6 +16,7 @@ from app.labelled_folder import as_text, labelled_pictures
 from app.picture_files import too_large
 from app.result import NONE
 from app.storage import ExampleRow
+from app.storage.audit import COMMAND_LINE
 from app.storage.examples import Outcome
 from app.teaching.collecting import Collecting, Seen
 from app.teaching.lessons import Lessons
@@ -118,7 +119,7 @@ class FolderTeaching:
             if lesson is not None and is_new and report.threshold is not None:
                 threshold = ceil(report.threshold * 1_000) / 1_000
                 changed = domain.model_copy(update={"confidence_threshold": threshold})
-                await self._domains.replace(changed)
+                await self._domains.replace(changed, by=COMMAND_LINE)
             return FolderLesson(
                 name, lesson, is_new, **taken.counts, refused=taken.refused, report=report
             )
@@ -140,11 +141,11 @@ class FolderTeaching:
 
     @asynccontextmanager
     async def _making(self, domain: Domain) -> AsyncIterator[None]:
-        await self._domains.create(domain)
+        await self._domains.create(domain, by=COMMAND_LINE)
         try:
             yield
         except (TooFewExamples, asyncio.CancelledError):
-            await self._domains.delete(domain.name)
+            await self._domains.delete(domain.name, by=COMMAND_LINE)
             raise
 
     async def _domain(self, name: str, folder: Path) -> tuple[Domain, bool]:

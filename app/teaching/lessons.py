@@ -16,7 +16,7 @@ from app.providers.embeddings import from_stored
 from app.providers.local.teaching import Examples, Lesson, teach
 from app.providers.taught import Taught, TaughtHead
 from app.storage import ExampleRepository, ExampleRow, LessonRepository, LessonRow
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.lessons import Cause
 from app.storage.versions import Mark
 from app.teaching.collecting import Collecting
@@ -102,7 +102,7 @@ class Lessons:
             for row in await self._stored.of_domain(domain, limit=MOST_LISTED)
         ]
 
-    async def withdraw(self, domain: str, lesson_id: str, *, by: By = COMMAND_LINE) -> None:
+    async def withdraw(self, domain: str, lesson_id: str, *, by: By) -> None:
         """The version before it is in force again. Raises LessonNotFound, StorageUnavailable."""
         await self._stored.withdraw(domain, lesson_id, self._clock(), by=by)
         await self.load()

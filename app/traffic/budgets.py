@@ -19,7 +19,7 @@ from app.errors import (
 )
 from app.providers.profiles import ModelTable
 from app.settings import Settings
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.budget_sums import Purse
 from app.storage.budgets import BudgetRepository, BudgetState
 from app.storage.leases import DEAD_AFTER, Lease, Request
@@ -128,14 +128,14 @@ class Budgets:
                 return each
         raise BudgetNotFound(f"There is no budget {name!r}.")
 
-    async def put(self, *budgets: Budget, only: bool = False, by: By = COMMAND_LINE) -> None:
+    async def put(self, *budgets: Budget, only: bool = False, by: By) -> None:
         """Make or change them; `only`: all others that were given while the service runs go. Raises
         BudgetReadOnly, StorageUnavailable."""
         self._refuse_configured(*(each.name for each in budgets))
         await self._rows.put(*budgets, only=only, by=by)
         await self.load()
 
-    async def delete(self, name: str, *, by: By = COMMAND_LINE) -> None:
+    async def delete(self, name: str, *, by: By) -> None:
         """Raises BudgetNotFound, BudgetReadOnly, StorageUnavailable."""
         self._refuse_configured(name)
         if not await self._rows.delete(name, by=by):

@@ -17,7 +17,7 @@ from app.errors import (
 )
 from app.settings_groups import WebhookSettings
 from app.storage import Outbox
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.deliveries import DeliveryRepository
 from app.storage.delivery_rows import DeliveryRow
 from app.storage.webhooks import WebhookRepository
@@ -220,7 +220,7 @@ class Deliveries:
         self.wake([webhook_id])
         return count
 
-    async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
+    async def delete(self, webhook_id: str, *, caller: str | None, by: By) -> None:
         """A webhook, and all that was sent to it. Raises WebhookNotFound."""
         await self._webhooks.delete(webhook_id, caller=caller, by=by)
         await self._stored.delete_of(webhook_id)

@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.identifiers import WEBHOOK, new_id
 from app.storage import Database, Outbox, chosen, replace_chosen
-from app.storage.audit import COMMAND_LINE, By
+from app.storage.audit import By
 from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow, no_webhook
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
@@ -126,7 +126,7 @@ class Webhooks:
         *,
         secret: str | None = None,
         signature: Signature | None = None,
-        by: By = COMMAND_LINE,
+        by: By,
     ) -> tuple[Endpoint, str]:
         """With its secret, which is told this once. `values` are fields of a WebhookRow that its
         owner chooses, `headers` as a mapping. `signature` None: as `secret` is, else `v1`. Raises
@@ -167,7 +167,7 @@ class Webhooks:
         values: Mapping[str, Any],
         *,
         caller: str | None,
-        by: By = COMMAND_LINE,
+        by: By,
     ) -> Endpoint:
         """Raises as `create` and `get`."""
         await self._endpoint(webhook_id, caller)
@@ -184,7 +184,7 @@ class Webhooks:
         secret: str | None,
         *,
         caller: str | None,
-        by: By = COMMAND_LINE,
+        by: By,
     ) -> tuple[Endpoint, str]:
         """`secret`, or a new one of the same kind, signs from now on, and what signed till now does
         so for a day more, if it can be read. Raises as `create` and `get`."""
@@ -203,9 +203,7 @@ class Webhooks:
             ):
                 return await self.get(webhook_id, caller=caller), key
 
-    async def enable(
-        self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE
-    ) -> Endpoint:
+    async def enable(self, webhook_id: str, *, caller: str | None, by: By) -> Endpoint:
         """Raises WebhookNotFound."""
         await self._endpoint(webhook_id, caller)
         values = {
@@ -218,7 +216,7 @@ class Webhooks:
         row = await self._stored.change(webhook_id, values, caller=caller, by=by)
         return await self._told(row)
 
-    async def delete(self, webhook_id: str, *, caller: str | None, by: By = COMMAND_LINE) -> None:
+    async def delete(self, webhook_id: str, *, caller: str | None, by: By) -> None:
         """Raises WebhookNotFound."""
         await self._endpoint(webhook_id, caller)
         await self._stored.delete(webhook_id, caller=caller, by=by)

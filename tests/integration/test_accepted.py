@@ -15,6 +15,7 @@ from app.identifiers import RESULT, new_id
 from app.images import Upload, Url
 from app.parts import build_parts
 from app.providers import registry
+from app.storage.audit import COMMAND_LINE
 from app.usage import TokenUsage
 from tests.conftest import PHOTOGRAPHS
 from tests.fakes import ENTRY_POINTS, answer, spent_with
@@ -301,11 +302,11 @@ async def test_one_whose_domain_was_deleted_meanwhile_fails(lasting_url, setting
     question = Question(Upload(PICTURE), "garden", "test", provider="fake")
     garden = Domain.model_validate({"name": "garden", "classes": ["robin", "jay"]})
     async with build_parts(own) as parts:
-        await parts.domains.create(garden)
+        await parts.domains.create(garden, by=COMMAND_LINE)
         pending = record.pending(new_id(RESULT), question, garden)
         keep = await parts.accepting._keeper.keep(pending.id, question, PICTURE)
         await parts.results.insert(pending, keep)
-        await parts.domains.delete("garden")
+        await parts.domains.delete("garden", by=COMMAND_LINE)
     async with build_parts(own, serving=True) as parts:
         found = await parts.results.get(pending.id, caller=None)
         left = await parts.accepting._keeper.count()

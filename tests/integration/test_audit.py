@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from app.cli import app as commands
 from app.parts import build_parts
 from app.settings_groups import WebhookSettings
-from app.storage.audit import MAX_VALUE, AuditFilter, By, note
+from app.storage.audit import COMMAND_LINE, MAX_VALUE, AuditFilter, By, note
 from app.storage.tables import audit
 from tests.integration.calls import api_keys, is_problem
 from tests.integration.test_authorisation import as_
@@ -207,7 +207,7 @@ async def test_it_is_told_at_a_shell(settings, lasting_url, monkeypatch, tmp_pat
     monkeypatch.setenv("DATABASE_URL", lasting_url)
     monkeypatch.setenv("BLOBS_URL", f"memory://{tmp_path}")
     async with build_parts(settings.model_copy(update={"database_url": lasting_url})) as parts:
-        hook, _ = await parts.webhooks.create("shop", {"url": URL})
+        hook, _ = await parts.webhooks.create("shop", {"url": URL}, by=COMMAND_LINE)
     lines = (await run("audit", "--subject", hook.row.id)).splitlines()
     await run("webhooks", "reencrypt")
     (last,) = (await run("audit", "--limit", "1", "--json")).splitlines()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from app.budget import Budget
 from app.settings_groups import CacheSettings
 from app.storage import BudgetRepository
+from app.storage.audit import COMMAND_LINE
 from tests.clock import Clock
 from tests.fakes import COST_USD, MOST_USD, after, answer
 from tests.integration.calls import api_keys, is_problem, until
@@ -224,7 +225,7 @@ class TestBlocking:
     async def test_one_that_another_process_makes_holds_here(self, client, parts, priced):
         """Within two seconds, also where this one serves nobody."""
         late = Budget(name="late", amount_usd=COST_USD, period="total")
-        await BudgetRepository(parts.database).put(late)
+        await BudgetRepository(parts.database).put(late, by=COMMAND_LINE)
         await until(lambda: late in parts.books.budgets.all)
 
         assert (await ask(client)).status_code == 429

@@ -188,10 +188,12 @@ async def test_a_withdrawn_version_gives_way_to_the_one_before(client, parts, fa
 
 async def test_a_domain_that_changed_is_not_calibrated_by_what_it_was(client, parts, fake):
     spec = {"name": "mine", "classes": ["rose", "daisy"], "providers": ["fake"]}
-    await parts.domains.create(Domain(**spec))
+    await parts.domains.create(Domain(**spec), by=COMMAND_LINE)
     await store_labelled(parts, 200, domain="mine")
     (before,) = (await parts.calibrations.fit("mine"))[0]
-    await parts.domains.replace(Domain(**{**spec, "classes": ["rose", "daisy", "tulip"]}))
+    await parts.domains.replace(
+        Domain(**{**spec, "classes": ["rose", "daisy", "tulip"]}), by=COMMAND_LINE
+    )
     fake.script.append(says(probabilities={"rose": 0.93, "daisy": 0.05, "tulip": 0.02}))
 
     result = (await client.post("/classify", files=upload(domain="mine"))).json()
@@ -358,7 +360,7 @@ async def test_an_answer_of_a_fallback_that_is_calibrated_needs_no_review_for_th
     """Somebody knows what its confidence means."""
     (second,) = await parts.providers.get("second")
     spec = {"name": "mine", "classes": ["rose", "daisy"], "providers": ["fake", "second"]}
-    await parts.domains.create(Domain(**spec, confidence_threshold=0.1, margin=0))
+    await parts.domains.create(Domain(**spec, confidence_threshold=0.1, margin=0), by=COMMAND_LINE)
 
     async def reasons() -> tuple[bool, list[str]]:
         fake.script.append(ProviderDenied("no"))

@@ -10,6 +10,7 @@ from app.errors import ContentFiltered, ProviderRejected, ProviderUnavailable
 from app.parts import build_parts
 from app.providers.local.provider import LocalProvider
 from app.settings_groups import CacheSettings
+from app.storage.audit import COMMAND_LINE
 from tests.fakes import COST_USD, answer
 from tests.integration.calls import until
 from tests.integration.test_batches import ended, pictures
@@ -479,7 +480,7 @@ class TestThreshold:
         settings = settings.model_copy(update={"database_url": lasting_url})
         domain = Domain(name="garden", **{**SPEC, "cascade": {"accuracy": 0.9}})
         async with build_parts(settings) as parts:
-            await parts.domains.create(domain)
+            await parts.domains.create(domain, by=COMMAND_LINE)
             await store_labelled(parts, 200, domain="garden", domain_version=domain.version)
         async with build_parts(settings) as parts:
             assert (await parts.surenesses.now("fake", domain)).basis == "labels"

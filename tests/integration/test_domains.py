@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from app.domains import Domain
 from app.main import create_app
 from app.parts import build_parts
+from app.storage.audit import COMMAND_LINE
 from app.storage.domains import DomainRepository
 from tests.conftest import ROOT
 from tests.integration.calls import api_keys, until
@@ -343,7 +344,7 @@ async def test_what_another_process_makes_is_listed_soon(client, parts):
     definition = Domain.model_validate(
         {"name": "garden", "classes": ["robin", "jay"]}
     ).model_dump_json()
-    await DomainRepository(parts.database).add("garden", definition)
+    await DomainRepository(parts.database).add("garden", definition, by=COMMAND_LINE)
 
     async def listed() -> bool:
         return "garden" in (await client.get("/domains")).text

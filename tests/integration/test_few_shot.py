@@ -8,6 +8,7 @@ from app.images import Upload, prepare
 from app.providers.base import Example
 from app.settings_groups import CacheSettings
 from app.storage import ExampleRepository
+from app.storage.audit import COMMAND_LINE
 from benchmarks.estimate import Simulator
 from tests.fakes import answer
 from tests.integration.test_batches import archive
@@ -84,7 +85,7 @@ class TestShown:
     async def test_the_nearest_of_each_class_the_most_like_last(self, client, parts, shown):
         calls, spy = shown
         domain = patterns()
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain)
         await spy("azure_openai")
 
@@ -98,7 +99,7 @@ class TestShown:
     async def test_never_the_picture_itself(self, client, parts, shown):
         calls, spy = shown
         domain = patterns(few_shot=8)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain)
         await spy("azure_openai")
 
@@ -113,7 +114,7 @@ class TestShown:
     async def test_none_without_a_lesson_or_to_the_local_model(self, client, parts, shown):
         calls, spy = shown
         domain = patterns()
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await spy("azure_openai")
         await ask(client, "discs", 99)
         await teach(parts, domain)
@@ -126,7 +127,7 @@ class TestShown:
     async def test_what_was_not_known_to_the_lesson_is_not_shown(self, client, parts, shown):
         calls, spy = shown
         domain = patterns(few_shot=8)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain, per_class=2)
         seen = await parts.collecting.see(Upload(picture("discs", 98)), domain)
         await parts.collecting.keep(domain, "discs", seen, caller="me")
@@ -142,7 +143,7 @@ class TestShown:
     async def test_what_was_forgotten_is_not_shown_any_more(self, client, parts, shown):
         calls, spy = shown
         domain = patterns(few_shot=8)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain, per_class=2)
         await spy("azure_openai")
         await ask(client, "discs", 99)
@@ -161,7 +162,7 @@ class TestShown:
         monkeypatch.setattr("app.classification.showing.MOST_OF_A_LABEL", 2)
         calls, spy = shown
         domain = patterns(few_shot=6)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain, per_class=2)
         for seed in (50, 51):
             seen = await parts.collecting.see(Upload(picture("discs", seed)), domain)
@@ -176,7 +177,7 @@ class TestShown:
     async def test_a_second_order_is_shown_them_too(self, client, parts, shown):
         calls, spy = shown
         domain = patterns(orders=2)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain)
         await spy("azure_openai")
 
@@ -199,12 +200,12 @@ class TestSaved:
             domain = patterns(
                 few_shot=few_shot, cascade={"threshold": 0.5}, providers=("fake", "azure_openai")
             )
-            await parts.domains.create(domain)
+            await parts.domains.create(domain, by=COMMAND_LINE)
             fake.script.append(answer("discs", 0.9))
             await ask(client, "discs", 99)
             costs = await cost(client, answers=len(saved) + 1)
             saved.append(costs["savings"]["cascade"]["usd"])
-            await parts.domains.delete("patterns")
+            await parts.domains.delete("patterns", by=COMMAND_LINE)
 
         first, both = saved
         assert both == pytest.approx(2 * first)
@@ -217,7 +218,7 @@ class TestKept:
 
     async def test_until_other_examples_are_shown(self, client, parts):
         domain = patterns(providers=("azure_openai",))
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain)
 
         told = [await ask(client, "discs", 99) for _ in range(2)]
@@ -232,7 +233,7 @@ class TestKept:
         """The database does not give them for a moment."""
         calls, spy = shown
         domain = patterns()
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain)
         await spy("azure_openai")
         with monkeypatch.context() as away:
@@ -267,7 +268,7 @@ class TestBilled:
     async def test_a_dry_run_tells_what_they_cost(self, client, parts, simulator, way):
         model, detail = way
         domain = patterns(providers=("azure_openai",), detail=detail, image_size=256)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         bare = await dry_run(client, ("a.zip", zipped()), domain="patterns")
         await teach(parts, domain)
 
@@ -287,7 +288,7 @@ class TestBilled:
 
     async def test_a_call_costs_no_more_than_is_reserved(self, client, parts, shown, model):
         domain = patterns(providers=("azure_openai",), detail="high", few_shot=8)
-        await parts.domains.create(domain)
+        await parts.domains.create(domain, by=COMMAND_LINE)
         await teach(parts, domain)
         (provider,) = await parts.providers.get("azure_openai")
         told = await ask(client, "discs", 99)

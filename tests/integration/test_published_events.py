@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from app.errors import ConfigurationError, IdempotencyKeyReused
 from app.parts import build_parts
 from app.storage import event_types
+from app.storage.audit import COMMAND_LINE
 from app.storage.events import MAX_BODY, MAX_DATA
 from app.webhooks import EventType
 from tests.integration.calls import api_keys, is_problem
@@ -142,7 +143,7 @@ async def test_one_key_tells_once_also_after_a_restart(settings, lasting_url, in
         )
 
     async with build_parts(own, serving=True) as parts:
-        await parts.webhooks.create("anonymous", {"url": inbox.url()})
+        await parts.webhooks.create("anonymous", {"url": inbox.url()}, by=COMMAND_LINE)
         first, again = await publish(parts, 12), await publish(parts, 12)
         (post,) = await inbox.got(1)
     async with build_parts(own, serving=True) as parts:

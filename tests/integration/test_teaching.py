@@ -15,6 +15,7 @@ from app.main import create_app
 from app.parts import build_parts
 from app.providers.local.provider import DATA_VERSION
 from app.settings_groups import CacheSettings
+from app.storage.audit import COMMAND_LINE
 from app.storage.retention import RetentionRepository
 from app.storage.tables import examples
 from tests.integration.calls import api_keys, is_problem
@@ -28,7 +29,7 @@ EXAMPLES, LESSONS = "/domains/patterns/examples", "/domains/patterns/lessons"
 
 @pytest.fixture
 async def patterns(parts):
-    await parts.domains.create(Domain(**PATTERNS))
+    await parts.domains.create(Domain(**PATTERNS), by=COMMAND_LINE)
 
 
 def archive(per_class: int = 4, first: int = 0, **more: bytes) -> bytes:
@@ -173,7 +174,7 @@ async def test_too_few_to_tell_apart(client, patterns):
 
 
 async def test_a_class_without_examples_is_not_answered_by_what_was_taught(client, parts):
-    await parts.domains.create(Domain(name="patterns", classes=[*KINDS, "cat"]))
+    await parts.domains.create(Domain(name="patterns", classes=[*KINDS, "cat"]), by=COMMAND_LINE)
     await given(client)
 
     lesson = await taught(client)
@@ -229,7 +230,7 @@ async def test_a_taught_head_replaces_the_one_that_came_with_the_service(client,
 async def test_only_operators_teach(settings):
     settings = settings.model_copy(update={"api_keys": api_keys(boss=True, shop=False)})
     async with build_parts(settings, serving=True) as parts:
-        await parts.domains.create(Domain(**PATTERNS))
+        await parts.domains.create(Domain(**PATTERNS), by=COMMAND_LINE)
         transport = httpx2.ASGITransport(create_app(parts))
         async with httpx2.AsyncClient(
             transport=transport,
@@ -251,7 +252,7 @@ async def test_only_operators_teach(settings):
 async def test_a_kept_answer_is_not_given_again_when_more_was_learned(settings):
     settings = settings.model_copy(update={"cache": CacheSettings()})
     async with build_parts(settings, serving=True) as parts:
-        await parts.domains.create(Domain(**PATTERNS))
+        await parts.domains.create(Domain(**PATTERNS), by=COMMAND_LINE)
         transport = httpx2.ASGITransport(create_app(parts))
         async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
             await given(client)
@@ -268,7 +269,7 @@ async def test_another_process_answers_by_it_soon(settings, lasting_url):
     """As `teach` on the command line beside a service."""
     settings = settings.model_copy(update={"database_url": lasting_url})
     async with build_parts(settings) as service, build_parts(settings) as command:
-        await command.domains.create(Domain(**PATTERNS))
+        await command.domains.create(Domain(**PATTERNS), by=COMMAND_LINE)
         transport = httpx2.ASGITransport(create_app(command))
         async with httpx2.AsyncClient(transport=transport, base_url="http://command") as client:
             await given(client)
@@ -290,7 +291,7 @@ async def test_pictures_of_examples_outlive_retention(client, parts, patterns):
 
     names = [row.picture for row in rows]
     needed = await parts.retention._stored.needed(names, None)
-    await parts.examples.delete("patterns", rows[0].id)
+    await parts.examples.delete("patterns", rows[0].id, by=COMMAND_LINE)
     left = await parts.retention._stored.needed(names, None)
 
     assert needed == set(names)
@@ -304,7 +305,7 @@ async def test_a_deleted_domain_takes_along_what_it_was_taught(client, parts, pa
     await taught(client)
 
     await client.delete("/domains/patterns")
-    await parts.domains.create(Domain(**PATTERNS))
+    await parts.domains.create(Domain(**PATTERNS), by=COMMAND_LINE)
 
     assert (await client.get(EXAMPLES)).json()["counts"] == {}
     assert (await client.get(LESSONS)).json()["lessons"] == []
@@ -317,7 +318,7 @@ async def test_an_answer_is_kept_for_the_lesson_that_gave_it(settings, monkeypat
     settings = settings.model_copy(update={"cache": CacheSettings()})
     async with build_parts(settings) as parts:
         app = create_app(parts)
-        await parts.domains.create(Domain(**PATTERNS))
+        await parts.domains.create(Domain(**PATTERNS), by=COMMAND_LINE)
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             await given(client)

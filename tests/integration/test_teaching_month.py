@@ -153,7 +153,7 @@ class Month:
 
 @pytest.fixture
 async def month(clock, parts, client):
-    await parts.domains.create(PATTERNS)
+    await parts.domains.create(PATTERNS, by=COMMAND_LINE)
     return Month(parts, client, clock)
 
 
@@ -211,7 +211,7 @@ async def test_an_example_that_was_forgotten_does_not_come_back(month):
     await month.review(per_class=1)
     await month.look()
     newest, *_ = await month.parts.examples.page("patterns", limit=1)
-    await month.parts.examples.delete("patterns", newest.id)
+    await month.parts.examples.delete("patterns", newest.id, by=COMMAND_LINE)
 
     await month.look()
 
@@ -286,7 +286,7 @@ async def test_a_withdrawn_lesson_does_not_come_back_by_itself(month):
     await month.look()
     (second, *_) = await month.parts.lessons.versions("patterns")
 
-    await month.parts.lessons.withdraw("patterns", second.row.id)
+    await month.parts.lessons.withdraw("patterns", second.row.id, by=COMMAND_LINE)
     await month.look()
     at_once = await month.states()
     await month.review(per_class=4)

@@ -8,6 +8,7 @@ from cryptography.fernet import Fernet
 
 from app.parts import build_parts
 from app.settings import Settings
+from app.storage.audit import COMMAND_LINE
 from app.webhooks.signing import check_secret
 from tests.shell import Shell
 
@@ -46,7 +47,7 @@ async def test_all_is_encrypted_anew_and_the_old_key_may_go(shell, tmp_path):
     settings = Settings(database_url=f"sqlite:///{tmp_path}/app.db")
     async with build_parts(settings) as parts:
         values = {"url": "https://example.com/", "headers": {"Authorization": "Bearer x"}}
-        endpoint, secret = await parts.webhooks.create("shop", values)
+        endpoint, secret = await parts.webhooks.create("shop", values, by=COMMAND_LINE)
         callback_secret = await parts.webhooks.callback_secret()
     first, second = (Fernet.generate_key().decode() for _ in range(2))
     told(shell, "reencrypt", WEBHOOKS_ENCRYPTION_KEYS=first)

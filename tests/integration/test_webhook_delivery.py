@@ -21,6 +21,7 @@ from app.main import create_app
 from app.parts import build_parts
 from app.providers import registry
 from app.settings import WebhookSettings
+from app.storage.audit import COMMAND_LINE
 from app.storage.delivery_rows import DeliveryFilter
 from tests.fakes import ENTRY_POINTS
 from tests.integration.calls import PICTURE, is_problem, until
@@ -545,7 +546,7 @@ class TestStopping:
     async def webhook(parts, inbox):
         values = {"url": inbox.url(), "event_types": [], "domains": [], "headers": None}
         values |= {"description": None, "rate_limit": None}
-        return await parts.webhooks.create("test", values)
+        return await parts.webhooks.create("test", values, by=COMMAND_LINE)
 
     @staticmethod
     async def classified(parts) -> str:

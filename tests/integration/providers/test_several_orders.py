@@ -9,6 +9,7 @@ from app.domains import Domain
 from app.images import Upload
 from app.parts import build_parts
 from app.settings import Settings
+from app.storage.audit import COMMAND_LINE
 from tests.chat_server import chat_server
 from tests.integration.providers import azure
 
@@ -59,7 +60,7 @@ async def look(answers, model="acme", **asked):
             openai={"base_url": server.url, "model": model},
         )
         async with build_parts(settings) as parts:
-            await parts.domains.create(Domain(name="many", classes=MANY, **asked))
+            await parts.domains.create(Domain(name="many", classes=MANY, **asked), by=COMMAND_LINE)
             question = Question(Upload(azure.picture()), "many", "test")
             result = await parts.classification.classify(question)
         return result, [body for _, body in server.asked]
