@@ -186,7 +186,7 @@ async def test_mouse_and_keyboard_read_off_what_the_api_says(browser_page, busy)
             "accepted": str(point["accepted"]),
             "needs review": str(point["needs_review"]),
             "failed": str(point["failed"]),
-            "not asked": str(UNANSWERED),
+            "unanswered": str(UNANSWERED),
         },
     )
     times = {name: milliseconds(point["total_ms"][name]) for name in ("p50", "p95", "p99")}
