@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from app.errors import PROBLEMS, ClassifierError
+from app.errors import PROBLEMS, ClassifierError, InvalidRequest, MetadataTooLarge
 from app.image_quality import Quality
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
@@ -41,6 +41,16 @@ def metadata_bytes(metadata: Mapping[str, Any]) -> int:
     except ValueError:
         # 1e999 is well-formed and still no number.
         raise ValueError("holds a number that is not finite") from None
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest, MetadataTooLarge."""
+    try:
+        size = metadata_bytes(metadata)
+    except ValueError as error:
+        raise InvalidRequest(f"metadata: {error}.") from None
+    if size > MAX_METADATA:
+        raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
 
 
 """Bytes of a picture's metadata as JSON."""

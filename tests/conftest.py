@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.settings_groups import CacheSettings, ReviewSettings
 from app.settings_sources import leaves, variable
 from app.storage import Database, migrate
+from tests.clock import Clock
 from tests.fakes import ENTRY_POINTS
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
@@ -149,8 +150,14 @@ def settings(database_url, tmp_path):
 
 
 @pytest.fixture
-def clock_of_parts():
-    return now
+def clock():
+    """Of all parts, where a test or a fixture asks for it; they set it ahead."""
+    return Clock()
+
+
+@pytest.fixture
+def clock_of_parts(request):
+    return request.getfixturevalue("clock") if "clock" in request.fixturenames else now
 
 
 @pytest.fixture

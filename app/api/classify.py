@@ -24,10 +24,9 @@ from app.api.prediction_sets import Coverage, ResultWithSet, with_set
 from app.classification import Question
 from app.errors import (
     InvalidRequest,
-    MetadataTooLarge,
 )
 from app.images import Base64Text, ImageSource, Upload, Url
-from app.result import MAX_METADATA, Result, metadata_bytes
+from app.result import MAX_METADATA, Result, check_metadata
 from app.telemetry.trace import current, named, told
 
 router = APIRouter(tags=["classify"])
@@ -184,7 +183,7 @@ async def _read_question(request: Request, caller: str, *, max_picture: int) -> 
             raise InvalidRequest(f"body: has more than {MAX_FIELDS} keys.")
         upload, body = None, validated(ClassifyJson, data)
     if body.metadata is not None:
-        _check_metadata(body.metadata)
+        check_metadata(body.metadata)
     return Question(
         source=_only_source(upload, body),
         domain=body.domain,
@@ -194,15 +193,6 @@ async def _read_question(request: Request, caller: str, *, max_picture: int) -> 
         metadata=body.metadata,
         callback_url=body.callback_url,
     )
-
-
-def _check_metadata(metadata: dict[str, JsonValue]) -> None:
-    try:
-        size = metadata_bytes(metadata)
-    except ValueError as error:
-        raise InvalidRequest(f"metadata: {error}.") from None
-    if size > MAX_METADATA:
-        raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
 
 
 async def _read_form(request: Request) -> tuple[bytes | None, ClassifyForm]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from app.client.folder import Folder
-from app.errors import InvalidRequest, MetadataTooLarge
-from app.result import MAX_METADATA, Result, metadata_bytes
+from app.errors import InvalidRequest
+from app.result import Result, check_metadata
 
 DOMAIN = "flowers"
 """Where nobody names one."""
@@ -36,12 +36,7 @@ class Asked:
         """Raises InvalidRequest for metadata that are no JSON, MetadataTooLarge."""
         if metadata is None:
             return cls(domain, provider, expected)
-        try:
-            size = metadata_bytes(metadata)
-        except ValueError as error:
-            raise InvalidRequest(f"metadata: {error}.") from None
-        if size > MAX_METADATA:
-            raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
+        check_metadata(metadata)
         return cls(domain, provider, expected, dict(metadata))
 
 

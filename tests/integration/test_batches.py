@@ -523,14 +523,6 @@ class TestControl:
 
 
 class TestDeadline:
-    @pytest.fixture
-    def clock(self):
-        return Clock()
-
-    @pytest.fixture
-    def clock_of_parts(self, clock):
-        return clock
-
     async def test_it_ends_one_that_is_at_work(self, client, fake, clock):
         fake.hold.clear()
         created = await create(client, ("a.zip", pictures(150)), deadline=_soon(clock))

@@ -481,14 +481,6 @@ class TestBatches:
 
 
 class TestNextDay:
-    @pytest.fixture
-    def clock(self):
-        return Clock()
-
-    @pytest.fixture
-    def clock_of_parts(self, clock):
-        return clock
-
     async def test_one_goes_on_when_its_budget_is_reset(self, client, parts, priced, clock):
         """At midnight, of itself; and when that will be is told."""
         await put(client, **holding(2), period="day")

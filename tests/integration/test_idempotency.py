@@ -12,7 +12,6 @@ from app.errors import ProviderRejected, StorageUnavailable
 from app.images import Upload
 from app.storage import Claim, IdempotencyRepository
 from app.storage.tables import idempotency_keys
-from tests.clock import Clock
 from tests.integration.calls import UNKNOWN, api_keys, until
 from tests.pictures import jpeg
 
@@ -20,16 +19,6 @@ pytestmark = pytest.mark.each_database
 
 PICTURE = jpeg()
 OTHER = jpeg(300)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def clock_of_parts(clock):
-    return clock
 
 
 def upload(picture: bytes = PICTURE, **fields):

@@ -42,17 +42,6 @@ def settings(settings):
     )
 
 
-@pytest.fixture
-def clock():
-    """Of all parts; a test sets it ahead."""
-    return Clock()
-
-
-@pytest.fixture
-def clock_of_parts(clock):
-    return clock
-
-
 def veiled(kind: str, seed: int) -> bytes:
     """Some are hard to tell apart."""
     return picture(kind, seed, veil=0.5 + 0.06 * (seed % 5))

@@ -37,16 +37,6 @@ class Hands:
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def clock_of_parts(clock):
-    return clock
-
-
-@pytest.fixture
 async def inbox():
     async with receiver() as there:
         there.always = BROKEN

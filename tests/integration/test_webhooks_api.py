@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 
 from app.storage.tables import metadata
 from app.webhooks.signing import new_private_key, new_secret, verify
-from tests.clock import Clock
 from tests.integration.calls import api_keys, is_problem
 from tests.integration.webhook_calls import classify, get, sent_to, settled, subscribe
 from tests.receiver import said
@@ -310,14 +309,6 @@ class TestChanging:
 
 
 class TestRotating:
-    @pytest.fixture
-    def clock(self):
-        return Clock()
-
-    @pytest.fixture
-    def clock_of_parts(self, clock):
-        return clock
-
     async def rotated(self, client, made, **body) -> str:
         answer = await client.post(f"/webhooks/{made['id']}/rotate", **body)
         assert answer.status_code == 200, answer.text
