@@ -193,7 +193,7 @@ async def test_mouse_and_keyboard_read_off_what_the_api_says(browser_page, busy)
     assert await legend(browser_page, "Time to a result") == (when(start), times)
     assert await plot(browser_page, "Results").get_attribute("aria-valuetext") == (
         f"{when(start)}: accepted {point['accepted']}, needs review {point['needs_review']}, "
-        f"failed {point['failed']}, not asked {UNANSWERED}"
+        f"failed {point['failed']}, unanswered {UNANSWERED}"
     )
 
     await plot(browser_page, "Time to a result").scroll_into_view_if_needed()
