@@ -1,21 +1,20 @@
 """What may be spent, by whom, and in which time."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from app.identifiers import BATCH
+from app.moment import EPOCH, began, ends
 
 Period = Literal["day", "month", "total"]
 Action = Literal["alert", "degrade", "block"]
 
 THRESHOLDS = (50, 80, 100)
 """Per cent of a budget at which its owner is told."""
-
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 Amount = Annotated[
     Decimal,
@@ -83,16 +82,11 @@ class Budget(BudgetSpec):
         """Of the period that `moment` is in."""
         if self.period == "total":
             return EPOCH
-        day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return day if self.period == "day" else day.replace(day=1)
+        return began(moment, self.period)
 
     def resets_at(self, starts_at: datetime) -> datetime | None:
         """When the period ends that began then; None: it does not."""
-        if self.period == "total":
-            return None
-        if self.period == "day":
-            return starts_at + timedelta(days=1)
-        return (starts_at + timedelta(days=31)).replace(day=1)
+        return None if self.period == "total" else ends(starts_at, self.period)
 
 
 @dataclass(frozen=True, slots=True)

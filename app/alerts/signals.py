@@ -15,6 +15,7 @@ from app.alerts import expressions
 from app.alerts.rule import Reading, Readings, Rule, Side
 from app.analytics import BASELINE, Drift
 from app.errors import ConfigurationError
+from app.moment import began
 from app.plug_ins import plug_ins
 from app.storage import (
     CostRepository,
@@ -163,8 +164,8 @@ async def drift(look: Look, window: timedelta) -> Readings:
 
 
 async def cost_per_day(look: Look, _: timedelta) -> Readings:
-    today = look.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    spent = await look.sources.costs.spent(Spending(since=today), "day", look.now)
+    today = Spending(since=began(look.now, "day"))
+    spent = await look.sources.costs.spent(today, "day", look.now)
     return {"": Reading(float(spent.total.cost_usd), spent.total.calls)}
 
 

@@ -1,7 +1,7 @@
 """What was spent, what was saved, and what the month will cost."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from operator import getitem
@@ -9,13 +9,11 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from app.analytics.times import whole_hour
 from app.exports import Layout, columns_of, find_format
+from app.moment import DAY, HOUR, began, ends, within_reach
 from app.result import UsdAmount
 from app.storage import CostRepository, Grouping, Pace, Spending, Sums
 from app.storage.costs import BASIS, Key
-
-HOUR = timedelta(hours=1)
 
 
 class Saved(BaseModel):
@@ -147,8 +145,8 @@ class Costs:
         """Of whole hours; without `since`, of this month. Raises StorageUnavailable."""
         now = self._clock()
         wanted = Spending(
-            since=whole_hour(now).replace(day=1, hour=0) if since is None else whole_hour(since),
-            until=None if until is None else whole_hour(until),
+            since=began(now, "month") if since is None else began(within_reach(since), "hour"),
+            until=None if until is None else began(within_reach(until), "hour"),
             domain=domain,
             caller=caller,
         )
@@ -176,17 +174,14 @@ def forecast(pace: Pace, now: datetime) -> Forecast | None:
     """What the month has cost so far, and the mean of the last days for the hours that are left."""
     if pace.first is None:
         return None
-    ends = (now.replace(day=1) + timedelta(days=31)).replace(
-        day=1, hour=0, minute=0, second=0, microsecond=0
-    )
     # Of a few minutes nothing follows for a month.
-    basis = max(now - max(pace.first, whole_hour(now - BASIS)), HOUR)
-    left = Decimal((ends - now) / basis)
+    basis = max(now - max(pace.first, began(now - BASIS, "hour")), HOUR)
+    left = Decimal((ends(now, "month") - now) / basis)
     return Forecast(
         month=f"{now:%Y-%m}",
         spent_usd=pace.month_usd,
         expected_usd=pace.month_usd + round(pace.lately_usd * left, 12),
-        basis_days=round(min(basis, BASIS) / timedelta(days=1), 2),
+        basis_days=round(min(basis, BASIS) / DAY, 2),
     )
 
 

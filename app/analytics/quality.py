@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from app.analytics.quality_report import DomainQuality, Drift, Point, QualityReport, TotalQuality
-from app.analytics.times import within_reach
 from app.errors import InvalidRequest
-from app.storage import Level, TallyRepository
-from app.storage.tables import LATEST
-from app.storage.tallies import DAY, HOUR, MINUTE, MINUTES_KEPT, Span, TallyRow, floor
+from app.moment import DAY, HOUR, LATEST, MINUTE, TimeUnit, began, within_reach
+from app.storage import TallyRepository
+from app.storage.tallies import MINUTES_KEPT, Span, TallyRow
 from app.tally import Tally
 
 BASELINE = 28 * DAY
@@ -33,7 +32,7 @@ class Qualities:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        by: Level | None = None,
+        by: TimeUnit | None = None,
         domain: str | None = None,
         caller: str | None = None,
     ) -> QualityReport:
@@ -45,8 +44,8 @@ class Qualities:
         ends = now if until is None else within_reach(until)
         by = by or _suitable(since, ends, now)
         _check(since, ends, by, now)
-        since, until = floor(since, by), None if until is None else floor(ends, by)
-        baseline = Span("day", floor(since - BASELINE, "day"), floor(since, "day"))
+        since, until = began(since, by), None if until is None else began(ends, by)
+        baseline = Span("day", began(since - BASELINE, "day"), began(since, "day"))
         rows = await self._rows.read(
             [Span(by, since, until or LATEST), baseline], caller=caller, domain=domain
         )
@@ -57,7 +56,7 @@ class Qualities:
 
 
 def _reckoned(
-    rows: Iterable[TallyRow], since: datetime, by: Level, minutes: float, baseline: Span
+    rows: Iterable[TallyRow], since: datetime, by: TimeUnit, minutes: float, baseline: Span
 ) -> tuple[TotalQuality, list[DomainQuality]]:
     points: defaultdict[str, defaultdict[datetime, Tally]]
     points = defaultdict(lambda: defaultdict(Tally))
@@ -67,7 +66,7 @@ def _reckoned(
         if row.start < since:
             before[row.domain].add(row.tally)
         else:
-            start = floor(row.start, by)
+            start = began(row.start, by)
             points[row.domain][start].add(row.tally)
             moments[start].add(row.tally)
     totals = {name: Tally.total(each.values()) for name, each in points.items()}
@@ -90,14 +89,14 @@ def _series(points: Mapping[datetime, Tally]) -> list[Point]:
     return [Point.at(*each) for each in sorted(points.items())]
 
 
-def _suitable(since: datetime, ends: datetime, now: datetime) -> Level:
+def _suitable(since: datetime, ends: datetime, now: datetime) -> TimeUnit:
     length = ends - since
     if length <= MINUTES_UP_TO and since >= now - MINUTES_KEPT:
         return "minute"
     return "hour" if length <= HOURS_UP_TO else "day" if length <= DAYS_UP_TO else "month"
 
 
-def _check(since: datetime, ends: datetime, by: Level, now: datetime) -> None:
+def _check(since: datetime, ends: datetime, by: TimeUnit, now: datetime) -> None:
     if by == "minute" and since < now - MINUTES_KEPT:
         raise InvalidRequest(f"Minutes are kept for {MINUTES_KEPT // HOUR} hours: ask for hours.")
     unit = {"minute": MINUTE, "hour": HOUR, "day": DAY, "month": 28 * DAY}[by]

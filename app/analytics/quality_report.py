@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from app.storage import Level
+from app.moment import TimeUnit
 from app.tally import CONFIDENCE_EDGES, STAGES, Tally, population_stability, wilson
 
 ENOUGH, ENOUGH_OF_EACH = 100, 20
@@ -217,7 +217,7 @@ class QualityReport(BaseModel):
 
     since: datetime = Field(examples=["2026-11-01T00:00:00Z"])
     until: datetime | None = Field(description="It is not in it; null: no end.", examples=[None])
-    by: Level = Field(description="What the points of the series are.")
+    by: TimeUnit = Field(description="What the points of the series are.")
     total: TotalQuality = Field(description="Of all domains.")
     domains: list[DomainQuality] = Field(description="The one with the most results first.")
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.analytics import CostReport, QualityReport, as_csv
 from app.api.dependencies import Caller, Joined
-from app.moment import Moment
-from app.storage import Grouping, Level
+from app.moment import Moment, TimeUnit
+from app.storage import Grouping
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
 
@@ -25,7 +25,7 @@ class QualityQuery(BaseModel):
         None, description="When they were there; unset: in the last 24 hours."
     )
     until: Moment | None = Field(None, description="Before it; unset: no end.")
-    by: Level | None = Field(
+    by: TimeUnit | None = Field(
         None,
         description="What the series is of; `since` and `until` are whole ones of it (UTC). Unset: "
         "minutes up to 3 hours, hours up to 4 days, days up to 100. Minutes are kept for 26 hours.",

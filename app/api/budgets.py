@@ -9,9 +9,10 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.api.dependencies import Caller, Joined, Operator
-from app.budget import EPOCH, NAME_PATTERN, Budget, BudgetSpec, budget_of_batch
+from app.budget import NAME_PATTERN, Budget, BudgetSpec, budget_of_batch
 from app.errors import BudgetNotFound
 from app.identifiers import BATCH
+from app.moment import EPOCH
 from app.parts import Parts
 from app.result import UsdAmount
 from app.storage import BudgetState

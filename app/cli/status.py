@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -20,11 +20,11 @@ from app.cli.output import on_terminal, print_json, print_lines
 from app.cli.status_screen import screen
 from app.client.http import Http
 from app.errors import ClassifierError, NotAllowed
+from app.moment import HOUR, began
 from app.storage import BatchReport
 from app.storage.event_types import AlertReport
 
 TIMEOUT_S = 10.0
-HOUR = timedelta(hours=1)
 AT_WORK = urlencode([("status", each) for each in ("queued", "running", "paused")])
 
 T = TypeVar("T", bound=BaseModel)
@@ -85,7 +85,7 @@ async def _look(http: Http) -> Status:
     now = datetime.now(UTC)
     hour = urlencode({"since": (now - HOUR).isoformat(), "by": "minute"})
     day = urlencode({"since": (now - 24 * HOUR).isoformat(), "by": "hour"})
-    today = urlencode({"since": now.replace(hour=0, minute=0).isoformat(), "by": "domain"})
+    today = urlencode({"since": began(now, "day").isoformat(), "by": "domain"})
     health, last_hour, last_day, cost = await asyncio.gather(
         http.get("/health", HealthReport, patience_s=0),
         http.get(f"/analytics?{hour}", QualityReport, patience_s=0),

@@ -39,7 +39,7 @@ from app.storage.review_changes import ReviewChange, ReviewChanges, Reviewed
 from app.storage.review_queue import queueing
 from app.storage.review_rows import ReviewCount, Reviewer, ReviewRow, ReviewStep, ToReview
 from app.storage.reviews import ReviewRepository
-from app.storage.tallies import Level, TallyRepository
+from app.storage.tallies import TallyRepository
 from app.storage.uris import AllowedUris
 from app.storage.webhooks import WebhookRepository
 
@@ -83,7 +83,6 @@ __all__ = [
     "LedgerRepository",
     "LessonRepository",
     "LessonRow",
-    "Level",
     "NewPrice",
     "ObjectStore",
     "Outbox",

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from app.budget import EPOCH, Budget
+from app.budget import Budget
+from app.moment import EPOCH
 from app.storage.tables import IS_UNSUMMED, cost_days, cost_hours, ledger
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.ledger import ERASED
+from app.moment import TIME_UNITS
 from app.storage.deliveries import delete_deliveries
 from app.storage.putting import adding
 from app.storage.tables import (
@@ -24,7 +25,6 @@ from app.storage.tables import (
     tally_news,
     webhooks,
 )
-from app.storage.tallies import LEVELS
 from app.storage.traces import erase_events
 
 AT_ONCE = 200
@@ -100,7 +100,7 @@ def _tallies(caller: str, until: datetime, connection: sa.Connection) -> int:
     connection.execute(news.where(tally_news.c.start <= until).values(caller=ERASED))
     column = tallies.c
     count = 0
-    for level in LEVELS:
+    for level in TIME_UNITS:
         mine = (
             column.level == level,
             column.caller == caller,

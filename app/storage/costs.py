@@ -14,12 +14,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from app.moment import EPOCH, LATEST, began, round_up
 from app.storage.database import Database
 from app.storage.tables import (
-    EPOCH,
     IS_UNSUMMED,
     KINDS,
-    LATEST,
     SPENT_BY,
     SUMS,
     TOKENS,
@@ -122,9 +121,9 @@ class CostRepository:
 
     async def spent(self, wanted: Spending, by: Grouping, now: datetime) -> Spent:
         """`now` is what the pace is reckoned at. Raises StorageUnavailable."""
-        began = (now - BASIS).replace(minute=0, second=0, microsecond=0)
-        began_day, month = _day(began), _day(now).replace(day=1)
-        times = {"ever": EPOCH, "month": month, "began": began, "began_day": began_day}
+        began_hour, began_day = began(now - BASIS, "hour"), began(now - BASIS, "day")
+        month = began(now, "month")
+        times = {"ever": EPOCH, "month": month, "began": began_hour, "began_day": began_day}
         values = _times(wanted) | times | {"domain": wanted.domain, "caller": wanted.caller}
 
         def unit(connection: sa.Connection) -> Spent:
@@ -146,7 +145,7 @@ class CostRepository:
 def _times(wanted: Spending) -> dict[str, datetime]:
     """Whole days are read from the sums of days, the hours before and after from those of hours."""
     since, until = wanted.since, LATEST if wanted.until is None else wanted.until
-    first, last = _day(since + timedelta(hours=23)), _day(until)
+    first, last = round_up(since, "day"), began(until, "day")
     if first >= last:
         first = last = until
     return {"since": since, "first_day": first, "last_day": last, "until": until}
@@ -270,10 +269,6 @@ def _where(condition: Any, value: Any) -> Any:
 def _whole(moment: Any, unit: int) -> Any:
     number = sa.type_coerce(moment, sa.BigInteger)
     return sa.type_coerce(number - number % unit, UtcTime)
-
-
-def _day(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _sums(values: Sequence[Any]) -> Sums:

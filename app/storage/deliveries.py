@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.errors import DeliveryNotFound, EventForgotten
 from app.identifiers import DELIVERY, lowest_id
+from app.moment import EPOCH
 from app.storage.database import Database
 from app.storage.delivery_rows import (
     Attempt,
@@ -21,7 +22,7 @@ from app.storage.delivery_rows import (
 )
 from app.storage.events import numbered, ping
 from app.storage.outbox import DeliveryState, Listener, Outbox
-from app.storage.tables import EPOCH, IS_PENDING, attempts, deliveries, events, webhooks
+from app.storage.tables import IS_PENDING, attempts, deliveries, events, webhooks
 
 AT_ONCE = 1_000
 """Rows changed in one transaction."""

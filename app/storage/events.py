@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.budget import EPOCH, Budget
+from app.budget import Budget
+from app.moment import EPOCH
 from app.result import Result
 from app.storage.batch_report import BatchReport
 from app.storage.batch_rows import BatchRow

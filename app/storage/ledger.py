@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from app.budget import Budget
 from app.ledger import LedgerEntry
+from app.moment import began
 from app.storage.budget_sums import Purse
 from app.storage.budgets import tell_thresholds
 from app.storage.database import Database, Unit
@@ -208,7 +209,7 @@ class Added(NamedTuple):
 def _add(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
     alike: defaultdict[tuple[Any, ...], list[sa.Row[Any]]] = defaultdict(list)
     for row in rows:
-        alike[(hour_of(row.at), row.cost_usd is None, *_ALIKE(row))].append(row)
+        alike[(began(row.at, "hour"), row.cost_usd is None, *_ALIKE(row))].append(row)
     return add(
         connection,
         (
@@ -218,10 +219,6 @@ def _add(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
     )
 
 
-def hour_of(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
-
-
 def add(connection: sa.Connection, added: Iterable[Added]) -> list[dict[str, Any]]:
     """Returns what is new of hours."""
     hours: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -229,7 +226,7 @@ def add(connection: sa.Connection, added: Iterable[Added]) -> list[dict[str, Any
     for hour, by, batch_id, more in added:
         for sums, key in (
             (hours, (hour, *by, batch_id)),
-            (days, (hour.replace(hour=0), *by)),
+            (days, (began(hour, "day"), *by)),
         ):
             if (known := sums.get(key)) is None:
                 sums[key] = dict(more)

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from app.identifiers import CALL, lowest_id
 from app.ledger import LedgerEntry
+from app.moment import began
 from app.storage.database import Database
-from app.storage.ledger import Added, add, hour_of
+from app.storage.ledger import Added, add
 from app.storage.tables import SPENT_BY, SUMS, Usd, batches, ledger, results
 
 AT_ONCE = 500
@@ -88,7 +89,7 @@ def _added(each: NewPrice) -> Added:
         "unpriced_calls": -1 if entry.cost_usd is None else 0,
     }
     by = tuple(getattr(entry, name) for name in SPENT_BY)
-    return Added(hour_of(entry.at), by, entry.batch_id or "", nothing | changed)
+    return Added(began(entry.at, "hour"), by, entry.batch_id or "", nothing | changed)
 
 
 def _parameters(each: NewPrice) -> dict[str, Any]:

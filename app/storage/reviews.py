@@ -7,14 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.moment import EPOCH, LATEST
 from app.storage.batch_rows import DIGEST
 from app.storage.database import Database
 from app.storage.review_rows import QUEUES, Queue, ReviewCount, Reviewer, ReviewRow, ReviewStep
 from app.storage.tables import (
-    EPOCH,
     IS_DECIDED,
     IS_OPEN_REVIEW,
-    LATEST,
     batch_items,
     examples,
     review_steps,

@@ -1,6 +1,6 @@
 """The schema, as it is after the newest migration."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import get_args
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
 from app.ledger import Kind
+from app.moment import EPOCH
 
 metadata = sa.MetaData(
     naming_convention={
@@ -16,9 +17,6 @@ metadata = sa.MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     }
 )
-
-
-EPOCH, LATEST = datetime.fromtimestamp(0, UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -8,24 +8,20 @@ database: whatever is moved from the one to the other meanwhile is counted once.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from app.errors import StorageUnavailable
+from app.moment import LATEST, TIME_UNITS, TimeUnit, began, round_up
 from app.result import Result
 from app.storage.database import Database
 from app.storage.driver_insert import DriverInsert
 from app.storage.putting import putting
-from app.storage.tables import LATEST, UtcTime, tallies, tally_news
+from app.storage.tables import UtcTime, tallies, tally_news
 from app.tally import Tally, label_counts
-
-Level = Literal["minute", "hour", "day", "month"]
-LEVELS: tuple[Level, ...] = get_args(Level)
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 MINUTES_KEPT, HOURS_OF_CALLERS_KEPT = timedelta(hours=26), timedelta(days=100)
 """The others are kept for good."""
@@ -43,7 +39,7 @@ ALL = ""
 class Span(NamedTuple):
     """A time, and the level at which it is read. `until` is not in it."""
 
-    level: Level
+    level: TimeUnit
     since: datetime
     until: datetime
 
@@ -52,7 +48,7 @@ class TallyRow(NamedTuple):
     """Of what begins at `start` and is as long as `level` says, or of a part of it: there may be
     others of the same."""
 
-    level: Level
+    level: TimeUnit
     start: datetime
     domain: str
     tally: Tally
@@ -104,7 +100,7 @@ class TallyRepository:
 
     def count_unanswered(self, caller: str, domain: str, slug: str) -> None:
         """Told to the database with the next `roll`: it may be out of order just now."""
-        counted = floor(self._clock(), "minute"), caller, domain
+        counted = began(self._clock(), "minute"), caller, domain
         self._unanswered[counted].add(Tally.of_unanswered(slug))
 
     async def roll(self) -> None:
@@ -158,10 +154,10 @@ def count_label(connection: sa.Connection, before: Result, after: Result) -> Non
 def spans_of(since: datetime, until: datetime | None, *, exact_from: datetime) -> list[Span]:
     """A time, of which whole days and hours are read as such; before `exact_from` it begins and
     ends with an hour."""
-    since = floor(since, "minute" if since >= exact_from else "hour")
-    until = LATEST if until is None else floor(until, "minute" if until >= exact_from else "hour")
-    first_hour, last_hour = _ceiling(since, "hour"), floor(until, "hour")
-    first_day, last_day = _ceiling(since, "day"), floor(until, "day")
+    since = began(since, "minute" if since >= exact_from else "hour")
+    until = LATEST if until is None else began(until, "minute" if until >= exact_from else "hour")
+    first_hour, last_hour = round_up(since, "hour"), began(until, "hour")
+    first_day, last_day = round_up(since, "day"), began(until, "day")
     if first_hour > last_hour:
         found = [Span("minute", since, until)]
     elif first_day > last_day:
@@ -181,18 +177,9 @@ def spans_of(since: datetime, until: datetime | None, *, exact_from: datetime) -
     return [each for each in found if each.since < each.until]
 
 
-def floor(moment: datetime, level: Level) -> datetime:
-    """When the minute, hour, day or month (UTC) of this moment began."""
-    return moment.astimezone(UTC).replace(**_BEGINS[level])
-
-
-def _ceiling(moment: datetime, level: Literal["hour", "day"]) -> datetime:
-    return floor(moment + (HOUR if level == "hour" else DAY) - timedelta.resolution, level)
-
-
 def _minute_of(result: Result) -> datetime:
     """When it was there: what waited for long is news all the same."""
-    return floor(result.completed_at or result.created_at, "minute")
+    return began(result.completed_at or result.created_at, "minute")
 
 
 def _tell(connection: sa.Connection, news: Iterable[tuple[Counted, Tally]]) -> None:
@@ -212,11 +199,11 @@ def _roll(connection: sa.Connection) -> int:
     minutes: defaultdict[Counted, Tally] = defaultdict(Tally)
     for start, caller, domain, counts in rows:
         minutes[start, caller, domain].add(Tally.parse(counts))
-    sums: defaultdict[tuple[Level, datetime], defaultdict[tuple[str, str], Tally]]
+    sums: defaultdict[tuple[TimeUnit, datetime], defaultdict[tuple[str, str], Tally]]
     sums = defaultdict(lambda: defaultdict(Tally))
     for (start, caller, domain), tally in minutes.items():
-        for level in LEVELS:
-            of = sums[level, floor(start, level)]
+        for level in TIME_UNITS:
+            of = sums[level, began(start, level)]
             for each in (ALL, caller):
                 of[each, domain].add(tally)
     for (level, start), new in sums.items():
@@ -226,7 +213,7 @@ def _roll(connection: sa.Connection) -> int:
 
 def _add(
     connection: sa.Connection,
-    level: Level,
+    level: TimeUnit,
     start: datetime,
     new: Mapping[tuple[str, str], Tally],
 ) -> None:
@@ -273,12 +260,6 @@ def _part(table: sa.Table, number: int, all_callers: bool, all_domains: bool) ->
     return sa.select(shown.label("level"), start, column.domain, column.counts).where(*conditions)
 
 
-_BEGINS: dict[Level, Any] = {
-    "minute": {"second": 0, "microsecond": 0},
-    "hour": {"minute": 0, "second": 0, "microsecond": 0},
-    "day": {"hour": 0, "minute": 0, "second": 0, "microsecond": 0},
-    "month": {"day": 1, "hour": 0, "minute": 0, "second": 0, "microsecond": 0},
-}
 _NEWS = DriverInsert(tally_news, ("start", "caller", "domain", "counts"))
 _HAS_NEWS = sa.select(sa.exists().select_from(tally_news))
 _TURN = sa.select(sa.func.pg_try_advisory_xact_lock(ROLLER))

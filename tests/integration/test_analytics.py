@@ -12,10 +12,10 @@ from app.analytics import Qualities
 from app.analytics import quality as quality_module
 from app.errors import StorageUnavailable
 from app.main import create_app
+from app.moment import DAY, LATEST
 from app.result import Failure, Timings
 from app.storage import Database, TallyRepository
-from app.storage.tables import LATEST
-from app.storage.tallies import DAY, Span
+from app.storage.tallies import Span
 from app.tally import ACCURACY
 from tests.clock import Clock
 from tests.integration.calls import NOON, PICTURE, api_keys, is_problem, store, upload

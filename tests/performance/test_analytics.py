@@ -7,9 +7,10 @@ import httpx2
 import sqlalchemy as sa
 
 from app.main import create_app
+from app.moment import DAY, HOUR, began
 from app.result import Result
 from app.storage.tables import tallies
-from app.storage.tallies import ALL, DAY, HOUR, count_results, floor
+from app.storage.tallies import ALL, count_results
 from app.tally import CONFIDENCE_EDGES, STAGES, Tally
 from tests.processor_time import processor_time
 
@@ -52,7 +53,7 @@ def _fill(connection: sa.Connection) -> None:
             {
                 "level": level,
                 "caller": caller,
-                "start": floor(BEGAN + number * length, level),
+                "start": began(BEGAN + number * length, level),
                 "domain": f"domain {domain}",
                 "counts": text,
             }

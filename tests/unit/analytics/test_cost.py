@@ -1,13 +1,12 @@
 """What the month will cost, and what groups are made of."""
 
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from app.analytics import CostGroup, as_csv, forecast
-from app.analytics.times import whole_hour
 from app.storage import Pace, Sums
 
 NOW = datetime(2026, 11, 10, 12, 30, tzinfo=UTC)
@@ -81,25 +80,3 @@ class TestGroups:
         cells = dict(zip(head.split(","), row.split(","), strict=True))
 
         assert (cells["key"], cells["calls"], cells["savings.cache.usd"]) == ("", "2", "0.5")
-
-
-@pytest.mark.parametrize(
-    ("moment", "hour"),
-    [
-        (datetime(2026, 3, 1, 12, 59, 59, 999_999, UTC), datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        (
-            datetime(2026, 3, 1, 0, 15, tzinfo=timezone(timedelta(hours=5, minutes=30))),
-            datetime(2026, 2, 28, 18, tzinfo=UTC),
-        ),
-        (
-            datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
-            datetime(1970, 1, 1, tzinfo=UTC),
-        ),
-        (
-            datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
-            datetime(9999, 12, 31, tzinfo=UTC),
-        ),
-    ],
-)
-def test_a_moment_is_cut_to_its_hour(moment, hour):
-    assert whole_hour(moment) == hour
