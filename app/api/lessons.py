@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Caller, Joined, Operator
 from app.api.domains import DomainName
+from app.domains import ACCURACY
 from app.identifiers import LESSON_PATTERN
-from app.teaching import ACCURACY, LessonReport, Version
+from app.teaching import LessonReport, Version
 
 router = APIRouter(prefix="/domains/{name}/lessons", tags=["teaching"])
 

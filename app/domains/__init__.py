@@ -1,7 +1,15 @@
 """Domains: what a picture may be classified as."""
 
 from app.domains.file import read_domains
-from app.domains.model import Cascade, Domain, DomainClass, DomainSpec
+from app.domains.model import ACCURACY, Cascade, Domain, DomainClass, DomainSpec
 from app.domains.registry import DomainRegistry
 
-__all__ = ["Cascade", "Domain", "DomainClass", "DomainRegistry", "DomainSpec", "read_domains"]
+__all__ = [
+    "ACCURACY",
+    "Cascade",
+    "Domain",
+    "DomainClass",
+    "DomainRegistry",
+    "DomainSpec",
+    "read_domains",
+]

@@ -19,6 +19,9 @@ from app.result import NONE
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_CLASSES = 500
 
+ACCURACY = 0.97
+"""How many of the answers that go no further are to be right, where nobody says, 0 to 1."""
+
 PRIOR = 1.0
 """Votes that are spread over the choices before any is cast."""
 
@@ -58,7 +61,7 @@ class Cascade(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     accuracy: float = Field(
-        0.97,
+        ACCURACY,
         gt=0,
         lt=1,
         strict=True,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.domains import ACCURACY
+
 
 @dataclass(frozen=True, slots=True)
 class TaughtHead:
@@ -18,7 +20,7 @@ class TaughtHead:
     revision: str
     content: str
     threshold: float | None = None
-    accuracy: float = 0.97
+    accuracy: float = ACCURACY
 
 
 class Taught:

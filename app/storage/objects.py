@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.errors import UrlRefused, UrlTooLarge, UrlUnreachable
-from app.identifiers import new_id
 from app.storage.filesystems import GONE, check_scheme, mapped, open_filesystem
 from app.storage.listings import Found, entries_below
 from app.storage.uris import AllowedUris, Location, lies_under
+from app.whole_file import WholeFile
 
 THREADS = 16
 
@@ -119,13 +119,10 @@ class ObjectStore:
             if place.scheme != "file":
                 files.put_file(str(file), path)  # which nobody sees before it is whole
                 return
-            unfinished = Path(f"{path}.{new_id('tmp')}")
-            unfinished.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            whole = Path(path)
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            with WholeFile(whole) as unfinished:
                 files.put_file(str(file), str(unfinished))
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
 
     def _open(self, place: Location, max_bytes: int) -> _Opened:
         """The size is asked before anything is read."""

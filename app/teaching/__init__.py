@@ -3,12 +3,11 @@
 from app.teaching.collecting import Collecting, Kept, Seen
 from app.teaching.folder import FolderLesson, FolderTeaching, Tell
 from app.teaching.from_reviews import LOOKED_EVERY_S, FromReviews
-from app.teaching.lessons import ACCURACY, Lessons, Version
+from app.teaching.lessons import Lessons, Version
 from app.teaching.report import ClassReport, LessonReport
 from app.teaching.seeing import see_all
 
 __all__ = [
-    "ACCURACY",
     "LOOKED_EVERY_S",
     "ClassReport",
     "Collecting",

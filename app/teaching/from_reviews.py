@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import structlog
 
-from app.domains import Domain, DomainRegistry
+from app.domains import ACCURACY, Domain, DomainRegistry
 from app.errors import ClassifierError, DomainNotFound, StorageUnavailable, TooFewExamples
 from app.providers.local.head import Head
 from app.result import NONE
@@ -19,7 +19,7 @@ from app.storage.examples import ReviewedPicture
 from app.storage.turns import Turns
 from app.teaching.collecting import Collecting
 from app.teaching.judging import Verdict, judge
-from app.teaching.lessons import ACCURACY, Lessons, examples_of
+from app.teaching.lessons import Lessons, examples_of
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Literal
 import structlog
 from pydantic import ValidationError
 
-from app.domains import Domain, DomainRegistry
+from app.domains import ACCURACY, Domain, DomainRegistry
 from app.errors import TooFewExamples
 from app.identifiers import LESSON, new_id
 from app.providers.embeddings import from_stored
@@ -24,9 +24,6 @@ from app.teaching.report import LessonReport
 from app.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger(__name__)
-
-ACCURACY = 0.97
-"""Of accepted answers, where nobody says how many are to be right."""
 
 MOST_LISTED = 1_000
 

@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from app.domains import Domain
+from app.domains import ACCURACY, Domain
 from app.errors import ProviderCannotServeDomain
 from app.images import ImageWorkers, PreparedImage
 from app.providers.base import Capabilities, Example, ProviderAnswer, ProviderContext
@@ -22,7 +22,6 @@ from app.providers.local.recognise import (
     ZeroShot,
     from_head,
 )
-from app.providers.local.teaching import ACCURACY
 from app.providers.taught import Taught, TaughtHead
 
 log = structlog.stdlib.get_logger(__name__)

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import ACCURACY
 from app.providers.local.head import Head
 from app.providers.local.neighbours import Neighbours
 from app.result import NONE
@@ -19,8 +20,6 @@ from app.result import NONE
 STRENGTH: Final = 20.0
 """The inverse of how much large weights cost (scikit-learn's C)."""
 FOLDS: Final = 5
-ACCURACY: Final = 0.97
-"""For which a threshold is sought, unless another one is told."""
 SHUFFLES: Final = 5
 SHARPEST, FLATTEST = 0.05, 20.0  # temperatures
 
