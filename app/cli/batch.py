@@ -10,15 +10,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.batches import BatchEstimate, BatchOptions
 from app.batches.at_uri import rows_at
 from app.batches.rows import Row, Unusable
 from app.batches.sources import Files
-from app.cli.estimate import show
+from app.cli.estimate import show as show_estimate
 from app.cli.export import Order, write_file
 from app.cli.output import plain, print_json
+from app.cli.progress import bar
 from app.cli.start import start
 from app.client.at_work import AtWork, followed, work_through
 from app.errors import BatchNotFound
@@ -65,7 +65,7 @@ def batch(
         if as_json:
             print_json(estimate.model_dump(mode="json", by_alias=True))
         else:
-            show(estimate)
+            show_estimate(estimate)
         return
     if file is not None:
         file.check(settings)
@@ -170,26 +170,11 @@ async def _watch(settings: Settings, batch_id: str) -> BatchRow:
 @contextmanager
 def _bar() -> Iterator[Callable[[BatchRow], bool]]:
     """What shows how far a batch is, and says whether it goes on."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[told]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=None, told="", visible=False)
+    with bar(stays=True) as show:
 
-        def show(batch: BatchRow) -> bool:
+        def show_batch(batch: BatchRow) -> bool:
             told = f"{batch.needs_review:,} to review, {batch.failed:,} failed"
-            progress.update(
-                task,
-                description=batch.id,
-                completed=batch.done,
-                total=batch.total,
-                told=told,
-                visible=True,
-            )
+            show(batch.done, batch.total, name=batch.id, told=told)
             return batch.status != "paused"
 
-        yield show
+        yield show_batch

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,9 +11,9 @@ from pathlib import Path
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli.evaluated import print_report
+from app.cli.progress import bar
 from app.cli.start import start
 from app.errors import InvalidRequest
 from app.evaluation import (
@@ -136,37 +135,18 @@ async def _ask(parts: Parts, order: Order, pictures: Sequence[tuple[Path, str]])
         provider=order.wanted.provider,
         at_once=2 * parts.settings.image_workers,
     )
-    judged = []
-    with _bar(len(pictures)) as show:
+    judged: list[Judged] = []
+    asked = right = 0
+    with bar() as show:
+        show(0, len(pictures))
         async for each in answers:
             judged.append(each)
-            show(each)
+            if each.expected != NONE:
+                asked, right = asked + 1, right + each.right
+            told = f"{right:,} right, {asked - right:,} wrong"
+            show(len(judged), len(pictures), told=told)
     return sorted(judged, key=lambda each: each.name)
 
 
 async def _file(paths: Mapping[str, Path], mistake: Mistake) -> bytes:
     return await asyncio.to_thread(paths[mistake.name].read_bytes)
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[Judged], None]]:
-    """On a terminal only; gone when it is over."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[told]}"),
-    )
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("", total=total, told="")
-        right = wrong = 0
-
-        def show(each: Judged) -> None:
-            nonlocal right, wrong
-            if each.expected != NONE:
-                right, wrong = right + each.right, wrong + (not each.right)
-            progress.update(task, advance=1, told=f"{right:,} right, {wrong:,} wrong")
-
-        yield show

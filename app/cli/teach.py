@@ -1,21 +1,19 @@
 """`teach`: a few examples instead of a model."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from app.cli.output import plain, print_json
+from app.cli.progress import bar
 from app.cli.start import start
 from app.parts import build_parts
 from app.settings import Settings
-from app.teaching import ClassReport, FolderLesson, FolderTeaching, Tell
+from app.teaching import ClassReport, FolderLesson, FolderTeaching
 
 CALLER = "command-line"
 
@@ -42,7 +40,7 @@ async def _teach(
 ) -> FolderLesson:
     async with build_parts(settings) as parts:
         teaching = FolderTeaching(parts.domains, parts.collecting, parts.lessons)
-        with _bar() as tell:
+        with bar() as tell:
             return await teaching.teach(
                 folder,
                 domain,
@@ -52,17 +50,6 @@ async def _teach(
                 dry_run=dry_run,
                 tell=tell,
             )
-
-
-@contextmanager
-def _bar() -> Iterator[Tell]:
-    """On a terminal only; gone when it is over."""
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _print(told: FolderLesson) -> None:
