@@ -53,18 +53,18 @@ class Answer:
 
 
 class EgressClient:
-    """The outbound client for URLs that strangers chose.
+    """The outbound client for untrusted URLs.
 
-    No connection outlives its request, so none can be reused past the check. Proxies of the
-    environment, cookies and credentials play no part.
+    No connection outlives its request, so none can be reused without a check. Proxies from the
+    environment, cookies and credentials are not used.
 
     Args:
         connect_timeout_s: for each address tried, and for TLS.
         read_timeout_s: longest silence.
-        total_timeout_s: for all of it: lookups, redirects, body.
-        proxy: URL of a proxy that makes all connections, and looks names up: then it is the proxy
-            that has to refuse names which lead to addresses that are not public.
-        connector: makes the connections; it is only ever given checked addresses, or the proxy's.
+        total_timeout_s: for everything: lookups, redirects, body.
+        proxy: URL of a proxy that makes all connections and resolves names: then the proxy has to
+            refuse names that lead to addresses that are not public.
+        connector: makes the connections; it only gets checked addresses, or the proxy's.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ def _headers(response: httpcore2.Response) -> dict[str, str]:
 
 
 def _location(response: httpcore2.Response) -> str:
-    """The target of a redirect; several Location headers count as none."""
+    """The target of a redirect; if Location headers differ, there is none."""
     found = {value for name, value in response.headers if name.lower() == b"location"}
     return found.pop().decode("utf-8") if len(found) == 1 else ""
 

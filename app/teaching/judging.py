@@ -80,12 +80,12 @@ def judge(known: Examples, new: Examples, head: Head) -> Verdict:
 
 
 def surprise_of(examples: Examples, head: Head) -> float:
-    """By how many standard deviations the labels are less probable than labels are that are as
-    probable as the head says. Those that it was not taught are left out.
+    """By how many standard deviations the labels are less probable than labels drawn from the
+    head's own probabilities would be. Labels that it was not taught are left out.
 
         z = (sum E[log p(y)] - sum log p(y)) / sqrt(sum Var[log p(y)] + 1)
 
-    The one more is for what a few labels can't say.
+    The added 1 allows for how little a few labels can tell.
     """
     labels = (*examples.labels, NONE)
     below, spread = 0.0, 1.0
