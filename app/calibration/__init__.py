@@ -1,4 +1,4 @@
-"""What makes confidence mean what it says."""
+"""Calibration: makes confidence match accuracy."""
 
 from app.calibration.calibration import Calibration
 from app.calibration.calibrations import (

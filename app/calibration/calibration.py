@@ -1,4 +1,4 @@
-"""What a provider says, made to mean what it says."""
+"""Calibrating a provider's probabilities so that they match its accuracy."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 ROUNDED = 1e-6
-"""Results tell probabilities so exactly."""
+"""Precision of the probabilities in results."""
 TINY = 1e-9
 
 
 class Fitted(BaseModel):
-    """What labels gave.
+    """The result of a fit.
 
     Attributes:
-        temperature: by which logarithms of probabilities are divided; None: `curve` says it.
-        curve: from the greatest probability of an answer to what it shall be; knots, between which
-            it is straight, and outside of which it goes on as at its ends.
-        scores: 1 less the probability of the true class as sets go by it (`for_sets`), the least
-            first, evenly spaced of all where there are many.
-        answers: how many there are scores of; fewer where some weigh more than others, as many as
-            weigh the same as the heaviest.
+        temperature: divides logarithms of probabilities; None: `curve` is used instead.
+        curve: from the greatest probability of an answer to its calibrated value; knots, with
+            straight lines between them, constant beyond the ends.
+        scores: 1 minus the probability of the true class as used for sets (`for_sets`), ascending;
+            evenly spaced among all where there are many.
+        answers: how many answers the scores represent; fewer if weights differ: as many as weigh
+            the same as the heaviest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,8 +51,8 @@ class Fitted(BaseModel):
         return self
 
     def rank(self, coverage: float) -> float | None:
-        """The score that so large a share of fresh answers does not exceed; None: there are too few
-        to say so of any."""
+        """The score that this share of fresh answers does not exceed; None: there are too few
+        answers to guarantee any."""
         wanted = ceil((self.answers + 1) * coverage - TINY)
         if wanted > self.answers:
             return None
@@ -80,7 +80,7 @@ class Calibration:
 
     @classmethod
     def of(cls, row: CalibrationRow) -> Self:
-        """Raises ValueError for what can't be read."""
+        """Raises ValueError if it can't be read."""
         if row.method not in get_args(Method):
             raise ValueError(f"method: {row.method}")
         try:
@@ -99,10 +99,9 @@ class Calibration:
         )
 
     def apply(self, probabilities: Mapping[str, float]) -> dict[str, float]:
-        """The calibrated probabilities of the same classes. What is missing to 1 is that of "none
-        of these", before and after. A class that was more probable than another is not less
-        probable now: so there is a least that the answer's can become, where the curve asks for
-        less."""
+        """The calibrated probabilities of the same classes. What they lack to 1 is the probability
+        of "none of these", before and after. The order of classes is preserved, which limits how
+        low the answer's probability can become, even where the curve gives less."""
         found = calibrated(_all_of(probabilities), self.fitted)
         return dict(zip(probabilities, found, strict=False))
 
@@ -111,9 +110,9 @@ class Calibration:
         return replace(answer, probabilities=self.apply(answer.probabilities))
 
     def prediction_set(self, said: Mapping[str, float], coverage: float) -> list[str]:
-        """Labels, and NONE, the most probable first, among which the true class is for so large a
-        share of pictures; by what the provider `said`. All of them where there are too few labels
-        to say so, none where no class is probable enough.
+        """Labels, including NONE, most probable first, that contain the true class for a share
+        `coverage` of pictures; from the provider's own probabilities `said`. All labels if there
+        are too few labelled answers to guarantee that, none if no class is probable enough.
 
         Split conformal prediction with the score 1 - p (Vovk et al., Algorithmic Learning in a
         Random World, 2005; Sadinle et al., Least Ambiguous Set-Valued Classifiers, 2019).
@@ -131,7 +130,7 @@ def _all_of(probabilities: Mapping[str, float]) -> list[float]:
 
 
 def calibrated(said: Sequence[float], fitted: Fitted) -> list[float]:
-    """`said`: of all classes, "none of these" too."""
+    """`said`: for all classes, including "none of these"."""
     logs = logarithms(said)
     if fitted.temperature is not None:
         return tempered(logs, 1 / fitted.temperature)
@@ -139,8 +138,8 @@ def calibrated(said: Sequence[float], fitted: Fitted) -> list[float]:
 
 
 def for_sets(said: Sequence[float], fitted: Fitted) -> Sequence[float]:
-    """The probabilities that prediction sets go by: calibrated by a temperature, but not by a
-    curve, on whose level parts many are the same, so that sets would hold more than is asked."""
+    """The probabilities used for prediction sets: calibrated by a temperature, but not by a curve,
+    whose flat parts make many equal, so that sets would cover more than requested."""
     return said if fitted.temperature is None else calibrated(said, fitted)
 
 

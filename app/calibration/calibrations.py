@@ -1,4 +1,4 @@
-"""The calibrations in force, and how new ones come: from labels, by themselves or on demand."""
+"""The calibrations in force, and fitting new ones from labels, automatically or on demand."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ from app.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger(__name__)
 
 GROWN = 1.2
-"""By so much labels have to grow until there is a new version by itself."""
+"""Growth factor of labels after which a new version is fitted automatically."""
 
 LOOKED_EVERY_S = 300.0
 
@@ -34,7 +34,7 @@ MOST_LISTED = 1_000
 class Version:
     """
     Attributes:
-        in_force: it is what answers are calibrated by.
+        in_force: it is the version that calibrates answers.
     """
 
     row: CalibrationRow
@@ -61,7 +61,7 @@ def key_of(answer: ProviderAnswer, provider: str, domain: Domain) -> Calibration
 
 
 class Calibrations:
-    """Answers from memory; what other processes changed is there with the next `load`."""
+    """Serves calibrations from memory; changes by other processes arrive with the next `load`."""
 
     def __init__(
         self,
@@ -85,11 +85,11 @@ class Calibrations:
         self._fitting = asyncio.Lock()
 
     def of(self, key: CalibrationKey) -> Calibration | None:
-        """What is in force for these answers."""
+        """The calibration in force for these answers."""
         return self._in_force.get(key)
 
     async def find(self, calibration_id: str) -> Calibration | None:
-        """Also one that is not in force any more. None: it can't be read. Raises
+        """Including versions no longer in force. None: it does not exist or can't be read. Raises
         StorageUnavailable."""
         for each in self._in_force.values():
             if each.id == calibration_id:
@@ -100,7 +100,7 @@ class Calibrations:
             return None
 
     async def load(self) -> None:
-        """Take what is in force now, if anything changed. Raises StorageUnavailable."""
+        """Read what is in force now, if anything changed. Raises StorageUnavailable."""
         versions = {each.name: each.version for each in self._domains.all()}
         mark = await self._stored.mark(), versions
         if mark == self._mark:
@@ -116,7 +116,7 @@ class Calibrations:
         self._metrics.calibration_errors(_errors(found))
 
     async def versions(self, domain: str) -> list[Version]:
-        """The newest first. Raises DomainNotFound, StorageUnavailable."""
+        """Newest first. Raises DomainNotFound, StorageUnavailable."""
         await self._domains.find(domain)
         await self.load()
         return [
@@ -125,7 +125,7 @@ class Calibrations:
         ]
 
     async def withdraw(self, domain: str, calibration_id: str, *, by: By) -> None:
-        """The version before it is in force again, until there are more labels than it had. Raises
+        """The previous version is in force again, until there are more labels than it had. Raises
         CalibrationNotFound, StorageUnavailable."""
         await self._stored.withdraw(domain, calibration_id, self._clock(), by=by)
         await self.load()
@@ -133,8 +133,8 @@ class Calibrations:
     async def fit(
         self, domain: str, *, provider: str | None = None, model: str | None = None
     ) -> tuple[list[Calibration], list[NotFitted]]:
-        """New versions for all whose answers have labels. Raises DomainNotFound,
-        StorageUnavailable; and, if there is none, TooFewLabels or CalibrationRefused."""
+        """Fit new versions for all kinds of answers that have labels. Raises DomainNotFound,
+        StorageUnavailable; and, if none can be fitted, TooFewLabels or CalibrationRefused."""
         known = await self._domains.find(domain)
         fitted, refused = [], []
         for key in await self._labelled.counts(known.name, known.version):
@@ -163,7 +163,8 @@ class Calibrations:
                     await self._try(key, count)
 
     async def _are_others(self, key: CalibrationKey, labels: int, since: datetime) -> bool:
-        """Whether enough of them are new, though there are no more: old ones go."""
+        """Whether enough labels are new although their number did not grow: old ones leave the
+        window."""
         found = await self._labelled.counts(key.domain, key.domain_version, since=since)
         return found.get(key, 0) >= max(labels, MIN_LABELS) * (GROWN - 1)
 
@@ -175,7 +176,7 @@ class Calibrations:
             log.warning("no new calibration", reason=str(error), **key._asdict())
 
     async def _fit(self, key: CalibrationKey) -> Calibration:
-        async with self._fitting:  # one takes a core and some memory
+        async with self._fitting:  # a fit takes a core and some memory
             labelled = await read_labelled(self._labelled, key)
             found = await asyncio.to_thread(fit, labelled)
         row = CalibrationRow(

@@ -1,4 +1,4 @@
-"""Fitting a calibration to labels. It takes up to seconds: in a thread."""
+"""Fits a calibration to labels. It takes up to seconds: call it in a thread."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +13,17 @@ from app.calibration.ways import curve, temperature
 from app.errors import CalibrationRefused, TooFewLabels
 
 MIN_LABELS = 100
-"""With fewer the error of a fit can't be told from chance: that of 100 answers which mean exactly
-what they say is 0.08 in the mean (`python -m benchmarks.calibration`)."""
+"""With fewer, the error of a fit is lost in noise: for 100 perfectly calibrated answers it is 0.08
+on average (`python -m benchmarks.calibration`)."""
 
 ISOTONIC_FROM = 1_000
-"""Labels that a curve takes; with fewer it follows chance, and a temperature, which is one number,
-does better (Niculescu-Mizil and Caruana, Predicting Good Probabilities, 2005)."""
+"""Labels needed for a curve; with fewer it overfits, and a temperature, a single number, does
+better (Niculescu-Mizil and Caruana, Predicting Good Probabilities, 2005)."""
 
 FOLDS = 10
 
 CLEARLY = 0.02
-"""By so much an error does not grow by chance: both are of the same answers."""
+"""An error does not grow this much by chance, since both are measured on the same answers."""
 
 SCORES_KEPT = 2_000
 
@@ -53,10 +53,10 @@ def fit(labelled: Sequence[Labelled]) -> Fit:
             f"With what {count:,} labels give the expected calibration error would be {after:.3f} "
             f"instead of {before:.3f}."
         )
-    # Of answers that the fit has not seen, or they would promise too much.
+    # On answers that the fit has not seen, or sets would promise too much.
     judged = told if method == "temperature" else labelled
-    # A fresh answer may weigh as much as any (Tibshirani et al., Conformal Prediction Under
-    # Covariate Shift, 2019).
+    # A fresh answer may weigh as much as the heaviest (Tibshirani et al., Conformal Prediction
+    # Under Covariate Shift, 2019).
     answers = int(sum(each.weight for each in judged) / max(each.weight for each in judged) + TINY)
     kept = {"scores": _evenly(judged, min(answers, SCORES_KEPT)), "answers": answers}
     return Fit(
@@ -101,7 +101,7 @@ def recalibrated(answer: Labelled, fitted: Fitted) -> Labelled:
 
 
 def as_in_force(answers: Sequence[Labelled], fitted: Fitted | None) -> Sequence[Labelled]:
-    """As they would be told now; `fitted` None: no calibration is in force."""
+    """As they would be calibrated now; `fitted` None: no calibration is in force."""
     return answers if fitted is None else [recalibrated(each, fitted) for each in answers]
 
 
@@ -109,8 +109,8 @@ MILLIONTHS = 1_000_000
 
 
 def _evenly(judged: Sequence[Labelled], kept: int) -> list[float]:
-    """So many of their scores, evenly spaced by weight, the greatest too; rounded up, so that a set
-    is not too small."""
+    """`kept` of their scores, evenly spaced by weight, including the greatest; rounded up, so that
+    a set is not too small."""
     scores = np.array([1 - (0 if each.true is None else each.said[each.true]) for each in judged])
     order = np.argsort(scores, kind="stable")
     weights = np.array([each.weight for each in judged])[order].cumsum()

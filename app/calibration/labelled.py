@@ -1,4 +1,4 @@
-"""Answers of which the true class is known, as a fit takes them."""
+"""Answers whose true class is known, in the form a fit needs."""
 
 import asyncio
 from array import array
@@ -13,11 +13,11 @@ from app.storage import CalibrationKey, LabelledAnswer, LabelledRepository
 class Labelled:
     """
     Attributes:
-        said: probabilities of the classes, as the provider said them; the last is that of "none of
+        said: probabilities of the classes, as the provider gave them; the last is that of "none of
             these".
-        answer: which of them it answered.
-        true: which of them is the true one; None: it was not among them.
-        label: what it answered; None: "none of these".
+        answer: index of the answer.
+        true: index of the true class; None: it was not among them.
+        label: the answer; None: "none of these".
         weight: how many answers it stands for.
     """
 
@@ -37,16 +37,16 @@ class Labelled:
 
     @property
     def top_is_right(self) -> bool:
-        """Whether what is most probable is true; "none of these" may be, where it may not be
-        answered."""
+        """Whether the most probable class is the true one; this may be "none of these", even where
+        it is not allowed as an answer."""
         return self.true is not None and self.said[self.true] == max(self.said)
 
 
 async def read_labelled(
     stored: LabelledRepository, key: CalibrationKey, *, caller: str | None = None
 ) -> list[Labelled]:
-    """The newest first; a picture that was asked about more than once counts once, with the label
-    of its newest result. Raises StorageUnavailable."""
+    """Newest first; a picture that was classified more than once counts once, with the label of its
+    newest result. Raises StorageUnavailable."""
     found: list[_Drawn] = []
     seen: set[str] = set()
     async for page in stored.pages(key, caller=caller):
@@ -55,7 +55,8 @@ async def read_labelled(
 
 
 def effective(answers: Iterable[Labelled]) -> float:
-    """How many answers of the same weight say as much as these (Kish, Survey Sampling, 1965)."""
+    """The number of equally weighted answers with the same information (Kish, Survey Sampling,
+    1965)."""
     weights = [each.weight for each in answers]
     return sum(weights) ** 2 / sum(each * each for each in weights) if weights else 0.0
 
@@ -64,10 +65,11 @@ _Drawn = tuple[LabelledAnswer, Labelled]
 
 
 def _weighed(found: Sequence[_Drawn]) -> list[Labelled]:
-    """People label all that is unsure, and a share of what is accepted: so one accepted answer
-    stands for several. All accepted ones weigh the same, also those with a label from elsewhere
-    (post-stratification): else the few of the random share would outweigh all the others. What
-    others told later of answers that could be drawn is of those that the drawn ones stand for."""
+    """Reviewers label every unsure answer, but only a share of the accepted ones, so an accepted
+    answer stands for several. All accepted answers get the same weight, including those labelled
+    elsewhere (post-stratification): otherwise the few random reviews would outweigh the rest.
+    Answers that could have been drawn, but were labelled by callers later, are among those that the
+    drawn ones stand for."""
     accepted = [row for row, _ in found if row.accepted]
     could_be_drawn = sum(not row.told_before for row in accepted)
     drawn = sum(1 / row.share for row in accepted if row.share)

@@ -1,4 +1,5 @@
-"""Whether confidence means what it says: answers binned by it, and how many of them are right."""
+"""Whether confidence matches accuracy: answers binned by confidence, with the share that is
+right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ class Bin:
     """Answers whose confidence is above `low` and at most `high`; there is at least one.
 
     Attributes:
-        n: how many, or what they weigh.
+        n: their number, or total weight.
         confidence: mean.
         accuracy: share that is right.
     """
@@ -29,9 +30,9 @@ class Bin:
 def reliability(
     confidence: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None, bins: int = BINS
 ) -> list[Bin]:
-    """`confidence` (n,) 0 to 1, `right` (n,) true or false, `weights` (n,) above 0, None: all the
-    same; bins of equal width, empty ones left out (Guo et al., On Calibration of Modern Neural
-    Networks, 2017)."""
+    """`confidence` (n,) 0 to 1, `right` (n,) true or false, `weights` (n,) above 0, None: equal;
+    bins of equal width, without empty ones (Guo et al., On Calibration of Modern Neural Networks,
+    2017)."""
     said, hit = np.asarray(confidence, float), np.asarray(right, float)
     weigh = np.ones_like(said) if weights is None else np.asarray(weights, float)
     place = np.clip(np.ceil(said * bins) - 1, 0, bins - 1).astype(int)
@@ -50,7 +51,7 @@ def reliability(
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """The expected calibration error: how far confidence and accuracy of a bin are apart, weighed
+    """The expected calibration error: the gap between confidence and accuracy of each bin, weighted
     by its answers (Naeini et al., 2015); 0 for no answers."""
     n = sum(each.n for each in bins)
     return sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / (n or 1)

@@ -1,4 +1,4 @@
-"""From which confidence on an answer of a cascade goes no further."""
+"""The confidence from which an answer in a cascade goes no further."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ SURE_AFTER_S = 60.0
 """Between two looks at labels."""
 
 GROWN = 1.05
-"""By so much labels have to grow until they are gone through anew."""
+"""Growth factor of labels after which they are read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sureness:
-    """Of the answers of one provider about one domain.
+    """For the answers of one provider about one domain.
 
     Attributes:
-        threshold: None: none is sure enough, all go on.
-        basis: where that comes from: the domain says so, labelled answers, what the model was
-            taught with, or nobody knows.
-        found: what the labels said.
+        threshold: None: no answer is sure enough, all go on.
+        basis: where it comes from: the domain's settings, labelled answers, what the model was
+            taught with, or nothing.
+        found: what the labels gave.
     """
 
     threshold: float | None
@@ -44,7 +44,7 @@ class Sureness:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What labels said, and what it hangs on."""
+    """A threshold from labels, and what it depends on."""
 
     threshold: Threshold
     labels: int
@@ -53,7 +53,7 @@ class _Found:
 
 
 class Surenesses:
-    """Answers from memory; labels are gone through now and then, on nobody's way."""
+    """Serves thresholds from memory; labels are read now and then, outside of requests."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Surenesses:
         return sureness
 
     async def now(self, provider: str, domain: Domain) -> Sureness:
-        """In force for the answers that it gave last, else for those that have most labels. Raises
+        """In force for the provider's latest answers, or else for those with most labels. Raises
         ProviderUnknown."""
         key = self._answered.get((domain.name, provider))
         if key is None or key.domain_version != domain.version:
@@ -97,7 +97,7 @@ class Surenesses:
         return await self._of(key, domain)
 
     async def look(self) -> None:
-        """At the labels of all domains that have a cascade. Raises StorageUnavailable."""
+        """Read the labels of all domains that have a cascade. Raises StorageUnavailable."""
         found: dict[CalibrationKey, _Found] = {}
         for domain in self._domains.all():
             cascade = domain.cascade
@@ -117,7 +117,7 @@ class Surenesses:
         if domain.cascade.threshold is not None:
             return Sureness(domain.cascade.threshold, "given")
         accuracy = domain.cascade.accuracy
-        # What use has shown counts, also where it shows that no answer is sure enough.
+        # Labels take precedence, even if they show that no answer is sure enough.
         known = self._found.get(key)
         if known is not None and known.accuracy == accuracy:
             return Sureness(known.threshold.threshold, "labels", known.threshold)

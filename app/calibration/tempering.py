@@ -1,22 +1,22 @@
-"""Making a distribution flatter or steeper, without changing which class is more probable.
+"""Makes a distribution flatter or steeper, without changing the order of its classes.
 
 The logarithms of its classes' probabilities are multiplied by a sharpness, which is one over the
-temperature of Guo et al. (On Calibration of Modern Neural Networks, 2017), and what comes of it is
-made to sum to 1. Written for one distribution at a time, on the path of a request: for twenty
-classes numpy's calls would take longer than what they do.
+temperature of Guo et al. (On Calibration of Modern Neural Networks, 2017), and the result is
+normalized to sum to 1. Written for one distribution at a time, as part of a request: for twenty
+classes, the overhead of numpy's calls would exceed their work.
 """
 
 from collections.abc import Iterable, Sequence
 from math import exp, log
 
 FLOOR = 1e-6
-"""What no class's probability is taken to be below: 0 and 1 could not be tempered."""
+"""Lower bound on a class's probability: 0 and 1 could not be tempered."""
 
 LEAST, MOST = 0.05, 20.0
-"""Sharpness."""
+"""Bounds of sharpness."""
 
 CLOSE = 1e-3
-"""A last step of Newton's, which leaves about its square."""
+"""Size of Newton's last step, which leaves an error of about its square."""
 STEPS = 50
 FLATTEST = 1e-6
 
@@ -39,12 +39,12 @@ def tempered(logs: Sequence[float], sharpness: float) -> list[float]:
 
 
 def sharpness_for(logs: Sequence[float], top: float) -> float:
-    """With which the most probable class gets the probability `top`, above 0 and below 1; where
-    none does, that with which it comes nearest.
+    """The sharpness at which the most probable class has the probability `top`, above 0 and below
+    1; if there is none, the one that comes nearest.
 
-    Newton's method: the logarithm of the others' share, which fixes the top's, is convex in
-    sharpness and falls. So from a sharpness that is too low no step goes too far; and one is too
-    low that would do if the second were the only other class.
+    Newton's method: the logarithm of the others' share, which determines the top's, is convex in
+    sharpness and falling. So from a sharpness that is too low, no step goes too far; and the one
+    that would do if the second were the only other class is too low.
     """
     others = sorted(logs)[:-1]
     aim = log((1 - top) / top)

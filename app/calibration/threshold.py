@@ -1,4 +1,4 @@
-"""From which confidence on answers are right as often as somebody wants them to be."""
+"""The confidence from which answers are right as often as requested."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,8 @@ from app.storage import CalibrationKey, LabelledRepository
 from app.tally import wilson
 
 MIN_LABELS = 50
-"""With fewer hardly any accuracy can be told: of 50 right answers out of 50 it is 93 % or more."""
+"""With fewer, hardly any accuracy can be established: 50 right answers out of 50 mean 93 % or
+more."""
 
 Reason = Literal["too_few_labels", "unreachable"]
 
@@ -26,12 +27,12 @@ class Threshold:
     """
     Attributes:
         threshold: None: `reason` says why there is none.
-        share_accepted: of all answers that the labelled ones stand for, "none of these" too, which
-            is never accepted.
+        share_accepted: of all answers that the labelled ones stand for, including "none of these",
+            which is never accepted.
         accuracy: of those at the threshold or above; None without any.
-        interval: in which it lies with 95 % confidence, of as many answers as they are worth.
-        accepted: how many they are.
-        labels: labelled answers that were looked at.
+        interval: contains it with 95 % confidence, for the effective number of answers.
+        accepted: number of labelled answers at the threshold or above.
+        labels: labelled answers that were used.
     """
 
     threshold: float | None
@@ -45,7 +46,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Of the answers of `key`; `calibration`: by which they were calibrated, None: by none."""
+    """For the answers of `key`; `calibration`: the one applied to them, None: none."""
 
     key: CalibrationKey
     calibration: str | None
@@ -71,9 +72,9 @@ class ThresholdFinder:
         per_label: bool = False,
         caller: str | None = None,
     ) -> Thresholds:
-        """Of the answers of whoever (or `provider`) has the most labels; of those that say `label`
-        only; `per_label`: of each class apart, too. `caller` None: everybody's labels. Raises
-        DomainNotFound, TooFewLabels, StorageUnavailable."""
+        """For the answers of `provider`, or else of the provider with the most labels; only answers
+        `label`; `per_label`: also for each class separately. `caller` None: all callers' labels.
+        Raises DomainNotFound, TooFewLabels, StorageUnavailable."""
         known = await self._domains.find(domain)
         counts = await self._labelled.counts(known.name, known.version, caller=caller)
         keys = [key for key in counts if provider in (None, key.provider)]
@@ -101,13 +102,13 @@ class ThresholdFinder:
 
 
 def threshold_for(answers: Sequence[Labelled], accuracy: float) -> Threshold:
-    """The lowest confidence from which on the answers reach `accuracy`, had one more of them been
-    wrong.
+    """The lowest confidence from which on the answers reach `accuracy`, even with one more wrong
+    answer.
 
-    That one weighs as much as one of those that all weigh the same and say as much.
-    Without it it would be the luckiest of many places. With it fresh answers are right
-    as often as asked for in the mean, wherever labels are enough to find one nearly always
-    (`python -m benchmarks.calibration`).
+    That one has the weight of each of the equally weighted answers that carry the same information.
+    Without it, the threshold would be the luckiest of many places. With it, fresh answers are right
+    as often as requested on average, wherever there are enough labels to find a threshold nearly
+    always (`python -m benchmarks.calibration`).
     """
     count = len(answers)
     if effective(answers) < MIN_LABELS:
@@ -143,7 +144,7 @@ def threshold_for(answers: Sequence[Labelled], accuracy: float) -> Threshold:
 
 
 def _told(confidence: float) -> float:
-    """As a result tells it, or a trifle less."""
+    """As it appears in a result, or slightly less."""
     return floor(confidence * MILLION) / MILLION
 
 

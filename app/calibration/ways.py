@@ -1,4 +1,4 @@
-"""The two ways to fit: one number, or a curve."""
+"""The two methods of fitting: one number, or a curve."""
 
 from collections.abc import Sequence
 from math import exp, log
@@ -14,9 +14,9 @@ NEVER = -1e4
 
 
 def temperature(labelled: Sequence[Labelled]) -> Fitted:
-    """The one that makes the true classes most likely, had one more answer, as sure as half of them
-    are, been wrong: so there is one too where all were right."""
-    # Its loading takes half a second, and only who fits needs it.
+    """The one that makes the true classes most likely, with one more answer, of median confidence,
+    that is wrong: so there is a solution even if all were right."""
+    # Slow to import (half a second), and only needed for fitting.
     from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
     rows = [logarithms(each.said) for each in labelled]
@@ -42,8 +42,8 @@ def temperature(labelled: Sequence[Labelled]) -> Fitted:
 
 
 def curve(labelled: Sequence[Labelled]) -> Fitted:
-    """How often what was most probable was true, by how probable it was: rising, with as small an
-    error as such a curve can have (isotonic regression). No end of it says never or always."""
+    """How often the most probable class was true, by its probability: rising, with the least error
+    of all such curves (isotonic regression). Its ends never reach 0 or 1."""
     from scipy.optimize import isotonic_regression
 
     greatest = [min(1.0, max(each.said)) for each in labelled]
@@ -52,6 +52,6 @@ def curve(labelled: Sequence[Labelled]) -> Fitted:
     found = isotonic_regression(right / count, weights=count)
     chance = 1 / (len(labelled) + 2)
     level = np.clip(found.x, chance, 1 - chance)
-    # What is level needs no knots between its ends.
+    # A flat part needs no knots between its ends.
     knots = np.union1d(found.blocks[:-1], found.blocks[1:] - 1)
     return Fitted(curve=tuple(zip(said[knots].tolist(), level[knots].tolist(), strict=True)))

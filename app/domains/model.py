@@ -20,7 +20,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_CLASSES = 500
 
 ACCURACY = 0.97
-"""How many of the answers that go no further are to be right, where nobody says, 0 to 1."""
+"""Target accuracy of accepted answers, 0 to 1, unless another one is given."""
 
 PRIOR = 1.0
 """Votes that are spread over the choices before any is cast."""

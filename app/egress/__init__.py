@@ -1,4 +1,4 @@
-"""The one outbound client that strangers' URLs go through."""
+"""The only outbound HTTP client for untrusted URLs."""
 
 from app.egress.client import Answer, EgressClient, Fetched
 from app.egress.policy import Allowance, Target, judge

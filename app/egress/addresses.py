@@ -1,7 +1,8 @@
-"""Which addresses are public unicast: the only ones a stranger's URL may lead to.
+"""Which addresses are public unicast: the only ones an untrusted URL may lead to.
 
-`ipaddress.is_global` is not asked: it changes with the Python version, and it calls addresses
-global that are multicast, that hold a private IPv4 address, or that only a cloud's host answers.
+`ipaddress.is_global` is not used: it changes with the Python version, and treats as global some
+addresses that are multicast, that embed a private IPv4 address, or that only a cloud's host
+answers.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network

@@ -1,4 +1,5 @@
-"""Requests to strangers' URLs: every one is judged, looked up once, and goes where was checked."""
+"""Requests to untrusted URLs: each URL is checked, resolved once, and connected to at the checked
+address."""
 
 import asyncio
 import ssl
@@ -17,7 +18,7 @@ from app.telemetry.trace import current
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# A caller's header with one of these names is dropped: they decide where a request ends.
+# A caller's headers with these names are dropped: they decide where a request ends.
 _OWN_HEADERS = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "user-agent"}
 )
@@ -25,11 +26,11 @@ _OWN_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a URL held.
+    """The content of a URL.
 
     Attributes:
         content_type: as declared, `""` when it was not. Not to be trusted.
-        final_url: where the last redirect led, without fragment.
+        final_url: after the last redirect, without fragment.
     """
 
     content: bytes
@@ -39,10 +40,10 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered to one request.
+    """A server's answer to one request.
 
     Attributes:
-        headers: names in lower case; of several with one name, the last.
+        headers: names in lower case; of duplicates, the last.
         content: as sent (not decoded), cut off at `max_bytes`.
     """
 
@@ -52,18 +53,18 @@ class Answer:
 
 
 class EgressClient:
-    """The outbound client for URLs that strangers chose.
+    """The outbound client for untrusted URLs.
 
-    No connection outlives its request, so none can be reused past the check. Proxies of the
-    environment, cookies and credentials play no part.
+    No connection outlives its request, so none can be reused without a check. Proxies from the
+    environment, cookies and credentials are not used.
 
     Args:
         connect_timeout_s: for each address tried, and for TLS.
         read_timeout_s: longest silence.
-        total_timeout_s: for all of it: lookups, redirects, body.
-        proxy: URL of a proxy that makes all connections, and looks names up: then it is the proxy
-            that has to refuse names which lead to addresses that are not public.
-        connector: makes the connections; it is only ever given checked addresses, or the proxy's.
+        total_timeout_s: for everything: lookups, redirects, body.
+        proxy: URL of a proxy that makes all connections and resolves names: then the proxy has to
+            refuse names that lead to addresses that are not public.
+        connector: makes the connections; it only gets checked addresses, or the proxy's.
     """
 
     def __init__(
@@ -122,8 +123,8 @@ class EgressClient:
     ) -> Answer:
         """One request, whatever the status of its answer; redirects are not followed.
 
-        `https_only` refuses http, except for what EGRESS_ALLOW names.
-        Raises UrlRefused or UrlUnreachable.
+        `https_only` refuses http, except for what EGRESS_ALLOW names. Raises UrlRefused or
+        UrlUnreachable.
         """
         with _typed_errors():
             async with asyncio.timeout(self._total_timeout_s):
@@ -154,13 +155,13 @@ class EgressClient:
     async def _connected(
         self, target: Target, method: str, headers: Mapping[str, str], content: bytes | None
     ) -> AsyncIterator[httpcore2.Response]:
-        # With a proxy the one place to connect to is the proxy itself.
+        # With a proxy, the only connection is to the proxy itself.
         addresses = None if self._proxy else await self._addresses(target)
         backend = OneConnection(self._connector, addresses)
         if self._ssl_context is None:
-            # Reading the system's certificates takes 30 ms: not at start, not on the event loop.
+            # Loading the system's certificates takes 30 ms: not at startup, not on the event loop.
             self._ssl_context = await asyncio.to_thread(httpcore2.default_ssl_context)
-        # A proxy is told the place as text, where an IPv6 address needs its brackets.
+        # A proxy gets the target as text, in which an IPv6 address needs brackets.
         bracketed = self._proxy is not None and ":" in target.host
         url = httpcore2.URL(
             scheme=target.scheme,
@@ -201,7 +202,7 @@ class EgressClient:
         return [
             ("Host", target.authority),
             ("User-Agent", self._user_agent),
-            # A compressed body could be a thousand times what its bytes are counted as.
+            # A compressed body could expand to a thousand times its size, past the limit.
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
             *((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS),
@@ -236,7 +237,7 @@ async def _read(response: httpcore2.Response, max_bytes: int) -> tuple[bytes, bo
     async with aclosing(response.aiter_stream()) as chunks:
         async for chunk in chunks:
             body += chunk[: max_bytes - len(body) + 1]
-            # Tiny chunks come thousands a read: the event loop must get its turn between them.
+            # One read may yield thousands of tiny chunks: let the event loop run between them.
             await asyncio.sleep(0)
             if len(body) > max_bytes:
                 return bytes(body[:max_bytes]), False
@@ -250,7 +251,7 @@ def _headers(response: httpcore2.Response) -> dict[str, str]:
 
 
 def _location(response: httpcore2.Response) -> str:
-    """Where a redirect leads; two places are as good as none."""
+    """The target of a redirect; if Location headers differ, there is none."""
     found = {value for name, value in response.headers if name.lower() == b"location"}
     return found.pop().decode("utf-8") if len(found) == 1 else ""
 
@@ -261,7 +262,7 @@ def _too_large(max_bytes: int) -> UrlTooLarge:
 
 @contextmanager
 def _typed_errors() -> Iterator[None]:
-    """Let nothing but ClassifierError out."""
+    """Lets only ClassifierError out."""
     try:
         yield
     except ClassifierError:
@@ -271,7 +272,7 @@ def _typed_errors() -> Iterator[None]:
 
 
 def _unreachable(error: Exception) -> UrlUnreachable:
-    """What to tell the caller. The error's own text may hold addresses or the URL."""
+    """The message for the caller. The error's own text may contain addresses or the URL."""
     # httpcore2 drops `__cause__` but keeps what it mapped as the argument.
     original = error.args[0] if error.args else None
     match error:

@@ -1,4 +1,5 @@
-"""The host of a URL, read strictly: what two parsers could understand differently is refused."""
+"""Strict parsing of a URL's host: anything that two parsers could interpret differently is
+refused."""
 
 import ipaddress
 import re
@@ -11,7 +12,7 @@ from app.errors import UrlRefused
 # Decimal, no leading zeros: `010` is 8 to some parsers and 10 to others.
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-# A host that ends like this is an IPv4 address to a system resolver, whatever stands before.
+# A system resolver takes a host that ends like this for an IPv4 address, whatever precedes it.
 _NUMBER = re.compile("[0-9]+|0x.*")
 # No `%`: a zone id names an interface of this machine.
 _IPV6_CHARACTERS = re.compile("[0-9A-Fa-f:.]+")
@@ -58,7 +59,7 @@ def _ipv4(text: str) -> ipaddress.IPv4Address:
 
 
 def _label(text: str) -> str:
-    """One label as it goes into the DNS."""
+    """One label as it is sent to the DNS."""
     if not text:
         raise UrlRefused("The host name has an empty part.")
     if len(text) > MAX_LABEL:
@@ -75,13 +76,13 @@ def _lower(text: str) -> str:
 
 
 def _ascii(label: str) -> str:
-    """Strict IDNA 2008, nothing mapped: full-width or invisible characters raise, as do A-labels
+    """Strict IDNA 2008 without mapping: full-width or invisible characters raise, as do A-labels
     that don't decode. Other ASCII labels are left to `_LABEL`: IDNA would refuse `r3---sn`."""
     try:
         if not label.isascii():
             return idna.alabel(label).decode("ascii")
         if label.startswith("xn--"):
             idna.ulabel(label)
-    except ValueError:  # idna.IDNAError is one
+    except ValueError:  # idna.IDNAError is a ValueError
         raise UrlRefused("The host name has characters that names may not hold.") from None
     return label

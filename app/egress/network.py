@@ -1,4 +1,4 @@
-"""The way to a host: how names are looked up, and a backend that goes where it was told."""
+"""Name resolution, and a network backend that connects only to given addresses."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from httpcore2 import (
 
 from app.egress.addresses import Address
 
-# Not every platform has the second.
+# EAI_NODATA does not exist on every platform.
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -27,7 +27,7 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     try:
         answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        # An answer too, unlike a name server that can't be reached.
+        # This is an answer, unlike a name server that can't be reached.
         if error.errno in _NO_SUCH_NAME:
             return ()
         raise
@@ -38,8 +38,8 @@ class OneConnection(AsyncNetworkBackend):
     """Remembers its connection: httpcore2 loses it when cancelled in the TLS handshake."""
 
     def __init__(self, connector: AsyncNetworkBackend, addresses: Sequence[Address] | None) -> None:
-        """Goes to the first of `addresses` that answers, whatever host is asked for; None goes to
-        that host."""
+        """Connects to the first of `addresses` that answers, whatever host is requested; None
+        connects to that host."""
         self._connector = connector
         self._addresses = addresses
         self._stream: AsyncNetworkStream | None = None

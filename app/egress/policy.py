@@ -1,4 +1,4 @@
-"""Whether a stranger's URL may be used. Decides only: no lookup, no connection.
+"""Whether an untrusted URL may be used. Decides only: no lookup, no connection.
 
 Nothing is trimmed or repaired: a URL that needs it is refused.
 """
@@ -26,7 +26,7 @@ INTERNAL_SUFFIXES = (
     ".localdomain",
 )
 
-# Controls, space, delete, backslash; half a surrogate pair is no character at all.
+# Control characters, space, delete, backslash; a lone surrogate is not a character.
 _FORBIDDEN = re.compile("[\x00-\x20\x7f\\\\\ud800-\udfff]")
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
 _PORT = re.compile("[1-9][0-9]{0,4}")
@@ -40,7 +40,7 @@ class Target:
     Attributes:
         scheme: `http` or `https`.
         host: ASCII, lower case, no brackets, no root dot.
-        literal: the host's address where it is one; else the name must be looked up.
+        literal: the host as an address, if it is one; otherwise the name must be looked up.
         path: path and query as they go into the request line.
         exempt: named by EGRESS_ALLOW, so its addresses need not be public.
     """
@@ -54,7 +54,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port as in a Host header: without the scheme's own port."""
+        """Host and port as in a Host header: without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -65,12 +65,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What EGRESS_ALLOW names: exempt from the rules for ports, internal names, addresses, https.
+    """What EGRESS_ALLOW exempts from the rules for ports, internal names, addresses and https.
 
     Attributes:
         hosts: host and port, None for every port.
-        networks: exempt as literals in a URL and as answers to a lookup. A name that leads there
-            still has to pass the rules for names and ports.
+        networks: exempt as literals in a URL and as results of a lookup. A name that resolves to
+            one still has to pass the rules for names and ports.
     """
 
     hosts: frozenset[tuple[str, int | None]] = frozenset()
@@ -111,7 +111,7 @@ NOTHING_ALLOWED = Allowance()
 
 
 def judge(url: str, allow: Allowance = NOTHING_ALLOWED, *, https_only: bool = False) -> Target:
-    """Read a URL by the policy. Raises UrlRefused, and nothing else, whatever the string."""
+    """Parse a URL and apply the policy. Raises only UrlRefused, whatever the string."""
     if not url or len(url) > MAX_URL:
         raise UrlRefused(f"The URL is empty or longer than {MAX_URL} characters.")
     if _FORBIDDEN.search(url):
@@ -131,7 +131,7 @@ def judge(url: str, allow: Allowance = NOTHING_ALLOWED, *, https_only: bool = Fa
 
 
 def follow(target: Target, location: str, allow: Allowance = NOTHING_ALLOWED) -> Target:
-    """Judge where a redirect leads; https never goes to http. Raises UrlRefused."""
+    """Judge the target of a redirect; https never goes to http. Raises UrlRefused."""
     if not location:
         raise UrlRefused("The URL redirects to nowhere.")
     return judge(_join(target, location), allow, https_only=target.scheme == "https")
@@ -140,7 +140,7 @@ def follow(target: Target, location: str, allow: Allowance = NOTHING_ALLOWED) ->
 def checked(
     target: Target, answers: Iterable[str], allow: Allowance = NOTHING_ALLOWED
 ) -> tuple[Address, ...]:
-    """The addresses a name resolved to: one that is not public refuses them all.
+    """The addresses a name resolved to: a single one that is not public refuses them all.
 
     Raises UrlRefused, also when there are none.
     """
@@ -163,7 +163,7 @@ def _split_authority(rest: str) -> tuple[str, str]:
 def _parse_authority(authority: str) -> tuple[str, int | None, Address | None]:
     if "@" in authority:
         raise UrlRefused("The URL may hold no user name or password.")
-    # In brackets a colon is a part of the address.
+    # A colon inside brackets is part of the address.
     bracket = authority.rfind("]") + 1
     host_text, colon, port_text = authority[bracket:].partition(":")
     host_text = authority[:bracket] + host_text

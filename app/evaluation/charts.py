@@ -1,4 +1,4 @@
-"""Charts of a report, as SVG that needs no script."""
+"""Charts of a report, as SVG without scripts."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,21 +9,21 @@ from app.evaluation.words import count, cut, percent
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 60, 12, 28, 50
-"""Room around what is drawn, for words."""
+"""Margins around the plot, for labels."""
 
 BARS = 34
-"""Height of the bars that say how many answers a bin has."""
+"""Height of the bars that show how many answers a bin has."""
 
 Scale = Callable[[float], float]
 
 
 def scale(low: float, high: float, start: float, end: float) -> Scale:
-    """From values to pixels."""
+    """Maps values to pixels."""
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
 def reliability(bins: Sequence[ConfidenceBin]) -> str:
-    """How often answers of each confidence are right, beside how often they should be."""
+    """Accuracy at each level of confidence, compared with what it should be."""
     x = scale(0, 1, LEFT, WIDTH - RIGHT)
     floor = HEIGHT - BOTTOM - BARS - 6
     y = scale(0, 1, floor, TOP)
@@ -55,7 +55,7 @@ def reliability(bins: Sequence[ConfidenceBin]) -> str:
 def risk_coverage(
     points: Sequence[CurvePoint], own: ThresholdScore, targets: Sequence[ThresholdScore]
 ) -> str:
-    """The accuracy of what is accepted, by how much is accepted."""
+    """Accuracy of the accepted answers, by the share that is accepted."""
     shown = [1 - each.risk for each in points]
     steps = _steps(min(0.95, *shown, 1.0 if own.accuracy is None else own.accuracy))
     low = steps[0]
@@ -98,7 +98,7 @@ def risk_coverage(
 
 
 def _steps(least: float) -> list[float]:
-    """Even ones up to 1, so that `least` lies above the first."""
+    """Evenly spaced, up to 1, with `least` above the first."""
     step = next(each for each in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25) if 1 - 5 * each < least)
     room = min(math.ceil((1 - least) / step + 1e-9), round(1 / step))
     return [1 - step * each for each in range(room, -1, -1)]

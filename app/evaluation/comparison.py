@@ -10,7 +10,7 @@ MAX_NAMED = 50
 
 
 def compared(judged: Sequence[Judged], name: str, earlier: Outcomes) -> Comparison:
-    """What became better and what worse since the run `earlier`, called `name`. A picture counts
+    """What improved and what got worse since the run `earlier`, called `name`. A picture counts
     once, and only when it is in both."""
     first: dict[str, Judged] = {}
     for each in judged:

@@ -1,4 +1,4 @@
-"""Evaluations of answers that are there already: made, kept, shown."""
+"""Evaluations of stored answers: created, stored, read."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from app.identifiers import EVALUATION, new_id
 from app.storage import BlobStore, EvaluationRepository, EvaluationRow
 
 TRIES = 3
-"""At what may be erased while it is judged."""
+"""Attempts, as answers may be erased while they are judged."""
 
 
 class Summary(BaseModel):
@@ -47,7 +47,8 @@ class Evaluation(Summary):
 
 
 class _Compared(NamedTuple):
-    """Of an earlier evaluation what may wait for a turn: its outcomes are megabytes."""
+    """An earlier evaluation, whose outcomes (megabytes) are only read when it is this one's
+    turn."""
 
     id: str
     called: str
@@ -68,7 +69,7 @@ class Evaluations:
         self._domains = domains
         self._blobs = blobs
         self._clock = clock
-        # One at a time: each may hold tens of megabytes.
+        # One at a time: each may take tens of megabytes.
         self._turn = asyncio.Lock()
 
     async def judge(
@@ -79,9 +80,9 @@ class Evaluations:
         name: str | None = None,
         compare_with: str | None = None,
     ) -> Evaluation:
-        """Judge and keep. Raises what `Labelled.read` raises, EvaluationNotFound for none to
-        compare with that `wanted.caller` sees, InvalidRequest for one of another domain, and
-        Overloaded while a caller is erased."""
+        """Judge and store. Raises what `Labelled.read` raises, EvaluationNotFound if
+        `wanted.caller` sees no evaluation `compare_with`, InvalidRequest if that is of another
+        domain, and Overloaded while a caller is erased."""
         compared = None if compare_with is None else await self._compared(compare_with, wanted)
         async with self._turn:
             for _ in range(TRIES):
@@ -124,7 +125,7 @@ class Evaluations:
     async def page(
         self, domain: str | None, *, caller: str | None, before: str | None, limit: int
     ) -> list[ShortEvaluation]:
-        """The newest first, at most `limit`, older than the id `before`."""
+        """Newest first, at most `limit`, older than the id `before`."""
         rows = await self._rows.page(domain, caller=caller, before=before, limit=limit)
         return await asyncio.to_thread(lambda: [_short(row) for row in rows])
 
@@ -133,14 +134,14 @@ class Evaluations:
         await self._rows.delete(evaluation_id, caller=caller)
 
     async def as_page(self, evaluation_id: str, *, caller: str | None) -> str:
-        """For people: HTML, with those of its pictures that are kept still. Raises
+        """For people: HTML, with those of its pictures that are still stored. Raises
         EvaluationNotFound."""
         found = await self.get(evaluation_id, caller=caller)
         small = await thumbnails(found.report, self.picture)
         return await asyncio.to_thread(page, found.report, small, name=found.name)
 
     async def picture(self, mistake: Mistake) -> bytes:
-        """As it arrived. Raises BlobNotFound, StorageUnavailable."""
+        """As received. Raises BlobNotFound, StorageUnavailable."""
         if mistake.sha256 is None:
             raise BlobNotFound("The picture is not kept any more.")
         return await self._blobs.get(mistake.sha256)

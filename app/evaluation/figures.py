@@ -1,4 +1,4 @@
-"""Figures of merit, as formulas."""
+"""Formulas of the metrics."""
 
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_FLOOR, Decimal
@@ -12,20 +12,20 @@ from app.tally import Z_95, wilson
 
 MAX_POINTS = 100
 FEWEST_DIGITS, ALL_DIGITS = 3, 17
-"""Behind the point of a threshold."""
+"""Decimal places of a threshold."""
 
 
 def interval(right: int, n: int) -> Interval:
-    """Wilson's, of a share; 0 to 1 for no trials."""
+    """Wilson's interval of a proportion; 0 to 1 for no trials."""
     low, high = wilson(right, n) or (0.0, 1.0)
     return Interval(low=low, high=high)
 
 
 class Ranking:
-    """Answers by confidence, the surest first.
+    """Answers by confidence, highest first.
 
     Attributes:
-        levels: the confidences there are, falling.
+        levels: the distinct confidences, descending.
         n: how many answers have at least each of them.
         right: how many of these are right.
     """
@@ -40,9 +40,9 @@ class Ranking:
         self.right: NDArray[np.int64] = np.cumsum(self._hits).round().astype(np.int64)
 
     def risk_coverage(self, total: int) -> RiskCoverage:
-        """Of `total` pictures (El-Yaniv and Wiener, 2010), those not in here being wrong and least
-        sure. Equally sure answers are told apart by no threshold: within them errors grow evenly.
-        """
+        """For `total` pictures (El-Yaniv and Wiener, 2010), those without an answer here being
+        wrong and least confident. No threshold separates equally confident answers: among them,
+        errors grow evenly."""
         points = [
             CurvePoint(
                 threshold=self.threshold(place),
@@ -54,7 +54,7 @@ class Ranking:
         return RiskCoverage(area=self._area(total) if total else 0.0, points=points)
 
     def lowest(self, accuracy: float) -> int | None:
-        """The place of the lowest level at which at least this share is right."""
+        """The index of the lowest level at which at least this share is right."""
         reached = np.flatnonzero(self.right >= accuracy * self.n - 1e-9)
         return int(reached[-1]) if reached.size else None
 
@@ -64,8 +64,8 @@ class Ranking:
         return (int(self.n[place]), int(self.right[place])) if place >= 0 else (0, 0)
 
     def threshold(self, place: int) -> float:
-        """One of few digits, at least three, that accepts just what the level at `place` does: at
-        most that level, and above the next one."""
+        """A threshold of few digits, at least three, that accepts exactly what the level at `place`
+        does: at most that level, and above the next one."""
         level = float(self.levels[place])
         below = float(self.levels[place + 1]) if place + 1 < self.levels.size else -1.0
         for digits in range(FEWEST_DIGITS, ALL_DIGITS):
@@ -83,7 +83,8 @@ class Ranking:
 
 
 def _spread(counts: NDArray[np.int64]) -> list[int]:
-    """Places of at most MAX_POINTS of growing counts, evenly apart; first and last among them."""
+    """Indices of at most MAX_POINTS of ascending counts, evenly spaced, including the first and
+    last."""
     if counts.size <= MAX_POINTS:
         return list(range(counts.size))
     wanted = np.linspace(counts[0], counts[-1], MAX_POINTS)
@@ -99,8 +100,8 @@ def f1(precision: float | None, recall: float | None) -> float | None:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """The exact two-sided p-value that pictures which only one of two runs got right fall on them
-    so unevenly (McNemar, 1947; binomial with a half); 1 where there are none."""
+    """Exact two-sided p-value of so uneven a split of the pictures that only one of two runs got
+    right (McNemar, 1947; binomial with 1/2); 1 where there are none."""
     n, fewer = better + worse, min(better, worse)
     ways = once = 1
     for k in range(fewer):
@@ -110,9 +111,9 @@ def mcnemar(better: int, worse: int) -> float:
 
 
 def paired_interval(better: int, worse: int, n: int) -> Interval:
-    """Of the difference between two accuracies on the same `n` pictures, -1 to 1 (Agresti and Min,
-    Simple improved confidence intervals for comparing matched proportions, 2005)."""
-    # Half a picture more in each of the four cells.
+    """Interval of the difference between two accuracies on the same `n` pictures, -1 to 1 (Agresti
+    and Min, Simple improved confidence intervals for comparing matched proportions, 2005)."""
+    # Adds half a picture to each of the four cells.
     up, down, total = better + 0.5, worse + 0.5, n + 2
     middle = (up - down) / total
     half = Z_95 * sqrt(up + down - (up - down) ** 2 / total) / total

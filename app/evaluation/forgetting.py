@@ -1,4 +1,4 @@
-"""What evaluations say of pictures that are erased."""
+"""Removes erased pictures from evaluations."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,14 +11,14 @@ LISTS = (
     ("comparison", "only_now_right"),
     ("comparison", "only_earlier_right"),
 )
-"""Of a report, where single pictures are named."""
+"""Lists of a report that name single pictures."""
 
 NAMED = ("sha256", "result_id", "picture")
 
 
 def without(report: str, outcomes: str, gone: Collection[str]) -> tuple[str, str] | None:
-    """A report and its outcomes, as they are kept, without the results and pictures of these ids
-    and SHA-256; its figures stay. None: it names none of them."""
+    """A stored report and its outcomes, without the results and pictures with these ids and
+    SHA-256; the figures stay. None: it names none of them."""
     told, kept = from_json(report), from_json(outcomes)
     left = {key: right for key, right in kept.items() if key not in gone}
     found = len(left) < len(kept)

@@ -1,4 +1,4 @@
-"""One answer beside the truth."""
+"""One answer compared with the truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Judged:
         predicted: the answer, or NONE; None when there was no answer.
         confidence: of the answer, 0 to 1.
         seconds: from request to answer.
-        status: whether the answer stood, by the verdict; None: nobody judged.
-        reasons: why a person should look.
+        status: the verdict: whether the answer was accepted; None: there was no verdict.
+        reasons: why a person should review it.
         brier: of its probabilities, 0 to 2; None where they are not known.
         raw_confidence: before calibration; None where there was none.
         cached: it was the answer to an earlier request: nothing was paid.
         sha256: of the picture, in hex.
-        at: when it was asked.
+        at: time of the request.
     """
 
     name: str
@@ -53,8 +53,8 @@ class Judged:
     def of(
         cls, values: Sequence[Any], *, name: str | None = None, seconds: float | None = None
     ) -> Self:
-        """Of a result that is labelled and not pending, by `app.result.FIELDS`; its own name and
-        time where none are given."""
+        """From a result that is labelled and not pending, by `app.result.FIELDS`; with its own name
+        and time where none are given."""
         row = dict(zip(FIELDS, values, strict=True))
         failed = row["status"] == "failed"
         usage, image = row["usage"] or {}, row["image"] or {}
@@ -87,12 +87,12 @@ class Judged:
 
     @property
     def is_class(self) -> bool:
-        """Answered, and with a class."""
+        """Whether it was answered with a class."""
         return self.predicted not in (None, NONE)
 
     @property
     def key(self) -> str:
-        """What tells its picture from others, also in another run."""
+        """Identifies its picture, also across runs."""
         return self.sha256 or self.name
 
 
@@ -105,11 +105,11 @@ READ = frozenset(
         *("created_at", *_SAME),
     )
 )
-"""The fields that `Judged.of` looks at."""
+"""The fields that `Judged.of` reads."""
 
 
 def brier(probabilities: Mapping[str, float] | None, expected: str) -> float | None:
-    """The sum over all classes, "none of these" being one, of the squared distance between its
+    """The sum over all classes, including "none of these", of the squared difference between its
     probability and 1 if it is the true one, else 0 (Brier, 1950): 0 is best, 2 worst. None without
     probabilities."""
     if probabilities is None:

@@ -1,4 +1,4 @@
-"""How good the answers are, from answers whose truth is known."""
+"""Evaluates answers whose truth is known."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ from app.evaluation.report import (
 from app.result import NONE
 
 TARGETS = (0.9, 0.95, 0.97, 0.99)
-"""Accuracies that somebody may want of what is accepted."""
+"""Target accuracies for accepted answers that a report covers."""
 
 MAX_MISTAKES, MAX_NEAR_MISSES = 12, 6
 
@@ -46,10 +46,10 @@ def report(
     truncated: bool = False,
     earlier: tuple[str, Outcomes] | None = None,
 ) -> Report:
-    """Summarise answers; there must be at least one. CPU work: a second for 50,000.
+    """Summarize answers; there must be at least one. CPU work: a second for 50,000.
 
-    `labels` are the domain's classes, and other ones that are met count, too. `earlier`: a run to
-    compare with, and what it is called.
+    `labels` are the domain's classes; others that occur count, too. `earlier`: a run to compare
+    with, and its name.
     """
     known = [each for each in judged if each.expected != NONE]
     strangers = [each for each in judged if each.expected == NONE]
@@ -261,7 +261,7 @@ def _mistake(each: Judged) -> Mistake:
 
 
 def outcomes(judged: Iterable[Judged]) -> dict[str, bool]:
-    """To compare a later run with; of a picture that is there more than once, the first."""
+    """For comparing a later run; of a picture that occurs more than once, the first answer."""
     found: dict[str, bool] = {}
     for each in judged:
         found.setdefault(each.key, each.right)

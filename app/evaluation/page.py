@@ -1,5 +1,5 @@
-"""A report as one HTML file for people: no script, nothing fetched, and all that others named
-escaped."""
+"""A report as one HTML file for people: no scripts, no external resources, and all names from
+outside escaped."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ GLOSSARY = (
 
 
 def page(report: Report, pictures: Mapping[str, bytes], *, name: str | None = None) -> str:
-    """`pictures`: small JPEGs by `Mistake.key`; what is not there is told in words."""
+    """`pictures`: small JPEGs by `Mistake.key`; mistakes without one are described in words."""
     title = name or f"How good the answers are: {report.measured_on.domain}"
     style = files("app.evaluation").joinpath("page.css").read_text(encoding="utf-8")
     parts = "\n".join(_parts(report, pictures))

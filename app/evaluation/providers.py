@@ -1,4 +1,4 @@
-"""Who answered how much of it, how well, and what it would have cost to ask one alone."""
+"""Each provider's share of the answers, its accuracy, and what asking one alone would have cost."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from app.result import NONE
 
 
 def by_provider(judged: Sequence[Judged]) -> list[ProviderScore]:
-    """Of those that answered, whoever answered most first."""
+    """For providers that answered, most answers first."""
     apart: defaultdict[str, list[Judged]] = defaultdict(list)
     for each in judged:
         if each.predicted is not None and each.provider is not None:
@@ -36,8 +36,8 @@ def _score(name: str, answers: Sequence[Judged], total: int) -> ProviderScore:
 
 
 def instead(judged: Sequence[Judged], scores: Sequence[ProviderScore]) -> Instead | None:
-    """Had the dearest of several answered all that was asked for. None where that can't be said:
-    one alone did, nothing was paid, or a price is not known."""
+    """As if the most expensive of several providers had answered everything. None where that is not
+    meaningful: there is only one, nothing was paid, or a price is not known."""
     costs = [each.cost_per_1000 for each in scores if each.cost_per_1000 is not None]
     if len(scores) < 2 or not costs or not max(costs):
         return None

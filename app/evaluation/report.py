@@ -1,4 +1,4 @@
-"""What is told of how good the answers are."""
+"""The report of an evaluation."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -155,7 +155,7 @@ class Mistake(_Told):
 
     @property
     def key(self) -> str:
-        """What tells its picture from others: names of items are shared between batches."""
+        """Identifies its picture: names of items are not unique across batches."""
         return self.sha256 or self.result_id or self.name
 
 
@@ -268,4 +268,4 @@ class Report(_Told):
 
 
 Outcomes = Mapping[str, bool]
-"""Whether each picture, by its SHA-256 or else its name, was answered right."""
+"""Whether each picture, by its SHA-256 or else its name, was answered correctly."""

@@ -1,4 +1,4 @@
-"""Ask about every labelled picture, and judge the answers."""
+"""Classifies every labelled picture, and judges the answers."""
 
 import asyncio
 import hashlib
@@ -25,8 +25,8 @@ async def judge_all(
     provider: str | None,
     at_once: int,
 ) -> AsyncIterator[Judged]:
-    """Judgements as they come, `at_once` pictures under way. Answers are stored like any other,
-    with their labels."""
+    """Yields judgements as they complete, with `at_once` pictures in flight. Answers are stored
+    like any others, with their labels."""
     waiting = iter(pictures)
 
     async def one(path: Path, expected: str) -> Judged:

@@ -1,4 +1,4 @@
-"""Answers that are there already, judged by the labels they have."""
+"""Stored answers, judged by their labels."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,17 +15,17 @@ from app.storage import BatchRepository, ExportRepository, ResultFilter
 from app.storage.exporting import Values
 
 MOST = 50_000
-"""Answers that are judged at once; the newest ones."""
+"""Answers judged at once: the newest ones."""
 
 _EXPECTED, _STATUS = FIELDS.index("expected"), FIELDS.index("status")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which labelled results: those of a batch, or of a time and a provider; None: of any.
+    """Which labelled results: of a batch, or of a period and a provider; None: any.
 
     Attributes:
-        caller: whose; None: everybody's.
+        caller: the owner; None: all callers.
     """
 
     domain: str
@@ -50,7 +50,7 @@ class Wanted:
 
 
 class Labelled:
-    """What is stored with a label."""
+    """Reads stored results that have a label."""
 
     def __init__(
         self, exports: ExportRepository, batches: BatchRepository, domains: DomainRegistry
@@ -60,9 +60,8 @@ class Labelled:
         self._domains = domains
 
     async def read(self, wanted: Wanted) -> tuple[list[Judged], bool]:
-        """The newest first, MOST of them at most, and whether there are more. Raises
-        DomainNotFound, BatchNotFound, InvalidRequest for a batch of another domain, and
-        NothingLabelled."""
+        """Newest first, at most MOST of them, and whether there are more. Raises DomainNotFound,
+        BatchNotFound, InvalidRequest for a batch of another domain, and NothingLabelled."""
         await self._domains.find(wanted.domain)
         if wanted.batch_id is not None:
             batch = await self._batches.get(wanted.batch_id, caller=wanted.caller)
@@ -70,10 +69,10 @@ class Labelled:
                 raise InvalidRequest(f"{batch.id} is a batch of the domain {batch.domain!r}.")
         found: list[Judged] = []
         async for page in self._pages(wanted):
-            # In a thread: to make them takes milliseconds.
+            # In a thread: building them takes milliseconds.
             found += await asyncio.to_thread(_judged, page)
             if wanted.batch_id is not None:
-                del found[: -MOST - 1]  # the last items are the newest
+                del found[: -MOST - 1]  # a batch's last items are the newest
             elif len(found) > MOST:
                 break
         if wanted.batch_id is not None:

@@ -8,7 +8,8 @@ from app.evaluation.words import between, count, cut, money, percent, reason
 from app.result import NONE
 
 MATRIX = 20
-"""Truths, or answers, above which a matrix can't be read: then what was confused most is listed."""
+"""Truths, or answers, above which a matrix is unreadable: then the most frequent confusions are
+listed."""
 
 LISTED = 20
 LONGEST = 48
@@ -20,7 +21,7 @@ def short(text: str) -> str:
 
 
 def end(path: str) -> str:
-    """What tells a path from others."""
+    """The part that distinguishes a path from others."""
     return path if len(path) <= LONGEST else f"…{path[1 - LONGEST :]}"
 
 
@@ -47,7 +48,7 @@ def thresholds(report: Report) -> str:
 
 
 Answers = Mapping[str | None, int]
-"""How many there are of each; None: no answer, which no class can be called."""
+"""How often each was given; None: no answer, a key that can't be a class's name."""
 
 
 def confusion(report: Report) -> str:
@@ -114,7 +115,7 @@ def _confused_most(table: Mapping[str, Answers]) -> str:
 
 
 def per_class(scores: Mapping[str, ClassScore]) -> str:
-    """Those that need a look first."""
+    """Worst first."""
     there = [
         (label, each) for label, each in scores.items() if each.n or each.precision is not None
     ]
@@ -168,7 +169,7 @@ def reasons(found: Mapping[str, int]) -> str:
 
 
 def differences(title: str, found: Sequence[Difference], *, now: bool) -> str:
-    """`now`: with what is answered now, which is wrong."""
+    """`now`: with the current answers, which are wrong."""
     rows = "".join(
         f"<tr><th scope=row>{escape(end(each.name))}</th><td>{escape(short(each.expected))}</td>"
         + (f"<td>{escape(short(each.predicted or 'no answer'))}</td>" if now else "")
@@ -195,7 +196,7 @@ def _head(*names: str) -> str:
 
 
 def _scroll(name: str, table: str) -> str:
-    """A wide one is moved within the page, with a keyboard too."""
+    """A wide table scrolls within the page, also by keyboard."""
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
     )

@@ -8,21 +8,21 @@ from app.evaluation.report import Mistake, Report
 from app.images import HeavyPicture, prepare
 
 LONGEST = 192
-"""Pixels: twice as many as a page shows, for screens with small ones."""
+"""Pixels: twice the size shown, for high-density screens."""
 
 
 async def thumbnails(
     report: Report, read: Callable[[Mistake], Awaitable[bytes]]
 ) -> dict[str, bytes]:
-    """Small JPEGs of the mistakes and near misses whose pictures `read` still brings and that are
-    quickly read, by `Mistake.key`. `read` may raise ClassifierError, OSError."""
+    """Small JPEGs, by `Mistake.key`, of the mistakes and near misses whose pictures `read` still
+    returns and that decode quickly. `read` may raise ClassifierError, OSError."""
     found: dict[str, bytes] = {}
     for each in (*report.mistakes, *report.near_misses):
         try:
             data = await read(each)
             found[each.key] = await asyncio.to_thread(_small, data)
         except (ClassifierError, OSError, HeavyPicture):
-            continue  # then it is told in words
+            continue  # then the page describes it in words
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a report says, in words."""
+"""Sentences and formatted numbers of a report."""
 
 import math
 from datetime import UTC, datetime
@@ -16,11 +16,11 @@ REASONS = {
 }
 
 ROUNDING = 1e-9
-"""Of what was reckoned to be all or nothing."""
+"""Tolerance for a share that was computed as exactly 0 or 1."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """`97.3 %`; all or nothing only where it is that."""
+    """`97.3 %`; 0 % and 100 % only for exactly that."""
     if share is None:
         return "\N{EN DASH}"
     text = f"{100 * share:.{digits}f}"
@@ -42,7 +42,7 @@ def count(n: int, what: str) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Two digits that say something, at least."""
+    """With at least two significant digits."""
     if usd is None:
         return "not known"
     if usd == 0:
@@ -56,7 +56,7 @@ def milliseconds(value: float) -> str:
 
 
 def cut(threshold: float) -> str:
-    """As it may be set: with all its digits, since rounded it would accept others."""
+    """As it may be set: with all its digits, as a rounded one would accept other answers."""
     return repr(float(threshold)).removesuffix(".0")
 
 
@@ -73,7 +73,7 @@ def p_value(p: float) -> str:
 
 
 def in_short(report: Report) -> list[str]:
-    """Sentences for whoever reads nothing else."""
+    """A summary for those who read nothing else."""
     said = []
     if report.n:
         said.append(
@@ -109,7 +109,7 @@ def _alone(report: Report) -> str:
 
 
 def about_confidence(report: Report) -> str:
-    """Whether it can be believed."""
+    """Whether confidence can be trusted."""
     bins = report.reliability
     n = sum(each.n for each in bins)
     if not n:

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180), for spreadsheets: lists and mappings are JSON, an empty cell is none."""
+"""CSV (RFC 4180), for spreadsheets: lists and mappings are JSON, an empty cell means no value."""
 
 import csv
 import io
@@ -10,7 +10,8 @@ from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
 RUN_BY_SPREADSHEETS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""As the first character of a cell (OWASP, CSV injection); the last are wide, as in Japanese."""
+"""First characters that turn a cell into a formula (OWASP, CSV injection); the last ones are
+full-width, as in Japanese."""
 
 
 class Csv:
@@ -43,12 +44,12 @@ class Csv:
 def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
-    # Half a surrogate, which JSON can hold, has no place in UTF-8.
+    # A lone surrogate, which JSON can hold, can't be encoded in UTF-8.
     return text.getvalue().encode(errors="backslashreplace")
 
 
 def _cell(kind: Kind, *, safe: bool) -> Callable[[Any], str] | None:
-    """None: csv's own way is right."""
+    """None: csv's own conversion is right."""
     if kind in ("integer", "number"):
         return None
     if kind == "time":
@@ -66,7 +67,7 @@ def _text(*, safe: bool) -> Callable[[str], str]:
 
 
 def _defused(text: str) -> str:
-    """An apostrophe makes it a text."""
+    """A leading apostrophe makes it text."""
     return f"'{text}" if text[:1] in RUN_BY_SPREADSHEETS else text
 
 

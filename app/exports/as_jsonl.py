@@ -29,10 +29,10 @@ class JsonLines:
 
 
 def as_json(value: Any) -> bytes:
-    """In ASCII, so that no text breaks it; times as `2026-01-02T03:04:05.678901Z`."""
+    """ASCII only, so that any text is safe; times as `2026-01-02T03:04:05.678901Z`."""
     try:
         return to_json(value, inf_nan_mode="null", ensure_ascii=True)
-    except PydanticSerializationError:  # half a surrogate, which Python's own encoder knows
+    except PydanticSerializationError:  # lone surrogate, which Python's own encoder accepts
         return json.dumps(value, separators=(",", ":"), default=as_time).encode()
 
 
@@ -51,7 +51,7 @@ def _nested(tree: Tree) -> Callable[[Row], dict[str, Any]]:
             found[name] = row[place]
         for name, branch in branches:
             below = branch(row)
-            # What is nested was not there when nothing of it was.
+            # A nested object whose values are all None was itself None.
             if any(each is not None for each in below.values()):
                 found[name] = below
         return found

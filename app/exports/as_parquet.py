@@ -1,4 +1,4 @@
-"""Parquet, with the types that the values have; what JSON holds is its text."""
+"""Parquet, with native types; JSON values are text."""
 
 import io
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
 GROUP_ROWS, GROUP_BYTES = 10_000, 16_000_000
-"""What is held before it is written, at most."""
+"""Most that is held before a row group is written."""
 
 TYPES: dict[Kind, Any] = {
     "text": pa.string(),
@@ -70,7 +70,7 @@ class Parquet:
 
 
 class _Sent(io.RawIOBase):
-    """What Parquet writes, to be taken bit by bit: it never goes back."""
+    """Output of the Parquet writer, to be taken piece by piece: the writer never seeks back."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -93,7 +93,7 @@ class _Sent(io.RawIOBase):
 
 
 def _text(text: str) -> str:
-    """Half a surrogate, which JSON can hold, has no place in UTF-8."""
+    """A lone surrogate, which JSON can hold, can't be encoded in UTF-8."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 

@@ -1,5 +1,5 @@
-"""A workbook for Excel and LibreOffice. No text in it is run as a formula, for each says that it is
-one. Lists and mappings are JSON, times are UTC."""
+"""A workbook for Excel and LibreOffice. No text is run as a formula, because every one is typed as
+text. Lists and mappings are JSON, times are UTC."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
 MOST_ROWS = 1_048_576
-"""Of a sheet, its heading included: then comes the next one."""
+"""Rows of a sheet, including its heading; then the next sheet begins."""
 MOST_CHARACTERS = 32_767
-"""Of a cell, as Excel counts: UTF-16. What is longer is cut."""
+"""Length of a cell, counted in UTF-16 units like Excel; longer texts are cut."""
 CUT = "..."
 FULL_BYTES = 1 << 30
-"""Of a sheet, as it lies in the file before that is packed; then comes the next one, too. What is
-larger than 2 GiB is not opened everywhere."""
+"""Uncompressed size of a sheet; then, too, the next one begins. Some programs can't open sheets
+larger than 2 GiB."""
 
 SENT_AT_ONCE = 1 << 20
 
@@ -31,13 +31,13 @@ class Xlsx:
         self._columns = layout.columns
         self._folder = TemporaryDirectory(prefix="export-")
         self._path = Path(self._folder.name) / "results.xlsx"
-        # A row that is complete goes to a file: none but the last is held.
+        # Complete rows go to a file: only the last one is in memory.
         self._book = xlsxwriter.Workbook(
             str(self._path),
             {
                 "constant_memory": True,
                 "tmpdir": self._folder.name,
-                "nan_inf_to_errors": True,  # a cell has no such number
+                "nan_inf_to_errors": True,  # a cell can't hold these numbers
             },
         )
         self._bold = self._book.add_format({"bold": True})
@@ -68,7 +68,7 @@ class Xlsx:
     def close(self) -> None:
         if not self._book.fileclosed:
             for sheet in self._book.worksheets():
-                sheet._opt_close()  # to close the book would write all of it first
+                sheet._opt_close()  # closing the book would write all of it first
         self._folder.cleanup()
 
     def _next_sheet(self) -> None:
@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
 
 def _fitting(text: str) -> str:
     if text.startswith("<r>") and text.endswith("</r>"):
-        text += " "  # or XlsxWriter takes it for markup that it made itself
+        text += " "  # or XlsxWriter takes it for its own markup
     text = text.encode(errors="backslashreplace").decode()
     if len(text) * 2 <= MOST_CHARACTERS:
         return text

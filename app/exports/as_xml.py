@@ -1,7 +1,7 @@
 """XML: a `result` for each row, nested as its JSON; `docs/export.xsd` is its schema.
 
-What XML can't hold, control characters and halves of surrogates, is `_x0001_`, as in Office Open
-XML (ECMA-376, ST_Xstring), and `_x005F_x0001_` is a text that looks like that.
+Characters that XML can't hold, control characters and lone surrogates, are written `_x0001_`, as in
+Office Open XML (ECMA-376, ST_Xstring); a text that looks like that is written `_x005F_x0001_`.
 """
 
 import re
@@ -19,7 +19,7 @@ _REFERENCES = {
     ord(each): reference
     for each, reference in {
         **{"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"},
-        **{"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"},  # or a parser makes others of them
+        **{"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"},  # or a parser normalizes them
     }.items()
 }
 
@@ -44,7 +44,7 @@ class Xml:
 def _branch(
     branch: Tree, columns: Sequence[Column], above: tuple[str, ...] = ()
 ) -> Callable[[Row], str]:
-    """What makes the elements below one."""
+    """Writer of the elements below one."""
     parts = [_part(name, part, columns, above) for name, part in branch.items()]
     return lambda row: "".join([part(row) for part in parts])
 
@@ -52,7 +52,7 @@ def _branch(
 def _part(
     name: str, part: Tree | int, columns: Sequence[Column], above: tuple[str, ...]
 ) -> Callable[[Row], str]:
-    """One element, or nothing where there is no value."""
+    """Writer of one element, or of nothing where there is no value."""
     if isinstance(part, int):
         place, content = part, _CONTENTS.get(columns[part].kind)
         if above and above[0] in KEYED:
@@ -73,7 +73,7 @@ def _part(
 
 
 def _element(name: str, value: Any, attribute: str = "") -> str:
-    """Of anything that JSON can hold: a text, unless its type is said."""
+    """For any JSON value: a text, unless a type attribute says otherwise."""
     match value:
         case None:
             return f'<{name}{attribute} type="null"/>'
@@ -95,7 +95,7 @@ def _entry(key: str, value: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """Of any text, for an element and for an attribute."""
+    """For the content of an element or an attribute."""
     if _SPECIAL.search(text) is None:
         return text
     text = _LIKE_AN_ESCAPE.sub("_x005F_", text)
@@ -108,7 +108,7 @@ def _boolean(value: bool) -> str:
 
 
 def _number(value: float) -> str:
-    """As XML Schema writes those that are none."""
+    """NaN and infinity as in XML Schema."""
     return {"nan": "NaN", "inf": "INF", "-inf": "-INF"}.get(text := repr(value), text)
 
 

@@ -1,4 +1,4 @@
-"""The one row of all exports: its columns, and which of them are wanted."""
+"""The row format shared by all exports: its columns, and selecting from them."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from app.errors import InvalidRequest
 from app.result import FIELDS, Result
 
 Kind = Literal["text", "integer", "number", "boolean", "time", "texts", "numbers", "json"]
-"""Of a column's values: `str`, `int`, `float`, `bool`, `datetime` in UTC, `list[str]`, `dict[str,
-float]`, or whatever JSON can hold; and None, where there is none."""
+"""Type of a column's values: `str`, `int`, `float`, `bool`, `datetime` in UTC, `list[str]`,
+`dict[str, float]`, or any JSON value; or None where there is no value."""
 
 Row = Sequence[Any]
-"""A value for each wanted column, in their order."""
+"""A value for each selected column, in their order."""
 
 Values = Sequence[Any]
-"""What a row is made of, by FIELDS, nested as in a result's JSON."""
+"""The source of a row, by FIELDS, nested as in a result's JSON."""
 
 MAX_COLUMNS = 1_000
 
@@ -30,8 +30,8 @@ MAX_COLUMNS = 1_000
 class Column:
     """
     Attributes:
-        path: of its name; the last part of `metadata.a.b` is `a.b`.
-        missing: what stands for a value that rows of earlier versions have not.
+        path: the parts of its name; the last part of `metadata.a.b` is `a.b`.
+        missing: stands for a value that results stored by earlier versions lack.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Column:
 
 
 def columns_of(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterable[Column]:
-    """Of its fields, and those below them."""
+    """One for each of its fields, and those nested in them."""
     for name, field in model.model_fields.items():
         path, kind = (*above, name), _without_none(field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -52,7 +52,7 @@ def columns_of(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterable[
 
 
 def _without_none(annotation: Any) -> Any:
-    """The X of `X | None` and of `Annotated[X, ...]`."""
+    """The X in `X | None` and `Annotated[X, ...]`."""
     if hasattr(annotation, "__metadata__"):
         return _without_none(get_args(annotation)[0])
     inner = [each for each in get_args(annotation) if each is not type(None)]
@@ -75,27 +75,26 @@ COLUMNS = (
     Column("item_id", ("item_id",), "text"),
     *columns_of(Result),
 )
-"""All that there are, but those of single keys."""
+"""All columns, except those of single keys."""
 
 KEYED: dict[str, Kind] = {
     "probabilities": "number",
     "raw_probabilities": "number",
     "metadata": "json",
 }
-"""Fields of which single keys may be columns, and of what kind these are."""
+"""Fields whose single keys can be columns, and the type of these."""
 
 
 def keyed(names: Iterable[str]) -> list[str]:
-    """Fields of which `names` want a column for every key: `metadata.*`."""
+    """Fields for which `names` ask for a column per key: `metadata.*`."""
     return [field for field in KEYED if f"{field}.*" in names]
 
 
 def choose(
     names: Sequence[str], keys: Mapping[str, Collection[str]] | None = None
 ) -> tuple[Column, ...]:
-    """Columns by their names: `confidence`, `image` for all that are below it, `metadata.order` for
-    one key, `metadata.*` for each of `keys["metadata"]`; all, when there are no names. Raises
-    InvalidRequest."""
+    """Columns by name: `confidence`, `image` for everything below it, `metadata.order` for one key,
+    `metadata.*` for each of `keys["metadata"]`; without names, all. Raises InvalidRequest."""
     chosen: dict[str, Column] = {}
     for name in names or [each.name for each in COLUMNS]:
         for column in _named(name, keys or {}):
@@ -117,12 +116,12 @@ def _named(name: str, keys: Mapping[str, Collection[str]]) -> list[Column]:
 
 
 def fields(columns: Iterable[Column]) -> set[str]:
-    """What has to be known of a result for them."""
+    """Fields of a result that they need."""
     return {each.path[0] for each in columns}
 
 
 def reading(columns: Sequence[Column]) -> Callable[[Values], Row]:
-    """What makes the row of these columns."""
+    """A function that makes the row of these columns."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, column in enumerate(columns):
         groups.setdefault(column.path[:-1], []).append(place)
@@ -139,7 +138,7 @@ def reading(columns: Sequence[Column]) -> Callable[[Values], Row]:
 
 
 def _below(above: tuple[str, ...], columns: Sequence[Column]) -> Callable[[Values], Sequence[Any]]:
-    """What is directly below one field, in one look: a row has fifty columns."""
+    """Reads everything directly below one field in one lookup: a row has fifty columns."""
     if not above:
         return _each([FIELDS.index(each.path[0]) for each in columns])
     place, names = FIELDS.index(above[0]), above[1:]
@@ -162,7 +161,7 @@ def _below(above: tuple[str, ...], columns: Sequence[Column]) -> Callable[[Value
 
 
 def _each(keys: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
-    """`itemgetter`, but of one key or none it makes a sequence, too."""
+    """`itemgetter` that returns a sequence for one key or none, too."""
     if len(keys) > 1:
         return itemgetter(*keys)
     return lambda found: tuple(found[key] for key in keys)
@@ -172,22 +171,21 @@ Tree = dict[str, "Tree | int"]
 
 
 def tree(columns: Iterable[Column]) -> Tree:
-    """Where each value stands in the document that its row was flattened from: names, down to the
-    places of columns."""
+    """The nesting from which a row was flattened: names, down to the places of columns."""
     found: Tree = {}
     for place, column in enumerate(columns):
         branch: Any = found
         for name in column.path[:-1]:
             branch = branch.setdefault(name, {})
             if isinstance(branch, int):
-                break  # all of it is there, and the single key in it, too
+                break  # the whole field is selected, including this key
         else:
             branch[column.path[-1]] = place
     return found
 
 
 def values_of(item_id: str | None, result: Result) -> Values:
-    """The same of a result that is at hand."""
+    """The same from a result in memory."""
     found = result.model_dump()
     usage = found["usage"]
     if usage is not None and usage["cost_usd"] is not None:

@@ -1,4 +1,4 @@
-"""Rows on their way into a file: a page at a time, so that all of it is never held."""
+"""Writes rows to a file: a page at a time, so that it is never held as a whole."""
 
 import asyncio
 import zlib
@@ -14,7 +14,7 @@ from app.whole_file import WholeFile
 T = TypeVar("T")
 
 GZIP = 16 + zlib.MAX_WBITS
-"""zlib's way to ask for gzip's header."""
+"""Makes zlib write gzip's header."""
 GZIP_LEVEL = 4
 
 BAD_ROWS = (
@@ -22,7 +22,7 @@ BAD_ROWS = (
     Column("place", ("place",), "text"),
     Column("reason", ("reason",), "text"),
 )
-"""Of what is no item of a batch."""
+"""Columns for the bad rows of a batch."""
 
 
 async def write(
@@ -33,8 +33,8 @@ async def write(
     row: Callable[[T], Row],
     gzip: bool = False,
 ) -> AsyncGenerator[bytes, None]:
-    """The file, a page at a time: never all of it is held. `row` makes a row of what `pages` are
-    made of. Raises what reading them raises, and StorageUnavailable."""
+    """The file, a page at a time: it is never held as a whole. `row` makes a row from an element of
+    `pages`. Raises the errors of reading them, and StorageUnavailable."""
     writer = await asyncio.to_thread(_opened, form, layout)
     packed = zlib.compressobj(GZIP_LEVEL, wbits=GZIP) if gzip else None
 
@@ -67,12 +67,12 @@ def _opened(form: Format, layout: Layout) -> Writer:
 
 
 def _unwritable(error: OSError) -> StorageUnavailable:
-    """A writer's own files, in the temporary folder."""
+    """For a writer's own files, in the temporary folder."""
     return StorageUnavailable(f"The export can't be written: {error.strerror or error}.")
 
 
 async def save(chunks: AsyncIterator[bytes], path: Path) -> int:
-    """Write a file, whole or not at all; returns its bytes. Raises OSError."""
+    """Write a file atomically; returns its size in bytes. Raises OSError."""
     size = 0
     async with WholeFile(path) as unfinished:
         file = await asyncio.to_thread(unfinished.open, "wb")

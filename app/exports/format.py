@@ -1,4 +1,4 @@
-"""What a format is: a file here for each of ours, a package's entry point for others'."""
+"""The interface of a format: built-in ones are modules here, others entry points of packages."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ GROUP = "classifier.exporters"
 
 
 class Writer(Protocol):
-    """Writes one export. Its methods may take their time: they are called in a thread, one after
-    the other, and `close` in any case."""
+    """Writes one export. Its methods may block: they are called in a thread, one after the other,
+    and `close` in any case."""
 
     def begin(self) -> bytes:
-        """What stands before the rows."""
+        """Whatever precedes the rows."""
 
     def rows(self, rows: Sequence[Row]) -> bytes:
-        """Some more rows. What need not be sent yet may come later."""
+        """More rows. Output may be held back for a later call."""
 
     def end(self) -> Iterable[bytes]:
-        """What is left."""
+        """The rest of the output."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove temporary files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What an export is to look like.
+    """How an export is to be laid out.
 
     Attributes:
-        safe: no text may be run as a formula by a spreadsheet, though that changes it.
+        safe: prevent spreadsheets from running text as a formula, even by changing the text.
     """
 
     columns: Sequence[Column]
@@ -46,8 +46,8 @@ class Layout:
 class Format:
     """
     Attributes:
-        write: what makes a writer. Raises ConfigurationError when a library is missing.
-        compresses: worth a gzip.
+        write: creates a writer. Raises ConfigurationError when a library is missing.
+        compresses: gzip makes it smaller.
     """
 
     name: str
@@ -63,13 +63,13 @@ OWN = tuple(
 
 
 def format_names() -> list[str]:
-    """Ours, then those of installed plug-ins."""
+    """Built-in formats, then those of installed plug-ins."""
     return list(plug_ins(GROUP, OWN))
 
 
 @cache
 def find_format(name: str) -> Format:
-    """Raises InvalidRequest when there is none of this name."""
+    """Raises InvalidRequest when there is no format of this name."""
     known = plug_ins(GROUP, OWN)
     found = known.get(name)
     if found is None:
@@ -82,7 +82,8 @@ def find_format(name: str) -> Format:
 
 
 def format_of(name: str) -> tuple[Format, bool]:
-    """Of a file by its name, and whether it is packed: `results.csv.gz`. Raises InvalidRequest."""
+    """The format of a file name, and whether it is compressed: `results.csv.gz`. Raises
+    InvalidRequest."""
     plain = name.removesuffix(".gz")
     form = find_format(plain.rpartition(".")[2].lower())
     return form, plain != name

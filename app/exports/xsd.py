@@ -1,4 +1,4 @@
-"""The schema of XML exports, whichever columns they have."""
+"""The schema of XML exports, whatever their columns."""
 
 from collections.abc import Sequence
 
@@ -59,7 +59,7 @@ ANY = """\
 
 
 def schema() -> str:
-    """XML Schema 1.0. Elements may be absent, and stand in any order."""
+    """XML Schema 1.0. Elements may be absent, and appear in any order."""
     body = '  <xs:complexType name="result">\n' + _all(tree(COLUMNS), COLUMNS, 4)
     return HEAD + body + "  </xs:complexType>\n" + ANY
 

@@ -1,4 +1,4 @@
-"""What a person should look at, and what the person said."""
+"""The review queue: answers for a person to check, and the decisions."""
 
 from app.reviews.deciding import Decision
 from app.reviews.item import NextReviews, ReviewHistory, ReviewItem

@@ -1,4 +1,4 @@
-"""What becomes of a review when a person says something. Nothing here has an effect."""
+"""How a reviewer's action changes a review. Pure functions, without side effects."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,11 +20,11 @@ from app.storage.review_rows import STANDING, ReviewAction, source_of
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person says of an answer.
+    """A reviewer's decision about an answer.
 
     Attributes:
         label: the true class, where the answer is wrong; one of the domain's, or `none`.
-        is_operator: may undo what others decided.
+        is_operator: may undo the decisions of others.
     """
 
     action: ReviewAction
@@ -43,7 +43,7 @@ def change_of(
     now: datetime,
     claim: timedelta,
 ) -> ReviewChange | None:
-    """`last`: the newest step of the review's history. None: it is so already. Raises
+    """`last`: the newest step of the review's history. None: nothing changes. Raises
     NothingToReview, ReviewTaken, ReviewDecided, NotAllowed, InvalidRequest."""
     if result.status not in ANSWERED:
         raise NothingToReview(f"{result.id} has no answer to look at: it is {result.status}.")
@@ -94,11 +94,11 @@ def _decided_with(
     review: ReviewRow | None,
     last: ReviewStep | None,
 ) -> ReviewChange | None:
-    """Of another result with the same picture: it shows the same."""
+    """For another result with the same picture, to which the same label applies."""
     if review is None or review.state == "decided":
         return None
     if review.is_claimed(now) and review.claimed_by != decision.reviewer:
-        return None  # who has it just now says so himself
+        return None  # the reviewer who has it decides it
     action = decision.action
     if label is not None:
         action = "confirm" if label == (result.predicted_class or NONE) else "correct"
@@ -143,7 +143,7 @@ def _reopened(
             "operator, takes that back."
         )
     change = _open_again(decision, now, result, review, last)
-    # It is the reviewer's again: a slip of the finger is put right at once.
+    # Claimed again by the reviewer, who can correct a slip at once.
     review = replace(change.review, claimed_by=decision.reviewer, claimed_until=now + claim)
     return replace(change, review=review, copies=partial(_opened_with, decision, now))
 
@@ -171,13 +171,13 @@ def _open_again(
     before = {} if last is None or last.before is None else dict(last.before)
     label_of_review = (review.label, source_of(review.kind, last.action if last else ""))
     if review.label is None or (result.expected, result.expected_source) != label_of_review:
-        # The true class is not from this review: somebody told it, which holds.
+        # The true class is not from this review, but was given elsewhere: it stays.
         before = {name: value for name, value in before.items() if "expected" not in name}
     return ReviewChange(again, before, _step(decision, result, None, now))
 
 
 def _label(decision: Decision, result: Result) -> str | None:
-    """What the picture shows, as the person says; None: nothing can be said."""
+    """The label that the reviewer gives to the picture; None: it can't be told."""
     answer = result.predicted_class or NONE
     match decision.action:
         case "confirm" if decision.label not in (None, answer):
@@ -201,12 +201,12 @@ def _check_free(decision: Decision, review: ReviewRow, now: datetime) -> None:
 
 
 def _is_by(last: ReviewStep | None, decision: Decision) -> bool:
-    """Whether the newest step is this very one: sent again, or a key that was hit twice."""
+    """Whether the newest step is this same action: a repeated request, or a key pressed twice."""
     return last is not None and (last.action, last.reviewer) == (decision.action, decision.reviewer)
 
 
 def _asked(result: Result, now: datetime) -> ReviewRow:
-    """Of a result that was in no queue."""
+    """For a result that was in no queue."""
     return ReviewRow(result.id, result.caller, result.domain, "asked", 1.0, 0.0, None, "open", now)
 
 

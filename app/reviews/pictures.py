@@ -17,7 +17,7 @@ from app.storage import BlobStore, ReviewRepository
 
 
 class Pictures:
-    """Such as were kept, and those of batches as long as they are there."""
+    """Pictures kept for review or as examples, and those of batches while they exist."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Pictures:
         self._domains = domains
 
     async def jpeg(self, result: Result) -> bytes:
-        """Upright, small, without metadata: as a provider got it. Raises PictureNotKept,
+        """Upright, small, without metadata: as a provider gets it. Raises PictureNotKept,
         Overloaded, StorageUnavailable."""
         review = await self._reviews.get(result.id)
         of_review = None if review is None else review.picture
@@ -43,7 +43,7 @@ class Pictures:
         return await self._of_upload(result)
 
     async def _of_upload(self, result: Result) -> bytes:
-        """What a stranger sent is never given out as it is."""
+        """An untrusted upload is never served unchanged."""
         uploads = await self._reviews.uploads([result.id])
         try:
             if result.id in uploads:
@@ -51,7 +51,7 @@ class Pictures:
                 digest = uploads[result.id]
                 return await self._intake.jpeg_of(Stored(digest), domain, sha256=digest)
         except (Overloaded, StorageUnavailable):
-            raise  # it is there, only not now
+            raise  # it exists, but is not available now
         except ClassifierError as error:
             raise PictureNotKept(f"The picture of {result.id} can't be shown: {error}") from error
         raise PictureNotKept(f"The picture of {result.id} is not kept, or not any more.")

@@ -1,4 +1,4 @@
-"""The queue of what a person should look at, and what becomes of it."""
+"""The review queue, and decisions about its items."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -30,8 +30,8 @@ from app.storage.review_rows import Queue
 from app.telemetry.metrics import Metrics
 
 RANDOM_PLACES = 0.2
-"""Of what is given out, how much comes from the random share, while there is some: it must not wait
-until everything unsure is done, or nobody ever knows how right the rest is."""
+"""Share of the items given out that comes from the random queue, while it has any: if it had to
+wait until everything unsure is done, the accuracy of the rest might never be known."""
 
 
 class Reviews:
@@ -49,7 +49,7 @@ class Reviews:
         clock: Callable[[], datetime],
         random: Random,
     ) -> None:
-        """`claim_s`: how long what a reviewer was given is given to nobody else."""
+        """`claim_s`: how long an item given to a reviewer is given to no one else."""
         self._rows = rows
         self._changes = changes
         self._results = results
@@ -60,8 +60,8 @@ class Reviews:
         self._random = random
 
     async def next(self, reviewer: Reviewer, limit: int, *, claim: bool = True) -> NextReviews:
-        """What the reviewer has, and more, up to `limit`. With `claim` it is the reviewer's for a
-        while. Raises DomainNotFound, InvalidRequest for a name that no person may have."""
+        """Items the reviewer already holds, and more, up to `limit`. With `claim`, they are the
+        reviewer's for a while. Raises DomainNotFound, InvalidRequest for a reserved name."""
         _check_name(reviewer.name)
         if reviewer.domain is not None:
             await self._domains.find(reviewer.domain)
@@ -112,7 +112,7 @@ class Reviews:
         since: datetime | None,
         until: datetime | None,
     ) -> ReviewStatistics:
-        """What waits now, and what was decided from `since` on, before `until`. Raises
+        """What is open now, and what was decided from `since` on, before `until`. Raises
         DomainNotFound."""
         if domain is not None:
             await self._domains.find(domain)
@@ -121,7 +121,7 @@ class Reviews:
         return ReviewStatistics.of(counts, waiting)
 
     async def count_waiting(self) -> None:
-        """For metrics. Raises StorageUnavailable."""
+        """Updates the metrics. Raises StorageUnavailable."""
         self._metrics.reviews_waiting(await self._rows.waiting_by_domain())
 
     def _places(self, limit: int) -> list[Queue]:
@@ -142,14 +142,14 @@ class Reviews:
     async def _check(self, label: str, result: Result) -> None:
         try:
             check_label(label, await self._domains.find(result.domain))
-        except DomainNotFound:  # what is shown then may be said, too
+        except DomainNotFound:  # the classes that are shown may still be used
             if label not in (NONE, *(each.label for each in await self._classes(result))):
                 raise
 
     async def _classes(self, result: Result) -> list[ReviewClass]:
         try:
             domain = await self._domains.find(result.domain)
-        except DomainNotFound:  # it is gone, and what was asked about it is not
+        except DomainNotFound:  # the domain was deleted, but not its results
             return [ReviewClass(label=label) for label in result.probabilities or ()]
         return [
             ReviewClass(label=each.label, description=each.description) for each in domain.classes

@@ -1,4 +1,4 @@
-"""How often people agree with the answers, and how right those are that nobody looks at."""
+"""How often people agree with the answers, and how accurate those are that nobody reviews."""
 
 from collections.abc import Iterable, Mapping
 from typing import Self
@@ -111,7 +111,7 @@ def _by_reviewer(counts: list[ReviewCount]) -> list[ReviewerCounts]:
 
 
 def _agreed(counts: Iterable[ReviewCount]) -> tuple[int, int]:
-    """And out of how many."""
+    """How many agreed, and out of how many."""
     known = [each for each in counts if each.action != "reject"]
     agreed = sum(each.times for each in known if each.action == "confirm")
     return agreed, sum(each.times for each in known)

@@ -1,4 +1,5 @@
-"""All that lasts: the tables, a repository for each kind of row, blobs and object stores."""
+"""Everything that is persistent: the tables, a repository for each kind of row, blobs, object
+stores."""
 
 from app.storage.accepted import Accepted, AcceptedRepository
 from app.storage.alerts import AlertRepository

@@ -1,5 +1,5 @@
-"""Pictures that were accepted and are not answered: what it takes to ask again. All SQL about them
-is here."""
+"""Accepted pictures without an answer yet: what is needed to classify them. All SQL for them is
+here."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +13,12 @@ from app.storage.tables import accepted
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What its pending result does not tell.
+    """What the pending result itself does not hold.
 
     Attributes:
-        url: None: the picture waits in the blob store, under the result's id.
-        fresh: no answer that was given before will do.
-        callback_url: to whom the outcome is told.
+        url: None: the picture is in the blob store, under the result's id.
+        fresh: no earlier answer may be reused.
+        callback_url: where the outcome is sent.
     """
 
     result_id: str
@@ -59,13 +59,13 @@ class AcceptedRepository:
         await self._database.write(self.forgetting(result_id))
 
     async def find(self, result_id: str) -> Accepted | None:
-        """None: it is answered."""
+        """None: it has been answered."""
         query = sa.select(accepted).where(accepted.c.result_id == result_id)
         row = await self._database.first(query)
         return None if row is None else Accepted(**row)
 
     async def all(self, *, until: datetime | None = None) -> list[str]:
-        """Ids of results, the oldest first; of those that were accepted before `until`."""
+        """Result ids, oldest first; only of pictures accepted before `until`."""
         query = sa.select(accepted.c.result_id).order_by(accepted.c.result_id)
         if until is not None:
             query = query.where(accepted.c.result_id < lowest_id(RESULT, until))

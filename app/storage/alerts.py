@@ -1,4 +1,4 @@
-"""Alerts in the database, and whose turn it is to look after them. All SQL about them is here."""
+"""Alerts in the database, and the lease on evaluating them. All SQL for them is here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,22 +18,22 @@ from app.storage.turns import taking_turn
 
 AlertState = Literal["firing", "pending", "resolved"]
 STATES: tuple[AlertState, ...] = get_args(AlertState)
-"""What needs somebody first."""
+"""Most urgent first."""
 
 TURN = "alerts"
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """One time that a rule was broken, of one subject.
+    """One period in which a subject broke a rule.
 
     Attributes:
         subject: a domain, a deployment, a check, a webhook's id, or "" where there is only one.
         value: the last reading.
-        since: when it was first broken.
-        seen_at: when there last was a reading.
-        reason: `no_data`, `rule_removed`; None: it resolved because the reading was right again.
-        told: by target of notifications, the last state that it was told of.
+        since: when the rule was first broken.
+        seen_at: time of the last reading.
+        reason: `no_data`, `rule_removed`; None: it resolved because the reading recovered.
+        told: by notification target, the last state that was sent to it.
     """
 
     id: str
@@ -60,14 +60,14 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`before` None: it begins. `after` None: it was pending, and is nothing any more."""
+    """`before` None: the alert is new. `after` None: it was pending and is dropped."""
 
     before: AlertRow | None
     after: AlertRow | None
 
     @property
     def told(self) -> AlertRow | None:
-        """The alert, when it has begun to fire or has resolved."""
+        """The alert, if it has just started to fire or has resolved."""
         was = self.before.state if self.before else None
         after = self.after
         return after if after and after.state != was and after.state != "pending" else None
@@ -85,21 +85,21 @@ class AlertRepository:
         self._outbox = outbox
 
     async def take_turn(self, process: str, now: datetime, *, free_after: timedelta) -> Turn | None:
-        """For whoever had the last one, or when nobody had one for so long; None: it is another's.
-        Raises StorageUnavailable."""
+        """Succeeds for the process that held the last turn, or when no turn was taken for
+        `free_after`; None: another process holds it. Raises StorageUnavailable."""
         taking = taking_turn(TURN, process, now, free_after)
         return Turn(process, now) if await self._database.write(taking) else None
 
     async def leave_turn(self, process: str) -> None:
-        """The next one is anybody's. Raises StorageUnavailable."""
+        """Any process may take the next turn. Raises StorageUnavailable."""
         leave = sa.delete(turns).where(turns.c.name == TURN, turns.c.process == process)
         await self._database.change(leave)
 
     async def advance(
         self, turn: Turn, decide: Callable[[Sequence[AlertRow]], Sequence[Change]]
     ) -> list[Change] | None:
-        """Have `decide` look at the alerts that stand, make its changes, and tell them as events.
-        None: somebody else took the turn meanwhile. Raises StorageUnavailable."""
+        """Pass the standing alerts to `decide`, apply its changes, and publish them as events.
+        None: another process took the turn meanwhile. Raises StorageUnavailable."""
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> list[Change] | None:
@@ -119,7 +119,7 @@ class AlertRepository:
         return changes
 
     async def page(self, state: AlertState | None, *, limit: int) -> list[AlertRow]:
-        """Those that fire first, then what is pending, then what resolved; the newest first."""
+        """Firing alerts first, then pending, then resolved ones; within each, newest first."""
         column = alerts.c
         query = sa.select(alerts).order_by(_PLACE, column.id.desc()).limit(limit)
         if state is not None:
@@ -137,7 +137,7 @@ class AlertRepository:
         return rows[0]
 
     async def changed_since(self, moment: datetime) -> list[AlertRow]:
-        """Those that fired or resolved then or later, the oldest first."""
+        """Alerts that fired or resolved at `moment` or later, oldest first."""
         resolved = await self._rows(sa.select(alerts).where(alerts.c.resolved_at >= moment))
         fired = [
             each
@@ -147,11 +147,12 @@ class AlertRepository:
         return sorted((*resolved, *fired), key=attrgetter("id"))
 
     async def mark_told(self, target: str, told: Sequence[AlertRow]) -> None:
-        """Of the states that they are in here."""
+        """Record the state in which each alert is given here as sent to `target`."""
 
         def unit(connection: sa.Connection) -> None:
             for each in told:
-                # First what writes: see Unit. And then nobody else writes it.
+                # The first statement writes (see Unit), so no one else can write this row
+                # meanwhile.
                 mine = sa.update(alerts).where(alerts.c.id == each.id)
                 now = connection.execute(mine.values(id=each.id).returning(alerts.c.told)).scalar()
                 if now is not None:
@@ -173,7 +174,7 @@ def _write(connection: sa.Connection, change: Change) -> None:
             connection.execute(sa.delete(alerts).where(this))
         else:
             values = asdict(after)
-            del values["told"]  # which is marked apart from this
+            del values["told"]  # `mark_told` alone writes it
             connection.execute(sa.update(alerts).where(this).values(values))
 
 

@@ -1,4 +1,4 @@
-"""What providers answered, kept to be given again. All SQL about it is here."""
+"""Providers' answers, kept for reuse. All SQL for them is here."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -16,21 +16,21 @@ from app.storage.putting import putting
 from app.storage.tables import answers
 
 NEWEST = 200
-"""Answers that are looked at for models that were replaced."""
+"""Answers read at startup to learn which models have been replaced."""
 
 AHEAD_S, AHEAD_SHARED_S = 60.0, 3.0
-"""How long an answer that was not there counts as not there, unless it is kept here; where others
-may have kept it, not long."""
+"""Seconds for which a key that was not found counts as absent, unless it is stored here; shorter
+where other processes may have stored it."""
 
 EVICT_EVERY = 500
-"""Answers between two looks for those that are too old or too many."""
+"""Answers stored between two evictions of those that are too old or too many."""
 
 
 class KeptAnswer(BaseModel):
-    """A provider's answer, and the picture it is about; each verdict on it is made anew.
+    """A provider's answer and the picture it is about; each verdict is computed anew from it.
 
     Attributes:
-        contradicted: who was asked before, and was not sure enough, said another class.
+        contradicted: an earlier provider in the cascade, not sure enough, named another class.
         cost_usd: what it cost; None: nothing, or the price is not known.
     """
 
@@ -50,7 +50,7 @@ class KeptAnswer(BaseModel):
 
 
 class AnswerRepository:
-    """Bounded by age and number; the oldest go first."""
+    """Bounded by age and number; the oldest are evicted first."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class AnswerRepository:
         clock: Callable[[], datetime],
         shared: bool = False,
     ) -> None:
-        """`shared`: other processes keep answers, too."""
+        """`shared`: other processes store answers, too."""
         self._database = database
         self._clock = clock
         self._ttl = timedelta(seconds=ttl_s)
@@ -76,7 +76,7 @@ class AnswerRepository:
         return self._ttl > timedelta(0)
 
     async def load_models(self) -> None:
-        """Learn from the newest answers which model stood last behind each deployment."""
+        """Learn from the newest answers which model was last behind each deployment."""
         query = sa.select(answers.c.answer).order_by(answers.c.created_at.desc()).limit(NEWEST)
         for text in await self._database.scalars(query):
             with suppress(ValidationError):
@@ -84,8 +84,8 @@ class AnswerRepository:
                 self._models.setdefault((kept.provider, kept.deployment), kept.model)
 
     async def look_ahead(self, keys: Collection[str]) -> int:
-        """One look for many, and how many are there: those that are not are not looked for the next
-        time, for a while."""
+        """Check many keys in one query; returns how many are present. The next `get` of an absent
+        key, if soon, skips the database."""
         query = sa.select(answers.c.key).where(answers.c.key.in_(keys))
         found = set(await self._database.scalars(query))
         now = time.monotonic()
@@ -94,8 +94,8 @@ class AnswerRepository:
         return len(found)
 
     async def get(self, key: str) -> KeptAnswer | None:
-        """None for one that is too old, was kept in another form by another version, or is of a
-        model that has been replaced since behind its deployment."""
+        """None if it is absent, too old, in the format of another version, or of a model that has
+        since been replaced behind its deployment."""
         if self._absent.pop(key, 0.0) > time.monotonic():
             return None
         wanted = {"wanted": key, "oldest": self._clock() - self._ttl}
@@ -110,8 +110,8 @@ class AnswerRepository:
         return kept if kept.model == newest else None
 
     def keeping(self, answers: Mapping[str, KeptAnswer]) -> Unit[None] | None:
-        """Answers by their keys, to be written together with the results that they were paid for;
-        None when there is nothing to write."""
+        """Store answers by key, in the transaction of the results that they were paid for; None
+        when there is nothing to write."""
         if not (answers and self.enabled):
             return None
         now = self._clock()

@@ -1,5 +1,5 @@
-"""Who changed what, written in the transaction of the change. All SQL about it is here; nothing
-changes an entry, and only its age takes one away."""
+"""Who changed what, written in the transaction of the change. All SQL for it is here. Entries are
+never changed, and are deleted only by age."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,23 +14,23 @@ from app.storage.database import Database
 from app.storage.tables import audit
 
 MAX_VALUE = 500
-"""Bytes of one value, as JSON; of a larger one its size is told. An entry stays small so: what is
-changed has a few fields."""
+"""Bytes of one value, as JSON; a larger one is replaced by its size. This keeps an entry small:
+what is changed has only a few fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who changes something: the name of an API key, with the request's id."""
+    """Who makes a change: the name of an API key, with the request's id."""
 
     actor: str
     request_id: str | None = None
 
 
 COMMAND_LINE = By("command line")
-"""Whoever has the database itself: a command, or the Python facade."""
+"""Whoever has access to the database itself: a command, or the Python facade."""
 
 SERVICE = By("service")
-"""Nobody: it was told by its settings, a file or a signal."""
+"""No person: the change came from settings, a file or a signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class AuditEntry:
     """
     Attributes:
         subject: the name or id of what was changed.
-        change: `before` and `after`, of the fields that differ; None: there is no more to say.
+        change: `before` and `after`, of the fields that differ; None: there are no details.
     """
 
     id: str
@@ -52,7 +52,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries; None means all. `since` is included."""
+    """Which entries to select; None means all. `since` is inclusive."""
 
     action: str | None = None
     subject: str | None = None
@@ -75,11 +75,11 @@ class AuditRepository:
         self._database = database
 
     async def add(self, by: By, action: str, subject: str = "") -> None:
-        """Of what changes no row: a file that was read again."""
+        """For an action that changes no row, such as reading a file again."""
         await self._database.write(lambda connection: note(connection, by, action, subject))
 
     async def add_when_new(self, by: By, action: str, state: Mapping[str, Any]) -> None:
-        """Of what is set where no service sees it, unless the last entry says the same."""
+        """For state that is set outside the service, unless the last entry already has it."""
         last = sa.select(_C.change).where(_C.action == action).order_by(_C.id.desc()).limit(1)
 
         def known(connection: sa.Connection) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class AuditRepository:
     async def page(
         self, wanted: AuditFilter, *, before: str | None = None, limit: int
     ) -> list[AuditEntry]:
-        """The newest first, older than the id `before`."""
+        """Newest first, older than the id `before`."""
         query = sa.select(audit).where(*wanted.conditions()).order_by(_C.id.desc()).limit(limit)
         if before is not None:
             query = query.where(_C.id < before)
@@ -108,8 +108,8 @@ def note(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Within the transaction of the change. No secret may be in `before` and `after`; of what is
-    made or goes, one of them is None."""
+    """To be called within the transaction of the change. `before` and `after` must hold no secret;
+    one of them is None for what is created or deleted."""
     now = datetime.now(UTC)
     told = _differing(before, after)
     entry = AuditEntry(new_id(AUDIT, now), now, by.actor, action, subject, None, by.request_id)

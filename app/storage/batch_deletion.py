@@ -1,4 +1,4 @@
-"""How a batch goes: at once for whoever asks for it, in small transactions for the database."""
+"""Deleting a batch: at once for the caller, in small transactions for the database."""
 
 from functools import partial
 from typing import Any
@@ -19,17 +19,17 @@ from app.storage.tables import (
 )
 
 ROWS_AT_ONCE = 500
-"""Of a table, in one transaction: nobody waits longer than for these."""
+"""Rows of a table deleted in one transaction, which bounds how long others wait."""
 
 OF_BATCHES = (batch_shards, batch_items, batch_errors)
-"""Without its shard nobody stores a result of it any more: so they go first."""
+"""Shards are deleted first: without its shard, no worker can store a result of the batch."""
 
 
 def hiding(batch_id: str, *conditions: sa.ColumnElement[bool]) -> Unit[bool]:
-    """From then on it is not seen any more, and a crash only puts the rest off. Whether the
+    """Makes the batch invisible; a crash only delays deleting the rest. Returns whether the
     conditions held."""
     hide = sa.update(batches).where(batches.c.id == batch_id, *conditions).values(status=DELETED)
-    # The same request makes a new one.
+    # The same request now creates a new batch.
     free = sa.delete(idempotency_keys).where(idempotency_keys.c.result_id == batch_id)
 
     def unit(connection: sa.Connection) -> bool:
@@ -43,17 +43,17 @@ def hiding(batch_id: str, *conditions: sa.ColumnElement[bool]) -> Unit[bool]:
 
 
 async def stop_work(database: Database, batch_id: str) -> None:
-    """On one that is hidden: whoever is at it stores nothing more. Raises StorageUnavailable."""
+    """Stops workers from storing more results of a hidden batch. Raises StorageUnavailable."""
     while await database.write(partial(_delete_some, batch_shards, batch_id)):
         pass
 
 
 async def delete_rows(database: Database, batch_id: str) -> None:
-    """Of one that is hidden, its items' results too. Raises StorageUnavailable."""
+    """Deletes a hidden batch, with its items' results. Raises StorageUnavailable."""
     for table in OF_BATCHES:
         while await database.write(partial(_delete_some, table, batch_id)):
             pass
-    # What another process is deleting just now is left to that one.
+    # If another process is still deleting rows of it, that process deletes the batch itself.
     rest = [sa.exists().where(table.c.batch_id == batch_id) for table in OF_BATCHES]
     last = sa.delete(batches).where(
         batches.c.id == batch_id, batches.c.status == DELETED, ~sa.or_(*rest)
@@ -62,7 +62,7 @@ async def delete_rows(database: Database, batch_id: str) -> None:
 
 
 def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> int:
-    """Returns how many went."""
+    """Returns how many rows were deleted."""
 
     def first(column: sa.Column[Any]) -> sa.Select[Any]:
         mine = sa.select(column).where(table.c.batch_id == batch_id)
@@ -73,7 +73,7 @@ def _delete_some(table: sa.Table, batch_id: str, connection: sa.Connection) -> i
     )
     if table is not batch_items:
         return connection.execute(some).rowcount
-    # Results of those that went by this very statement: another process may delete others.
+    # Only results of the rows deleted by this statement: another process may delete others.
     gone = connection.execute(some.returning(table.c.result_id)).scalars().all()
     ids = [each for each in gone if each is not None]
     connection.execute(sa.delete(results).where(results.c.id.in_(ids)))

@@ -1,4 +1,4 @@
-"""Batches while they come in: nobody sees them before all is there. All SQL about that is here."""
+"""Batches while they are received: they are invisible until complete. All SQL for that is here."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -13,12 +13,12 @@ from app.storage.database import Database
 from app.storage.tables import IS_UPLOAD, batch_errors, batch_items, batch_shards, batches
 
 TWINS_WITHIN = 1_000
-"""Items among which one with the same picture is taken for a duplicate: they are stored together.
-Others get the kept answer."""
+"""Items among which those with the same picture count as duplicates, whose results are stored
+together. Others get the kept answer."""
 
 
 AT_ONCE = 500
-"""Sources in one look."""
+"""Sources per query."""
 
 
 class ReceivingRepository:
@@ -35,8 +35,8 @@ class ReceivingRepository:
     async def add(
         self, batch_id: str, items: Sequence[BatchItem], bad_rows: Sequence[BadRow]
     ) -> None:
-        """More of what belongs to it, while it is received. Raises BatchNotFound when it was taken
-        for left behind."""
+        """Add rows while the batch is received. Raises BatchNotFound when it was deleted as
+        abandoned."""
         rows = [_item_row(batch_id, each) for each in items]
         errors = [
             {
@@ -65,8 +65,7 @@ class ReceivingRepository:
         return await self._database.scalar(query) or 0
 
     async def uploads(self, batch_id: str, *, after: str) -> list[str]:
-        """Sources of those that were uploaded, in their order, from behind `after`; some at a
-        time."""
+        """Sources of uploaded items, sorted, the first ones after `after`."""
         column = batch_items.c
         query = (
             sa.select(column.source)
@@ -78,7 +77,7 @@ class ReceivingRepository:
         return await self._database.scalars(query)
 
     async def received(self, batch_id: str) -> None:
-        """All of it is there: duplicates are found, shards are cut, and it can begin. Raises as
+        """Everything has arrived: find duplicates, cut shards and queue the batch. Raises as
         `add`."""
 
         def unit(connection: sa.Connection) -> None:
@@ -89,12 +88,12 @@ class ReceivingRepository:
         await self._database.write(unit)
 
     async def forget(self, batch_id: str) -> None:
-        """As if it had never been."""
+        """Delete every trace of the batch."""
         await self._database.write(hiding(batch_id))
         await delete_rows(self._database, batch_id)
 
     async def forget_unreceived(self, *, older_than_s: float) -> int:
-        """What a crash cut off while it was received; nobody was told of it."""
+        """Delete batches whose receiving was cut off by a crash; nobody was given their ids."""
         until = self._clock() - timedelta(seconds=older_than_s)
         cut_off = sa.select(batches.c.id).where(
             batches.c.status == "receiving", batches.c.created_at <= until
@@ -106,7 +105,7 @@ class ReceivingRepository:
 
 
 def _check_receiving(connection: sa.Connection, batch_id: str) -> None:
-    """It stays so until the end of the transaction."""
+    """The status can't change until the end of the transaction."""
     same = {"status": "receiving"}
     receiving = sa.update(batches).where(batches.c.id == batch_id).filter_by(**same).values(same)
     if not connection.execute(receiving).rowcount:

@@ -87,7 +87,7 @@ _SAME = BatchReport.model_fields.keys() - {
 
 
 def _seconds(batch: BatchRow, now: datetime) -> float:
-    """That it has been worked on without a pause."""
+    """How long it has been worked on without a pause."""
     if batch.paced_from is None:
         return 0.0
     return ((batch.completed_at or now) - batch.paced_from).total_seconds()

@@ -1,4 +1,4 @@
-"""What is known of a batch, of its items, and of what was none."""
+"""Rows of a batch, of its items, and of input that was not a valid item."""
 
 import time
 from collections.abc import Callable
@@ -22,11 +22,11 @@ OVERDUE = "The deadline is over."
 
 OVER: tuple[BatchStatus, ...] = ("completed", "failed", "cancelled")
 DELETED: BatchStatus = "deleted"
-"""Its rows are going."""
+"""Its rows are being deleted."""
 HIDDEN: tuple[BatchStatus, ...] = ("receiving", DELETED)
 
 DIGEST = "sha256:"
-"""Before the digest of an upload, where an item has its source."""
+"""Prefix of an item's source when it is an upload, before the digest."""
 
 
 COMMITTED_FOR_S = 1.0
@@ -34,14 +34,15 @@ COMMITTED_FOR_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """A batch and how far it is.
+    """A batch and its progress.
 
     Attributes:
-        total: items, duplicates included; bad rows are none.
+        total: items, including duplicates, without bad rows.
         next_shard: the first that was not given out yet.
         paced_from, paced_done: since when it has been worked on without a pause, and how many items
             were done then.
-        expected, correct: done items whose true class is known, and those that it was said of.
+        expected, correct: done items whose true class is known, and those of them answered
+            correctly.
     """
 
     id: str
@@ -88,7 +89,7 @@ class BatchRow:
 
     @property
     def is_held_up(self) -> bool:
-        """It was paused, and not because somebody wanted that."""
+        """It was paused, but not by request."""
         return self.status == "paused" and self.reason is not None
 
 
@@ -98,7 +99,7 @@ class BatchItem:
     Attributes:
         number: its place in the batch, from 0.
         source: a URL, a storage URI, or `sha256:` and the digest of an upload.
-        same_as: the number of an earlier item with the same picture, whose answer is its own.
+        same_as: the number of an earlier item with the same picture, whose answer it shares.
     """
 
     number: int
@@ -114,7 +115,7 @@ class BatchItem:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """What could not be taken for an item: `place` is a line or a file's name."""
+    """Input that was not a valid item: `place` is a line or a file's name."""
 
     number: int
     place: str
@@ -126,9 +127,9 @@ class Outcome:
     """An item's result, to be stored.
 
     Attributes:
-        again: only what it cost, for the item is tried again.
+        again: the item will be tried again: only the cost of this result is counted.
         worth_usd: what the answer cost, whoever paid; None: nothing was billed.
-        twins: results of other items with the same picture, by their numbers, once stored.
+        twins: results of other items with the same picture, by item number, once stored.
     """
 
     item: BatchItem
@@ -139,8 +140,8 @@ class Outcome:
 
 
 class Committed:
-    """Batches at work as the last commit left them, for a second: who asks how far one is need not
-    wait for a database that is busy with it. Of no use where other processes commit, too."""
+    """Batches at work as of the last commit, cached for a second, so that a progress request need
+    not wait for a busy database. Only usable if no other process commits."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -158,7 +159,7 @@ class Committed:
             self.drop(row.id)
 
     def drop(self, batch_id: str) -> None:
-        """When something else was changed."""
+        """To be called when the batch was changed in another way."""
         self._rows.pop(batch_id, None)
 
     def clear(self) -> None:

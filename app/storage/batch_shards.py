@@ -1,5 +1,5 @@
-"""Shards of batches: given out, worked on by one at a time, committed with their results. All SQL
-about that is here."""
+"""Shards of batches: given out, processed by one worker at a time, committed with their results.
+All SQL for that is here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,11 +34,12 @@ from app.storage.tables import UtcTime, batch_items, batch_shards, batches, resu
 from app.storage.tallies import count_results
 
 TwinEntry = Callable[[str, Result, Decimal], LedgerEntry]
-"""From the batch, a duplicate's result, and what its answer cost, to the entry of what it saved."""
+"""From the batch id, a duplicate's result, and what its answer cost, to the ledger entry of the
+saving."""
 
 
 class ShardRepository:
-    """What is done is here, whoever did it."""
+    """Stores the progress of shards, whichever process works on them."""
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class ShardRepository:
         self._clock = clock
 
     async def given_out(self, batch_id: str) -> list[int]:
-        """Shards that were begun and are not done."""
+        """Shards that were started and are not done."""
         query = (
             sa.select(batch_shards.c.number)
             .join(batches, batches.c.id == batch_shards.c.batch_id)
@@ -70,7 +71,7 @@ class ShardRepository:
         return await self._database.scalars(query)
 
     async def give_out(self, batch_id: str) -> int | None:
-        """The next shard that has work; None: there is none any more."""
+        """The next shard that has work; None: there are no more."""
         column, now = batches.c, self._clock()
         began = sa.literal(now, UtcTime)
         done = column.accepted + column.needs_review + column.failed
@@ -112,7 +113,8 @@ class ShardRepository:
         return number
 
     async def begin_shard(self, batch_id: str, number: int) -> int:
-        """Fences off whoever else works on it; returns the attempt, by which it is one's own."""
+        """Fences off any other worker on the shard; returns the attempt, which identifies this
+        worker."""
         change = (
             sa.update(batch_shards)
             .where(batch_shards.c.batch_id == batch_id, batch_shards.c.number == number)
@@ -148,8 +150,8 @@ class ShardRepository:
         outcomes: Sequence[Outcome],
         beside: Unit[None] | None = None,
     ) -> BatchRow | None:
-        """Results, progress and what is `beside`, together. Returns the batch after it; None:
-        somebody else has the shard now, and nothing was stored."""
+        """Store results, progress and `beside` in one transaction. Returns the batch afterwards;
+        None: another worker has the shard now, and nothing was stored."""
 
         done = [each for each in outcomes if not each.again]
         again = [each.item.number for each in outcomes if each.again]
@@ -165,7 +167,8 @@ class ShardRepository:
 
         def unit(connection: sa.Connection) -> BatchRow | None:
             if not connection.execute(_TAKE, mine).rowcount:
-                # Committed, and the connection was lost before it was said? Then it is still mine.
+                # Perhaps this worker did commit, and lost the connection before the reply: then it
+                # succeeded.
                 row = connection.execute(_AFTER, mine).mappings().first()
                 return None if row is None else BatchRow(**row)
             stored = _store(connection, batch, done, self._twin_entry)
@@ -193,9 +196,10 @@ class ShardRepository:
 
 
 PROGRESS_EVERY = timedelta(seconds=5)
-"""Or later, a batch's progress is told again."""
+"""Minimum interval between two progress events of a batch."""
 
-# Of a commit, made once: SQLAlchemy takes longer to build and to recognise them than to run them.
+# The statements of a commit, built once: SQLAlchemy takes longer to build and cache-match them than
+# to run them.
 _STORED = sa.exists().where(results.c.id == sa.bindparam("stored"))
 _TAKE = (
     sa.update(batch_shards)
@@ -251,7 +255,7 @@ def _store(
     outcomes: Sequence[Outcome],
     twin_entry: TwinEntry | None,
 ) -> list[tuple[BatchItem, Result]]:
-    """Results of items, and of those that are about the same pictures."""
+    """Store results of items and of their duplicates."""
     stored = [(each.item, each.result) for each in outcomes]
     if not stored:
         return []
@@ -325,8 +329,8 @@ def _advance(
 def _ended(
     connection: sa.Connection, batch: BatchRow, now: datetime, *, has_failed: bool
 ) -> BatchRow | None:
-    """Who stores the last one ends the batch; None: it goes on, or has ended before. `has_failed`:
-    an item, just now: of those before only their number may be left."""
+    """End the batch if this commit stored its last result; None: it continues, or ended before.
+    `has_failed`: an item failed in this commit; of earlier failures only the count may be left."""
     ended: BatchStatus
     if batch.on_error == "stop" and has_failed and batch.status in UNFINISHED:
         ended, reason = "failed", "An item failed."
@@ -342,7 +346,7 @@ def _ended(
 def _tell_progress(
     connection: sa.Connection, telling: Telling, batch: BatchRow, now: datetime
 ) -> BatchRow:
-    """Where somebody wants to hear of it, and when it has been a while."""
+    """Publish progress if anyone subscribes to it and the last event is long enough ago."""
     last = batch.progress_told_at
     if batch.status not in UNFINISHED or (last is not None and now - last < PROGRESS_EVERY):
         return batch

@@ -1,4 +1,4 @@
-"""Batches in the database: taken in, read, controlled. All SQL about that is here."""
+"""Batches in the database: created, read, controlled. All SQL for that is here."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
@@ -35,7 +35,8 @@ AT_ONCE = 500
 
 
 class BatchRepository:
-    """`caller` None means an operator, who sees all batches; to others, others' don't exist."""
+    """`caller` None means an operator, who sees all batches; to other callers, only their own
+    exist."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class BatchRepository:
         self._clock = clock
 
     def report(self, batch: BatchRow) -> BatchReport:
-        """How far it is by now."""
+        """Its progress as of now."""
         return BatchReport.of(batch, self._clock())
 
     async def get(self, batch_id: str, *, caller: str | None = None) -> BatchRow:
@@ -73,7 +74,7 @@ class BatchRepository:
         before: str | None,
         limit: int,
     ) -> list[BatchRow]:
-        """Of these statuses, or of all: the newest first, older than the id `before`."""
+        """Batches with one of `statuses`, or all: newest first, older than the id `before`."""
         query = sa.select(batches).where(batches.c.status.not_in(HIDDEN))
         if statuses:
             query = query.where(batches.c.status.in_(statuses))
@@ -85,7 +86,7 @@ class BatchRepository:
     async def items(
         self, batch_id: str, *, after: int, limit: int
     ) -> list[tuple[BatchItem, Result | None]]:
-        """In their order, from behind the number `after`, with the results that are there."""
+        """In item order, after the number `after`, with the results there are so far."""
         query = (
             sa.select(batch_items)
             .where(batch_items.c.batch_id == batch_id, batch_items.c.number > after)
@@ -113,7 +114,7 @@ class BatchRepository:
         return [BadRow(row["number"], row["place"], row["reason"]) for row in rows]
 
     async def all_bad_rows(self, batch_id: str) -> AsyncIterator[list[BadRow]]:
-        """The same, some at a time."""
+        """All of them, a page at a time."""
         after = -1
         while page := await self.bad_rows(batch_id, after=after, limit=AT_ONCE):
             yield page
@@ -128,7 +129,8 @@ class BatchRepository:
         reason: str = "",
         resumes_at: datetime | None = None,
     ) -> bool:
-        """Whether it was in one of `of`. `resumes_at`: when a paused one goes on by itself."""
+        """Returns whether it was in one of `of`. `resumes_at`: when a paused batch resumes
+        automatically."""
         values: dict[str, Any] = {"status": status}
         if status == "paused":
             values["paced_from"] = None
@@ -146,7 +148,7 @@ class BatchRepository:
         return changed > 0
 
     async def _change(self, change: Any, *, told: bool) -> int:
-        """What returns whole batches; returns how many there were."""
+        """Run a statement that returns whole batches; returns how many there were."""
         telling, now = self._outbox.telling(), self._clock()
 
         def unit(connection: sa.Connection) -> int:
@@ -165,8 +167,8 @@ class BatchRepository:
         self._committed.drop(batch_id)
 
     async def retry_failed(self, batch_id: str) -> int:
-        """Forget the results of items that failed, so that they are classified again; returns how
-        many. The batch must be over, or it would be counted twice."""
+        """Forget the results of failed items, so that they are classified again; returns how many.
+        The batch must be over, or items would be counted twice."""
 
         telling, now = self._outbox.telling(), self._clock()
 
@@ -199,7 +201,7 @@ class BatchRepository:
         return count
 
     async def end_overdue(self) -> None:
-        """Paused ones, too."""
+        """Including paused batches."""
         now = self._clock()
         change = (
             sa.update(batches)
@@ -219,7 +221,7 @@ class BatchRepository:
         self._committed.clear()
 
     async def resume_due(self) -> None:
-        """Those that were paused until now."""
+        """Batches whose pause has run out."""
         change = (
             sa.update(batches)
             .where(batches.c.resumes_at <= self._clock(), batches.c.status == "paused")

@@ -1,4 +1,4 @@
-"""Bytes that are too large for a row, found by their digest, or by a name."""
+"""Binary data too large for a row, stored by digest or by name."""
 
 import asyncio
 import re
@@ -17,19 +17,19 @@ from app.storage.filesystems import check_scheme, mapped
 THREADS = 4
 
 FRESH_FOR = timedelta(minutes=30)
-"""What was put longer ago is put anew when it comes again: it may be about to be removed."""
+"""A blob older than this is written again when it is put again: it may be about to be removed."""
 
 REMOVED_AT_ONCE = 50
-"""By one thread, of which there are few, and which a stopping process waits for."""
+"""Removed by one thread in one go; threads are few, and a stopping process waits for them."""
 
 FOLDER_LETTERS = 2
 
 _OURS = re.compile(r"([0-9a-f]{64}|cls_[0-9A-Z]{26})(\.tmp_[0-9A-Z]{26})?")
-"""A folder may hold what is not."""
+"""A folder may hold other files, too."""
 
 
 class BlobStore:
-    """In a folder or in memory here, or wherever fsspec reaches (`abfs://`, `s3://`)."""
+    """In a local folder, in memory, or in any store fsspec reaches (`abfs://`, `s3://`)."""
 
     def __init__(self, url: str) -> None:
         """`file:///data/blobs`, `memory://blobs`, `s3://bucket/path`. Raises ConfigurationError
@@ -44,13 +44,13 @@ class BlobStore:
         self._renewing = Lock()
 
     async def put(self, data: bytes) -> str:
-        """The digest, SHA-256 in hex, under which `data` is found, for half an hour at least
-        whoever removes old ones. Raises StorageUnavailable."""
+        """Returns the digest (SHA-256, hex) under which `data` is found; it stays for at least half
+        an hour, even while old blobs are removed. Raises StorageUnavailable."""
         digest: str = await self._run(self._put, data)
         return digest
 
     async def put_as(self, name: str, data: bytes) -> None:
-        """Under a name that is used for nothing else. Raises StorageUnavailable."""
+        """`name` must not be used for anything else. Raises StorageUnavailable."""
         await self._run(self._write, name, data)
 
     async def get(self, name: str) -> bytes:
@@ -59,23 +59,24 @@ class BlobStore:
         return data
 
     def get_here(self, name: str) -> bytes:
-        """`get` in the caller's thread, which may wait for the store."""
+        """`get` in the calling thread, which may block on the store."""
         with _told():
             return self._get(name)
 
     async def delete(self, name: str) -> None:
-        """Nothing happens when it is not there. Raises StorageUnavailable."""
+        """A missing blob is not an error. Raises StorageUnavailable."""
         await self._run(self._delete, name)
 
     async def old(self, before: datetime) -> AsyncIterator[list[str]]:
-        """Names of all that was put before then, a two hundred and fiftieth of them at a time; of
-        what is unfinished, too. Raises StorageUnavailable."""
+        """Names of all blobs put before then, including unfinished ones, a two hundred and fiftieth
+        of them at a time. Raises StorageUnavailable."""
         for folder in await self._run(self._folders):
             if names := await self._run(self._old, folder, before):
                 yield names
 
     async def remove(self, names: Sequence[str], before: datetime) -> int:
-        """But not what was put again since then; returns how many. Raises StorageUnavailable."""
+        """Skips blobs that were put again since `before`; returns how many were removed. Raises
+        StorageUnavailable."""
         count = 0
         for first in range(0, len(names), REMOVED_AT_ONCE):
             some = names[first : first + REMOVED_AT_ONCE]
@@ -103,7 +104,7 @@ class BlobStore:
         return digest
 
     def _write(self, name: str, data: bytes) -> None:
-        """Whole or not at all: a process may die in between."""
+        """Atomic: the process may die at any point."""
         files, folder = self._files()
         path = _path(folder, name)
         files.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -159,11 +160,11 @@ class BlobStore:
 
     def _files(self) -> tuple[Any, str]:
         if self._opened is None:
-            # Not before there is something to keep: the import takes its time.
+            # Imported only when there is something to store: the import is slow.
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
             try:
-                # Other processes put and remove, too: what was seen once may be so no more.
+                # Other processes put and remove blobs, too, so a cached listing may be stale.
                 self._opened = url_to_fs(self._url, use_listings_cache=False)
             except (ImportError, ValueError) as error:
                 raise ConfigurationError(f"BLOBS_URL: {error}") from error
@@ -175,14 +176,14 @@ def _told() -> AbstractContextManager[None]:
 
 
 def _path(folder: str, name: str) -> str:
-    """By the last letters: those of a ULID are the random ones."""
+    """The folder is named after the last letters: those of a ULID are the random ones."""
     whole = name.partition(".")[0]
     return f"{folder}/{whole[-FOLDER_LETTERS:]}/{name}"
 
 
 def _remove_file(files: Any, path: str, before: datetime) -> bool:
-    """Though another process may put it at this moment: moved aside, a file keeps its age, and one
-    that is new is moved back."""
+    """Safe against another process that puts the blob at this moment: a file keeps its age when it
+    is moved aside, and is moved back if it is new."""
     aside = f"{path.partition('.tmp_')[0]}.{new_id('tmp')}"
     files.mv(path, aside)
     if _put_at(files.info(aside)) >= before:
@@ -193,7 +194,7 @@ def _remove_file(files: Any, path: str, before: datetime) -> bool:
 
 
 def _put_at(info: dict[str, Any]) -> datetime:
-    """As the several kinds of stores tell it; now, where one does not."""
+    """Modification time under the key each kind of store uses; now, if it reports none."""
     for key in ("mtime", "LastModified", "last_modified", "created"):
         moment = info.get(key)
         if isinstance(moment, datetime):

@@ -1,4 +1,5 @@
-"""What processes tell each other where Redis may be gone. All SQL about that is here."""
+"""State that processes share through the database, in case Redis is down. All SQL for it is
+here."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ from app.storage.putting import putting
 from app.storage.tables import boards
 
 FORGOTTEN_AFTER = timedelta(hours=1)
-"""Of a process that died."""
+"""For the state of a process that died."""
 
 
 class BoardRepository:
@@ -17,7 +18,7 @@ class BoardRepository:
         self._database = database
 
     async def tell(self, process: str, text: str, now: datetime) -> None:
-        """Instead of what it told before. Raises StorageUnavailable."""
+        """Replaces what it published before. Raises StorageUnavailable."""
         row = {"process": process, "told": text, "at": now}
         forget = sa.delete(boards).where(boards.c["at"] < now - FORGOTTEN_AFTER)
 
@@ -28,7 +29,7 @@ class BoardRepository:
         await self._database.write(unit)
 
     async def told_by_others(self, process: str, since: datetime) -> dict[str, str]:
-        """Then or later, by process. Raises StorageUnavailable."""
+        """Texts published at `since` or later, by process. Raises StorageUnavailable."""
         told = sa.select(boards.c.process, boards.c.told)
         query = told.where(boards.c.process != process, boards.c["at"] >= since)
         return {row["process"]: row["told"] for row in await self._database.mappings(query)}

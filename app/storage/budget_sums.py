@@ -1,4 +1,4 @@
-"""What is spent of budgets: as sums have it, and what no sum has yet."""
+"""Spending of budgets: what the sums hold, and ledger entries not summed yet."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -23,7 +23,7 @@ class Purse(NamedTuple):
 def sums_of(
     connection: sa.Connection, asked: Collection[tuple[Budget, datetime]]
 ) -> dict[Purse, Decimal]:
-    """What is spent, as sums have it. Those of one period are looked for together."""
+    """Spending according to the sums. Budgets of the same period share a query."""
     found: dict[Purse, Decimal] = {}
     together: defaultdict[tuple[datetime, datetime | None], list[Budget]] = defaultdict(list)
     for budget, starts_at in asked:
@@ -51,14 +51,14 @@ def sums_of(
 
 
 def _within(query: Any, starts_at: datetime, resets_at: datetime | None) -> Any:
-    """Of sums by day."""
+    """For sums by day."""
     if starts_at > EPOCH:
         query = query.where(cost_days.c.start >= starts_at)
     return query if resets_at is None else query.where(cost_days.c.start < resets_at)
 
 
 def spent_of(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
-    """As sums have it."""
+    """According to the sums."""
     table = cost_days if budget.batch_id is None else cost_hours
     column = table.c
     query = sa.select(sa.func.sum(column.cost_usd)).where(*_covered(budget, column))
@@ -70,7 +70,7 @@ def spent_of(budget: Budget, starts_at: datetime) -> sa.ScalarSelect[Any]:
 def fresh_of(
     budget: Budget, starts_at: datetime, before: datetime | None = None
 ) -> sa.ScalarSelect[Any]:
-    """What no sum has yet."""
+    """Entries not in any sum yet."""
     column = ledger.c
     query = sa.select(sa.func.sum(column.cost_usd)).where(
         IS_UNSUMMED, column.at >= starts_at, *_covered(budget, column)

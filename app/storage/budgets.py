@@ -1,4 +1,4 @@
-"""Budgets: which there are, what is spent of them, and who was told of that."""
+"""Budgets: their definitions, their spending, and the thresholds that were announced."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import from_json
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.budget import THRESHOLDS, Budget
 from app.storage.audit import By, note
@@ -25,8 +25,8 @@ from app.storage.tables import budget_periods, budgets, leases
 class BudgetState:
     """
     Attributes:
-        spent: in this period, down to the last entry.
-        reserved: for calls under way, and by processes for the next ones.
+        spent: in this period, up to the last entry.
+        reserved: for calls in progress, and by processes for their next ones.
     """
 
     budget: Budget
@@ -36,7 +36,7 @@ class BudgetState:
 
     @property
     def left(self) -> Decimal:
-        """That is not spent."""
+        """What is not spent."""
         return max(Decimal(0), self.budget.amount_usd - self.spent)
 
 
@@ -50,7 +50,7 @@ class BudgetRepository:
         return [Budget.model_validate_json(each) for each in found]
 
     async def put(self, *changed: Budget, only: bool = False, by: By) -> None:
-        """What is spent of them stays so, and thresholds are told anew. `only`: all others go."""
+        """Spending is unchanged, and thresholds are announced anew. `only`: delete all others."""
         names = [each.name for each in changed]
         rows = [
             {
@@ -76,7 +76,7 @@ class BudgetRepository:
         await self._database.write(unit)
 
     async def delete(self, name: str, *, by: By) -> bool:
-        """Whether there was one."""
+        """Returns whether it existed."""
         goes = sa.delete(budgets).where(budgets.c.name == name).returning(budgets.c.definition)
 
         def unit(connection: sa.Connection) -> bool:
@@ -91,10 +91,10 @@ class BudgetRepository:
     async def lease(
         self, process: str, requests: Sequence[Request], now: datetime
     ) -> dict[Purse, Lease]:
-        """More of some budgets. Raises StorageUnavailable."""
+        """Lease more of some budgets. Raises StorageUnavailable."""
 
         def unit(connection: sa.Connection) -> dict[Purse, Lease]:
-            # In one order, or two who want the same two wait for each other.
+            # In a fixed order, so that two processes that want the same budgets can't deadlock.
             return {
                 each.purse: take_lease(connection, process, each, now)
                 for each in sorted(requests, key=lambda each: each.purse)
@@ -103,7 +103,7 @@ class BudgetRepository:
         return await self._database.write(unit)
 
     async def leases(self, process: str, now: datetime) -> dict[Purse, Decimal]:
-        """What it has of them, and that it lives."""
+        """Amounts leased by the process; also records that it is alive."""
         column = leases.c
         alive = (
             sa.update(leases)
@@ -118,17 +118,17 @@ class BudgetRepository:
         return await self._database.write(unit)
 
     async def end_leases(self, process: str) -> None:
-        """It is dead, and nothing of what it did is unknown."""
+        """For a process that is dead and whose spending is completely recorded."""
         ends = sa.delete(leases).where(leases.c.process == process)
         await self._database.change(ends)
 
     async def end_dead_leases(self, now: datetime) -> int:
-        """Of processes that nobody has heard of for a while."""
+        """Of processes that have not been seen for a while."""
         ends = sa.delete(leases).where(leases.c.seen_at < now - DEAD_AFTER)
         return await self._database.change(ends)
 
     async def states(self, wanted: Iterable[Budget], now: datetime) -> list[BudgetState]:
-        """In their present periods."""
+        """In their current periods."""
         asked = [(each, each.starts_at(now)) for each in wanted]
 
         def unit(connection: sa.Connection) -> list[BudgetState]:
@@ -138,7 +138,7 @@ class BudgetRepository:
                 row = connection.execute(sa.select(*terms)).one()
                 leased, fresh = (each or Decimal(0) for each in row)
                 spent = sums[Purse(budget.name, starts_at)] + fresh
-                # What no sum has yet is in leases still.
+                # Entries not summed yet are still part of leases.
                 reserved = max(Decimal(0), leased - fresh)
                 found.append(BudgetState(budget, starts_at, spent, reserved))
             return found
@@ -161,8 +161,8 @@ def _note(
 
 
 def _begin_anew(connection: sa.Connection, name: str, new: Budget | None = None) -> None:
-    """What was told of this budget was told of another one; and where it covers other calls now,
-    nothing of these was reserved in it yet."""
+    """Thresholds announced so far were those of the old definition; and if the budget now covers
+    other calls, nothing has been reserved for these yet."""
     periods = budget_periods.c.budget == name
     connection.execute(sa.update(budget_periods).where(periods).values(told=0))
     old = connection.execute(sa.select(budgets.c.definition).where(budgets.c.name == name)).scalar()
@@ -178,8 +178,8 @@ def tell_thresholds(
     exhausted: Mapping[Purse, Budget],
     now: datetime,
 ) -> None:
-    """Of budgets, after that was `added` to sums of hours, or when too little is left of one for a
-    call."""
+    """Announce thresholds passed after `added` went into the hourly sums, and of `exhausted`
+    budgets, which have too little left for a call."""
     spent_of = {
         (budget, budget.starts_at(row["start"]))
         for budget in wanted
@@ -207,7 +207,7 @@ def _tell(
     percent: int,
     now: datetime,
 ) -> None:
-    """Once in a period."""
+    """Once per period."""
     key = {"budget": budget.name, "starts_at": starts_at}
     connection.execute(_KNOW, {**key, "since": now})
     row = {"this": budget.name, "period": starts_at, "percent": percent}

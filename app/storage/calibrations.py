@@ -1,4 +1,4 @@
-"""What makes confidence mean what it says, version by version. All SQL about that is here."""
+"""Calibrations of confidence, by version. All SQL for them is here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from app.storage.versions import Mark, Versions
 
 
 class CalibrationKey(NamedTuple):
-    """Whose answers, how they were sure, and about what; `revision` as in ProviderAnswer."""
+    """Whose answers, the source of their confidence, and the domain; `revision` as in
+    ProviderAnswer."""
 
     domain: str
     domain_version: str
@@ -27,13 +28,13 @@ class CalibrationKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CalibrationRow:
-    """A version. Of a key the newest that was not withdrawn is in force.
+    """A version. For each key, the newest version not withdrawn is in force.
 
     Attributes:
-        labels: pictures that it was fitted on.
-        ece_before, ece_after: expected calibration error of the same pictures, 0 to 1; after: each
-            by a fit that had not seen it.
-        fitted: JSON; what it means is not known here.
+        labels: number of pictures that it was fitted on.
+        ece_before, ece_after: expected calibration error on these pictures, 0 to 1; after: each by
+            a fit that had not seen it.
+        fitted: JSON, opaque to this module.
     """
 
     id: str
@@ -60,8 +61,8 @@ class CalibrationRepository:
         return await self._rows(self._versions.in_force())
 
     async def newest(self, domain: str) -> Mapping[CalibrationKey, tuple[int, datetime]]:
-        """How many labels the newest version of each key was fitted on, and when; withdrawn or
-        not."""
+        """For each key, the number of labels that its newest version was fitted on, and when;
+        withdrawn or not."""
         newest = sa.select(sa.func.max(_C.id)).where(_C.domain == domain).group_by(*_KEY)
         query = sa.select(*_KEY, _C.labels, _C.created_at).where(_C.id.in_(newest))
 
@@ -72,7 +73,7 @@ class CalibrationRepository:
         return await self._database.read(unit)
 
     async def of_domain(self, domain: str, *, limit: int) -> list[CalibrationRow]:
-        """The newest first, at most `limit`."""
+        """Newest first, at most `limit`."""
         query = sa.select(calibrations).where(_C.domain == domain).order_by(_C.id.desc())
         return await self._rows(query.limit(limit))
 
@@ -88,7 +89,8 @@ class CalibrationRepository:
         await self._database.change(sa.insert(calibrations), values | row.key._asdict())
 
     async def withdraw(self, domain: str, calibration_id: str, now: datetime, *, by: By) -> None:
-        """Raises CalibrationNotFound where the domain has none of this id in use."""
+        """Raises CalibrationNotFound where the domain has no calibration of this id that is not
+        withdrawn."""
         if not await self._versions.withdraw(domain, calibration_id, now, by):
             raise CalibrationNotFound(
                 f"The domain {domain!r} has no calibration {calibration_id} that is not withdrawn."

@@ -1,5 +1,5 @@
-"""What is a caller's, beside results and batches: what goes of it when the caller is erased, and
-what stays for the books. All SQL about that is here."""
+"""A caller's rows other than results and batches: which are deleted when the caller is erased, and
+which stay for accounting. All SQL for that is here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,10 +28,10 @@ from app.storage.tables import (
 from app.storage.traces import erase_events
 
 AT_ONCE = 200
-"""Rows that go in one transaction, each with what it left in other tables."""
+"""Rows deleted in one transaction, each with its traces in other tables."""
 
 UNDER_WAY = timedelta(minutes=2)
-"""So long a call may wait for its turn, and what it costs for its place in the books."""
+"""How long a call may wait for its turn, and its cost for being booked."""
 
 
 def _webhooks(caller: str, until: datetime, connection: sa.Connection) -> int:
@@ -43,7 +43,7 @@ def _webhooks(caller: str, until: datetime, connection: sa.Connection) -> int:
 
 
 def _deliveries(caller: str, until: datetime, connection: sa.Connection) -> int:
-    # Whatever its age: the webhook that it was for is gone.
+    # Regardless of age: the webhook it was for is gone.
     column = deliveries.c
     there = sa.exists().where(webhooks.c.id == column.webhook_id)
     mine = column.caller == caller, ~there
@@ -67,14 +67,14 @@ def _keys(caller: str, until: datetime, connection: sa.Connection) -> int:
 
 
 def make_nobodys(entries: Sequence[str], connection: sa.Connection) -> int:
-    """Of the ledger: the money stays, and nothing that says whose it was."""
+    """Anonymizes ledger entries: the amounts stay, but nothing that identifies the caller."""
     nobody = {"caller": ERASED, "batch_id": None, "result_id": None}
     change = sa.update(ledger).where(ledger.c.id.in_(entries)).values(nobody)
     return connection.execute(change).rowcount
 
 
 def _sums(table: sa.Table, caller: str, until: datetime, connection: sa.Connection) -> int:
-    """Of costs; the last hour and the last day with all that is in them by now."""
+    """Moves sums of costs to ERASED; the last hour and day with everything in them by now."""
     column = table.c
     mine = column.caller == caller, column.start <= until + UNDER_WAY
     some = sa.select(column.start).where(*mine).order_by(column.start).limit(AT_ONCE).distinct()
@@ -94,7 +94,7 @@ def _sums(table: sa.Table, caller: str, until: datetime, connection: sa.Connecti
 
 
 def _tallies(caller: str, until: datetime, connection: sa.Connection) -> int:
-    """Of its own; in those of all callers it stays counted."""
+    """Deletes the caller's own tallies; it stays counted in those of all callers."""
     until += UNDER_WAY
     news = sa.update(tally_news).where(tally_news.c.caller == caller)
     connection.execute(news.where(tally_news.c.start <= until).values(caller=ERASED))
@@ -121,4 +121,5 @@ ROWS: Mapping[str, Callable[[str, datetime, sa.Connection], int]] = {
     "cost_days": partial(_sums, cost_days),
     "tallies": _tallies,
 }
-"""By what is counted: deletes the next ones of a caller from until then, returns how many."""
+"""By the kind that is counted: each deletes the next rows of a caller up to a moment, and returns
+how many."""

@@ -1,8 +1,8 @@
-"""What calls cost, looked at: what sums have, and entries that no sum has yet. All SQL that looks
-at it is here.
+"""Reading what calls cost: the sums, and ledger entries not summed yet. All SQL that reads costs is
+here.
 
-Both are read by one statement, which sees one state of the database: whatever is moved from the one
-to the other meanwhile is counted once.
+One statement reads both, and so sees one state of the database: an entry that moves into a sum
+meanwhile is counted once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,17 +34,17 @@ Grouping = Literal["day", "hour", "domain", "model", "deployment", "provider", "
 MOST_GROUPS = 1_000
 
 BASIS = timedelta(days=7)
-"""Of a forecast."""
+"""The time on which a forecast is based."""
 
 _TIMES = ("day", "hour")
-_HOUR, _DAY = 3_600_000_000, 86_400_000_000  # as UtcTime keeps them
+_HOUR, _DAY = 3_600_000_000, 86_400_000_000  # microseconds, as UtcTime stores them
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
     """
     Attributes:
-        since, until: whole hours; None: for good.
+        since, until: whole hours; `until` None: no end.
         domain, caller: None: all.
     """
 
@@ -56,7 +56,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """As the tables have them: `kept` to `cascade` are answers, by how they came about."""
+    """As in the tables: `asked` to `cascade` are answers, by how they came about."""
 
     calls: int
     estimated_calls: int
@@ -86,7 +86,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Of spending, for a forecast.
+    """Rate of spending, for a forecast.
 
     Attributes:
         month_usd: since the month began.
@@ -106,7 +106,7 @@ Key = str | datetime | None
 class Spent:
     """
     Attributes:
-        groups: by key, None for what is of no batch: the dearest first, times in order.
+        groups: by key, None for calls outside a batch: most expensive first, times in order.
     """
 
     total: Sums
@@ -120,7 +120,7 @@ class CostRepository:
         self._database = database
 
     async def spent(self, wanted: Spending, by: Grouping, now: datetime) -> Spent:
-        """`now` is what the pace is reckoned at. Raises StorageUnavailable."""
+        """`now` is the moment for which the pace is computed. Raises StorageUnavailable."""
         began_hour, began_day = began(now - BASIS, "hour"), began(now - BASIS, "day")
         month = began(now, "month")
         times = {"ever": EPOCH, "month": month, "began": began_hour, "began_day": began_day}
@@ -143,7 +143,7 @@ class CostRepository:
 
 
 def _times(wanted: Spending) -> dict[str, datetime]:
-    """Whole days are read from the sums of days, the hours before and after from those of hours."""
+    """Whole days come from the daily sums, the hours before and after from the hourly ones."""
     since, until = wanted.since, LATEST if wanted.until is None else wanted.until
     first, last = round_up(since, "day"), began(until, "day")
     if first >= last:
@@ -153,8 +153,8 @@ def _times(wanted: Spending) -> dict[str, datetime]:
 
 @cache
 def _query(by: Grouping) -> sa.Select[Any]:
-    """The sums of all groups, then those of each; before them, in every row, the pace. Made once:
-    SQLAlchemy takes as long to build and to recognise it as a database to run it."""
+    """The total of all groups, then each group; every row starts with the pace. Built once:
+    SQLAlchemy takes as long to build and cache-match it as a database to run it."""
     fresh = _fresh()
     parts = sa.union_all(*_parts(by, fresh)).subquery()
     groups = sa.select(parts.c.key, *_added(parts)).group_by(parts.c.key).cte("groups")
@@ -177,9 +177,9 @@ def _added(table: Any) -> list[Any]:
 
 
 def _parts(by: Grouping, fresh: Any) -> Iterator[sa.Select[Any]]:
-    """What is to be summed."""
+    """The rows to be summed."""
     yield _part(fresh, by, "since", "until")
-    if by in ("hour", "batch"):  # which days don't know
+    if by in ("hour", "batch"):  # not in the daily sums
         yield _part(cost_hours, by, "since", "until")
     else:
         yield _part(cost_hours, by, "since", "first_day")
@@ -210,8 +210,8 @@ def _filters(column: Any) -> Iterator[sa.ColumnElement[bool]]:
 
 
 def _pace(fresh: Any) -> Iterator[Any]:
-    """Spent in this month, spent since `began`, the oldest day or hour, and the oldest hour of the
-    day of `began` or later."""
+    """Spent this month, spent since `began`, the oldest day or hour, and the oldest hour on or
+    after the day of `began`."""
 
     def spent(table: Any, since: str) -> Any:
         found = (sa.select(each.c.cost_usd).where(*_since(each, since)) for each in (table, fresh))
@@ -219,7 +219,7 @@ def _pace(fresh: Any) -> Iterator[Any]:
         return sa.select(sa.func.sum(both.c.cost_usd)).scalar_subquery()
 
     def first(table: Any, since: str) -> Any:
-        """An index has them in order: one is read, not all."""
+        """Reads one row through an index, not all."""
         found = (
             sa.select(each.c.start).where(*_since(each, since)).order_by(each.c.start).limit(1)
             for each in (table, fresh)
@@ -235,7 +235,7 @@ def _pace(fresh: Any) -> Iterator[Any]:
 
 
 def _fresh() -> sa.CTE:
-    """What no sum has yet, as if each entry were the sums of its hour."""
+    """Entries not summed yet, each as if it were the sums of its hour."""
     column = ledger.c
     kinds = {each: column.kind == each for each in KINDS}
     cost = sa.func.coalesce(column.cost_usd, sa.literal(Decimal(0), Usd))
@@ -262,7 +262,7 @@ def _fresh() -> sa.CTE:
 
 
 def _where(condition: Any, value: Any) -> Any:
-    """Or nothing, which is no less in a sum."""
+    """`value` where the condition holds, else 0."""
     return sa.case((condition, value), else_=sa.literal_column("0"))
 
 
@@ -272,7 +272,7 @@ def _whole(moment: Any, unit: int) -> Any:
 
 
 def _sums(values: Sequence[Any]) -> Sums:
-    """What PostgreSQL adds up is no integer any more."""
+    """Converts back to integers: PostgreSQL's sums are not."""
     named: dict[str, Any] = dict(zip(SUMS, values, strict=True))
     for name, value in named.items():
         named[name] = (value or Decimal(0)) if name.endswith("_usd") else int(value or 0)

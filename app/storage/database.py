@@ -1,4 +1,4 @@
-"""The database: reads that wait for nobody, and writes that share commits."""
+"""The database: reads that run concurrently, and writes that share commits."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +19,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
 Values = Mapping[str, Any]
-"""Of a statement's parameters, or of columns, by their names."""
+"""A statement's parameters or a row's columns, by name."""
 Unit = Callable[[sa.Connection], T]
-"""What is written together, or read. It runs in a thread of the database. When it writes, its first
-statement writes: then SQLite waits for the lock there, where it can, and not after a read, where it
-must fail. It may run twice, so it has no effect but on its connection."""
+"""Statements that run together in one transaction, or a read. It runs in a database thread. If it
+writes, its first statement must be a write: SQLite can then wait for the write lock; after a read,
+it would fail instead. It may run twice, so its only effects must be on its connection."""
 
 
 def both(*units: Unit[None] | None) -> Unit[None] | None:
-    """One after the other, in one transaction; None: there is nothing to do."""
+    """Both units in one transaction, in this order; None: there is nothing to do."""
     found = [each for each in units if each is not None]
     if len(found) < 2:
         return found[0] if found else None
@@ -43,23 +43,23 @@ MAX_GROUP = 256
 READERS = 3
 
 OWNER = 0x636C6173
-"""Of PostgreSQL's advisory locks, that of whoever has the database for itself: `clas`."""
+"""Key of the PostgreSQL advisory lock for exclusive use of the database: `clas`."""
 
 UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InternalError)
-"""Locked, full, gone, or for reading only."""
+"""Locked, full, gone, or read-only."""
 
 UNSUITABLE = (sa.exc.DataError, OverflowError)
 """A NUL in a text, a number that is too large."""
 
 DEADLOCKS = ("40P01", "40001")
-"""PostgreSQL's codes for a deadlock and for a transaction that can't be put in order."""
+"""PostgreSQL's error codes for a deadlock and for a serialization failure."""
 
 ATTEMPTS = 5
-"""At a unit that PostgreSQL ended because another process's and it waited for each other."""
+"""Attempts at a unit that PostgreSQL aborts because of a deadlock with another process."""
 
 CHECKPOINT_EVERY = 200
-"""Units between two copies of SQLite's write-ahead log into the database. They sync the disk, so
-they run beside the writes, not within a commit as SQLite would do after every 1,000 pages."""
+"""Units between two checkpoints of SQLite's write-ahead log. A checkpoint syncs the disk, so it
+runs beside the writes, not within a commit as SQLite would do after every 1,000 pages."""
 
 
 @dataclass(slots=True)
@@ -69,19 +69,19 @@ class _Pending:
 
 
 class Database:
-    """Of concurrent writes, those that wait while one commits are committed together.
+    """Group commit: writes that arrive while a commit is running are committed together.
 
-    A statement costs a tenth of a millisecond and a change of thread as much: so a whole group is
-    handed to the one writing thread at once, instead of each statement by an async driver.
+    A statement costs a tenth of a millisecond, and so does a change of thread: so a whole group is
+    handed to the one writer thread at once, instead of each statement by an async driver.
     """
 
     def __init__(self, url: str) -> None:
-        """`sqlite://` is in memory. Raises ConfigurationError for what is no URL of SQLite or
+        """`sqlite://` is in memory. Raises ConfigurationError if `url` is not a URL of SQLite or
         PostgreSQL."""
         self.url = parse_url(url)
         self.engine = create_engine(self.url)
         self.is_postgres = is_postgres(self.url)
-        # What only reads needs no transaction there, and with it two more round trips.
+        # In PostgreSQL, reads need no transaction, which would cost two more round trips.
         self._reading = (
             self.engine.execution_options(isolation_level="AUTOCOMMIT")
             if self.is_postgres
@@ -94,7 +94,7 @@ class Database:
         self._since_checkpoint = 0
         self._checkpoint: asyncio.Future[None] | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
-        # A database in memory is its one connection, and that is one thread's.
+        # An in-memory database has a single connection, which belongs to one thread.
         self._readers = (
             ThreadPoolExecutor(READERS, thread_name_prefix="database-reader")
             if self.lasts
@@ -103,12 +103,12 @@ class Database:
 
     @property
     def lasts(self) -> bool:
-        """Longer than this process."""
+        """Whether data outlives this process."""
         return self.is_postgres or bool(self.url.database)
 
     @property
     def description(self) -> str:
-        """For people: `sqlite:///data/app.db`, `memory`; nothing of a password."""
+        """For people: `sqlite:///data/app.db`, `memory`; without a password."""
         return describe(self.url)
 
     def lock(self) -> None:
@@ -132,7 +132,7 @@ class Database:
             raise ConfigurationError(f"{path}: {error.strerror}") from error
 
     def _lock_postgres(self) -> None:
-        """For as long as a connection lasts."""
+        """Held for as long as a connection lasts."""
         try:
             self._owner = self._owning()
         except UNAVAILABLE as error:
@@ -140,7 +140,7 @@ class Database:
         self._lock.callback(self._unlock_postgres)
 
     def _owning(self) -> sa.Connection:
-        """One that holds the lock. Raises DatabaseInUse."""
+        """A connection that holds the lock. Raises DatabaseInUse."""
         connection = self._reading.connect()
         if connection.execute(sa.select(sa.func.pg_try_advisory_lock(OWNER))).scalar():
             return connection
@@ -151,8 +151,8 @@ class Database:
         )
 
     async def keep_lock(self) -> None:
-        """Take it again where the connection was lost that held it. Raises DatabaseInUse when
-        another process was quicker, StorageUnavailable."""
+        """Take the lock again if its connection was lost. Raises DatabaseInUse when another process
+        was faster, StorageUnavailable."""
         if self._owner is not None:
             await asyncio.get_running_loop().run_in_executor(self._readers, self._keep_lock)
 
@@ -162,15 +162,15 @@ class Database:
             with suppress(sa.exc.DBAPIError):
                 self._owner.execute(sa.text("SELECT 1"))
                 return
-            self._owner.close()  # or it would connect anew, without the lock
+            self._owner.close()  # or it would reconnect, without the lock
         try:
             self._owner = self._owning()
         except UNAVAILABLE as error:
             raise _ours(error, "read") from error
 
     def _unlock_postgres(self) -> None:
-        """The server takes a moment to notice that a connection has ended, and the next service may
-        not wait for it."""
+        """Explicitly: the server takes a moment to notice a closed connection, and the next service
+        may not wait for that."""
         assert self._owner is not None  # noqa: S101
         if not self._owner.closed:
             with self._owner, suppress(sa.exc.DBAPIError):
@@ -183,8 +183,7 @@ class Database:
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` in a transaction and return when it is committed.
 
-        A caller that is cancelled meanwhile does not undo it. Raises what `unit` raises, and
-        StorageUnavailable.
+        Cancelling the caller does not undo it. Raises what `unit` raises, and StorageUnavailable.
         """
         pending = _Pending(unit, asyncio.get_running_loop().create_future())
         pending.done.add_done_callback(_seen)
@@ -218,7 +217,7 @@ class Database:
         await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
 
     async def close(self) -> None:
-        """Commit what waits, then let go."""
+        """Commit pending writes, then disconnect."""
         if self._flush is not None:
             await self._flush
         if self._checkpoint is not None:
@@ -254,22 +253,24 @@ class Database:
             self._checkpoint = loop.run_in_executor(self._readers, self._copy_log)
 
     def _copy_log(self) -> None:
-        """Waits for nobody, and nobody waits for it; what it must leave is the next one's."""
+        """Does not block, and blocks no one; pages it can't copy are left for the next
+        checkpoint."""
         with suppress(sa.exc.OperationalError), self.engine.connect() as connection:
             connection.execute(sa.text("PRAGMA wal_checkpoint(PASSIVE)"))
 
     def _outcomes(self, units: list[Unit[Any]]) -> list[tuple[Any, Exception | None]]:
-        """What each unit returned or raised, in a thread."""
+        """What each unit returned or raised. Runs in a thread."""
         try:
             return [(answer, None) for answer in self._commit(units)]
         except UNAVAILABLE as error:
-            # Locked or full for one is locked or full for all: they must not wait in turn.
+            # If it is locked or full for one unit, it is for all: don't make them wait one after
+            # another.
             if not _is_deadlock(error) or len(units) == 1:
                 return [(None, _ours(error, "written"))] * len(units)
         except Exception as error:
             if len(units) == 1:
                 return [(None, _told(error))]
-        # One unit failed, and took the others' transaction with it: each on its own.
+        # One unit failed and aborted the transaction of all: run each on its own.
         return [outcome for unit in units for outcome in self._outcomes([unit])]
 
     def _commit(self, units: list[Unit[Any]]) -> list[Any]:
@@ -294,19 +295,19 @@ class Database:
 
 
 def _is_deadlock(error: sa.exc.DBAPIError) -> bool:
-    """Whether PostgreSQL ended it for the sake of another transaction: it may be tried again."""
+    """Whether PostgreSQL aborted it in favour of another transaction: it may be retried."""
     return getattr(error.orig, "sqlstate", None) in DEADLOCKS
 
 
 def _told(error: Exception) -> Exception:
-    """What no column holds came from a request: it is no mistake of ours."""
+    """A value that no column can hold came from a request: this is not an internal error."""
     if isinstance(error, UNSUITABLE):
         return InvalidRequest("It holds a text or a number that can't be stored.")
     return error
 
 
 def _words(error: sa.exc.DBAPIError) -> str:
-    """In one line."""
+    """The message, in one line."""
     return " ".join(str(error.orig).split())
 
 
@@ -318,6 +319,6 @@ def _ours(error: sa.exc.DBAPIError, what: str) -> StorageUnavailable:
 
 
 def _seen(done: asyncio.Future[Any]) -> None:
-    """A failure that nobody waits for any more is no news for the event loop."""
+    """Retrieves the exception, so that the event loop does not report one nobody waits for."""
     if not done.cancelled():
         done.exception()

@@ -1,4 +1,4 @@
-"""What is sent to webhooks, and every attempt at it. All SQL about that is here."""
+"""Deliveries to webhooks, and every attempt at them. All SQL for that is here."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -34,7 +34,7 @@ class DeliveryRepository:
         self._outbox = outbox
 
     async def due(self, webhook_id: str, now: datetime, *, limit: int) -> list[Due]:
-        """What waits longest first."""
+        """Longest waiting first."""
         wanted = {"webhook": webhook_id, "now": now, "most": limit}
 
         def unit(connection: sa.Connection) -> list[Due]:
@@ -43,14 +43,14 @@ class DeliveryRepository:
         return await self._database.read(unit)
 
     async def next_due(self, webhook_id: str) -> datetime | None:
-        """When there is something to send; None: nothing waits."""
+        """When the next delivery is due; None: none is pending."""
         query = sa.select(sa.func.min(deliveries.c.due_at)).where(
             deliveries.c.webhook_id == webhook_id, IS_PENDING
         )
         return await self._database.scalar(query)
 
     async def waiting(self) -> list[Waiting]:
-        """Of webhooks for which something is pending."""
+        """Webhooks that have pending deliveries."""
 
         def unit(connection: sa.Connection) -> list[Waiting]:
             return [Waiting(*row) for row in connection.execute(_WAITING)]
@@ -58,9 +58,9 @@ class DeliveryRepository:
         return await self._database.read(unit)
 
     async def record(self, attempted: Attempted, failing: Failing | None = None) -> bool:
-        """Store an attempt and what follows; `failing`, if that changes for the webhook. False:
-        somebody else made this attempt, too. Of one that was sent anew by hand meanwhile, only the
-        attempt is stored."""
+        """Store an attempt and its outcome; `failing`, if that changes for the webhook. False:
+        another process made this attempt, too. If the delivery was meanwhile sent anew by hand,
+        only the attempt is stored."""
         delivery, attempt = attempted.delivery, attempted.attempt
         outcome = {
             "delivery": delivery.id,
@@ -98,7 +98,7 @@ class DeliveryRepository:
         return await self._database.write(unit)
 
     async def give_up(self, delivery: Due, now: datetime) -> None:
-        """There is nothing left to tell."""
+        """For a delivery with nothing left to send."""
         change = (
             sa.update(deliveries)
             .where(deliveries.c.id == delivery.id, IS_PENDING)
@@ -107,7 +107,7 @@ class DeliveryRepository:
         await self._database.change(change)
 
     async def miss_pending(self, webhook_id: str, now: datetime) -> int:
-        """What waits for it waits no more, while it is disabled; returns how many there were."""
+        """Mark a disabled webhook's pending deliveries as missed; returns how many there were."""
         disabled = sa.exists().where(webhooks.c.id == webhook_id, webhooks.c.status == "disabled")
         pending = (
             sa.select(deliveries.c.id)
@@ -116,7 +116,8 @@ class DeliveryRepository:
         )
         change = (
             sa.update(deliveries)
-            # PostgreSQL may have waited for somebody who changed it: it has to hold still.
+            # Conditions repeated: PostgreSQL may have waited for another transaction's change to
+            # the row.
             .where(
                 deliveries.c.id.in_(pending),
                 deliveries.c.webhook_id == webhook_id,
@@ -128,7 +129,8 @@ class DeliveryRepository:
         return await self._until_none(lambda each: int(each.execute(change).rowcount))
 
     async def add_ping(self, webhook_id: str, caller: str, due_at: datetime) -> Due:
-        """Of whatever else is asked; who adds it sends it, and others when it did not."""
+        """Added whatever event types the webhook has. The caller sends it; if it does not, the
+        regular delivery does."""
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> Due:
@@ -150,12 +152,12 @@ class DeliveryRepository:
     async def page(
         self, wanted: DeliveryFilter, *, before: str | None, limit: int
     ) -> list[DeliveryRow]:
-        """The newest first, older than the id `before`."""
+        """Newest first, older than the id `before`."""
         query = _ROWS.where(*wanted.conditions()).order_by(deliveries.c.id.desc()).limit(limit)
         return await self._rows(query if before is None else query.where(deliveries.c.id < before))
 
     async def redeliver(self, delivery_id: str, now: datetime) -> None:
-        """Its schedule begins anew. Raises EventForgotten."""
+        """Restarts its retry schedule. Raises EventForgotten."""
         change = _again(now).where(deliveries.c.id == delivery_id, _is_known())
         if not await self._database.change(change):
             raise EventForgotten("What the event was about is deleted.")
@@ -168,12 +170,13 @@ class DeliveryRepository:
         until: datetime,
         now: datetime,
     ) -> int:
-        """What was told from then on and ended in one of these states; returns how many."""
+        """Send again deliveries created from `since` to `until` that ended in one of these states;
+        returns how many."""
         column = deliveries.c
         goes = [
             column.webhook_id == webhook_id,
             column.state.in_(list(states)),
-            column.ended_at < now,  # or what ends while this goes on would be sent again
+            column.ended_at < now,  # or deliveries that end meanwhile would be sent again
             _is_known(events.c.type != "ping"),
         ]
         after, count = lowest_id(DELIVERY, since or EPOCH), 0
@@ -191,7 +194,7 @@ class DeliveryRepository:
             after, count = max(ids), count + len(ids)
 
     async def delete_of(self, webhook_id: str) -> None:
-        """All of a webhook that is deleted."""
+        """Delete all deliveries of a deleted webhook."""
         some = (
             sa.select(deliveries.c.id)
             .where(deliveries.c.webhook_id == webhook_id)
@@ -228,8 +231,8 @@ def _ids(change: Any, connection: sa.Connection) -> list[str]:
 def delete_deliveries(
     connection: sa.Connection, ids: sa.Select[Any], *goes: sa.ColumnElement[bool]
 ) -> int:
-    """Those for which it holds that they go. With their attempts, and the events that are on their
-    way to nobody else; returns how many there were."""
+    """Delete those of `ids` that satisfy `goes`, with their attempts, and events that have no other
+    delivery; returns how many deliveries there were."""
     change = sa.delete(deliveries).where(deliveries.c.id.in_(ids), *goes)
     gone = connection.execute(change.returning(deliveries.c.id, deliveries.c.event)).all()
     if gone:
@@ -290,7 +293,8 @@ _DUE = (
 
 
 def _waiting() -> sa.Select[Any]:
-    """From one webhook to the next by the index of what is pending: all others cost nothing."""
+    """Skips from one webhook to the next through the index of pending deliveries: webhooks without
+    any cost nothing."""
     first = sa.select(sa.func.min(deliveries.c.webhook_id).label("id")).where(IS_PENDING)
     some = first.cte("waiting", recursive=True)
     behind = sa.select(sa.func.min(deliveries.c.webhook_id)).where(

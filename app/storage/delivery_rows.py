@@ -1,4 +1,4 @@
-"""What is known of a delivery, and of each attempt at it."""
+"""Rows of a delivery, and of each attempt at it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +11,14 @@ from app.storage.tables import deliveries, events
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be sent now.
+    """A delivery to be sent now.
 
     Attributes:
         url: None: the webhook's own.
-        body: None: what it was about is deleted.
+        body: None: the subject of the event was deleted.
         attempts: made so far.
-        tries: of those, since it was created or last sent anew by hand.
-        due_at: since when it waits.
+        tries: attempts since it was created or last sent anew by hand.
+        due_at: since when it has been waiting.
     """
 
     id: str
@@ -36,8 +36,9 @@ class Due:
 class Attempt:
     """
     Attributes:
-        status: of the answer; None: there was none, and `error` is the kind of failure.
-        answer: how it began, cleaned.
+        status: HTTP status of the answer; None: there was no answer, and `error` is the kind of
+            failure.
+        answer: its beginning, sanitized.
     """
 
     number: int
@@ -50,7 +51,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """An attempt, and what it makes of the delivery: `due_at` is when it is tried again."""
+    """An attempt, and the delivery's resulting state: `due_at` is when it is retried."""
 
     delivery: Due
     attempt: Attempt
@@ -62,7 +63,7 @@ class Attempted:
 class Waiting:
     """
     Attributes:
-        count: deliveries that are pending.
+        count: pending deliveries.
         due_at: of the first of them.
     """
 
@@ -75,8 +76,8 @@ class Waiting:
 class Failing:
     """
     Attributes:
-        since: None: the webhook fails no more.
-        changed_at: of the webhook that was sent to; one that was changed since is another.
+        since: None: the webhook no longer fails.
+        changed_at: of the webhook as it was used; one changed since then is not updated.
     """
 
     since: datetime | None
@@ -107,7 +108,7 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries; None means all."""
+    """Which deliveries to select; None means all."""
 
     caller: str | None = None
     webhook_id: str | None = None

@@ -1,11 +1,11 @@
-"""Domains that were made through the API. All SQL about them is here."""
+"""Domains created through the API. All SQL for them is here."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import from_json
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.storage.audit import By, note
 from app.storage.database import Database
@@ -14,7 +14,7 @@ from app.storage.tables import domains, examples, lessons
 
 
 class DomainRepository:
-    """Definitions as JSON text, by name; what they mean is not known here."""
+    """Definitions by name, as JSON text that is opaque to this module."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,8 +24,8 @@ class DomainRepository:
         return {row["name"]: row["definition"] for row in await self._database.mappings(query)}
 
     async def add(self, name: str, definition: str, *, by: By) -> bool:
-        """Whether there was none of this name. What was taught while an earlier one was deleted is
-        not the new one's."""
+        """Returns whether the name was free. Discards what was taught while an earlier domain of
+        this name was being deleted."""
         row = {"name": name, "definition": definition, "updated_at": datetime.now(UTC)}
 
         def unit(connection: sa.Connection) -> bool:
@@ -55,7 +55,7 @@ class DomainRepository:
         await self._database.write(unit)
 
     async def delete(self, name: str, *, by: By) -> None:
-        """With what it was taught: another one of this name begins anew."""
+        """Deletes what it was taught, too: a new domain of this name starts from nothing."""
 
         def unit(connection: sa.Connection) -> None:
             gone = sa.delete(domains).where(domains.c.name == name)
@@ -68,7 +68,8 @@ class DomainRepository:
 
 
 def _touched(name: str) -> Any:
-    """As it is: first what writes, see Unit."""
+    """Reads the definition by a write that changes nothing: the first statement must write, see
+    Unit."""
     same = sa.update(domains).where(domains.c.name == name).values(updated_at=domains.c.updated_at)
     return same.returning(domains.c.definition)
 

@@ -1,5 +1,5 @@
-"""Rows inserted as drivers take them: SQLAlchemy takes as long for two dozen values as SQLite for
-the row."""
+"""Inserts rows through the driver: SQLAlchemy takes as long to process two dozen values as SQLite
+to insert the row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,17 @@ import sqlalchemy as sa
 
 class DriverInsert:
     def __init__(self, table: sa.Table, columns: Sequence[str], *, once: bool = False) -> None:
-        """`once`: what is there already stays."""
+        """`once`: rows that exist already stay unchanged."""
         text = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608 - our own names
         end = " ON CONFLICT DO NOTHING" if once else ""
-        # By how drivers mark a value.
+        # Placeholder styles of the drivers.
         self._texts = {
             style: f"{text}({', '.join([mark] * len(columns))}){end}"
             for style, mark in (("qmark", "?"), ("pyformat", "%s"))
         }
 
     def run(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """`rows`: values as the database keeps them; returns how many of them are new."""
+        """`rows`: values as the database stores them; returns how many of the rows are new."""
         if not rows:
             return 0
         text = self._texts[connection.dialect.paramstyle]

@@ -1,4 +1,4 @@
-"""Which database there is, and how its connections are set up: SQLite or PostgreSQL."""
+"""Which database is used, and how its connections are set up: SQLite or PostgreSQL."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,30 +10,30 @@ from sqlalchemy.pool import StaticPool
 from app.errors import ConfigurationError
 
 POSTGRES = ("postgres", "postgresql")
-"""As a URL names it; what stands behind a `+` is ours to choose."""
+"""Schemes a URL may have; the driver after a `+` is chosen by the service."""
 
 BUSY_TIMEOUT_S = 10
 
 PATIENCE = {
     "connect_timeout": 5,  # seconds
-    # A server that is gone without a word is noticed within ten seconds, on either side.
+    # A server that vanishes is noticed within ten seconds, on either side.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
-    # Nor does a process that was frozen or cut off in the middle of a transaction hold up others.
+    # Nor does a process that froze or was cut off in mid-transaction hold up others.
     "options": "-c idle_in_transaction_session_timeout=10s -c lock_timeout=30s "
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
 }
-"""Of libpq and PostgreSQL."""
+"""For libpq and PostgreSQL."""
 
 MAX_LOG_PAGES = 16_000
-"""Writes that never pause keep SQLite's write-ahead log from starting anew; at this length it is
-its turn after all, with little left to copy."""
+"""If writes never pause, SQLite's write-ahead log can't restart; at this length a commit
+checkpoints it after all, with little left to copy."""
 
 
 def parse_url(url: str) -> sa.URL:
-    """Raises ConfigurationError for what this service can't use."""
+    """Raises ConfigurationError for a URL that this service can't use."""
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
@@ -56,7 +56,7 @@ def is_postgres(url: sa.URL) -> bool:
 
 
 def describe(url: sa.URL) -> str:
-    """For people: `sqlite:///data/app.db`, `memory`; nothing of a password."""
+    """For people: `sqlite:///data/app.db`, `memory`; without a password."""
     if is_postgres(url):
         shown = url.difference_update_query(["password"]).set(drivername="postgresql")
         return shown.render_as_string(hide_password=True)
@@ -64,12 +64,12 @@ def describe(url: sa.URL) -> str:
 
 
 def create_engine(url: sa.URL) -> sa.Engine:
-    """`url` as `parse_url` returns it. Raises ConfigurationError when there is no place for it."""
+    """`url` as `parse_url` returns it. Raises ConfigurationError when its folder can't be used."""
     if is_postgres(url):
         return sa.create_engine(
             url,
             hide_parameters=True,
-            pool_pre_ping=True,  # a server that was started anew costs no request
+            pool_pre_ping=True,  # a server that was restarted fails no request
             connect_args=PATIENCE,
         )
     return _sqlite(url)
@@ -84,7 +84,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
         poolclass=sa.QueuePool if url.database else StaticPool,
-        # Reads begin no transaction and writes end theirs: nothing is left to roll back.
+        # Reads begin no transaction and writes end their own: there is nothing to roll back.
         pool_reset_on_return=None,
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
@@ -98,7 +98,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
             "synchronous=NORMAL",
             f"wal_autocheckpoint={MAX_LOG_PAGES}",
             "foreign_keys=ON",
-            "secure_delete=ON",  # what is deleted is not in the file any more
+            "secure_delete=ON",  # deleted data is overwritten in the file
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -1,8 +1,9 @@
-"""Erasing a result, or all that is a caller's. All SQL about that is here, and in `traces`.
+"""Erasing a result, or everything that belongs to a caller. All SQL for that is here and in
+`traces`.
 
-A caller's rows go some at a time, each time in a transaction of its own. What is left when a
-process dies is found again by the erasure's own row, which stays for a day: meanwhile nothing is
-stored that was asked before it.
+A caller's rows are deleted in small groups, each in a transaction of its own. If the process dies,
+the erasure's own row is how the rest is found again. That row stays for a day: meanwhile, nothing
+is stored for requests made before the erasure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,16 +35,16 @@ from app.storage.tables import (
 from app.storage.traces import erase_events, erase_traces
 
 KEPT_FOR = timedelta(days=1)
-"""After its end: what was asked before it is answered or given up long since."""
+"""After its end: by then, every request made before it has long been answered or given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
     """
     Attributes:
-        asked_at: what is newer is not meant.
-        counts: what went, by its kind.
-        ended_at: None: some of it may be there still.
+        asked_at: newer data is not erased.
+        counts: what was deleted, by kind.
+        ended_at: None: some of it may still exist.
     """
 
     caller: str
@@ -73,7 +74,7 @@ class ErasureRepository:
         self._database = database
 
     async def result(self, result_id: str, *, caller: str | None, by: By) -> Gone:
-        """With all that it left. `caller`: whose it has to be. Raises ResultNotFound."""
+        """Erase it with all its traces. `caller`: its required owner. Raises ResultNotFound."""
         this = seen_by(caller, results, sa.delete(results).where(results.c.id == result_id))
         change = this.returning(results.c.caller, results.c.image)
 
@@ -87,8 +88,8 @@ class ErasureRepository:
         return await self._database.write(unit)
 
     async def begin(self, caller: str, by: By, now: datetime) -> Erasure:
-        """From now on nothing is stored that this caller asked before, and no batch of its is seen
-        or goes on."""
+        """From now on, nothing is stored for this caller's earlier requests, and its batches are
+        invisible and stopped."""
         erasure = Erasure(caller, now, by.actor, by.request_id, {}, None)
         hide = sa.update(batches).where(batches.c.caller == caller).values(status=DELETED)
 
@@ -101,7 +102,7 @@ class ErasureRepository:
         return erasure
 
     async def end(self, erasure: Erasure, now: datetime) -> Erasure:
-        """Say so once."""
+        """Recorded once."""
         column = erasures.c
         change = (
             sa.update(erasures)
@@ -121,30 +122,30 @@ class ErasureRepository:
         return await self.get(erasure.caller)
 
     async def get(self, caller: str) -> Erasure:
-        """One that was begun."""
+        """The erasure must have been begun."""
         query = sa.select(erasures).where(erasures.c.caller == caller)
         (row,) = await self._database.mappings(query)
         return Erasure(**row)
 
     async def all(self) -> list[Erasure]:
-        """Those that are not ended, and those of the last day."""
+        """Erasures that have not ended, and those of the last day."""
         query = sa.select(erasures).order_by(erasures.c.asked_at)
         return [Erasure(**row) for row in await self._database.mappings(query)]
 
     async def forget(self, before: datetime) -> None:
-        """Those that ended before then."""
+        """Erasures that ended before then."""
         old = sa.delete(erasures).where(erasures.c.ended_at < before)
         await self._database.change(old)
 
     async def batches(self, erasure: Erasure) -> list[str]:
-        """Ids of those that are half gone."""
+        """Ids of its batches that are not deleted completely."""
         query = sa.select(batches.c.id).where(
             batches.c.caller == erasure.caller, batches.c.status == DELETED
         )
         return await self._database.scalars(query)
 
     async def uploads(self, batch_id: str, *, after: str) -> list[str]:
-        """Names of its pictures, from behind `after`, some at a time."""
+        """Names of the batch's pictures after `after`, a page at a time."""
         name = sa.func.substr(batch_items.c.source, len(DIGEST) + 1)
         return await self._database.scalars(
             sa.select(name)
@@ -155,11 +156,11 @@ class ErasureRepository:
         )
 
     async def stop_batch(self, batch_id: str) -> None:
-        """Nobody stores a result of it any more."""
+        """From now on, no worker can store a result of it."""
         await stop_work(self._database, batch_id)
 
     async def delete_batch(self, erasure: Erasure, batch_id: str) -> None:
-        """Its rows, and what was told of it."""
+        """Its rows, and the events about it."""
 
         def unit(connection: sa.Connection) -> int:
             erase_events(connection, [batch_id])
@@ -169,12 +170,12 @@ class ErasureRepository:
         await delete_rows(self._database, batch_id)
 
     async def is_receiving(self) -> bool:
-        """Whether a batch comes in whose pictures may be there before its items."""
+        """Whether a batch is being received: its pictures may be stored before its items are."""
         query = sa.select(batches.c.id).where(batches.c.status == "receiving").limit(1)
         return bool(await self._database.scalars(query))
 
     async def some_results(self, erasure: Erasure) -> Gone:
-        """The next ones; none: all are gone."""
+        """Erase the next results; none: all are gone."""
         some = (
             sa.select(results.c.id)
             .where(results.c.caller == erasure.caller, results.c.created_at <= erasure.asked_at)
@@ -202,8 +203,8 @@ class ErasureRepository:
         return [each for each in found if each is not None]
 
     async def some_examples(self, erasure: Erasure) -> list[str | None]:
-        """The next ones that it gave, or that show a picture of its; returns names of their
-        pictures. Those of results that are there went with these."""
+        """Delete the next examples that the caller gave, or that show a picture of it; returns
+        names of their pictures. Examples of erased results were deleted with these."""
         column = examples.c
         gave = (column.caller == erasure.caller) & (column.source == "given")
         some = (
@@ -223,7 +224,7 @@ class ErasureRepository:
         return names
 
     async def some_rest(self, erasure: Erasure) -> int:
-        """The next ones of what is neither a result nor a batch; returns how many."""
+        """Delete the next rows that are neither results nor batches; returns how many."""
         count = 0
         for name, erase in ROWS.items():
             unit = partial(erase, erasure.caller, erasure.asked_at)
@@ -231,8 +232,8 @@ class ErasureRepository:
         return count
 
     async def some_calls(self, erasure: Erasure, *, after: str) -> str | None:
-        """Whose the next ones in the ledger were is not known any more; returns the id of the last,
-        None when there were none. They are looked for by a read: there may be millions."""
+        """Anonymize the next ledger entries; returns the id of the last, None when there were none.
+        A read finds them, because there may be millions."""
         column = ledger.c
         ids = await self._database.scalars(
             sa.select(column.id)
@@ -248,8 +249,8 @@ class ErasureRepository:
         await self._step(erasure, "pictures", lambda _: count)
 
     async def truncate_log(self) -> None:
-        """Of SQLite: what is gone from the tables is gone from the write-ahead log then, too,
-        unless somebody reads just now."""
+        """SQLite only: removes deleted data from the write-ahead log, too, unless a read is in
+        progress."""
 
         def unit(connection: sa.Connection) -> None:
             if connection.dialect.name == "sqlite":
@@ -258,7 +259,7 @@ class ErasureRepository:
         await self._database.read(unit)
 
     async def _step(self, erasure: Erasure, name: str, unit: Unit[int]) -> int:
-        """Counted where it happens, so that no crash comes between."""
+        """Counts in the same transaction, so that a crash can't separate the two."""
         this = erasures.c.caller == erasure.caller
 
         def counted(connection: sa.Connection) -> int:
@@ -274,7 +275,7 @@ class ErasureRepository:
 
 
 def _pictures(rows: Sequence[Any]) -> list[str]:
-    """SHA-256 of what is in the `image` of results."""
+    """SHA-256 of the pictures of results."""
     return [each.image["sha256"] for each in rows if each.image is not None]
 
 

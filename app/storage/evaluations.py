@@ -1,4 +1,4 @@
-"""How good answers were found to be. All SQL about it is here."""
+"""Evaluations of answers. All SQL for them is here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class EvaluationRow:
 
 
 class Erased(NamedTuple):
-    """All of a caller's, until then."""
+    """Everything of a caller's, up to then."""
 
     caller: str
     asked_at: datetime
@@ -40,20 +40,21 @@ _COLUMNS = tuple(evaluations.c[name] for name in EvaluationRow.__dataclass_field
 
 
 class EvaluationRepository:
-    """`caller` None means an operator, who sees all rows; to others, other callers' don't exist.
-    They are kept until somebody deletes them."""
+    """`caller` None means an operator, who sees all rows; to other callers, only their own exist.
+    Rows are kept until they are deleted."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def erased(self) -> frozenset[Erased]:
-        """What can't be read any more."""
+        """Erasures that have ended, whose data can't be read any more."""
         over = _ERASURES.where(erasures.c.ended_at.is_not(None))
         return frozenset(Erased(**row) for row in await self._database.mappings(over))
 
     async def insert(self, row: EvaluationRow, outcomes: str, *, erased: frozenset[Erased]) -> bool:
-        """`outcomes` is JSON, and what a later evaluation may be compared with. `erased`: before
-        what was judged was read. False: more was erased, or is, and nothing is stored."""
+        """`outcomes` is JSON, with which a later evaluation may be compared. `erased`: as read
+        before the judged results were. False: another erasure was begun since then, and nothing is
+        stored."""
         given = {name: getattr(row, name) for name in EvaluationRow.__dataclass_fields__}
         given["outcomes"] = outcomes
         insert = sa.insert(evaluations).values(given)
@@ -77,7 +78,7 @@ class EvaluationRepository:
         return EvaluationRow(**row)
 
     async def outcomes(self, evaluation_id: str, *, caller: str | None) -> str:
-        """As they were put. Raises EvaluationNotFound."""
+        """As they were stored. Raises EvaluationNotFound."""
         this = sa.select(evaluations.c.outcomes).where(evaluations.c.id == evaluation_id)
         found: str | None = await self._database.scalar(seen_by(caller, evaluations, this))
         if found is None:
@@ -87,7 +88,7 @@ class EvaluationRepository:
     async def page(
         self, domain: str | None, *, caller: str | None, before: str | None, limit: int
     ) -> list[EvaluationRow]:
-        """The newest first, at most `limit`, older than the id `before`."""
+        """Newest first, at most `limit`, older than the id `before`."""
         query = sa.select(*_COLUMNS).order_by(evaluations.c.id.desc()).limit(limit)
         if domain is not None:
             query = query.where(evaluations.c.domain == domain)
@@ -97,13 +98,13 @@ class EvaluationRepository:
         return [EvaluationRow(**row) for row in rows]
 
     async def next_of_others(self, caller: str, *, after: str) -> str | None:
-        """The id of the first behind `after` that is not this caller's."""
+        """The first id after `after` that belongs to another caller."""
         column = evaluations.c
         query = sa.select(sa.func.min(column.id)).where(column.caller != caller, column.id > after)
         return await self._database.scalar(query)
 
     async def naming(self, names: Sequence[str]) -> list[str]:
-        """Ids of those that say any of these."""
+        """Ids of evaluations whose report or outcomes contain any of these."""
         column = evaluations.c
         said = [
             text.contains(name, autoescape=True)
@@ -116,8 +117,8 @@ class EvaluationRepository:
     async def rewrite(
         self, evaluation_id: str, change: Callable[[str, str], tuple[str, str] | None]
     ) -> None:
-        """`change` makes of a report and its outcomes what they are from now on; None: the same. In
-        a thread that nobody else waits for; where it is deleted meanwhile, it stays so."""
+        """`change` maps a report and its outcomes to their new values; None: unchanged. It runs in
+        a thread that nothing else waits for. An evaluation deleted meanwhile stays deleted."""
         this = evaluations.c.id == evaluation_id
         query = sa.select(evaluations.c.report, evaluations.c.outcomes).where(this)
 

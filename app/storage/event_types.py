@@ -1,7 +1,7 @@
-"""What others can be told: the one list of our event types, and those that packages bring.
+"""The list of event types: built-in ones, and those that installed packages add.
 
-A package's type is an EventType under an entry point in the group `classifier.events`, whose name
-is the type's.
+A package provides an EventType as an entry point in the group `classifier.events`, named like the
+type.
 """
 
 import re
@@ -98,12 +98,12 @@ class AlertReport(BaseModel):
 class EventType:
     """
     Attributes:
-        about: when it is told, in a sentence.
-        data: what the event's `data` holds; each field has a default or an example.
-        noun: of what it is about, as in the paths of the API; empty: it has no path there.
-        subject: the field of `data` that is the id of what it is about.
-        version: counts up when a change of `data` could break who reads it; fields that are added
-            do not.
+        about: when it is sent, in a sentence.
+        data: model of the event's `data`; each field has a default or an example.
+        noun: what the event is about, as in the paths of the API; empty: it has no path there.
+        subject: the field of `data` with the id of what it is about.
+        version: increases when a change of `data` could break consumers; adding fields does not
+            count.
     """
 
     about: str
@@ -145,7 +145,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
 
 
 def event_types() -> Mapping[str, EventType]:
-    """By name: ours, and those of installed packages. Raises ConfigurationError."""
+    """By name: built-in types, and those of installed packages. Raises ConfigurationError."""
     found = dict(EVENT_TYPES)
     for name, each in plug_ins(GROUP).items():
         try:
@@ -178,7 +178,7 @@ def _complaints(name: str, kind: object) -> Iterator[str]:
 
 
 def example(model: type[BaseModel]) -> dict[str, Any]:
-    """From the examples of its fields."""
+    """Built from the examples of the model's fields."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         inner = _model_of(field.annotation)

@@ -1,4 +1,4 @@
-"""What others are told: an event, from what happened to how it is written."""
+"""Events: from what happened to the JSON that is sent."""
 
 import json
 from collections.abc import Callable
@@ -17,13 +17,14 @@ from app.storage.batch_rows import BatchRow
 from app.storage.event_types import AlertReport, BudgetThreshold, EndpointDisabled, EventType, Ping
 
 MAX_BODY = 20_000
-"""Bytes of an event, as Standard Webhooks recommends; what does not fit is behind its `link`."""
+"""Bytes of an event, as Standard Webhooks recommends; anything longer is available at its
+`link`."""
 
 MAX_DATA = MAX_BODY - 500
-"""Bytes of its `data`: the rest is what stands around it."""
+"""Bytes of its `data`: the rest is for the envelope."""
 
 DISPENSABLE = ("metadata", "probabilities")
-"""Fields of a result that may be long, the first to go first."""
+"""Result fields that may be long, in the order in which they are omitted."""
 
 
 class Envelope(BaseModel):
@@ -60,12 +61,12 @@ class Event:
     """Something that happened.
 
     Attributes:
-        caller: whose it is; operators are told of everybody's.
-        domain: None: it has nothing to do with one.
+        caller: its owner; operators receive everyone's events.
+        domain: None: it concerns no domain.
         subject: the id of what it is about.
-        data: gives what the event says; only asked when somebody is to be told.
-        callback_url: to whom it is told besides those who subscribed.
-        id: None: it gets one when it is told.
+        data: returns the event's data; only called if there is a recipient.
+        callback_url: a recipient besides the subscribers.
+        id: None: it is assigned when the event is published.
     """
 
     type: str
@@ -93,7 +94,7 @@ def result_reviewed(result: Result) -> Event:
 
 
 def batch_changed(batch: BatchRow, now: datetime) -> Event:
-    """That it is in the status it is in now."""
+    """The batch has reached its current status."""
     return _of_batch(f"batch.{batch.status}", batch, now, batch.callback_url)
 
 
@@ -117,7 +118,7 @@ def endpoint_disabled(caller: str, data: EndpointDisabled) -> Event:
 
 
 def budget_threshold(budget: Budget, starts_at: datetime, spent: Decimal, percent: int) -> Event:
-    """Told to the caller whose it is, and to operators."""
+    """Sent to the budget's caller, and to operators."""
     data = BudgetThreshold(
         budget=budget.name,
         domain=budget.domain,
@@ -135,7 +136,8 @@ def budget_threshold(budget: Budget, starts_at: datetime, spent: Decimal, percen
 
 
 def alert_changed(alert: AlertReport) -> Event:
-    """That it is in the state it is in now. It is no caller's: only operators hear of it."""
+    """The alert has reached its current state. It belongs to no caller: only operators receive
+    it."""
     kind = "alert.resolved" if alert.state == "resolved" else "alert.fired"
     return Event(kind, "", alert.domain, alert.id, lambda: alert)
 
@@ -145,7 +147,7 @@ def ping(caller: str, webhook_id: str) -> Event:
 
 
 def body_of(event: Event, kind: EventType, at: datetime) -> str:
-    """As it is kept: all of it but its `sequence`, which the database knows."""
+    """As it is stored: all but `sequence`, which the database assigns."""
     data = event.data()
     text = data.model_dump_json()
     omitted: list[str] = []

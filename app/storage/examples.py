@@ -1,4 +1,4 @@
-"""Pictures whose class is known, for what learns from them. All SQL about them is here."""
+"""Labelled pictures to learn from. All SQL for them is here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.errors import ExampleNotFound
 from app.storage.audit import By, note
@@ -14,7 +14,7 @@ from app.storage.database import Database
 from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, results, reviews
 
 REVIEWED = ("review", "random_review")
-"""What people said of answers; other labels came without a person who looked."""
+"""Labels by people who reviewed answers; no person looked at the picture for other labels."""
 
 Outcome = Literal["added", "changed", "known"]
 Source = Literal["given", "review"]
@@ -22,18 +22,18 @@ Source = Literal["given", "review"]
 
 @dataclass(frozen=True, slots=True)
 class ExampleRow:
-    """Of a domain and a picture there is one.
+    """There is at most one for each domain and picture.
 
     Attributes:
         label: of the domain, or `none`.
-        sha256: of the picture as it came.
-        picture: the name of its prepared JPEG among the blobs.
+        sha256: of the picture as received.
+        picture: the blob name of its prepared JPEG.
         embedding: float16, little endian, of length 1.
-        embedded_by: SHA-256 of the model file; embeddings of others mean something else.
-        result_id: of the answer that a person looked at.
+        embedded_by: SHA-256 of the model file; embeddings of different files are not comparable.
+        result_id: of the answer that a person reviewed.
         created_at: when its label came.
-        set_aside: why nothing is learned from it; None: it is.
-        asked_by: whose picture it is, where a person looked at an answer.
+        set_aside: why it is excluded from learning; None: it is not.
+        asked_by: the caller whose picture it is, for a reviewed answer.
     """
 
     id: str
@@ -53,10 +53,10 @@ class ExampleRow:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedPicture:
-    """What a person said of an answer, where that is new.
+    """A reviewer's label, where it has changed.
 
     Attributes:
-        label: None: it is taken back, or the picture shows nothing that could be learned.
+        label: None: it was withdrawn, or the picture shows nothing to learn.
     """
 
     result_id: str
@@ -74,7 +74,7 @@ class ExampleRepository:
         self._database = database
 
     async def put(self, row: ExampleRow) -> tuple[str, Outcome]:
-        """The newest label of a picture wins, but that reviews change nothing that was given.
+        """The newest label of a picture wins, except that a review never changes a given one.
         Returns the id of its row."""
 
         def unit(connection: sa.Connection) -> tuple[str, Outcome]:
@@ -85,8 +85,8 @@ class ExampleRepository:
     async def to_learn(
         self, domain: str, *, most: int, until: datetime | None = None
     ) -> list[ExampleRow]:
-        """Those that are not set aside, and came no later than `until`, of each label the newest
-        `most`; in the order in which they were first known."""
+        """Examples not set aside and no newer than `until`, the newest `most` of each label; in the
+        order in which they were first known."""
         rank = (
             sa.func.row_number()
             .over(partition_by=_C.label, order_by=_C.created_at.desc())
@@ -100,7 +100,7 @@ class ExampleRepository:
         return await self._rows(sa.select(examples).where(_C.id.in_(chosen)).order_by(_C.id))
 
     async def counts(self, domain: str) -> dict[str, int]:
-        """By label, those that are not set aside."""
+        """By label, without those set aside."""
         query = (
             sa.select(_C.label, sa.func.count().label("examples"))
             .where(_C.domain == domain, _C.set_aside.is_(None))
@@ -110,8 +110,8 @@ class ExampleRepository:
         return {row["label"]: row["examples"] for row in await self._database.mappings(query)}
 
     async def count_new(self, domain: str) -> int:
-        """Those from reviews that are not set aside and came after the newest lesson, also where
-        that was withdrawn: what somebody took back is not to come again by itself."""
+        """Examples from reviews that are not set aside and came after the newest lesson, even a
+        withdrawn one: what somebody withdrew must not come back automatically."""
         since = (
             sa.select(sa.func.max(lessons.c.created_at))
             .where(lessons.c.domain == domain, lessons.c.reason.is_(None))
@@ -126,7 +126,7 @@ class ExampleRepository:
         return await self._database.scalar(query) or 0
 
     async def aside(self) -> dict[str, int]:
-        """How many are set aside, by domain, of those that were ever taught."""
+        """Number of examples set aside, for each domain that was ever taught."""
         taught = sa.select(lessons.c.domain).distinct().subquery()
         count = (
             sa.select(sa.func.count())
@@ -146,7 +146,7 @@ class ExampleRepository:
         before: str | None = None,
         limit: int,
     ) -> list[ExampleRow]:
-        """The newest first. `before`: an id."""
+        """Newest first. `before`: an id."""
         query = sa.select(examples).where(_C.domain == domain)
         if label is not None:
             query = query.where(_C.label == label)
@@ -157,7 +157,7 @@ class ExampleRepository:
         return await self._rows(query.order_by(_C.id.desc()).limit(limit))
 
     async def there(self, ids: Sequence[str]) -> set[str]:
-        """Those of them that nobody deleted."""
+        """Those of `ids` that still exist."""
         query = sa.select(_C.id).where(_C.id.in_(list(ids)))
         return set(await self._database.scalars(query))
 
@@ -179,7 +179,7 @@ class ExampleRepository:
         await self._database.change(change)
 
     async def take_back(self, domain: str, now: datetime) -> int:
-        """Learn from what was set aside after all; returns how many there were."""
+        """Learn from the examples set aside after all; returns how many there were."""
         change = (
             sa.update(examples)
             .where(_C.domain == domain, IS_SET_ASIDE)
@@ -188,17 +188,17 @@ class ExampleRepository:
         return await self._database.change(change)
 
     async def forget_aside(self, domain: str) -> int:
-        """Those that were set aside; returns how many there were."""
+        """Delete the examples set aside; returns how many there were."""
         change = sa.delete(examples).where(_C.domain == domain, IS_SET_ASIDE)
         return await self._database.change(change)
 
     async def domains(self) -> set[str]:
-        """Those that have examples."""
+        """Domains that have examples."""
         query = sa.select(_C.domain).distinct()
         return set(await self._database.scalars(query))
 
     async def reviewed(self, domains: Sequence[str], *, limit: int) -> list[ReviewedPicture]:
-        """What people said that is not known here yet, the oldest first."""
+        """Reviewers' labels that have not been learned yet, oldest first."""
         said = sa.case(
             (
                 (reviews.c.state == "decided") & results.c.expected_source.in_(REVIEWED),
@@ -220,7 +220,7 @@ class ExampleRepository:
                 reviews.c.domain.in_(list(domains)),
                 (reviews.c.decided_at.is_not(None)) | (reviews.c.learned.is_not(None)),
                 said.is_distinct_from(reviews.c.learned),
-                # Of what has no picture any more only what it said is taken back.
+                # Without its picture, a label can only be withdrawn.
                 reviews.c.picture.is_not(None) | said.is_(None),
             )
             .order_by(reviews.c.decided_at, reviews.c.result_id)
@@ -229,8 +229,8 @@ class ExampleRepository:
         return [ReviewedPicture(**row) for row in await self._database.mappings(query)]
 
     async def learn(self, reviewed: ReviewedPicture, row: ExampleRow | None) -> None:
-        """Remember that it is known. `row` None: there is nothing to learn from it, and what was
-        learned from it before is forgotten; as it is where the answer was deleted meanwhile."""
+        """Record that the review was learned. `row` None: there is nothing to learn from it, and
+        its earlier example is deleted; likewise if the answer was deleted meanwhile."""
         known = (
             sa.update(reviews)
             .where(reviews.c.result_id == reviewed.result_id)
@@ -253,7 +253,7 @@ class ExampleRepository:
 
 
 def forget_examples_of_batch(connection: sa.Connection, batch_id: str) -> None:
-    """Those that its answers brought: somebody wants them to be gone."""
+    """Delete examples from the batch's answers, at the caller's request."""
     of_it = sa.exists().where(
         batch_items.c.result_id == _C.result_id, batch_items.c.batch_id == batch_id
     )

@@ -1,6 +1,6 @@
-"""Results in bulk, a page at a time, as plain values. All SQL of exports is here.
+"""Bulk reads of results, a page at a time, as plain values. All SQL for exports is here.
 
-To make a `Result` of each row would take longer than all the rest.
+Building a `Result` from each row would take longer than everything else.
 """
 
 import json
@@ -25,23 +25,23 @@ MAX_KEYS = 1_001
 STATUS = FIELDS.index("status")
 
 Values = list[Any]
-"""Of a row, by FIELDS: nested as in a result's JSON, but moments are datetimes. None where there is
-none, or it was not asked for."""
+"""Values of a row, in the order of FIELDS: nested as in a result's JSON, but times are datetimes.
+None where there is no value, or it was not requested."""
 
 BEHIND_ALL = f"{RESULT}_{'Z' * 26}"
-"""Of identifiers."""
+"""Sorts after all identifiers."""
 
 
 class ExportRepository:
-    """Each page is a read of its own: an export takes as long as whoever reads it likes."""
+    """Each page is a separate read: an export takes as long as its reader likes."""
 
     def __init__(self, database: Database, known: ResultRepository) -> None:
         self._database = database
         self._known = known
 
     async def items(self, batch_id: str, fields: Collection[str]) -> AsyncIterator[list[Values]]:
-        """A batch's items in their order, with `fields` of their results so far. Those without one
-        are `pending`, or `deleted`."""
+        """A batch's items in order, with `fields` of their results so far. Items without a result
+        have the status `pending`, or `deleted`."""
         selected = _Selected(fields)
         of_both = batch_items.outerjoin(results, results.c.id == batch_items.c.result_id)
         query = (
@@ -71,8 +71,8 @@ class ExportRepository:
     async def results(
         self, wanted: ResultFilter, fields: Collection[str]
     ) -> AsyncIterator[list[Values]]:
-        """The newest first. Raises ResultNotFound when there is none that they shall be similar
-        to."""
+        """Newest first. Raises ResultNotFound when the result they should be similar to does not
+        exist."""
         selected = _Selected(fields)
         item_id = (
             sa.select(batch_items.c.item_id)
@@ -94,17 +94,17 @@ class ExportRepository:
             yield page
 
     async def keys_of_batch(self, batch_id: str, field: str) -> list[str]:
-        """Of the mappings under `field`, in all its results."""
+        """Keys of the mappings under `field`, across its results."""
         return await _keys(self.items(batch_id, [field]), field)
 
     async def keys_of_results(self, wanted: ResultFilter, field: str) -> list[str]:
-        """Of the mappings under `field`, in all of them. Raises as `results`."""
+        """Keys of the mappings under `field`, across these results. Raises as `results`."""
         return await _keys(self.results(wanted, [field]), field)
 
     async def _pages(
         self, query: sa.Select[Any], values: Callable[[Sequence[Any]], Values], *, after: Any
     ) -> AsyncIterator[list[Values]]:
-        """Each from behind the last row's first column."""
+        """Each page continues after the first column of the last row."""
 
         def unit(connection: sa.Connection) -> tuple[Any, list[Values]]:
             rows = connection.execute(query, {"after": after}).all()
@@ -118,7 +118,7 @@ class ExportRepository:
 
 
 async def _keys(pages: AsyncIterator[list[Values]], field: str) -> list[str]:
-    # Not by SQL: to PostgreSQL a NUL in any of the texts is an error.
+    # Not in SQL: in PostgreSQL, a NUL in any of the texts is an error.
     place, found = FIELDS.index(field), set[str]()
     async for page in pages:
         for values in page:
@@ -129,8 +129,8 @@ async def _keys(pages: AsyncIterator[list[Values]], field: str) -> list[str]:
 
 
 class _Selected:
-    """The columns that hold some fields: one for each of FIELDS but the first, then those of
-    usage. As they lie there: SQLAlchemy's own understanding of a value costs more than reading."""
+    """The columns that hold some fields: one for each of FIELDS but the first, then those of usage.
+    Read raw: SQLAlchemy's conversion of a value costs more than reading it."""
 
     def __init__(self, fields: Collection[str]) -> None:
         wanted = [name if name in fields else None for name in FIELDS[1:]]
@@ -147,7 +147,7 @@ class _Selected:
             self.columns += [_stored(results.c[name]) for name in Usage.model_fields]
 
     def values(self, row: Sequence[Any]) -> Values:
-        """Of `item_id` and the columns."""
+        """From a row of `item_id` and the columns."""
         values = list(row[: len(FIELDS)])
         for place, meaning in self._understood:
             value = values[place]
@@ -181,5 +181,5 @@ def _meaning(kind: Any) -> Callable[[Any], Any] | None:
 def _document(text: str) -> Any:
     try:
         return from_json(text)
-    except ValueError:  # half a surrogate, which Python's own decoder knows
+    except ValueError:  # half a surrogate, which Python's own decoder accepts
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""Opening what fsspec reaches, with one meaning for whatever goes wrong there."""
+"""Opens fsspec filesystems, and maps their errors to one kind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from typing import Any
 from app.errors import ClassifierError, ConfigurationError, StorageUnavailable
 
 GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-"""What back ends raise where nothing is to be read."""
+"""Errors of back ends when there is no file to read."""
 
 OWN = ("file", "memory")
-"""Schemes that need no further library, nor a look whether it is there."""
+"""Schemes that need no further library, so that none is checked for."""
 
 EXTRAS = {"s3": "s3", "abfs": "azure-storage", "abfss": "azure-storage", "az": "azure-storage"}
-"""Which of the package's extras brings the library of a scheme."""
+"""The package extra that installs a scheme's library."""
 
 
 def check_scheme(scheme: str, setting: str) -> None:
@@ -30,11 +30,12 @@ def check_scheme(scheme: str, setting: str) -> None:
 
 
 def open_filesystem(scheme: str) -> Any:
-    """With credentials and all else as the environment says. Raises ConfigurationError."""
+    """Credentials and other options come from the environment. Raises ConfigurationError."""
     from fsspec import filesystem
 
     try:
-        # Nothing is remembered: neither sizes and a million names, nor who asked for it before.
+        # Nothing is cached: no sizes, no listings of a million names, no instance of an earlier
+        # call.
         return filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
     except (ImportError, ValueError) as error:
         raise ConfigurationError(f"{scheme}:// can't be opened: {error}") from error
@@ -42,8 +43,8 @@ def open_filesystem(scheme: str) -> Any:
 
 @contextmanager
 def mapped(what: str) -> Iterator[None]:
-    """Whatever a back end raises, botocore's and Azure's own errors too, is StorageUnavailable:
-    the next call may succeed. `what` begins the message."""
+    """Raises every error of a back end, including botocore's and Azure's own, as
+    StorageUnavailable: the next call may succeed. `what` begins the message."""
     try:
         yield
     except ClassifierError:

@@ -1,4 +1,4 @@
-"""Idempotency keys: which request was answered with which result. All SQL about them is here."""
+"""Idempotency keys: which request was answered with which result. All SQL for them is here."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.errors import IdempotencyKeyReused
 from app.identifiers import EVENT
@@ -18,7 +18,7 @@ from app.storage.tables import accepted, batches, idempotency_keys, results
 KEPT_FOR = timedelta(hours=24)
 
 HELD_FOR = timedelta(seconds=30)
-"""For a request whose process says no more that it is at it: then the next one may have its key."""
+"""If the process does not renew a request's key for this long, the next request may take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Claim:
 def take_key(
     connection: sa.Connection, caller: str, key: str, claim: Claim, now: datetime
 ) -> Claim:
-    """Within a transaction: the key is taken, or whose it is already is returned."""
+    """Within a transaction: take the key, or return the claim that already holds it."""
     mine = {"caller": caller, "key": key}
     forgotten = idempotency_keys.c.created_at < now - KEPT_FOR
     connection.execute(sa.delete(idempotency_keys).where(forgotten))
@@ -62,8 +62,8 @@ class IdempotencyRepository:
         self._held: set[str] = set()
 
     async def claim(self, caller: str, key: str, claim: Claim) -> Claim:
-        """Take the key for a request, or return the claim that has it already. Raises
-        IdempotencyKeyReused when that is another request's."""
+        """Take the key for a request, or return the claim that already holds it. Raises
+        IdempotencyKeyReused when that claim is of a different request."""
         now = self._clock()
         found = await self._database.write(lambda each: take_key(each, caller, key, claim, now))
         found.check_same(claim)
@@ -71,7 +71,7 @@ class IdempotencyRepository:
 
     @contextmanager
     def holding(self, claim: Claim) -> Iterator[None]:
-        """As long as its request is worked on here, nobody else may have the key."""
+        """Keeps the key renewed while this process works on its request."""
         self._held.add(claim.result_id)
         try:
             yield
@@ -79,7 +79,7 @@ class IdempotencyRepository:
             self._held.discard(claim.result_id)
 
     async def renew(self) -> None:
-        """Say of what is held that it is; often, while HELD_FOR passes."""
+        """Renew all held keys; to be called several times within HELD_FOR."""
         if not self._held:
             return
         held = idempotency_keys.c.result_id.in_(list(self._held))
@@ -87,15 +87,15 @@ class IdempotencyRepository:
         await self._database.change(change)
 
     async def release(self, caller: str, key: str, claim: Claim) -> None:
-        """End a claim: its request has no answer that could be given again. Where it has one all
-        the same, because nobody could be told that it was stored, the key stays."""
+        """End the claim of a request without a reusable answer. The key stays if there is an answer
+        after all, stored although the confirmation was lost."""
         mine = {"caller": caller, "key": key, "result_id": claim.result_id}
         change = sa.delete(idempotency_keys).filter_by(**mine).where(~_IS_BATCH, ~_IS_ANSWERED)
         await self._database.change(change)
 
     async def release_unanswered(self) -> None:
-        """Free the keys of requests that a process did not finish, and nobody will."""
-        # By their primary keys, for each claim: results may be millions.
+        """Free the keys of requests that a process did not finish and none will."""
+        # A primary-key lookup for each claim: there may be millions of results.
         answered = sa.exists().where(results.c.id == _CLAIMED, results.c.status.in_(ANSWERED))
         change = sa.delete(idempotency_keys).where(
             idempotency_keys.c.created_at <= self._clock(),
@@ -111,13 +111,13 @@ _CLAIMED = idempotency_keys.c.result_id
 _IS_BATCH = sa.exists().where(batches.c.id == _CLAIMED, batches.c.status.not_in(HIDDEN))
 _IS_ANSWERED = sa.exists().where(results.c.id == _CLAIMED, results.c.status != "failed")
 _IS_EVENT = _CLAIMED.startswith(f"{EVENT}_", autoescape=True)
-"""It is told in the transaction that takes its key."""
+"""An event is published in the transaction that takes its key."""
 _NOTHING_IS_THERE = (~_IS_BATCH, ~_IS_EVENT, ~sa.exists().where(results.c.id == _CLAIMED))
 
 _NEW = insert(idempotency_keys)
 _TAKE = _NEW.on_conflict_do_update(
     index_elements=[idempotency_keys.c.caller, idempotency_keys.c.key],
-    set_={"key": _NEW.excluded.key},  # changes nothing, and so returns the claim that is there
+    set_={"key": _NEW.excluded.key},  # changes nothing, but returns the existing claim
 ).returning(
     idempotency_keys.c.fingerprint, idempotency_keys.c.result_id, idempotency_keys.c.created_at
 )

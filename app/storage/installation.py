@@ -1,14 +1,14 @@
-"""What an installation chose once, and all its processes keep to. All SQL about it is here."""
+"""Values chosen once per installation and used by all its processes. All SQL for them is here."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.storage.database import Database
 from app.storage.tables import installation
 
 
 async def replace_chosen(database: Database, name: str, before: str, after: str) -> bool:
-    """False: it is not `before` any more."""
+    """False: the value is no longer `before`."""
     change = (
         sa.update(installation)
         .where(installation.c.name == name, installation.c.value == before)
@@ -18,7 +18,7 @@ async def replace_chosen(database: Database, name: str, before: str, after: str)
 
 
 async def chosen(database: Database, name: str, proposed: str) -> str:
-    """The value under `name`: `proposed`, unless somebody was first."""
+    """The value under `name`: the existing one, or else `proposed`, which is stored."""
     query = sa.select(installation.c.value).where(installation.c.name == name)
     found = await database.scalar(query)
     if found is not None:

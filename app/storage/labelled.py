@@ -1,5 +1,5 @@
-"""Answers of which the true class is known, as they were before any calibration. All SQL about
-them is here."""
+"""Answers whose true class is known, as they were before any calibration. All SQL for them is
+here."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from app.storage.database import Database
 from app.storage.tables import results, reviews
 
 MOST = 20_000
-"""Labels of a domain that are looked at: the newest ones."""
+"""Labels of a domain that are read: the newest ones."""
 
 PAGE = 1_000
 
@@ -22,12 +22,12 @@ PAGE = 1_000
 class LabelledAnswer(NamedTuple):
     """
     Attributes:
-        probabilities: as the provider said them, by label; None where nobody kept them.
-        picture: what is the same of the same picture: its SHA-256, where that is known.
-        accepted: it was; else a person should look at it.
-        share: of such answers that were drawn for a person to label them; None for a label that
-            does not come from there.
-        told_before: the label came with the picture, so that it could not be drawn.
+        probabilities: as the provider gave them, by label; None where they were not kept.
+        picture: the same for the same picture: its SHA-256, where that is known.
+        accepted: whether it was accepted, rather than queued for review.
+        share: the fraction of such answers that was drawn for review; None if the label does not
+            come from such a review.
+        told_before: the label came with the picture, so that the answer could not be drawn.
     """
 
     expected: str
@@ -53,8 +53,8 @@ class LabelledRepository:
         caller: str | None = None,
         since: datetime | None = None,
     ) -> dict[CalibrationKey, int]:
-        """Different pictures with a label, by who answered, the most first. `caller` None:
-        everybody's; `since`: asked about then or later."""
+        """Different labelled pictures by who answered, largest first. `caller` None: all callers;
+        `since`: requested then or later."""
         key = [_C[name] for name in CalibrationKey._fields]
         pictures = sa.func.count(sa.distinct(_PICTURE)).label("pictures")
         query = (
@@ -73,7 +73,7 @@ class LabelledRepository:
     async def pages(
         self, key: CalibrationKey, *, caller: str | None = None
     ) -> AsyncIterator[list[LabelledAnswer]]:
-        """The newest first. The same picture may come more than once."""
+        """Newest first. The same picture may occur more than once."""
         query = (
             sa.select(_C.id, _C.expected, _C.predicted_class, _SAID, _PICTURE, *_DRAWN)
             .outerjoin(reviews, _C.id == reviews.c.result_id)
@@ -95,14 +95,14 @@ class LabelledRepository:
 
 
 def _in_window(domain: str, version: str, caller: str | None) -> sa.ColumnElement[bool]:
-    """Of a domain with millions of labels not all are gone through; other callers' do not push out
+    """Bounds the read for a domain with millions of labels; other callers' labels do not displace
     the caller's own."""
     labelled = sa.select(_C.id).where(
         _C.domain == domain,
         _C.expected.is_not(None),
         _C.domain_version == version,
         _C.status.in_(ANSWERED),
-        _C.revision.is_not(None),  # or nobody kept how it was asked yet
+        _C.revision.is_not(None),  # or it was stored before revisions were recorded
         *([] if caller is None else [_C.caller == caller]),
     )
     return _C.id.in_(sa.select(labelled.order_by(_C.id.desc()).limit(MOST).subquery().c.id))

@@ -1,7 +1,7 @@
-"""What a process may spend of a budget without asking anybody: a lease.
+"""Leases: what a process may spend of a budget without asking the database.
 
-What sums say is spent and all leases together are never more than the budget: who takes a lease
-looks at both at once, and while it has the budget's row to itself.
+Summed spending plus all leases never exceeds the budget: a process that takes a lease reads both at
+once, while it holds the lock on the budget's row.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.budget import Budget
 from app.prices import LEAST
@@ -19,14 +19,14 @@ from app.storage.budget_sums import Purse, fresh_of, spent_of
 from app.storage.tables import Usd, budget_periods, leases
 
 LEAST_SHARE = 4
-"""A lease is at most a fourth of what is free, so that others get something too, unless that is not
-enough for a call."""
+"""A lease is at most a fourth of what is free, to leave some for others, unless that is not enough
+for a call."""
 
 SUMMED_WITHIN = timedelta(minutes=1)
-"""Of a call that nobody reserved for: then sums have it."""
+"""By then, the cost of a call made without a reservation is in the sums."""
 
 DEAD_AFTER = timedelta(minutes=10)
-"""Without a sign of life: then a lease is given back whose process can't be asked."""
+"""Without a sign of life: then the lease of a process that can't be asked is returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Request:
     """For a lease.
 
     Attributes:
-        needs: or it is of no use.
-        wants: would be better.
+        needs: the least useful amount.
+        wants: the preferred amount.
     """
 
     budget: Budget
@@ -52,8 +52,8 @@ class Request:
 class Lease:
     """
     Attributes:
-        amount: that was added; 0: what is free is not enough.
-        spent: of the budget, as sums have it.
+        amount: what was added; 0: too little is free.
+        spent: of the budget, according to the sums.
     """
 
     amount: Decimal
@@ -66,7 +66,7 @@ def take_lease(connection: sa.Connection, process: str, request: Request, now: d
     since = connection.execute(_HAVE_TO_ITSELF, {**key, "since": now}).scalar_one()
     terms = [spent_of(budget, starts_at), leased_of(budget, starts_at)]
     if now < since + SUMMED_WITHIN:
-        # What was spent just before anybody reserved it.
+        # Spending from before the first reservation, which no lease covers.
         terms.append(fresh_of(budget, starts_at, before=since))
     spent, leased, *before = (
         each or Decimal(0) for each in connection.execute(sa.select(*terms)).one()
@@ -83,8 +83,8 @@ def take_lease(connection: sa.Connection, process: str, request: Request, now: d
 def release(
     connection: sa.Connection, process: str, freed: Mapping[Purse, Decimal], now: datetime
 ) -> None:
-    """Give back what of leases is spent, or not needed any more; a lease of which nothing is given
-    back is heard of all the same."""
+    """Give back the part of leases that is spent or no longer needed; an amount of 0 still renews
+    the lease."""
     for purse, amount in sorted(freed.items()):
         connection.execute(
             _RELEASE,

@@ -1,8 +1,9 @@
-"""What calls cost: an entry for each, and sums by hour and day. All SQL that writes it is here, but
-for another price: repricing.py.
+"""What calls cost: an entry for each, and sums by hour and day. All SQL that writes it is here,
+except for changed prices: repricing.py.
 
-An entry is written with the result that it was made for. Sums get it later, together with the
-leases of budgets that it was reserved in: so nothing that all have in common is locked meanwhile.
+An entry is written with the result it belongs to. It is added to the sums later, in the transaction
+that releases the budget leases it was reserved in: so no shared row is locked while results are
+stored.
 """
 
 from collections import defaultdict
@@ -47,7 +48,7 @@ _COLUMNS = (*_CONVERTED, *_AS_THEY_ARE)
 _OTHERS = attrgetter(*_AS_THEY_ARE)
 _ROLLED = tuple(each.name for each in ledger.c if each.name != "rolled")
 _BY, _ALIKE = (
-    itemgetter(*map(_ROLLED.index, names))  # a row's names take ten times as long
+    itemgetter(*map(_ROLLED.index, names))  # naming the columns of a row takes ten times as long
     for names in (SPENT_BY, (*SPENT_BY, "batch_id", "kind", "estimated"))
 )
 
@@ -56,7 +57,7 @@ Amounts = Mapping[Purse, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """Entries that sums have from now on.
+    """Entries that have just been added to the sums.
 
     Attributes:
         ids: of all of them.
@@ -73,13 +74,13 @@ class LedgerRepository:
         self._outbox = outbox
 
     def booking(self, entries: Iterable[LedgerEntry]) -> Unit[None] | None:
-        """Writes them, if they are not there; None: there is nothing to write."""
+        """Writes entries that do not exist yet; None: there is nothing to write."""
         found = list(entries)
         return (lambda connection: book(connection, found)) if found else None
 
     async def book(self, entries: Iterable[LedgerEntry], *, lost: bool = False) -> None:
-        """Without a result; `lost`: there will be none, and what a batch has cost tells of it all
-        the same. Raises StorageUnavailable."""
+        """Write entries without a result; `lost`: there will be none, but their cost still counts
+        towards their batches. Raises StorageUnavailable."""
         found = list(entries)
         if found:
             unit = book_lost if lost else book
@@ -94,13 +95,14 @@ class LedgerRepository:
         exhausted: Mapping[Purse, Budget],
         now: datetime,
     ) -> Rolled:
-        """Sum the entries of a process, and let go, of its leases, of what they cost.
+        """Add the entries of a process to the sums, and release the part of its leases that covered
+        them.
 
         Args:
-            budgets: whose owners are told when they get spent.
-            held: by the id of an entry, what of each lease it takes.
-            given_up: what of leases is not needed any more besides.
-            exhausted: budgets that are told to be spent.
+            budgets: whose thresholds are checked and announced.
+            held: by entry id, the amount reserved in each lease.
+            given_up: other amounts of leases that are no longer needed.
+            exhausted: budgets to be announced as spent.
         """
         telling = self._outbox.telling()
 
@@ -121,19 +123,19 @@ class LedgerRepository:
         return rolled
 
     async def rolled(self, ids: Collection[str]) -> list[str]:
-        """Those that sums have."""
+        """Those that are in the sums."""
         query = sa.select(ledger.c.id).where(ledger.c.id.in_(ids), ledger.c.rolled)
         return await self._database.scalars(query)
 
     async def processes_behind(self, before: datetime) -> list[str]:
-        """Those that made entries before then which no sum has."""
+        """Processes with entries from before then that are not in the sums."""
         query = sa.select(ledger.c.process).distinct().where(IS_UNSUMMED, ledger.c.at < before)
         return await self._database.scalars(query)
 
 
 def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
-    """Write them, if they are not there. Those that are, for it took long until there was a result,
-    are told which one that is."""
+    """Write entries that do not exist yet. Existing ones, written early because their result took
+    long, are linked to it."""
     if _BOOK.run(connection, [_values(each) for each in entries]) < len(entries):
         belong = [{"this": each.id, "of": each.result_id} for each in entries if each.result_id]
         if belong:
@@ -141,9 +143,9 @@ def book(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
 
 
 def book_lost(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> None:
-    """With what they add to their batches, if they are not there."""
+    """Write entries that do not exist yet, and add their costs to their batches."""
     ids = [each.id for each in entries]
-    # First what writes: see Unit.
+    # The first statement must write: see Unit.
     connection.execute(_TOUCH, {"batches": sorted({each.batch_id or "" for each in entries})})
     there = set(connection.execute(sa.select(ledger.c.id).where(ledger.c.id.in_(ids))).scalars())
     new = [each for each in entries if each.id not in there]
@@ -172,7 +174,7 @@ def _values(entry: LedgerEntry) -> tuple[Any, ...]:
 
 
 def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
-    """What they add to sums, if they are of one kind, and all or none estimated and priced."""
+    """Their totals. They must be of one kind, and all or none of them estimated and priced."""
     columns = dict(zip(_ROLLED, zip(*entries, strict=True), strict=True))
     kind, estimated = entries[0].kind, entries[0].estimated
     priced = entries[0].cost_usd is not None
@@ -193,7 +195,7 @@ def sums_of(entries: Sequence[sa.Row[Any]]) -> dict[str, Any]:
 
 
 class Added(NamedTuple):
-    """To the sums of an hour, and of its day.
+    """An addition to the sums of an hour, and of its day.
 
     Attributes:
         by: values of SPENT_BY.
@@ -220,7 +222,7 @@ def _add(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
 
 
 def add(connection: sa.Connection, added: Iterable[Added]) -> list[dict[str, Any]]:
-    """Returns what is new of hours."""
+    """Returns what was added, by hour."""
     hours: dict[tuple[Any, ...], dict[str, Any]] = {}
     days: dict[tuple[Any, ...], dict[str, Any]] = {}
     for hour, by, batch_id, more in added:
@@ -243,12 +245,12 @@ def add(connection: sa.Connection, added: Iterable[Added]) -> list[dict[str, Any
 def _rows(
     names: Sequence[str], sums: Mapping[tuple[Any, ...], Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """In order: two that add to the same wait for each other, and not in a circle."""
+    """Sorted, so that two writers of the same rows can't deadlock."""
     return [dict(zip(names, key, strict=True)) | dict(sums[key]) for key in sorted(sums)]
 
 
 _BOOK = DriverInsert(ledger, _COLUMNS, once=True)
-"""Once, though it is sent again because nobody said that it was stored."""
+"""Ignores existing entries: a write is repeated when its confirmation was lost."""
 _LINK = (
     sa.update(ledger)
     .where(ledger.c.id == sa.bindparam("this"), ledger.c.result_id.is_(None))

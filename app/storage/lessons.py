@@ -1,4 +1,4 @@
-"""What the local model was taught, version by version. All SQL about that is here."""
+"""Versions of what the local model was taught. All SQL for them is here."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,17 +17,17 @@ Cause = Literal["taught", "reviews"]
 
 @dataclass(frozen=True, slots=True)
 class LessonRow:
-    """A version. Of a domain the newest that was not withdrawn is in force.
+    """A version. For each domain, the newest version not withdrawn is in force.
 
     Attributes:
-        cause: somebody wanted it, or reviews brought it.
-        examples: that it was taught with.
-        score: the share of examples that heads told right which had not seen them, 0 to 1; None
-            where that can't be said.
-        head: what is loaded, as text; what it means is not known here.
+        cause: requested, or started because of reviews.
+        examples: how many it was taught with.
+        score: the share of examples classified correctly by heads that had not seen them, 0 to 1;
+            None where it can't be measured.
+        head: what is loaded, as text that is opaque to this module.
         report: JSON.
-        created_at: examples that came later are new to it.
-        reason: why it was withdrawn, where that was not asked for.
+        created_at: examples after this are new to it.
+        reason: why it was withdrawn, unless by request.
     """
 
     id: str
@@ -43,8 +43,8 @@ class LessonRow:
 
 
 KEPT = 50
-"""Versions of a domain that are not withdrawn, the newest; what is older goes when there is a new
-one."""
+"""Versions of a domain that are not withdrawn, the newest; older ones are deleted when there is a
+new one."""
 
 
 class LessonRepository:
@@ -62,13 +62,13 @@ class LessonRepository:
         return await self._rows(self._versions.in_force())
 
     async def of_domain(self, domain: str, *, limit: int) -> list[LessonRow]:
-        """The newest first, at most `limit`; their heads are left out."""
+        """Newest first, at most `limit`; without their heads."""
         columns = [each for each in lessons.columns if each is not _C.head]
         query = sa.select(*columns, sa.literal("").label("head")).where(_C.domain == domain)
         return await self._rows(query.order_by(_C.id.desc()).limit(limit))
 
     async def made_at(self, lesson_id: str) -> datetime | None:
-        """None: there is none of this id any more."""
+        """None: there is no lesson with this id any more."""
         query = sa.select(_C.created_at).where(_C.id == lesson_id)
         return await self._database.scalar(query)
 
@@ -91,7 +91,7 @@ class LessonRepository:
         await self._database.write(unit)
 
     async def withdraw(self, domain: str, lesson_id: str, now: datetime, *, by: By) -> None:
-        """Raises LessonNotFound where the domain has none of this id in use."""
+        """Raises LessonNotFound where the domain has no lesson of this id that is not withdrawn."""
         if not await self._versions.withdraw(domain, lesson_id, now, by):
             raise LessonNotFound(
                 f"The domain {domain!r} has no lesson {lesson_id} that is not withdrawn."

@@ -1,4 +1,4 @@
-"""Folders, listed so that what is held does not grow with them."""
+"""Lists folders in memory that does not grow with their size."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from app.storage.uris import Location, lies_under
 
 AZURE_PAGE = 1_000
-"""Blobs held at a time; S3 has as many by itself."""
+"""Blobs held at a time; S3 pages have this size anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Found:
     """
     Attributes:
         name: its path in the folder.
-        size: in bytes; None: it is no file, or a link that leads out of what is allowed.
+        size: in bytes; None: it is not a file, or a link that leads outside the allowed folder.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Found:
 
 
 def entries_below(files: Any, path: str, place: Location) -> Iterator[Found]:
-    """All files of the folder `path` and its folders. Raises what the back end raises."""
+    """All files under the folder `path`, recursively. Raises what the back end raises."""
     if place.scheme == "file":
         entries = _local(path, os.path.realpath(place.root))
     elif hasattr(files, "call_s3"):
@@ -39,7 +39,7 @@ def entries_below(files: Any, path: str, place: Location) -> Iterator[Found]:
 
 
 def _local(path: str, root: str) -> Iterator[tuple[str, int | None]]:
-    """Folders that are links are not gone into: they may lead back."""
+    """Linked folders are not followed: they may form a cycle."""
     folders = [path]
     while folders:
         with os.scandir(folders.pop()) as entries:
@@ -53,13 +53,13 @@ def _local(path: str, root: str) -> Iterator[tuple[str, int | None]]:
 
 
 def _s3(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
-    """A page at a time, of a thousand: `ls` and `find` hold all."""
+    """In pages of a thousand: `ls` and `find` hold the whole listing."""
     bucket, _, folder = path.partition("/")
     query = {"Bucket": bucket, "Prefix": f"{folder}/" if folder else ""}
     while True:
         page = files.call_s3("list_objects_v2", **query)
         for each in page.get("Contents", ()):
-            if not each["Key"].endswith("/"):  # what stands for a folder in consoles
+            if not each["Key"].endswith("/"):  # placeholder of a folder in consoles
                 yield f"{bucket}/{each['Key']}", each["Size"]
         if not page.get("IsTruncated"):
             return
@@ -67,7 +67,7 @@ def _s3(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
 
 
 def _azure(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
-    """A page at a time, too."""
+    """In pages, too."""
     from azure.core.exceptions import ResourceNotFoundError
     from fsspec.asyn import sync  # type: ignore[import-untyped]
 
@@ -95,7 +95,7 @@ def _azure(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
 
 
 def _folder_by_folder(files: Any, path: str) -> Iterator[tuple[str, int | None]]:
-    """For fsspec itself has no pages: one folder is held."""
+    """fsspec itself has no pages: holds one folder at a time."""
     folders = [path]
     while folders:
         folder = folders.pop()

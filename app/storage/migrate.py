@@ -9,19 +9,19 @@ from app.storage.database import Database
 from app.storage.tables import metadata
 
 HEAD = "0017"
-"""The newest revision in migrations/versions; a test holds it against Alembic's own idea."""
+"""The newest revision in migrations/versions; a test compares it with Alembic's."""
 
 MIGRATING = 0x636C616D
-"""Of PostgreSQL's advisory locks, that of whoever migrates: `clam`."""
+"""Key of the PostgreSQL advisory lock for migrating: `clam`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def migrate(database: Database) -> tuple[str | None, str]:
-    """Upgrade to HEAD; returns the revision it was at, None for an empty database, and HEAD. Costs
+    """Upgrade to HEAD; returns the previous revision, None for an empty database, and HEAD. Costs
     two queries when there is nothing to do.
 
-    Raises ConfigurationError when it is no database, is not reached or can't be written.
+    Raises ConfigurationError when it is not a database, is unreachable or can't be written.
     """
     try:
         before = await database.read(_revision)
@@ -41,12 +41,12 @@ def _revision(connection: sa.Connection) -> str | None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    # Another process may be at it, or have been first; and without a transaction of its own SQLite
-    # would commit every statement, and a crash leave half a schema.
+    # Another process may be migrating, or have done so already. And without an explicit
+    # transaction, SQLite would commit every statement, and a crash leave half a schema.
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # whoever is at it takes its time
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a migration takes its time
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
     revision = _revision(connection)
     if revision is None:
@@ -56,7 +56,8 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def _create(connection: sa.Connection) -> None:
-    """What all migrations come to, which a test holds: nothing is there that they could change."""
+    """The result of all migrations (a test compares them), without running them: there is no data
+    to change."""
     metadata.create_all(connection, checkfirst=False)
     version = sa.Table(
         "alembic_version",

@@ -1,4 +1,5 @@
-"""Object stores and folders: pictures, lists and archives lie there, and exports are put there."""
+"""Object stores and folders, from which pictures, lists and archives are read, and to which exports
+are written."""
 
 import asyncio
 import os
@@ -17,10 +18,10 @@ from app.whole_file import WholeFile
 THREADS = 16
 
 PATIENCE_S = 30.0
-"""For one picture. The stores' clients try again for minutes, and keep others from reading."""
+"""For one picture. The stores' clients retry for minutes, and would block other reads."""
 
 COPIED_AT_ONCE = 8_000_000
-"""Bytes of a list or an archive."""
+"""Bytes of a list or an archive per read."""
 
 UNREADABLE = "The store can't be read"
 
@@ -33,10 +34,10 @@ class _Opened:
 
 
 class ObjectStore:
-    """Reads and writes under the allowed URIs, by whatever fsspec reaches.
+    """Reads and writes under the allowed URIs, through fsspec.
 
     Attributes:
-        threads: where what blocks is to be called: all but `get` and `close`.
+        threads: where to call the blocking methods: all but `get`, `put` and `close`.
     """
 
     def __init__(self, allowed: AllowedUris) -> None:
@@ -56,17 +57,17 @@ class ObjectStore:
                 return await loop.run_in_executor(self.threads, self._get, uri, max_bytes)
 
     async def put(self, uri: str, file: Path) -> None:
-        """Copy a file there, whole or not at all; what is there is replaced. Raises UrlRefused,
+        """Copy a file there atomically, replacing any that exists. Raises UrlRefused,
         StorageUnavailable, ConfigurationError."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.threads, self._put, uri, file)
 
     async def close(self) -> None:
-        """Without those that still wait for a store."""
+        """Without waiting for calls that still wait for a store."""
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def is_folder(self, uri: str) -> bool:
-        """Raises as `get`, when nothing is there too."""
+        """Raises as `get`, also when nothing is there."""
         place = self.allowed.judge(uri)
         with mapped(UNREADABLE):
             try:
@@ -76,8 +77,8 @@ class ObjectStore:
                 raise _nothing() from None
 
     def below(self, uri: str) -> Iterator[Found]:
-        """All files of a folder and its folders, as they are listed: page by page, where the store
-        has so many. Raises as `get`."""
+        """All files under a folder, recursively, as they are listed: in pages, where the store has
+        them. Raises as `get`."""
         place = self.allowed.judge(uri)
         with mapped(UNREADABLE):
             try:
@@ -104,7 +105,7 @@ class ObjectStore:
             try:
                 opened = self._open(place, max_bytes)
                 if opened.size == 0:
-                    return b""  # which has no range
+                    return b""  # an empty file has no range to read
                 data: bytes = opened.files.cat_file(opened.path, start=0, end=max_bytes + 1)
             except GONE:
                 raise _nothing() from None
@@ -117,7 +118,7 @@ class ObjectStore:
         with mapped("The store can't be written"):
             files, path = self._resolve(place)
             if place.scheme != "file":
-                files.put_file(str(file), path)  # which nobody sees before it is whole
+                files.put_file(str(file), path)  # visible only when it is complete
                 return
             whole = Path(path)
             whole.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ class ObjectStore:
                 files.put_file(str(file), str(unfinished))
 
     def _open(self, place: Location, max_bytes: int) -> _Opened:
-        """The size is asked before anything is read."""
+        """Checks the size before anything is read."""
         files, path = self._resolve(place)
         info = files.info(path)
         if info["type"] != "file":
@@ -136,14 +137,15 @@ class ObjectStore:
         return _Opened(files, path, size)
 
     def _resolve(self, place: Location) -> tuple[Any, str]:
-        """The file system and the path in it, of a file the real one: links may not lead out."""
+        """The filesystem and the path in it; for files, the real path: links may not lead
+        outside."""
         path = place.path
         if place.scheme == "file":
             path = os.path.realpath(path)
             if not lies_under(path, os.path.realpath(place.root)):
                 raise UrlRefused(f"The URI leads out of those that {self.allowed.setting} names.")
         if place.scheme not in self._filesystems:
-            # Not before there is something to read: the import takes its time.
+            # Opened only when there is something to read: the import is slow.
             self._filesystems[place.scheme] = open_filesystem(place.scheme)
         return self._filesystems[place.scheme], path
 

@@ -1,4 +1,5 @@
-"""What is to be told, written in the transaction of what happened. All SQL about that is here."""
+"""The transactional outbox: events are written in the transaction of what they report. All SQL for
+that is here."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 from ulid import ULID
 
 from app.identifiers import DELIVERY, EVENT, WEBHOOK, new_id
@@ -23,10 +24,10 @@ DeliveryState = Literal["pending", "delivered", "failed", "missed"]
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who wants to hear of what; empty sets mean all.
+    """Who subscribes to what; empty sets mean all.
 
     Attributes:
-        enabled: or what is told is kept as missed.
+        enabled: if not, deliveries are stored as missed.
     """
 
     webhook_id: str
@@ -49,7 +50,7 @@ class Subscriptions:
     """As they were read at one time.
 
     Attributes:
-        found: by type, caller and domain, those that were looked for before.
+        found: cached matches, by type, caller and domain.
     """
 
     all: tuple[Subscription, ...]
@@ -57,7 +58,7 @@ class Subscriptions:
 
 
 class Outbox:
-    """Knows who subscribed, and writes nothing where nobody did."""
+    """Knows all subscriptions, and writes nothing without a subscriber."""
 
     def __init__(
         self,
@@ -67,8 +68,8 @@ class Outbox:
         types: Mapping[str, EventType] = EVENT_TYPES,
         shared: bool = False,
     ) -> None:
-        """`operators`: callers who are told of everybody's events; None: all of them are.
-        `types`: what may be told. `shared`: other processes change webhooks, too."""
+        """`operators`: callers who receive everyone's events; None: all callers do. `types`: known
+        event types. `shared`: other processes change webhooks, too."""
         self.types = types
         self._shared = shared
         self._database = database
@@ -78,11 +79,11 @@ class Outbox:
         self._loading = asyncio.Lock()
 
     def on_told(self, wake: Callable[[Iterable[str]], None]) -> None:
-        """Have `wake` called with ids of webhooks for which there is something new."""
+        """`wake` will be called with the ids of webhooks that have new deliveries."""
         self._wake = wake
 
     async def load(self) -> None:
-        """Who subscribed, as the database knows it: at the start, and after every change."""
+        """Read the subscriptions from the database: at startup, and after every change."""
         column = webhooks.c
         query = sa.select(
             column.id, column.caller, column.event_types, column.domains, column.status
@@ -95,13 +96,13 @@ class Outbox:
                     row.caller,
                     frozenset(row.event_types),
                     frozenset(row.domains),
-                    # Where it may just be enabled elsewhere, whoever sends it knows better.
+                    # Another process may just have enabled it; the sender checks again.
                     self._shared or row.status == "enabled",
                 )
                 for row in connection.execute(query)
             )
 
-        # One after the other, or what was read earlier could be taken for the later.
+        # One at a time, or an older read could overwrite a newer one.
         async with self._loading:
             found = await self._database.read(unit)
             if found != self._known.all:
@@ -110,7 +111,7 @@ class Outbox:
     def subscribed(
         self, event_type: str, caller: str, domain: str | None
     ) -> tuple[Subscription, ...]:
-        # Asked in the database's thread, while another may learn of more.
+        # Called in a database thread, while `load` may replace it.
         known = self._known
         key = (event_type, caller, domain)
         found = known.found.get(key)
@@ -125,8 +126,9 @@ class Outbox:
         return found
 
     async def use_callback(self, caller: str, url: str) -> None:
-        """There is a place to tell it to, and will be. In a transaction of its own: those that tell
-        are too long to wait for each other by such rows."""
+        """Create the webhook for a callback in advance, or record that it is in use. In a
+        transaction of its own: those that publish events are too long to block each other on such
+        rows."""
         row = _callback_row(caller, url)
         await self._database.change(_USE_CALLBACK, row)
 
@@ -139,7 +141,7 @@ class Outbox:
 
 
 class Telling:
-    """Of one transaction, what it tells."""
+    """The events of one transaction."""
 
     def __init__(self, outbox: Outbox, wake: Callable[[Iterable[str]], None]) -> None:
         self._outbox = outbox
@@ -164,7 +166,8 @@ class Telling:
     def tell_to(
         self, connection: sa.Connection, told: Sequence[tuple[Event, Sequence["Listener"]]]
     ) -> list[str]:
-        """These listeners, whatever they subscribed to; returns the ids of the deliveries."""
+        """Create deliveries to these listeners, whatever they subscribed to; returns the
+        deliveries' ids."""
         now = datetime.now(UTC)
         rows = [
             {
@@ -196,7 +199,7 @@ class Telling:
         return [each["id"] for each in to_deliver]
 
     def wake(self) -> None:
-        """The transaction is committed."""
+        """To be called once the transaction is committed."""
         if self._told:
             self._wake(self._told)
 
@@ -204,7 +207,7 @@ class Telling:
         found = [
             Listener(each.webhook_id, each.caller, state="pending" if each.enabled else "missed")
             for each in self._outbox.subscribed(event.type, event.caller, event.domain)
-            if each.webhook_id != event.subject  # which is told nothing of itself
+            if each.webhook_id != event.subject  # a webhook gets no events about itself
         ]
         if event.callback_url is not None:
             webhook_id = callback_id(event.caller, origin(event.callback_url))
@@ -228,19 +231,19 @@ class Listener:
 
 
 def forget_events(connection: sa.Connection, subjects: Sequence[str]) -> None:
-    """What is deleted is told nobody any more; that it was told stays on record."""
+    """Removes the bodies of events about deleted subjects; the record of their delivery stays."""
     about = events.c.subject.in_(list(subjects))
     connection.execute(sa.update(events).where(about).values(body=None))
 
 
 def origin(url: str) -> str:
-    """`https://shop.example.com`: what fails or hangs together."""
+    """`https://shop.example.com`: callbacks that share it fail or hang together."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def callback_id(caller: str, place: str) -> str:
-    """Of the webhook through which all callbacks of a caller to one place go: always the same."""
+    """Id of the webhook for all callbacks of a caller to one origin: always the same."""
     digest = sha256(f"{caller}\n{place}".encode()).digest()
     return f"{WEBHOOK}_{ULID(digest[:16])}"
 
@@ -262,7 +265,7 @@ def _callback_row(caller: str, url: str) -> dict[str, Any]:
 
 _CALLBACK = insert(webhooks)
 _ADD_CALLBACK = _CALLBACK.on_conflict_do_nothing()
-"""It is there, but for what was accepted before an upgrade or long ago."""
+"""It exists already, except for pictures accepted before an upgrade or long ago."""
 _USE_CALLBACK = _CALLBACK.on_conflict_do_update(
     index_elements=[webhooks.c.id], set_={"changed_at": _CALLBACK.excluded.changed_at}
 )

@@ -1,4 +1,4 @@
-"""Writes that are worth waiting for: the database may be locked, full or away for a while."""
+"""Retries for important writes: the database may be locked, full or away for a while."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ async def patiently(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
-    """Once more after each of these waits. Raises StorageUnavailable when there are no more."""
+    """Retry after each of these waits. Raises StorageUnavailable when there are no more."""
     waits = iter(waits_s)
     while True:
         try:
@@ -30,7 +30,7 @@ async def patiently(
 
 
 def until_set(stopping: asyncio.Event) -> Iterator[float]:
-    """Longer and longer waits, to LONGEST_WAIT_S, until the process is about to end."""
+    """Increasing waits, up to LONGEST_WAIT_S, until the process is about to end."""
     wait_s = FIRST_WAIT_S
     while not stopping.is_set():
         yield wait_s

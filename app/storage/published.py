@@ -1,4 +1,4 @@
-"""Events that other programs tell, each once for an Idempotency-Key."""
+"""Events published by other programs, each once per Idempotency-Key."""
 
 import hashlib
 import json
@@ -24,8 +24,8 @@ class PublishedRepository:
         self._clock = clock
 
     async def tell(self, event: Event, *, publisher: str, key: str | None) -> str:
-        """The event's id; where the publisher used the key before, that of the first. Raises
-        IdempotencyKeyReused when that was another event."""
+        """Returns the event's id; if the publisher has used the key before, that of the first
+        event. Raises IdempotencyKeyReused when that was a different event."""
         mine = Claim(fingerprint(event), new_id(EVENT))
         telling, now = self._outbox.telling(), self._clock()
 
@@ -42,6 +42,6 @@ class PublishedRepository:
 
 
 def fingerprint(event: Event) -> str:
-    """SHA-256 over all that makes an event the same event."""
+    """SHA-256 over everything that makes two events the same."""
     said = [event.type, event.caller, event.domain, event.data().model_dump(mode="json")]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

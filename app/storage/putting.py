@@ -1,13 +1,13 @@
-"""Rows written to where there may be others already."""
+"""Statements for inserting rows that may exist already."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import Insert, insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import Insert, insert  # SQLite supports it, too
 
 from app.storage.tables import SUMS
 
 
 def putting(table: sa.Table) -> Insert:
-    """A statement that writes a row of values for all columns, in place of one with its key."""
+    """An upsert of whole rows: a row with the same key is replaced."""
     new = insert(table)
     return new.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),
@@ -16,7 +16,7 @@ def putting(table: sa.Table) -> Insert:
 
 
 def adding(table: sa.Table) -> Insert:
-    """A statement that adds to its sums."""
+    """An upsert that adds to existing sums."""
     new = insert(table)
     return new.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),

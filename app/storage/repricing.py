@@ -1,7 +1,6 @@
-"""What entries of the ledger cost by another price than that of their time. All SQL that changes
-it is here.
+"""Applies changed prices to ledger entries. All SQL that changes their cost is here.
 
-Whatever was reckoned from an entry changes with it, by the difference: sums, its result, its batch.
+Whatever was computed from an entry changes by the difference: sums, its result, its batch.
 """
 
 from collections import defaultdict
@@ -21,10 +20,10 @@ from app.storage.ledger import Added, add
 from app.storage.tables import SPENT_BY, SUMS, Usd, batches, ledger, results
 
 AT_ONCE = 500
-"""Entries that are looked at, and changed in one transaction."""
+"""Entries read at a time, and changed in one transaction."""
 
 AROUND = timedelta(hours=1)
-"""How far clocks of two processes are apart at most."""
+"""Upper bound on the clock difference between two processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class RepricingRepository:
         return [LedgerEntry(**row) for row in await self._database.mappings(query)]
 
     async def change(self, wanted: Sequence[NewPrice]) -> list[NewPrice]:
-        """Returns those that were as they are said to be still, and are changed now."""
+        """Returns those that were still unchanged, and are changed now."""
         return await self._database.write(lambda each: _change(each, wanted))
 
 
@@ -80,7 +79,7 @@ def _change(connection: sa.Connection, wanted: Sequence[NewPrice]) -> list[NewPr
 
 
 def _added(each: NewPrice) -> Added:
-    """To the sums that have the entry."""
+    """Correction of the sums that contain the entry."""
     entry, usd = each.entry, each.difference_usd
     nothing = {name: Decimal(0) if name.endswith("_usd") else 0 for name in SUMS}
     changed = {
@@ -115,7 +114,7 @@ def _add_to(
 
 
 def _know(connection: sa.Connection, ids: Collection[str | None]) -> None:
-    """Results whose cost may be known now."""
+    """Sets the cost of results for which it can now be known."""
     if not ids:
         return
     column = results.c
@@ -126,7 +125,7 @@ def _know(connection: sa.Connection, ids: Collection[str | None]) -> None:
     first, last = connection.execute(times).one()
     if first is None:
         return
-    # No index has entries by result: they are looked for where the results' time is.
+    # Entries have no index by result: they are searched in the time range of the results.
     costs = (
         sa.select(ledger.c.result_id.label("this"), sa.func.sum(ledger.c.cost_usd).label("usd"))
         .where(
@@ -157,7 +156,7 @@ _RESULT = (
     .where(results.c.id == sa.bindparam("this"))
     .values(cost_usd=results.c.cost_usd + sa.bindparam("more", type_=Usd))
 )
-"""What is null stays so."""
+"""NULL stays NULL."""
 _KNOWN = (
     sa.update(results)
     .where(results.c.id == sa.bindparam("this"))

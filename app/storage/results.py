@@ -1,4 +1,4 @@
-"""Results in the database. All SQL about them is here."""
+"""Results in the database. All SQL for them is here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.errors import ResultNotFound
 from app.identifiers import RESULT, lowest_id
@@ -25,8 +25,8 @@ from app.storage.traces import erase_traces, is_erased
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """Which results; None means all. `since` is included, `until` is not; `labelled`: only those
-    whose true class is known."""
+    """Which results to select; None means all. `since` is inclusive, `until` exclusive; `labelled`:
+    only those whose true class is known."""
 
     domain: str | None = None
     predicted_class: str | None = None
@@ -60,7 +60,7 @@ class ResultFilter:
 
 
 MAX_SIMILAR = 1_000
-"""Newest rows that `similar_to` looks at for each part of a hash."""
+"""Newest rows that `similar_to` considers for each band of a hash."""
 
 _LABEL = (results.c.expected, results.c.expected_source)
 _GIVEN = {each.name: sa.bindparam(f"of_{each.name}", type_=each.type) for each in results.c}
@@ -73,7 +73,7 @@ _INSERT = (
     .on_conflict_do_nothing()
     .returning(*_LABEL)
 )
-"""Sent again when the database did not say whether it was stored."""
+"""Safe to repeat when it is unknown whether it was committed."""
 _IS_THERE = sa.select(sa.exists().where(results.c.id == sa.bindparam("this")))
 _LINK = (
     sa.update(results)
@@ -83,15 +83,16 @@ _LINK = (
 
 
 class ResultRepository:
-    """`caller` None means an operator, who sees all rows; to others, other callers' don't exist."""
+    """`caller` None means an operator, who sees all rows; to other callers, only their own
+    exist."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
 
     async def insert(self, result: Result, beside: Unit[None] | None = None) -> Result:
-        """Store a result, and `beside` in the same transaction; returns it as it is stored, with
-        the earlier one that looks like it. What is no more pending is told."""
+        """Store a result, with `beside` in the same transaction; returns it as stored, linked to
+        the most similar earlier one. Publishes an event unless it is pending."""
         row = row_of(result)
 
         def write(connection: sa.Connection) -> sa.Row[Any] | None:
@@ -108,12 +109,12 @@ class ResultRepository:
         *,
         callback_url: str | None = None,
     ) -> Result | None:
-        """Put the outcome into the row of a pending result, and tell it. None: it was deleted
-        meanwhile and stays so, or another process has answered it."""
+        """Write the outcome of a pending result, and publish it. None: the result was deleted
+        meanwhile and stays deleted, or another process has answered it."""
         row = row_of(result)
-        # What is known from elsewhere meanwhile must not be overwritten by the outcome.
+        # A label that arrived meanwhile must not be overwritten by the outcome.
         del row["expected"], row["expected_source"]
-        # And of two who answered it, because one was taken for dead, the first holds.
+        # If two processes answered it, because one was taken for dead, the first wins.
         change = (
             sa.update(results)
             .where(results.c.id == result.id, results.c.status == "pending")
@@ -135,8 +136,8 @@ class ResultRepository:
         beside: Unit[None] | None,
         callback_url: str | None = None,
     ) -> tuple[Result, bool]:
-        """`write` returns the label of the row, None: it wrote none. Of what was erased, or deleted
-        meanwhile, nothing is left then but what it cost."""
+        """`write` returns the label of the row, None: it wrote none. If the result was erased or
+        deleted meanwhile, only its cost is kept."""
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> tuple[Result, bool]:
@@ -168,13 +169,13 @@ class ResultRepository:
         return result_of(row)
 
     async def of_ids(self, ids: Sequence[str]) -> dict[str, Result]:
-        """Those that there are, whoever's."""
+        """Existing ones, of any caller."""
         query = sa.select(results).where(results.c.id.in_(list(ids)))
         return {row["id"]: result_of(row) for row in await self._database.mappings(query)}
 
     async def page(self, wanted: ResultFilter, *, before: str | None, limit: int) -> list[Result]:
-        """The newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when
-        there is none that they shall be similar to."""
+        """Newest first, at most `limit`, older than the id `before`. Raises ResultNotFound when the
+        result they should be similar to does not exist."""
         conditions = await self.conditions(wanted)
         query = sa.select(results).where(*conditions).order_by(results.c.id.desc())
         if before is not None:
@@ -204,9 +205,8 @@ class ResultRepository:
     async def set_expected(
         self, result_id: str, label: str, *, caller: str | None, teller: str
     ) -> Result:
-        """Record the true class, learned after the answer. What waits for a person is decided by
-        that, in the name of the `teller`. Returns the result as it is now. Raises
-        ResultNotFound."""
+        """Record the true class, learned after the answer. This decides an open review in the name
+        of `teller`. Returns the result as it is now. Raises ResultNotFound."""
         this = seen_by(caller, results, sa.update(results).where(results.c.id == result_id))
         touched = this.values(expected=results.c.expected).returning(results)
         telling = self._outbox.telling()
@@ -233,7 +233,7 @@ class ResultRepository:
         return labelled
 
     async def fail_interrupted(self, reason: Failure) -> int:
-        """Mark what an earlier process did not finish and nobody can ask about again; returns how
+        """Fail pending results that an earlier process left and that can't be resumed; returns how
         many there were."""
         change = (
             sa.update(results)
@@ -262,7 +262,7 @@ def no_result(result_id: str) -> ResultNotFound:
 
 
 def link_similar(connection: sa.Connection, row: dict[str, Any]) -> str | None:
-    """Point a row that was just written to the earlier one whose picture looks most like it."""
+    """Link a new row to the earlier one with the most similar picture."""
     found = similar.nearest(connection, row["caller"], row)
     if found is not None:
         link = {"this": row["id"], "other": found}

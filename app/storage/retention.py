@@ -1,6 +1,6 @@
-"""What is old enough to go, and what is still needed. All SQL about that is here.
+"""What is old enough to be deleted, and what is still needed. All SQL for that is here.
 
-Rows are looked for by reads and go in small transactions: nobody waits long for any of them.
+Rows are found by reads and deleted in small transactions, so that no one waits long for them.
 """
 
 from collections.abc import Sequence
@@ -36,18 +36,18 @@ from app.storage.tables import (
 )
 
 AT_ONCE = 500
-"""Rows of a table that go in one transaction, or are looked at."""
+"""Rows of a table deleted, or read, at a time."""
 
 
 class RetentionRepository:
-    """What pages begin behind is called `after`; the first one, behind the empty text."""
+    """Pages start after the id `after`; the first one, after the empty string."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def old_results(self, before: datetime, *, after: str) -> list[str]:
-        """Ids of those that were asked before then. Not those that are pending, nor those of a
-        batch that is not over."""
+        """Ids of results requested before then, except those pending or of a batch that is not
+        over."""
         return await self._database.scalars(
             sa.select(results.c.id)
             .where(results.c.id > after, *_goes(before))
@@ -56,7 +56,7 @@ class RetentionRepository:
         )
 
     async def delete_results(self, ids: Sequence[str], before: datetime) -> int:
-        """Of old ones; returns how many there were still."""
+        """Checks their age again; returns how many were left to delete."""
         goes = sa.delete(results).where(results.c.id.in_(list(ids)), *_goes(before))
 
         def unit(connection: sa.Connection) -> int:
@@ -68,7 +68,7 @@ class RetentionRepository:
         return await self._database.write(unit)
 
     async def old_deliveries(self, before: datetime, *, after: str) -> list[str]:
-        """Ids of those of events from before then that ended."""
+        """Ids of ended deliveries created before then."""
         column = deliveries.c
         return await self._database.scalars(
             sa.select(column.id)
@@ -78,7 +78,7 @@ class RetentionRepository:
         )
 
     async def delete_deliveries(self, ids: Sequence[str], before: datetime) -> int:
-        """Of old ones; returns how many there were still."""
+        """Checks their age again; returns how many were left to delete."""
         column = deliveries.c
         goes = sa.select(column.id).where(column.id.in_(list(ids)), *_are_over(before))
 
@@ -87,7 +87,7 @@ class RetentionRepository:
         )
 
     async def old_entries(self, before: datetime, *, after: str) -> list[str]:
-        """Ids of those from before then that sums have."""
+        """Ids of entries from before then that are in the sums."""
         column = ledger.c
         return await self._database.scalars(
             sa.select(column.id)
@@ -97,11 +97,11 @@ class RetentionRepository:
         )
 
     async def delete_entries(self, ids: Sequence[str]) -> int:
-        """Of old ones; returns how many there were still."""
+        """Returns how many were left to delete."""
         return await self._database.change(sa.delete(ledger).where(ledger.c.id.in_(list(ids))))
 
     async def old_alerts(self, before: datetime, *, after: str) -> list[str]:
-        """Ids of those that resolved before then."""
+        """Ids of alerts that resolved before then."""
         column = alerts.c
         return await self._database.scalars(
             sa.select(column.id)
@@ -111,7 +111,7 @@ class RetentionRepository:
         )
 
     async def delete_alerts(self, ids: Sequence[str]) -> int:
-        """Of old ones; returns how many there were still."""
+        """Returns how many were left to delete."""
         goes = sa.delete(alerts).where(alerts.c.id.in_(list(ids)))
 
         def unit(connection: sa.Connection) -> int:
@@ -132,12 +132,12 @@ class RetentionRepository:
         )
 
     async def delete_audit(self, ids: Sequence[str]) -> int:
-        """Of old ones; returns how many there were still."""
+        """Returns how many were left to delete."""
         return await self._database.change(sa.delete(audit).where(audit.c.id.in_(list(ids))))
 
     async def untold_events(self, before: datetime, *, after: int) -> list[int]:
-        """Numbers of those from before then that are on their way to nobody: two who deleted their
-        deliveries at once left them."""
+        """Numbers of events from before then without deliveries: left when two processes deleted an
+        event's deliveries at the same time."""
         some = sa.exists().where(deliveries.c.event == events.c.number)
         query = (
             sa.select(events.c.number)
@@ -153,7 +153,7 @@ class RetentionRepository:
         )
 
     async def delete_unused_callbacks(self, before: datetime) -> int:
-        """Of places where nothing was sent to since then."""
+        """Callbacks to which nothing was sent since then."""
         some = sa.exists().where(deliveries.c.webhook_id == webhooks.c.id)
         return await self._database.change(
             sa.delete(webhooks).where(
@@ -162,16 +162,16 @@ class RetentionRepository:
         )
 
     async def old_batches(self, before: datetime | None, *, after: str) -> list[str]:
-        """Ids of those that ended before then, and of those whose deletion was cut off."""
+        """Ids of batches that ended before then, and of those whose deletion was cut off."""
         column = batches.c
         goes = column.status == DELETED if before is None else _ended(before)
         query = sa.select(column.id).where(column.id > after, goes, ~_IS_ERASED)
         return await self._database.scalars(query.order_by(column.id).limit(AT_ONCE))
 
     async def delete_batch(self, batch_id: str, *, ended_before: datetime | None = None) -> bool:
-        """With its items and their results, and the examples that these became, unless it is only
-        old. It is not seen from the beginning on, and when a crash cuts this off, it is one of the
-        `old_batches`. False: it is not over, or not since then."""
+        """Delete the batch with its items and their results and, unless deleted only for age, the
+        examples made from these. It is invisible from the start; if a crash cuts this off, it is
+        one of the `old_batches`. False: it is not over, or did not end before `ended_before`."""
         hide = hiding(batch_id, _ended(ended_before), ~_IS_ERASED)
 
         def unit(connection: sa.Connection) -> bool:
@@ -191,7 +191,7 @@ class RetentionRepository:
         return await self._database.scalar(query) or 0
 
     async def delete_keys(self, before: datetime) -> int:
-        """The oldest of them; returns how many, 0 when there are no more."""
+        """Delete the oldest of them; returns how many, 0 when there are no more."""
         column = idempotency_keys.c
         last = (
             sa.select(column.created_at)
@@ -214,10 +214,10 @@ class RetentionRepository:
         ended_before: datetime | None,
         answered_before: datetime | None = None,
     ) -> set[str]:
-        """Those of the blobs `pictures` that an accepted picture waits in, that are a picture of a
-        batch: of one that is not over, or did not end before then (None: of any), that a person
-        should look at, or has: of a result that is no older (None: of any), and those of
-        examples."""
+        """Those of the blobs `pictures` that are still needed: by an accepted picture that waits;
+        by a batch that is not over or ended no earlier than `ended_before` (None: any batch); by a
+        review of a result no older than `answered_before` (None: any), open or decided; or by an
+        example."""
         found: set[str] = set()
         for first in range(0, len(pictures), AT_ONCE):
             names = pictures[first : first + AT_ONCE]
@@ -225,8 +225,8 @@ class RetentionRepository:
         return found
 
     async def forget_pictures(self, names: Sequence[str], before: datetime) -> None:
-        """That answers from before then can be seen: those that a person should look at come after
-        all that can be."""
+        """Answers from before then can't be shown any more: their reviews move behind all that can
+        be."""
         for first in range(0, len(names), AT_ONCE):
             some = list(names[first : first + AT_ONCE])
             of_old = reviews.c.picture.in_(some), reviews.c.created_at < before
@@ -262,7 +262,8 @@ class RetentionRepository:
 
 
 _IS_ERASED = sa.exists().where(erasures.c.caller == batches.c.caller, erasures.c.ended_at.is_(None))
-"""Its caller is: an erasure looks for more than its rows, and has to find them all."""
+"""Its caller is being erased: the erasure does more than delete its rows, and must find them
+all."""
 
 
 def _are_over(before: datetime) -> list[sa.ColumnElement[bool]]:
@@ -283,7 +284,7 @@ def _goes(before: datetime) -> list[sa.ColumnElement[bool]]:
 
 
 def _ended(before: datetime | None) -> sa.ColumnElement[bool]:
-    """Or is half gone already."""
+    """Or is already partly deleted."""
     over: sa.ColumnElement[bool] = batches.c.status.in_(OVER)
     if before is not None:
         over &= batches.c.completed_at < before

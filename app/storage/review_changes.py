@@ -1,5 +1,4 @@
-"""What a person said of a result, written with all that follows from it. All SQL about that is
-here."""
+"""A reviewer's decision, written with all its consequences. All SQL for that is here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,17 +18,17 @@ from app.storage.tables import results, review_steps, reviews
 from app.storage.tallies import count_label
 
 MOST_COPIES = 100
-"""Of a picture, that are decided together; more are looked at again."""
+"""Copies of a picture that are decided together; the rest are reviewed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewChange:
     """
     Attributes:
-        review: as it is from now on.
-        result: of what stands of it (STANDING), what is new.
+        review: its new state.
+        result: the fields of STANDING that change.
         step: to be kept as history.
-        copies: what becomes of other results with the same picture, where something does.
+        copies: decides other results with the same picture; None: they do not change.
     """
 
     review: ReviewRow
@@ -43,7 +42,7 @@ class Reviewed:
     """A result and its review, None where there is none, as they are now.
 
     Attributes:
-        changed: results that were just now: it, and others with the same picture.
+        changed: results just changed: this one, and others with the same picture.
     """
 
     result: Result
@@ -52,8 +51,8 @@ class Reviewed:
 
 
 Judge = Callable[[Result, ReviewRow | None, ReviewStep | None], ReviewChange | None]
-"""From what stands, and the step that made it so, to what becomes of it; None: it is so already.
-Has no effect: it may be asked twice. Raises what it refuses."""
+"""From the current state and the step that led to it, to the change to make; None: there is nothing
+to change. Without side effects, as it may be called twice. Raises to refuse."""
 
 
 class ReviewChanges:
@@ -64,13 +63,13 @@ class ReviewChanges:
     async def change(self, result_id: str, judge: Judge, *, caller: str | None) -> Reviewed:
         """Raises ResultNotFound, and what `judge` raises."""
         this = seen_by(caller, results, sa.update(results).where(results.c.id == result_id))
-        # It is ours from then on.
+        # Locks the row.
         touched = this.values(expected=results.c.expected).returning(results)
         telling = self._outbox.telling()
 
         def unit(connection: sa.Connection) -> Reviewed:
-            # First what writes: see Unit. Who decides another copy of the picture waits here, for
-            # later each would wait for the other.
+            # The first statement writes: see Unit. Whoever decides another copy of the picture
+            # waits here; later, the two would deadlock.
             connection.execute(_TOUCH_FIRST_COPY, {"this": result_id})
             row = connection.execute(touched).mappings().first()
             if row is None:
@@ -106,7 +105,7 @@ def _change(connection: sa.Connection, telling: Telling, result: Result, judge: 
 
 
 def _copies(connection: sa.Connection, after: ReviewRow, before: ReviewRow | None) -> list[Result]:
-    """Other results with the same picture: that wait as well, or were decided with it."""
+    """Other results with the same picture: open ones, or those decided together with it."""
     if before is None or before.picture is None:
         return []
     same = [_C.picture == before.picture, _C.domain == before.domain, _C.caller == before.caller]

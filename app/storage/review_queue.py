@@ -1,5 +1,5 @@
-"""What waits for a person, in the transactions that store, label and delete results. All SQL about
-that is here."""
+"""The review queue, as changed in the transactions that store, label and delete results. All SQL
+for that is here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.identifiers import REVIEW_STEP, new_id
 from app.result import NONE, Result
@@ -18,12 +18,12 @@ from app.storage.tables import results, review_steps, reviews
 
 
 def kind_of(connection: sa.Connection, result_id: str) -> ReviewKind | None:
-    """What it waits as, or did; None: it was in no queue."""
+    """Its kind of review, open or decided; None: it was in no queue."""
     return connection.execute(sa.select(_C.kind).where(_C.result_id == result_id)).scalar()
 
 
 def close_told(connection: sa.Connection, result: Result, label: str, teller: str) -> bool:
-    """The true class is told: nobody needs to look any more. False: it did not wait."""
+    """Closes the review because the true class was given. False: no review was open."""
     now = datetime.now(UTC)
     is_right = (result.predicted_class or NONE) == label
     close = (
@@ -48,8 +48,8 @@ def close_told(connection: sa.Connection, result: Result, label: str, teller: st
 
 
 def queueing(to_review: Sequence[ToReview]) -> Unit[None] | None:
-    """To be stored after the results, in their transaction: what is stored with another outcome, or
-    of which the true class was told meanwhile, waits for nobody."""
+    """To be run after the results are stored, in their transaction: a result stored with another
+    outcome, or labelled meanwhile, is not queued."""
     rows = [
         {
             "this": each.result_id,
@@ -69,7 +69,7 @@ def queueing(to_review: Sequence[ToReview]) -> Unit[None] | None:
 
 
 def queue_twins(connection: sa.Connection, outcomes: Iterable[Outcome]) -> None:
-    """Items with the same picture as one that waits for a person wait with it."""
+    """Queue items that share a picture with a queued one."""
     rows = [
         {"this": twin.id, "original": each.result.id}
         for each in outcomes
@@ -81,7 +81,7 @@ def queue_twins(connection: sa.Connection, outcomes: Iterable[Outcome]) -> None:
 
 
 def forget_reviews(connection: sa.Connection, result_ids: Sequence[str]) -> None:
-    """With their results, in one transaction; their pictures go with the next sweep."""
+    """In the transaction that deletes their results; their pictures go with the next sweep."""
     for table in (reviews, review_steps):
         connection.execute(sa.delete(table).where(table.c.result_id.in_(list(result_ids))))
 

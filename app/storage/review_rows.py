@@ -1,4 +1,4 @@
-"""What is known of a review, and of what was done with it."""
+"""Rows of a review, and of the steps taken in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from app.result import LabelSource
 Queue = Literal["unsure", "random"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 UNSEEN = 1.0
-"""Added to the rank of what has no picture: it comes after all that has one."""
+"""Added to the rank of a review without a picture, so that it comes after all with one."""
 ReviewKind = Literal["unsure", "random", "asked"]
-"""`asked`: a person looked at a result that was in no queue."""
+"""`asked`: a person reviewed a result that was in no queue."""
 ReviewState = Literal["open", "decided"]
 ReviewAction = Literal["confirm", "correct", "reject", "skip", "reopen"]
 
 STANDING = ("expected", "expected_source", "final_class", "decided_by")
-"""Of a result, what a person's word changes."""
+"""Fields of a result that a review changes."""
 
 TOLD = "told"
-"""A step: the true class came by itself, from whoever may tell it."""
+"""A step: the true class was given without a review, by a caller who may do so."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToReview:
-    """A result that a person should look at.
+    """A result to be reviewed.
 
     Attributes:
-        status: of the result; where another is stored, it is not queued.
+        status: of the result; if a different one is stored, it is not queued.
         share: the probability with which it was drawn, 0 to 1.
-        rank: what has less comes first.
+        rank: lower ranks come first.
         picture: its name in the blob store.
     """
 
@@ -48,7 +48,7 @@ class ReviewRow:
     Attributes:
         skips: how often it was put behind the others.
         claimed_by: the reviewer who has it until `claimed_until`.
-        action: of who decided: confirm, correct or reject.
+        action: the decision: confirm, correct or reject.
         learned: the label with which its picture is an example.
     """
 
@@ -76,7 +76,7 @@ class ReviewRow:
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """Who wants to look, and at what: None means all."""
+    """Who reviews, and restricted to what: None means all."""
 
     name: str
     caller: str | None = None
@@ -87,7 +87,7 @@ class Reviewer:
 class ReviewStep:
     """
     Attributes:
-        before: what stood of the result before.
+        before: the result's STANDING fields before it.
     """
 
     id: str
@@ -101,7 +101,7 @@ class ReviewStep:
 
 
 class ReviewCount(NamedTuple):
-    """How many were decided so."""
+    """How many reviews were decided this way."""
 
     kind: ReviewKind
     action: str
@@ -110,8 +110,8 @@ class ReviewCount(NamedTuple):
 
 
 def source_of(kind: ReviewKind | None, action: str) -> LabelSource:
-    """Of a label that comes of a step. What is drawn at random stays an even sample of all that was
-    accepted only if what callers tell of it counts in it, too."""
+    """Source of a label set by a step. The random sample stays representative of all accepted
+    answers only if labels from callers count in it, too."""
     if kind == "random":
         return "random_review"
     return "later" if action == TOLD else "review"

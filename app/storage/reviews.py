@@ -1,4 +1,4 @@
-"""Who gets what waits for a person, and what there is of it. All SQL about that is here."""
+"""Handing out reviews, and statistics about them. All SQL for that is here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,12 +30,12 @@ class ReviewRepository:
     async def claim(
         self, reviewer: Reviewer, places: Sequence[Queue], *, until: datetime, now: datetime
     ) -> list[ReviewRow]:
-        """What the reviewer has already, then the next ones, a queue for each place or the other
-        one when it is empty. They are the reviewer's until then, and nobody else's."""
+        """Reviews the reviewer already holds, then the next ones: `places` names a queue for each;
+        if it is empty, the other one is used. They stay the reviewer's alone until `until`."""
         keep = sa.update(reviews).where(*_own(reviewer, now)).values(claimed_until=until)
 
         def unit(connection: sa.Connection) -> list[ReviewRow]:
-            # First what writes: see Unit.
+            # The first statement writes: see Unit.
             found = _first(connection, keep.returning(reviews), len(places))
             return found + _Search(connection, reviewer, now, until).fill(places[len(found) :])
 
@@ -44,7 +44,7 @@ class ReviewRepository:
     async def look(
         self, reviewer: Reviewer, places: Sequence[Queue], *, now: datetime
     ) -> list[ReviewRow]:
-        """What `claim` would give, but nothing is claimed."""
+        """What `claim` would return, without claiming it."""
         own = sa.select(reviews).where(*_own(reviewer, now))
 
         def unit(connection: sa.Connection) -> list[ReviewRow]:
@@ -59,7 +59,7 @@ class ReviewRepository:
         return None if row is None else ReviewRow(**row)
 
     async def steps(self, result_id: str) -> list[ReviewStep]:
-        """The oldest first."""
+        """Oldest first."""
         query = sa.select(review_steps).where(review_steps.c.result_id == result_id)
         query = query.order_by(review_steps.c.at)
         return [ReviewStep(**row) for row in await self._database.mappings(query)]
@@ -97,7 +97,7 @@ class ReviewRepository:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> list[ReviewCount]:
-        """`since` is included, `until` is not."""
+        """`since` is inclusive, `until` exclusive."""
         key = (_C.kind, _C.action, _C.reviewer)
         when = (IS_DECIDED, _C.decided_at >= (since or EPOCH), _C.decided_at < (until or LATEST))
         query = sa.select(*key, sa.func.count().label("times")).group_by(*key)
@@ -105,7 +105,7 @@ class ReviewRepository:
         return [ReviewCount(**row) for row in await self._database.mappings(query)]
 
     async def uploads(self, result_ids: Sequence[str]) -> dict[str, str]:
-        """Of results of a batch, the digests of the pictures that were uploaded for them."""
+        """For results of a batch, the digests of the pictures that were uploaded for them."""
         column = batch_items.c
         query = sa.select(column.result_id, column.source).where(
             column.result_id.is_not(None), column.result_id.in_(list(result_ids))
@@ -121,14 +121,14 @@ class ReviewRepository:
         return await self._database.read(unit)
 
     async def example_picture(self, result_id: str) -> str | None:
-        """The name in the blob store of what the local model learns from this result."""
+        """The blob name of the picture that the local model learns from this result."""
         query = sa.select(examples.c.picture).where(examples.c.result_id == result_id)
         return await self._database.scalar(query)
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """For what is free, in one transaction. `until` None: what is found is not claimed."""
+    """Finds free reviews, in one transaction. `until` None: they are not claimed."""
 
     connection: sa.Connection
     reviewer: Reviewer
@@ -146,7 +146,7 @@ class _Search:
     def _some(
         self, places: Sequence[Queue], skipped: bool, known: Sequence[ReviewRow]
     ) -> list[ReviewRow]:
-        """What the one queue lacks, the other gives."""
+        """If one queue has too few, the other fills up."""
         random = self._take("random", places.count("random"), skipped, known)
         unsure = self._take("unsure", len(places) - len(random), skipped, known)
         lacking = len(places) - len(random) - len(unsure)
@@ -167,7 +167,7 @@ class _Search:
         query = _free(self.reviewer, queue, self.now, skipped)
         query = query.where(_C.result_id.not_in([each.result_id for each in known])).limit(most)
         if self.until is not None:
-            # Who wants them, too, waits, and finds them claimed.
+            # A concurrent claim waits for this, and then finds them claimed.
             query = query.with_for_update()
         rows = [ReviewRow(**row) for row in self.connection.execute(query).mappings()]
         if self.until is None or not rows:
@@ -187,7 +187,7 @@ def _visible(caller: str | None, domain: str | None) -> list[sa.ColumnElement[bo
 
 
 def _own(reviewer: Reviewer, now: datetime) -> list[sa.ColumnElement[bool]]:
-    """Few: nobody is given more before these are decided, and what is decided is nobody's."""
+    """Few rows: a reviewer gets no more before these are decided, and deciding ends the claim."""
     mine = [_C.claimed_by == reviewer.name, _C.claimed_until > now]
     return mine + _visible(reviewer.caller, reviewer.domain)
 
@@ -198,7 +198,7 @@ def _first(connection: sa.Connection, statement: Any, most: int) -> list[ReviewR
 
 
 def _free(reviewer: Reviewer, queue: Queue, now: datetime, skipped: bool) -> sa.Select[Any]:
-    """The first of the copies of a picture, for what is said of it holds for all."""
+    """Only the first copy of each picture, as its decision applies to all."""
     skip = review_steps.c
     by_reviewer = sa.exists().where(
         skip.result_id == _C.result_id, skip.reviewer == reviewer.name, skip.action == "skip"

@@ -1,4 +1,4 @@
-"""Whose rows somebody sees: an operator all, everybody else their own."""
+"""Which rows a caller sees: an operator all, everybody else their own."""
 
 from typing import Any, TypeVar
 
@@ -8,5 +8,5 @@ Statement = TypeVar("Statement", sa.Select[Any], sa.Update, sa.Delete)
 
 
 def seen_by(caller: str | None, table: sa.Table, statement: Statement) -> Statement:
-    """Of the table only what is the caller's; None means an operator."""
+    """Restricts the statement to the caller's rows of the table; None means an operator."""
     return statement if caller is None else statement.where(table.c.caller == caller)

@@ -1,7 +1,7 @@
 """Pictures that look nearly the same: perceptual hashes that differ in a few of their 64 bits.
 
-A hash is cut into four bands. Two that differ in at most three bits have a band in common, which an
-index finds; of those that differ in four, nearly all have.
+A hash is cut into four bands. Two hashes that differ in at most three bits share a band, which an
+index finds; of those that differ in four, nearly all do.
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ NEAR = 4
 BANDS = 4
 BAND_BITS = 16
 CANDIDATES = 8
-"""Newest rows looked at for each band of a new picture: a camera that stands still makes thousands
-that share all four."""
+"""Newest rows considered for each band of a new picture: a fixed camera produces thousands that
+share all four."""
 
 _COLUMNS = tuple(results.c[f"phash_{band}"] for band in range(BANDS))
 
 
 def hash_columns(phash: str | None) -> dict[str, int | None]:
-    """What is stored for a hash in hex: itself as a signed number, and its bands."""
+    """Columns for a hash in hex: itself as a signed number, and its bands."""
     if phash is None:
         return dict.fromkeys(["phash", *(column.name for column in _COLUMNS)])
     value = int(phash, 16)
@@ -35,8 +35,8 @@ def hash_columns(phash: str | None) -> dict[str, int | None]:
 
 
 def nearest(connection: sa.Connection, caller: str, row: dict[str, Any]) -> str | None:
-    """The id of the caller's result whose picture looks most like that of `row`, the newest of
-    several; None when none is near."""
+    """The id of the caller's result whose picture is most similar to that of `row`, the newest if
+    there are several; None when none is near."""
     if row["phash"] is None:
         return None
     values = {column.name: row[column.name] for column in _COLUMNS}
@@ -49,7 +49,7 @@ def nearest(connection: sa.Connection, caller: str, row: dict[str, Any]) -> str 
 
 
 def all_near(connection: sa.Connection, row: sa.RowMapping, limit: int) -> list[str]:
-    """Ids of the newest results that look like that of `row`, of its caller."""
+    """Ids of the caller's newest results that look similar to `row`."""
     if row["phash"] is None:
         return []
     found = connection.execute(sa.union(*(_with_band_of(row, each, limit) for each in _COLUMNS)))
@@ -71,7 +71,7 @@ def _with_band_of(row: sa.RowMapping, column: sa.Column[int], limit: int) -> Any
 
 
 def _distance(one: int, other: int) -> int:
-    """Of numbers with a sign: those of one 64-bit pattern are equal, and so is their difference."""
+    """For signed numbers: equal 64-bit patterns give equal numbers, so the sign does not matter."""
     return ((one ^ other) & (1 << 64) - 1).bit_count()
 
 

@@ -20,7 +20,8 @@ metadata = sa.MetaData(
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A moment, kept as whole microseconds since 1970: exact, sortable, the same everywhere."""
+    """A point in time, stored as whole microseconds since 1970: exact, sortable, the same in every
+    database."""
 
     impl = sa.BigInteger
     cache_ok = True
@@ -42,7 +43,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class Usd(TypeDecorator[Decimal]):
-    """Money, kept as whole millionths of a millionth of a dollar: sums stay exact."""
+    """Money, stored as whole millionths of a millionth of a dollar: sums stay exact."""
 
     impl = sa.BigInteger
     cache_ok = True
@@ -59,7 +60,7 @@ class Usd(TypeDecorator[Decimal]):
 
     @staticmethod
     def number(stored: int) -> float:
-        """As JSON tells it."""
+        """As in JSON."""
         return stored / 10**12
 
 
@@ -170,7 +171,7 @@ batch_shards = sa.Table(
 )
 
 IS_UPLOAD = sa.text("substr(source, 1, 7) = 'sha256:'")
-"""Of an item, by its source; in these words, or the index is not found."""
+"""Condition on an item's source; in exactly this form, or the index is not used."""
 
 batch_items = sa.Table(
     "batch_items",
@@ -234,7 +235,7 @@ webhooks = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    # Only of this kind SQLite counts up by itself.
+    # SQLite autoincrements only this type.
     sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("id", sa.String(40), nullable=False),
     sa.Column("type", sa.String(64), nullable=False),
@@ -242,11 +243,11 @@ events = sa.Table(
     sa.Column("body", sa.Text),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Index(None, "subject"),
-    sqlite_autoincrement=True,  # or it counts from the start again when all are deleted
+    sqlite_autoincrement=True,  # or numbers restart when all rows are deleted
 )
 
 IS_PENDING = sa.text("state = 'pending'")
-"""Of a delivery; in these words, or the index is not found."""
+"""Condition on a delivery; in exactly this form, or the index is not used."""
 
 deliveries = sa.Table(
     "deliveries",
@@ -289,7 +290,7 @@ TOKENS = (
 )
 
 IS_UNSUMMED = sa.text("NOT rolled")
-"""Of an entry that no sum has yet; in these words, or the index is not found."""
+"""Condition on an entry not in any sum; in exactly this form, or the index is not used."""
 
 ledger = sa.Table(
     "ledger",
@@ -337,7 +338,7 @@ def _sums() -> list[sa.Column[object]]:
             name,
             Usd if name.endswith("_usd") else sa.BigInteger,
             nullable=False,
-            server_default="0" if "cascade" in name else None,  # there were sums before there were
+            server_default="0" if "cascade" in name else None,  # these columns were added later
         )
         for name in SUMS
     ]
@@ -421,7 +422,7 @@ leases = sa.Table(
 )
 
 STANDS = sa.text("state <> 'resolved'")
-"""Of an alert; in these words, or the index is not found."""
+"""Condition on an alert; in exactly this form, or the index is not used."""
 
 alerts = sa.Table(
     "alerts",
@@ -481,13 +482,13 @@ evaluations = sa.Table(
 )
 
 IS_OPEN_REVIEW = sa.text("state = 'open'")
-"""In these words, or the index is not found."""
+"""In exactly this form, or the index is not used."""
 
 IS_CLAIMED = sa.text("claimed_by IS NOT NULL")
-"""Of a review."""
+"""Condition on a review."""
 
 IS_DECIDED = sa.text("decided_at IS NOT NULL")
-"""Of a review; all that statistics want is in the index."""
+"""Condition on a review; the index covers all that statistics read."""
 
 reviews = sa.Table(
     "reviews",
@@ -556,7 +557,7 @@ review_steps = sa.Table(
 )
 
 IS_SET_ASIDE = sa.text("set_aside IS NOT NULL")
-"""In these words, or the index is not found."""
+"""In exactly this form, or the index is not used."""
 
 examples = sa.Table(
     "examples",

@@ -1,8 +1,8 @@
-"""What is counted of results, by minute, hour, day and month. All SQL about that is here.
+"""Counts of results, by minute, hour, day and month. All SQL for them is here.
 
-What a transaction has stored it tells as news: so nothing that all have in common is locked
-meanwhile. Sums get the news later. Both are read by one statement, which sees one state of the
-database: whatever is moved from the one to the other meanwhile is counted once.
+A transaction inserts its counts as news, so that no shared row is locked meanwhile. The news are
+added to the sums later. One statement reads both, and so sees one state of the database: news that
+move into a sum meanwhile are counted once.
 """
 
 from collections import defaultdict
@@ -24,20 +24,20 @@ from app.storage.tables import UtcTime, tallies, tally_news
 from app.tally import Tally, label_counts
 
 MINUTES_KEPT, HOURS_OF_CALLERS_KEPT = timedelta(hours=26), timedelta(days=100)
-"""The others are kept for good."""
+"""The other levels are kept forever."""
 
 ROLLER = 0x74616C6C
-"""Of PostgreSQL's advisory locks, that of whoever adds news to sums: `tall`."""
+"""Key of the PostgreSQL advisory lock for adding news to sums: `tall`."""
 
 AT_ONCE = 2_000
 """News that are added in one transaction."""
 
 ALL = ""
-"""The caller of sums of all callers: no key has this name."""
+"""The caller of sums over all callers: no key has this name."""
 
 
 class Span(NamedTuple):
-    """A time, and the level at which it is read. `until` is not in it."""
+    """A time range, and the level at which it is read. `until` is exclusive."""
 
     level: TimeUnit
     since: datetime
@@ -45,8 +45,8 @@ class Span(NamedTuple):
 
 
 class TallyRow(NamedTuple):
-    """Of what begins at `start` and is as long as `level` says, or of a part of it: there may be
-    others of the same."""
+    """Counts of a part or all of the period at `start` whose length is `level`: there may be
+    several rows for one period."""
 
     level: TimeUnit
     start: datetime
@@ -55,7 +55,7 @@ class TallyRow(NamedTuple):
 
 
 Counted = tuple[datetime, str, str]
-"""What a tally is of: a minute, a caller, a domain."""
+"""The key of a tally: a minute, a caller, a domain."""
 
 
 class TallyRepository:
@@ -90,8 +90,8 @@ class TallyRepository:
         caller: str | None = None,
         domain: str | None = None,
     ) -> dict[str, Tally]:
-        """Sums of a time, exact to the minute where minutes are kept still, and else to the hour.
-        Raises StorageUnavailable."""
+        """Sums over a time range, exact to the minute where minutes are still kept, else to the
+        hour. Raises StorageUnavailable."""
         spans = spans_of(since, until, exact_from=self._clock() - MINUTES_KEPT)
         found: defaultdict[str, Tally] = defaultdict(Tally)
         for row in await self.read(spans, caller=caller, domain=domain):
@@ -99,7 +99,7 @@ class TallyRepository:
         return dict(found)
 
     def count_unanswered(self, caller: str, domain: str, slug: str) -> None:
-        """Told to the database with the next `roll`: it may be out of order just now."""
+        """Stored with the next `roll`: the database may be unavailable now."""
         counted = began(self._clock(), "minute"), caller, domain
         self._unanswered[counted].add(Tally.of_unanswered(slug))
 
@@ -121,12 +121,13 @@ class TallyRepository:
             raise
 
     async def aclose(self) -> None:
-        """What commands leave would wait for a service."""
+        """Otherwise the counts of commands would wait for a running service."""
         with suppress(StorageUnavailable):
             await self.roll()
 
     async def forget(self) -> None:
-        """Minutes, and hours of single callers, that are too old. Raises StorageUnavailable."""
+        """Delete minutes, and hours of single callers, that are too old. Raises
+        StorageUnavailable."""
         for statement, kept in (
             (_FORGET_MINUTES, MINUTES_KEPT),
             (_FORGET_HOURS, HOURS_OF_CALLERS_KEPT),
@@ -136,7 +137,7 @@ class TallyRepository:
 
 
 def count_results(connection: sa.Connection, stored: Iterable[Result]) -> None:
-    """Within the transaction that stores them. What is pending counts nothing."""
+    """Within the transaction that stores them. Pending results are not counted."""
     news: defaultdict[Counted, Tally] = defaultdict(Tally)
     for each in stored:
         if not each.is_pending:
@@ -145,15 +146,15 @@ def count_results(connection: sa.Connection, stored: Iterable[Result]) -> None:
 
 
 def count_label(connection: sa.Connection, before: Result, after: Result) -> None:
-    """Within the transaction that changes what is known of a result."""
+    """Within the transaction that changes a result's label."""
     tally = Tally(label_counts(before, -1))
     tally.add(Tally(label_counts(after, 1)))
     _tell(connection, [((_minute_of(after), after.caller, after.domain), tally)])
 
 
 def spans_of(since: datetime, until: datetime | None, *, exact_from: datetime) -> list[Span]:
-    """A time, of which whole days and hours are read as such; before `exact_from` it begins and
-    ends with an hour."""
+    """Splits a time range into spans, with whole days and hours read as such; before `exact_from`
+    it begins and ends on the hour."""
     since = began(since, "minute" if since >= exact_from else "hour")
     until = LATEST if until is None else began(until, "minute" if until >= exact_from else "hour")
     first_hour, last_hour = round_up(since, "hour"), began(until, "hour")
@@ -178,7 +179,7 @@ def spans_of(since: datetime, until: datetime | None, *, exact_from: datetime) -
 
 
 def _minute_of(result: Result) -> datetime:
-    """When it was there: what waited for long is news all the same."""
+    """When it was answered: a result that waited long still counts as new."""
     return began(result.completed_at or result.created_at, "minute")
 
 
@@ -192,7 +193,7 @@ def _tell(connection: sa.Connection, news: Iterable[tuple[Counted, Tally]]) -> N
 
 
 def _roll(connection: sa.Connection) -> int:
-    """Returns how many news were added; 0 also while another process adds some."""
+    """Returns how many news were added; 0 also while another process is adding some."""
     if connection.dialect.name == "postgresql" and not connection.execute(_TURN).scalar():
         return 0
     rows = connection.execute(_TAKE, {"most": AT_ONCE}).all()
@@ -233,7 +234,7 @@ def _add(
 
 @cache
 def _query(spans: int, all_callers: bool, all_domains: bool) -> Any:
-    """Made once: SQLAlchemy takes as long to build it as a database to run it."""
+    """Built once: SQLAlchemy takes as long to build it as a database to run it."""
     return sa.union_all(
         *(
             _part(table, number, all_callers, all_domains)
@@ -280,7 +281,8 @@ _KNOWN = sa.select(tallies.c.caller, tallies.c.domain, tallies.c.counts).where(
 )
 _PUT = putting(tallies)
 _EVERYBODY = sa.select(tallies.c.caller).where(tallies.c.level == "month").distinct()
-"""By their own rows: without it all that are to stay would be gone through."""
+"""Restricts the deletion to an index range per caller; otherwise it would scan all rows that
+stay."""
 _FORGET = sa.delete(tallies).where(
     tallies.c.caller.in_(_EVERYBODY), tallies.c.start < sa.bindparam("before")
 )

@@ -1,5 +1,5 @@
-"""All that a result leaves elsewhere, and that goes with it when it is erased. All SQL about that
-is here."""
+"""What a result leaves in other tables, all of which goes when it is erased. All SQL for that is
+here."""
 
 from collections.abc import Sequence
 
@@ -26,15 +26,16 @@ from app.storage.tables import (
 def is_erased(
     caller: sa.ColumnElement[str], asked_at: sa.ColumnElement[object]
 ) -> sa.ColumnElement[bool]:
-    """Whether all of this caller was erased after that was asked: then it is not to be stored."""
+    """Whether the caller was erased after `asked_at`: if so, nothing requested then may be
+    stored."""
     return sa.exists().where(erasures.c.caller == caller, erasures.c.asked_at >= asked_at)
 
 
 def erase_traces(
     connection: sa.Connection, ids: Sequence[str], pictures: Sequence[str]
 ) -> list[str]:
-    """Of results that are deleted, or that shall not be there, and of their pictures, by their
-    SHA-256. Returns names of blobs that they may have been the last to need."""
+    """For results that are deleted, or must not be stored, and their pictures, by SHA-256. Returns
+    names of blobs that may not be needed any more."""
     names = _blobs(connection, ids)
     forget_reviews(connection, ids)
     erase_events(connection, ids)
@@ -42,17 +43,17 @@ def erase_traces(
         connection.execute(sa.delete(table).where(table.c.result_id.in_(ids)))
     waiting = sa.delete(accepted).where(accepted.c.result_id.in_(ids))
     names += connection.execute(waiting.returning(accepted.c.result_id)).scalars()
-    # Others asked about the same picture, too, may have to ask once more.
+    # Later requests for the same picture, even by other callers, may have to ask a provider again.
     connection.execute(sa.delete(answers).where(answers.c.picture.in_(pictures)))
     _forget_similarity(connection, ids)
-    # What a call cost stays in the books.
+    # The cost of a call stays in the ledger.
     connection.execute(sa.update(ledger).where(ledger.c.result_id.in_(ids)).values(result_id=None))
     _blank_items(connection, ids)
     return names
 
 
 def erase_events(connection: sa.Connection, subjects: Sequence[str]) -> None:
-    """With all that was sent of them to anybody, and what came back."""
+    """With all their deliveries and attempts, to any webhook."""
     about = sa.select(events.c.number).where(events.c.subject.in_(subjects))
     told = deliveries.c.event.in_(about)
     delete_deliveries(connection, sa.select(deliveries.c.id).where(told), told)
@@ -71,7 +72,8 @@ def _blobs(connection: sa.Connection, ids: Sequence[str]) -> list[str]:
 
 
 def _forget_similarity(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Of later results with nearly the same picture; also what is told of them."""
+    """Remove links to them from later results with similar pictures, and from events about
+    these."""
     similar = results.c.similar_to.in_(ids)
     found = connection.execute(sa.select(results.c.id, results.c.similar_to).where(similar)).all()
     connection.execute(sa.update(results).where(similar).values(similar_to=None))
@@ -83,8 +85,8 @@ def _forget_similarity(connection: sa.Connection, ids: Sequence[str]) -> None:
 
 
 def _blank_items(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Their batches keep their counts. Items with the same picture stand by themselves now: tried
-    again, they are asked about."""
+    """Their batches keep their counts. Duplicates are detached from them: when tried again, they
+    are classified on their own."""
     blank = {"item_id": "", "source": "", "expected": None, "metadata": None, "result_id": None}
     these = sa.update(batch_items).where(_ITEM.result_id.in_(ids)).values(blank)
     for batch_id, number in connection.execute(these.returning(_ITEM.batch_id, _ITEM.number)).all():

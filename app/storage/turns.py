@@ -1,18 +1,18 @@
-"""Whose turn it is to do what one process does for all. All SQL about that is here."""
+"""Which process performs a task that one process does for all. All SQL for that is here."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # what SQLite speaks, too
+from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.storage.database import Database, Unit
 from app.storage.tables import turns
 
 
 class Turns:
-    """At what is done every so often: who had the last one has the next, too, unless nobody had one
-    for twice as long."""
+    """Turns at a periodic task: the process that had the last turn has the next, too, unless there
+    was none for twice the interval."""
 
     def __init__(
         self,
@@ -30,13 +30,14 @@ class Turns:
         self._clock = clock
 
     async def is_mine(self) -> bool:
-        """Whether it is, now. Raises StorageUnavailable."""
+        """Takes the turn if possible. Raises StorageUnavailable."""
         taking = taking_turn(self._name, self._process, self._clock(), self._free_after)
         return await self._database.write(taking)
 
 
 def taking_turn(name: str, process: str, now: datetime, free_after: timedelta) -> Unit[bool]:
-    """Whether it is this process's: it had the last one, or nobody had one for so long."""
+    """Whether this process gets the turn: it had the last one, or there was none for
+    `free_after`."""
     values = {
         "name": name,
         "process": process,
@@ -52,7 +53,7 @@ _NEW_TURN = insert(turns).values({name: sa.bindparam(name) for name in ("name", 
 _TAKE_TURN = _NEW_TURN.on_conflict_do_update(
     index_elements=[turns.c.name],
     set_={"process": _NEW_TURN.excluded.process, "at": _NEW_TURN.excluded["at"]},
-    # One far ahead is of a clock that was wrong.
+    # A time far in the future comes from a wrong clock.
     where=(turns.c.process == sa.bindparam("mine"))
     | (turns.c["at"] <= sa.bindparam("old", type_=turns.c["at"].type))
     | (turns.c["at"] > sa.bindparam("ahead", type_=turns.c["at"].type)),

@@ -1,4 +1,4 @@
-"""Whether a storage URI may be read, or written. Decides only: nothing is opened.
+"""Whether a storage URI may be read or written. Decides only: nothing is opened.
 
 Nothing is trimmed, decoded or repaired: a URI that needs it is refused.
 """
@@ -13,11 +13,11 @@ from app.errors import ConfigurationError, UrlRefused
 MAX_URI = 2_000
 
 NO_STORES = ("http", "https", "local", "data")
-"""Schemes of fsspec's that would go past the policy for strangers' URLs, or that for files."""
+"""fsspec schemes that would bypass the policy for untrusted URLs, or that for files."""
 
 _SCHEME = re.compile("[a-z][a-z0-9+.-]*")
-# Controls, backslash, query, halves of characters; chained file systems; what fsspec never decodes,
-# and somebody on the way might.
+# Control characters, backslash, query, surrogates; chained filesystems; percent-encoding, which
+# fsspec never decodes, but something in between might.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f\\\\?\ud800-\udfff]|::|%[0-9A-Fa-f]{2}")
 
 
@@ -26,8 +26,8 @@ class Location:
     """A place in a store.
 
     Attributes:
-        path: as fsspec takes it, without a `/` at the end: `bucket/folder/a.jpg`, `/data/a.jpg`.
-        root: the path of the allowed prefix that it lies under.
+        path: in fsspec's form, without a trailing `/`: `bucket/folder/a.jpg`, `/data/a.jpg`.
+        root: the path of the allowed prefix that contains it.
     """
 
     scheme: str
@@ -35,13 +35,13 @@ class Location:
     root: str
 
     def uri(self, path: str) -> str:
-        """Of another path in the same store."""
+        """URI of another path in the same store."""
         return f"{self.scheme}://{path if self.scheme == 'file' else path.lstrip('/')}"
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedUris:
-    """What `setting` names, each as scheme and path."""
+    """The URIs that `setting` allows, each as scheme and path."""
 
     prefixes: tuple[tuple[str, str], ...] = ()
     setting: str = "BATCH_SOURCES"
@@ -65,7 +65,7 @@ class AllowedUris:
         return frozenset(scheme for scheme, _ in self.prefixes)
 
     def judge(self, uri: str) -> Location:
-        """Raises UrlRefused, and nothing else, whatever the string."""
+        """Raises only UrlRefused, whatever the string."""
         if not self.prefixes:
             raise UrlRefused(f"No storage URIs are taken here: {self.setting} names none.")
         scheme, path = _read(uri)
@@ -76,12 +76,12 @@ class AllowedUris:
 
 
 def lies_under(path: str, root: str) -> bool:
-    """By whole segments."""
+    """Compares whole path segments."""
     return path == root or path.startswith(f"{root}/")
 
 
 def _read(uri: str) -> tuple[str, str]:
-    """Scheme and path. There is one spelling of each place. Raises UrlRefused."""
+    """Scheme and path; each place has exactly one accepted spelling. Raises UrlRefused."""
     if not uri or len(uri) > MAX_URI:
         raise UrlRefused(f"The URI is empty or longer than {MAX_URI:,} characters.")
     if _FORBIDDEN.search(uri):

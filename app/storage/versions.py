@@ -1,5 +1,5 @@
-"""Rows that are versions: one is never changed, only withdrawn, and the newest that was not is in
-force."""
+"""Versioned rows: a version is never changed, only withdrawn, and the newest one not withdrawn is
+in force."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,11 +11,11 @@ from app.storage.audit import By, note
 from app.storage.database import Database
 
 Mark = tuple[str | None, int, int]
-"""Changes with whatever is changed."""
+"""Differs after any change to the table."""
 
 
 class Versions:
-    """Of a table with `id`, `domain` and `withdrawn_at`; each key has versions of its own."""
+    """For a table with `id`, `domain` and `withdrawn_at`; each key has versions of its own."""
 
     def __init__(self, database: Database, table: sa.Table, key: Sequence[sa.Column[Any]]) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class Versions:
         return sa.select(self._table).where(column.id.in_(newest.group_by(*self._key)))
 
     async def withdraw(self, domain: str, version_id: str, now: datetime, by: By) -> bool:
-        """Whether the domain had one of this id in use."""
+        """Returns whether the domain had a version of this id that was not withdrawn."""
         column = self._table.c
         change = (
             sa.update(self._table)

@@ -1,4 +1,4 @@
-"""Webhooks in the database. All SQL about them is here; what is sent to them is in `deliveries`."""
+"""Webhooks in the database. All SQL for them is here; their deliveries are in `deliveries`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +18,7 @@ from app.storage.tables import webhooks
 
 WebhookStatus = Literal["enabled", "disabled"]
 Sealed = Literal["secrets", "headers"]
-"""Columns that hold something encrypted."""
+"""Columns with encrypted values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class WebhookRow:
     """Where events are sent.
 
     Attributes:
-        kind: `callback`: all callbacks of a caller to one place, which `url` names; made and
-            changed by nobody.
+        kind: `callback`: for all callbacks of a caller to the origin in `url`; created
+            automatically, and never changed by anyone.
         secrets, headers: encrypted. A callback has none of its own.
         rate_limit: deliveries a second; None: not limited.
-        failing_since: the first failure behind the last success.
+        failing_since: the first failure after the last success.
     """
 
     id: str
@@ -52,7 +52,8 @@ class WebhookRow:
 
 
 class WebhookRepository:
-    """`caller` None means an operator, who sees all webhooks; to others, others' don't exist."""
+    """`caller` None means an operator, who sees all webhooks; to other callers, only their own
+    exist."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
@@ -69,7 +70,7 @@ class WebhookRepository:
         await self._outbox.load()
 
     async def get(self, webhook_id: str, *, caller: str | None) -> WebhookRow:
-        """Callbacks, too. Raises WebhookNotFound."""
+        """Including callbacks. Raises WebhookNotFound."""
         query = seen_by(caller, webhooks, sa.select(webhooks).where(webhooks.c.id == webhook_id))
         row = await self._database.first(query)
         if row is None:
@@ -77,13 +78,13 @@ class WebhookRepository:
         return WebhookRow(**row)
 
     async def all(self, *, caller: str | None) -> list[WebhookRow]:
-        """The oldest first; no callbacks."""
+        """Oldest first, without callbacks."""
         query = seen_by(caller, webhooks, sa.select(webhooks).where(webhooks.c.kind == "endpoint"))
         rows = await self._database.mappings(query.order_by(webhooks.c.id))
         return [WebhookRow(**row) for row in rows]
 
     async def statuses(self) -> dict[str, WebhookStatus]:
-        """By id, of all callers; no callbacks."""
+        """By id, for all callers, without callbacks."""
         query = sa.select(webhooks.c.id, webhooks.c.status).where(webhooks.c.kind == "endpoint")
         return {row["id"]: row["status"] for row in await self._database.mappings(query)}
 
@@ -120,7 +121,8 @@ class WebhookRepository:
     async def replace_sealed(
         self, webhook_id: str, name: Sealed, before: str, after: str, *, by: By | None = None
     ) -> bool:
-        """`by` None: it says the same as before. False: it was changed meanwhile."""
+        """`by` None: only the encryption changes, not the value. False: it was changed
+        meanwhile."""
         change = (
             sa.update(webhooks)
             .where(webhooks.c.id == webhook_id, webhooks.c[name] == before)
@@ -136,7 +138,7 @@ class WebhookRepository:
         return await self._database.write(unit)
 
     async def delete(self, webhook_id: str, *, caller: str | None, by: By) -> None:
-        """What was sent to it goes with `DeliveryRepository.delete_of`. Raises WebhookNotFound."""
+        """Its deliveries are deleted by `DeliveryRepository.delete_of`. Raises WebhookNotFound."""
         this = seen_by(caller, webhooks, sa.delete(webhooks).where(webhooks.c.id == webhook_id))
         change = this.returning(webhooks)
 
@@ -151,7 +153,7 @@ class WebhookRepository:
         await self._outbox.load()
 
     async def disable(self, webhook: WebhookRow, reason: str, now: datetime) -> bool:
-        """And tell it. False: it was not enabled, or it was changed since it was read."""
+        """And publish an event. False: it was not enabled, or has changed since it was read."""
         change = (
             sa.update(webhooks)
             .where(
@@ -186,6 +188,6 @@ def no_webhook(webhook_id: str) -> WebhookNotFound:
 
 
 def _told(row: sa.RowMapping | Mapping[str, Any]) -> dict[str, Any]:
-    """For the audit log: not all of a URL, which may be a secret by itself."""
+    """For the audit log: not the whole URL, which may be a secret itself."""
     shown = ("caller", "status", "event_types", "domains", "rate_limit")
     return {"url": origin(row["url"]), **{name: row[name] for name in shown}}

@@ -1,4 +1,4 @@
-"""From a picture and its label to an example."""
+"""Turns a labelled picture into an example."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,17 +15,17 @@ from app.storage import BlobStore, ExampleRepository, ExampleRow
 from app.storage.examples import Outcome
 
 MOST = 1_000
-"""Examples of a domain that are learned from, of each label the newest; ten of each are, however
-many labels there are. So many take about ten seconds."""
+"""Examples of a domain that are learned from, the newest of each label; but at least ten of each,
+however many labels there are. This many take about ten seconds."""
 FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the local model sees in a picture.
+    """A picture as the local model sees it.
 
     Attributes:
-        sha256: of the picture as it came.
+        sha256: of the picture as received.
         jpeg: as a chat model would be shown it.
         embedding: float32, of length 1.
         embedded_by: the model file's SHA-256.
@@ -66,7 +66,7 @@ class Collecting:
         self._clock = clock
 
     async def see(self, source: ImageSource, domain: Domain) -> Seen:
-        """Raises what reading and preparing a picture raise."""
+        """Raises the errors of reading and preparing a picture."""
         image = await self._intake.prepare(source, domain)
         return await self._workers.run(_seen, image, await self.model())
 
@@ -88,8 +88,8 @@ class Collecting:
     async def row_of(
         self, picture: str, domain: Domain, label: str, digest: str, *, caller: str, result_id: str
     ) -> ExampleRow | None:
-        """Of a prepared JPEG among the blobs, whose original had the SHA-256 `digest`; None: it is
-        gone."""
+        """From a prepared JPEG among the blobs, whose original had the SHA-256 `digest`; None: it
+        is gone."""
         try:
             seen = await self.see(Stored(picture), domain)
         except BlobNotFound:
@@ -99,8 +99,8 @@ class Collecting:
         return replace(row, picture=picture, source="review", result_id=result_id)
 
     async def to_learn(self, domain: Domain) -> list[ExampleRow]:
-        """All with embeddings of the model file that is served: those of another one are made anew.
-        Raises StorageUnavailable."""
+        """Examples with embeddings of the current model file: others are embedded anew. Raises
+        StorageUnavailable."""
         most = max(FEW, MOST // len(domain.truths))
         rows = await self._stored.to_learn(domain.name, most=most)
         mine = (await self.model()).model_sha256
@@ -125,7 +125,7 @@ class Collecting:
         return renewed
 
     def row(self, domain: Domain, label: str, seen: Seen, *, caller: str) -> ExampleRow:
-        """As somebody gave it; its picture is not kept yet."""
+        """An example given by a caller; its picture is not stored yet."""
         return ExampleRow(
             id=new_id(EXAMPLE),
             domain=domain.name,

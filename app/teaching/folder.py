@@ -1,4 +1,4 @@
-"""A folder of labelled pictures, taught at once."""
+"""Teaches a folder of labelled pictures in one go."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from app.teaching.report import LessonReport
 from app.teaching.seeing import see_all
 
 Tell = Callable[[int, int], None]
-"""How many pictures are done, of how many."""
+"""Called with the number of pictures done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class FolderLesson:
     Attributes:
         lesson: its id; None: nothing was kept.
         is_new: the domain did not exist before.
-        added, changed, known: pictures that are new, that had another label, and that were there.
-        refused: those that can't be read, and why.
+        added, changed, known: pictures that are new, that had another label, and that were known.
+        refused: files that can't be read, with the reason.
     """
 
     domain: str
@@ -49,7 +49,7 @@ class FolderLesson:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """How many pictures became what, and which can't be read."""
+    """Counts of pictures by outcome, and those that can't be read."""
 
     counts: dict[Outcome, int] = field(
         default_factory=lambda: {"added": 0, "changed": 0, "known": 0}
@@ -62,7 +62,7 @@ class _Taken:
 
 
 class _Trial:
-    """Examples by their pictures' SHA-256, as they would be were they kept."""
+    """The examples of a dry run, by their pictures' SHA-256, as they would be stored."""
 
     def __init__(self, stored: Sequence[ExampleRow]) -> None:
         self.rows = {each.sha256: each for each in stored}
@@ -92,12 +92,11 @@ class FolderTeaching:
         dry_run: bool = False,
         tell: Tell = lambda done, total: None,
     ) -> FolderLesson:
-        """The domain is made where there is none: its classes are the folders, but for one called
-        `none`, which allows that answer, and its threshold is the one that was found; when there
-        is too little in them, or somebody stops this, it is not made. With `dry_run` nothing is
-        kept.
+        """If the domain does not exist, it is created: the folders are its classes, except one
+        called `none`, which allows that answer, and its threshold is the one found. If there are
+        too few examples, or this is cancelled, it is not created. With `dry_run`, nothing is kept.
 
-        Raises InvalidRequest for a folder that is no class, TooFewExamples, StorageUnavailable.
+        Raises InvalidRequest for a folder that is not a class, TooFewExamples, StorageUnavailable.
         """
         domain, is_new = await self._domain(name, folder)
         pictures = labelled_pictures(folder, domain.labels)
@@ -156,7 +155,7 @@ class FolderTeaching:
 
 
 def _without(refused: list[tuple[str, str]], error: TooFewExamples) -> TooFewExamples:
-    """The same, and what of the folder could not be read."""
+    """The same error, which also mentions unreadable files."""
     if not refused:
         return error
     place, reason = refused[0]

@@ -1,5 +1,4 @@
-"""What people said of answers becomes examples, and heads are taught anew; but not with what makes
-them worse."""
+"""Turns reviews into examples and teaches new heads with them, unless they make a head worse."""
 
 import asyncio
 from collections import Counter
@@ -49,8 +48,8 @@ class FromReviews:
         self._clock = clock
 
     async def look(self) -> None:
-        """Take what was reviewed since the last look, and teach what has grown enough, if it is
-        this process's turn. Raises StorageUnavailable."""
+        """Take the reviews made since the last look, and teach the domains with enough new
+        examples, if it is this process's turn. Raises StorageUnavailable."""
         if not await self._turns.is_mine():
             return
         await self._lessons.load()
@@ -106,13 +105,14 @@ class FromReviews:
 
 
 def _is_new(row: ExampleRow, lesson: LessonRow) -> bool:
-    """What operators gave is theirs to answer for, and judges with what was known before."""
+    """Examples from operators are trusted, and count as known before."""
     return row.source == "review" and row.created_at > lesson.created_at
 
 
 def _told_apart(rows: Sequence[ExampleRow], head: Head) -> list[ExampleRow]:
-    """Without the only example of what the head in force was not taught: of one nothing can be left
-    out, so that nobody could say any more from which confidence on answers are right."""
+    """Leaves out an example that is the only one of its class, if the head in force does not know
+    the class: with one example, none can be held out, and the confidence from which answers are
+    right could not be measured."""
     counts = Counter(row.label for row in rows)
     known = {*head.labels, NONE} if len(head.bias) > len(head.labels) else set(head.labels)
     return [row for row in rows if row.label in known or counts[row.label] > 1]
@@ -121,7 +121,7 @@ def _told_apart(rows: Sequence[ExampleRow], head: Head) -> list[ExampleRow]:
 def _judged(
     domain: Domain, rows: Sequence[ExampleRow], new: Sequence[ExampleRow], head: Head
 ) -> Verdict | None:
-    """None: there is nothing to judge by, or to be judged."""
+    """None: there are no known examples to judge by, or no new ones."""
     rows = [row for row in rows if row.label in domain.truths]
     ids = {row.id for row in new}
     is_new = np.array([row.id in ids for row in rows], bool)

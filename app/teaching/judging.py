@@ -1,8 +1,8 @@
-"""Whether new examples make a head better: decided by what was known before, no I/O.
+"""Whether new examples make a head better, judged by the examples known before. No I/O.
 
-New examples come from people who may be wrong, all at once for an hour, so they are no judges of
-themselves. The examples that were known before judge two heads that differ only in whether they
-were taught with the new ones, too; and the head in force says how surprising the new labels are.
+New examples come from people who may be wrong, all at once for an hour, so they can't judge
+themselves. The examples known before compare two heads that differ only in whether they were also
+taught with the new ones; and the head in force tells how surprising the new labels are.
 """
 
 from dataclasses import dataclass
@@ -17,23 +17,24 @@ from app.result import NONE
 from app.teaching.report import shares_right
 
 CHANCE: Final = 0.05
-"""What happens by chance less often than that is taken to be none."""
+"""A p-value below this is not taken for chance."""
 LOST: Final = 0.05
-"""So many of the pictures known before, and labels that are a surprise, are no chance either."""
+"""Nor is it chance if this share of the known pictures is lost and the new labels are a
+surprise."""
 SURPRISE: Final = 2.0
 GREAT_SURPRISE: Final = 4.0
-"""Standard deviations: `python -m benchmarks.taught` says how many honest labels are beyond."""
+"""Standard deviations: `python -m benchmarks.taught` measures how many honest labels exceed it."""
 FLOOR: Final = 1e-3
-"""No head is surer than that that a class can't be."""
+"""Least probability of a class, however sure the head is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
     Attributes:
-        before, after: the share of pictures known before that is told right by heads that had not
-            seen them, taught without and with the new ones; None where a class has one only.
-        by_chance: how probable it is that so many are lost and so few gained though nothing became
+        before, after: the share of known pictures classified correctly by heads that had not seen
+            them, taught without and with the new ones; None where a class has only one.
+        by_chance: the probability that so many are lost and so few gained although nothing became
             worse (McNemar's test, exact, one-sided).
         surprise: of the new labels, in standard deviations.
     """
@@ -45,7 +46,7 @@ class Verdict:
 
     @property
     def objection(self) -> str | None:
-        """Why not to learn from the new ones; None: there is no reason."""
+        """Why not to learn from the new examples; None: there is no reason."""
         if self.before is not None and self.after is not None:
             lost = self.before - self.after
             fell = f"of the examples known before {self.after:.1%} are told right instead of "
@@ -79,12 +80,12 @@ def judge(known: Examples, new: Examples, head: Head) -> Verdict:
 
 
 def surprise_of(examples: Examples, head: Head) -> float:
-    """By how many standard deviations the labels are less probable than labels are that are as
-    probable as the head says. Those that it was not taught are left out.
+    """By how many standard deviations the labels are less probable than labels drawn from the
+    head's own probabilities would be. Labels that it was not taught are left out.
 
         z = (sum E[log p(y)] - sum log p(y)) / sqrt(sum Var[log p(y)] + 1)
 
-    The one more is for what a few labels can't say.
+    The added 1 allows for how little a few labels can tell.
     """
     labels = (*examples.labels, NONE)
     below, spread = 0.0, 1.0
@@ -105,6 +106,6 @@ def surprise_of(examples: Examples, head: Head) -> float:
 
 
 def _sign_test(lost: int, gained: int) -> float:
-    """P(at least `lost` of all changes are losses), each being one half of the time."""
+    """P(at least `lost` of all changes are losses), if each is one with probability 1/2."""
     changes = lost + gained
     return float(sum(comb(changes, each) for each in range(lost, changes + 1)) / 2**changes)

@@ -1,4 +1,4 @@
-"""What the local model was taught, version by version, and how it is taught."""
+"""Versions of what the local model was taught, and teaching new ones."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ class Version:
     """
     Attributes:
         report: None: it can't be read.
-        in_force: it is what answers.
+        in_force: it is the version that answers.
     """
 
     row: LessonRow
@@ -44,8 +44,8 @@ class Version:
 
 
 class Lessons:
-    """What is in force is where the provider finds it; what other processes changed, with the next
-    `load`."""
+    """Keeps the lessons in force where the provider finds them; changes by other processes arrive
+    with the next `load`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Lessons:
         self._teaching = asyncio.Lock()
 
     async def load(self) -> None:
-        """Take what is in force now, if anything changed. Raises StorageUnavailable."""
+        """Read what is in force now, if anything changed. Raises StorageUnavailable."""
         self._metrics.examples_aside(await self._examples.aside())
         mark = await self._stored.mark()
         if mark == self._mark:
@@ -86,11 +86,11 @@ class Lessons:
 
     @property
     def domains(self) -> set[str]:
-        """That were taught, as of the last `load`."""
+        """Domains that were taught, as of the last `load`."""
         return set(self._in_force)
 
     async def versions(self, domain: str) -> list[Version]:
-        """The newest first. Raises DomainNotFound, StorageUnavailable."""
+        """Newest first. Raises DomainNotFound, StorageUnavailable."""
         await self._domains.find(domain)
         await self.load()
         current = self._in_force.get(domain)
@@ -100,16 +100,16 @@ class Lessons:
         ]
 
     async def withdraw(self, domain: str, lesson_id: str, *, by: By) -> None:
-        """The version before it is in force again. Raises LessonNotFound, StorageUnavailable."""
+        """The previous version is in force again. Raises LessonNotFound, StorageUnavailable."""
         await self._stored.withdraw(domain, lesson_id, self._clock(), by=by)
         await self.load()
 
     async def teach(
         self, domain: str, *, accuracy: float = ACCURACY, set_aside: SetAside = "leave"
     ) -> tuple[str, LessonReport]:
-        """A new version, with all examples that there are; in force at once. `set_aside`: whether
-        somebody answers for those that were set aside. Returns its id. Raises DomainNotFound,
-        TooFewExamples, StorageUnavailable."""
+        """Teach a new version with all examples; it is in force at once. `set_aside`: what to do
+        with the examples set aside. Returns its id. Raises DomainNotFound, TooFewExamples,
+        StorageUnavailable."""
         known = await self._domains.find(domain)
         began = self._clock()
         if set_aside == "take":
@@ -128,8 +128,8 @@ class Lessons:
         cause: Cause,
         began: datetime,
     ) -> tuple[str, LessonReport]:
-        """One with these examples, which were read when it `began`; its id. Raises TooFewExamples,
-        StorageUnavailable."""
+        """Teach a version with these examples, read at `began`; returns its id. Raises
+        TooFewExamples, StorageUnavailable."""
         lesson, report = await self.try_out(domain, rows, accuracy)
         head = await asyncio.to_thread(lesson.head.to_json)
         row = LessonRow(
@@ -157,7 +157,7 @@ class Lessons:
     async def refuse(
         self, domain: str, rows: Sequence[ExampleRow], reason: str, score: float | None
     ) -> None:
-        """Learn nothing from these, and say so in the list of versions. Raises
+        """Set these examples aside, and record that in the list of versions. Raises
         StorageUnavailable."""
         now = self._clock()
         await self._examples.set_aside([row.id for row in rows], reason)
@@ -181,10 +181,10 @@ class Lessons:
     async def try_out(
         self, domain: Domain, rows: Sequence[ExampleRow], accuracy: float
     ) -> tuple[Lesson, LessonReport]:
-        """What they would teach; nothing is kept. Raises TooFewExamples."""
+        """The lesson these examples would give; nothing is kept. Raises TooFewExamples."""
         examples = examples_of(domain, rows)
         sha256 = (await self._collecting.model()).model_sha256
-        async with self._teaching:  # one takes a core and some memory
+        async with self._teaching:  # teaching takes a core and some memory
             return await asyncio.to_thread(_teach, domain, examples, sha256, accuracy)
 
 
@@ -216,7 +216,7 @@ def _taught(row: LessonRow) -> TaughtHead:
 
 
 def _report(row: LessonRow) -> LessonReport | None:
-    """None of one that was refused, too."""
+    """None also for a refused lesson."""
     if row.reason is not None:
         return None
     try:

@@ -1,5 +1,5 @@
-"""How good what was taught will be, as heads say that had not seen the examples they were asked
-about."""
+"""How good a lesson will be, estimated by heads that had not seen the examples they were tested
+on."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from app.result import NONE
 from app.tally import wilson
 
 ENOUGH_TO_HALVE = 4
-"""Examples of a class of which half can be left out to see what the others are worth."""
+"""Least examples of each class for measuring what half of them would have achieved."""
 
 Interval = tuple[float, float]
 
@@ -88,7 +88,7 @@ class LessonReport(BaseModel):
 
     @property
     def serves(self) -> bool:
-        """Whether the domain can be answered by what was taught."""
+        """Whether this lesson can answer for the domain."""
         return not self.missing
 
     @classmethod
@@ -176,7 +176,7 @@ def _class(
 
 
 def shares_right(judged: OutOfFold, examples: int) -> NDArray[np.float64]:
-    """(examples,), of each how often it was told right, 0 to 1."""
+    """(examples,): the share of tests in which each was classified correctly, 0 to 1."""
     asked = np.bincount(judged.asked, minlength=examples)
     right = np.bincount(judged.asked, judged.right, minlength=examples)
     return np.asarray(right / np.maximum(asked, 1))

@@ -1,4 +1,4 @@
-"""Many pictures at once, in their order."""
+"""Embeds many pictures concurrently, in order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -22,8 +22,8 @@ AT_ONCE = 8
 async def see_all(
     collecting: Collecting, domain: Domain, rows: Iterable[Row | Unusable]
 ) -> AsyncIterator[tuple[Row | Unusable, Seen | ClassifierError]]:
-    """Each with what is seen in it, or why that is nothing. `rows` are read in a thread; their
-    pictures are bytes. Raises what reading them raises, and StorageUnavailable."""
+    """Each row with what is seen in it, or the error. `rows` are read in a thread; their pictures
+    are bytes. Raises the errors of reading them, and StorageUnavailable."""
     source = iter(rows)
     while some := await asyncio.to_thread(_some, source):
         seen = await asyncio.gather(*(_see(collecting, domain, each) for each in some))

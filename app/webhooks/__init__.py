@@ -1,4 +1,4 @@
-"""Events told to other services: signed, retried for days, isolated from each other."""
+"""Events sent to other services: signed, retried for days, isolated from each other."""
 
 from app.storage.event_types import EventType
 from app.webhooks.configured import configured_callback_secret, configured_vault

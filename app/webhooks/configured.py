@@ -1,4 +1,4 @@
-"""What the settings say of the secrets of webhooks: checked at the start, not when needed."""
+"""Webhook secrets from the settings, checked at startup rather than when they are needed."""
 
 from app.errors import ConfigurationError, InvalidRequest
 from app.settings import Settings

@@ -1,4 +1,5 @@
-"""Everything that is to be sent: who has something due is drained, whoever died meanwhile."""
+"""Scheduling of deliveries: each webhook with something due is drained, even after its process
+died."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -37,30 +38,31 @@ AT_ONCE = 1_000
 """Webhooks drained at a time by one process: mostly they wait for their receivers."""
 
 GATHERED_S = 0.05
-"""Between what is told and the task that sends it: many events come together, and a task that is
-just ending has ended."""
+"""Delay between an event and the kick of the task that sends it: events that arrive together share
+a task, and a task that is just ending has ended."""
 
 AHEAD_S = 60.0
-"""A task waits for what is due so soon; what is due later is found when it is."""
+"""A task waits for deliveries due this soon; later ones are found when they are due."""
 
 UNREADABLE_S = 60.0
-"""Until it is tried again to read a secret whose key is missing."""
+"""Until the next attempt to read a secret whose key is missing."""
 
 CALLBACKS_AT_ONCE, CROWDED_S = 100, 2.0
-"""Hosts of one caller's callbacks that are sent to at a time, and until another one may be looked
-at: a caller may name thousands that never answer."""
+"""Hosts of one caller's callbacks that are sent to at a time, and seconds until the next host is
+tried again: a caller may name thousands that never answer."""
 
 HELD_S = 1.0
-"""Or longer, and who tells more need not kick it again."""
+"""While a lane is held for longer than this, new events do not kick a task for it."""
 
 TWIN_S = 1.0
 
 UNSENT_AFTER_S = 30.0
-"""A test that was not even tried by then is sent by whoever drains."""
+"""A test that was not even attempted by then is sent by a drain."""
 
 
 class Deliveries:
-    """A task is a webhook that has something due; what is due is in the database."""
+    """There is one task for each webhook that has something due; the deliveries are in the
+    database."""
 
     def __init__(
         self,
@@ -78,8 +80,8 @@ class Deliveries:
         monotonic: Callable[[], float],
         linger_s: float,
     ) -> None:
-        """Not `kicks`: others find what this process tells. `linger_s`: how long a drain waits for
-        more when all is sent."""
+        """`kicks` False: other processes find and send the events of this one. `linger_s`: how long
+        a drain waits for more when everything is sent."""
         self._stored = stored
         self._webhooks = webhooks
         self._work = work
@@ -114,18 +116,18 @@ class Deliveries:
         outbox.on_told(self.wake)
 
     def wake(self, webhook_ids: Iterable[str]) -> None:
-        """There is something new for them."""
+        """These webhooks have new deliveries."""
         for each in webhook_ids:
             if each in self._drains:
                 self._drains[each][0].wake()
             elif self._kicks and not self._is_held(each):
                 self._to_kick.add(each)
         if self._to_kick and self._kicking is None:
-            # In no request's name, though one is the first.
+            # In an empty context: the task serves more than the request that happens to start it.
             self._kicking = asyncio.create_task(self._kick_soon(), context=Context())
 
     async def look(self) -> None:
-        """Go on with all that is due by now: some of it may have lost its task."""
+        """Kick tasks for everything due by now: some of it may have lost its task."""
         waiting = await self._stored.waiting()
         soon = self._clock() + timedelta(seconds=AHEAD_S)
         for each in waiting:
@@ -134,7 +136,7 @@ class Deliveries:
         self._metrics.webhooks_pending(sum(each.count for each in waiting))
 
     async def drain(self, webhook_id: str) -> float | None:
-        """Send what is due; after how many seconds there is more, None: not soon."""
+        """Send what is due; returns the seconds until there is more, None: not soon."""
         if self._stopping.is_set():
             return STOPPING_S
         if webhook_id in self._drains:
@@ -146,7 +148,7 @@ class Deliveries:
                 return None
             return await self._drain(receiver)
         except WebhookNotFound:
-            await self._stored.delete_of(webhook_id)  # it was deleted just when this was told
+            await self._stored.delete_of(webhook_id)  # deleted just as the event was published
             return None
         except ConfigurationError as error:
             log.error("a webhook can't be sent to", webhook_id=webhook_id, reason=str(error))  # noqa: TRY400
@@ -176,7 +178,7 @@ class Deliveries:
         return sum(each.kind == "callback" and each.caller == caller for each in rows)
 
     async def test(self, webhook_id: str, *, caller: str | None) -> DeliveryRow:
-        """Send a `ping` now, once, also to a webhook that is disabled. Raises WebhookNotFound,
+        """Send a `ping` now, once, even to a disabled webhook. Raises WebhookNotFound,
         ConfigurationError."""
         endpoint = await self._webhooks.get(webhook_id, caller=caller)
         receiver = await self._webhooks.receiver(endpoint.row)
@@ -191,12 +193,12 @@ class Deliveries:
         return await self._stored.get(delivery.id, caller=caller)
 
     async def redeliver(self, delivery_id: str, *, caller: str | None) -> DeliveryRow:
-        """Anew, from the start of the schedule. Raises DeliveryNotFound, WebhookDisabled,
+        """Send it again, from the start of the schedule. Raises DeliveryNotFound, WebhookDisabled,
         EventForgotten."""
         delivery = await self._stored.get(delivery_id, caller=caller)
         await self._webhooks.check_enabled(delivery.webhook_id)
         await self._stored.redeliver(delivery_id, self._clock())
-        self._lanes.pop(delivery.webhook_id, None)  # by hand it is tried at once
+        self._lanes.pop(delivery.webhook_id, None)  # sent by hand, it is tried at once
         self.wake([delivery.webhook_id])
         return replace(delivery, state="pending", due_at=self._clock(), ended_at=None)
 
@@ -209,8 +211,8 @@ class Deliveries:
         delivered: bool,
         caller: str | None,
     ) -> int:
-        """All that failed or was missed, and what was `delivered` too if so wanted; returns how
-        many. Raises WebhookNotFound, WebhookDisabled."""
+        """Send again everything that failed or was missed, with `delivered` also what succeeded;
+        returns how many. Raises WebhookNotFound, WebhookDisabled."""
         await self._webhooks.get(webhook_id, caller=caller)
         await self._webhooks.check_enabled(webhook_id)
         now = self._clock()
@@ -221,12 +223,13 @@ class Deliveries:
         return count
 
     async def delete(self, webhook_id: str, *, caller: str | None, by: By) -> None:
-        """A webhook, and all that was sent to it. Raises WebhookNotFound."""
+        """Delete a webhook and all its deliveries. Raises WebhookNotFound."""
         await self._webhooks.delete(webhook_id, caller=caller, by=by)
         await self._stored.delete_of(webhook_id)
 
     async def stop(self, *, seconds: float) -> None:
-        """Begin no more, and let attempts under way end; what does not in time is made again."""
+        """Start no more attempts, and let those under way finish; those that don't in time are made
+        again."""
         self._stopping.set()
         if self._kicking is not None:
             self._kicking.cancel()
@@ -250,12 +253,13 @@ class Deliveries:
                 log.warning("a webhook is sent to later", webhook_id=each)
 
     def _is_held(self, webhook_id: str) -> bool:
-        """By its receiver's failures: a task comes when that is over, or it is looked for then."""
+        """Because its receiver failed: a task is scheduled for the end of the hold, or `look` finds
+        it then."""
         _, lane = self._lanes.get(webhook_id, (None, None))
         return lane is not None and lane.free_in_s() > HELD_S
 
     def _lane(self, receiver: Receiver) -> Lane:
-        """As the receiver has been of late; a webhook that was changed begins anew."""
+        """Keeps the receiver's recent state; a webhook that was changed starts anew."""
         row = receiver.row
         version = None if receiver.is_callback else row.changed_at
         known, lane = self._lanes.get(row.id, (None, None))

@@ -1,4 +1,4 @@
-"""One webhook at a time: what is due is sent, as fast as its receiver takes it."""
+"""Drains one webhook: sends what is due, as fast as its receiver accepts it."""
 
 import asyncio
 from collections import deque
@@ -26,22 +26,22 @@ T = TypeVar("T")
 log = structlog.stdlib.get_logger(__name__)
 
 LASTS_S = 60.0
-"""Then others have their turn."""
+"""After that, it is the turn of other webhooks."""
 
 PAGE = 50
 """Deliveries fetched at once."""
 
 LOOKED_EVERY_S = 1.0
-"""For what other processes have to tell, while this one is at it."""
+"""Interval at which a running drain looks for events of other processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What all drains have in common.
+    """Shared by all drains.
 
     Attributes:
-        disabled_after: of nothing but failures.
-        linger_s: how long a drain waits for more when all is sent.
+        disabled_after: time with nothing but failures after which a webhook is disabled.
+        linger_s: how long a drain waits for more when everything is sent.
     """
 
     stored: DeliveryRepository
@@ -56,8 +56,8 @@ class Sending:
 
 
 class Drain:
-    """Of one webhook. There is one in all processes, unless one was taken for dead: then a delivery
-    may be sent twice, and is counted once."""
+    """For one webhook. Only one runs across all processes, unless a process was wrongly taken for
+    dead: then a delivery may be sent twice, but is counted once."""
 
     def __init__(self, receiver: Receiver, lane: Lane, sending: Sending) -> None:
         self._receiver = receiver
@@ -65,7 +65,7 @@ class Drain:
         self._lane = lane
         self._sending = sending
         self._failing_since = receiver.row.failing_since
-        # Places of callbacks may be many, and hear of little.
+        # There may be many callback origins, each with few events.
         most_s = LOOKED_EVERY_S if receiver.is_callback else sending.linger_s
         self._linger_s = min(most_s, sending.linger_s)
         self._waiting: deque[Due] = deque()
@@ -82,17 +82,17 @@ class Drain:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something that was not looked at: new, or for the webhook as it is now,
-        after it was changed."""
+        """Whether there are deliveries it has not read: new ones, or those for the webhook as
+        changed."""
         return self._more or self._outdated
 
     def wake(self) -> None:
-        """There is something new, or it is time to stop."""
+        """There are new deliveries, or it is time to stop."""
         self._more = True
         self._changed.set()
 
     async def run(self) -> None:
-        """Until all that is due is sent, for a minute at most."""
+        """Until everything due is sent, for a minute at most."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + LASTS_S
         async with asyncio.TaskGroup() as group:
@@ -113,15 +113,15 @@ class Drain:
         return self._sending.stopping.is_set() or self._disabled or self._outdated
 
     async def _read(self) -> None:
-        """What is due, when that was not read yet, or a while ago: it may be deleted by now, or the
-        webhook be another one. A database that does not answer is asked again in a second."""
+        """Reads what is due, unless that was done recently: deliveries may have been deleted, or
+        the webhook changed. If the database does not answer, it is asked again in a second."""
         now = asyncio.get_running_loop().time()
         if now < self._read_at + LOOKED_EVERY_S and (self._waiting or not self._more):
             return
         self._more, self._read_at = False, now
         self._waiting.clear()
-        # What is under way as it begins to look may be found as still to be sent, and be stored as
-        # delivered before it is told so.
+        # Taken before the query: a delivery under way may be read as pending, and be recorded as
+        # delivered before the query returns.
         under_way = frozenset(self._in_flight)
         limit = PAGE + len(under_way)
         try:
@@ -135,9 +135,9 @@ class Drain:
         self._waiting.extend(each for each in found if each.id not in under_way)
 
     async def _is_changed(self) -> bool:
-        """What a webhook is by now is for another drain. Raises StorageUnavailable."""
+        """A changed webhook is left to a new drain. Raises StorageUnavailable."""
         if self._receiver.is_callback:
-            return False  # there is nothing about it that anybody changes
+            return False  # a callback can't be changed
         known = self._receiver.row
         try:
             row = await self._sending.webhooks.get(self._id, caller=None)
@@ -146,7 +146,7 @@ class Drain:
         return (row.changed_at, row.secrets) != (known.changed_at, known.secrets)
 
     async def _pause(self) -> bool:
-        """Until there is something to do; False: there is nothing left, or not for a while."""
+        """Waits until there is something to do; False: nothing is left, or not for a while."""
         if self._waiting:
             held_s = self._lane.free_in_s()
             if held_s > min(self._linger_s, LOOKED_EVERY_S) and not self._in_flight:
@@ -165,7 +165,7 @@ class Drain:
         return self._more or bool(self._waiting)
 
     async def _idle_s(self) -> float:
-        """Until something is due that is not now, or somebody else may have the place."""
+        """Until a later delivery is due, or it is time to make room for others."""
         due = None
         with suppress(StorageUnavailable):
             due = await self._sending.stored.next_due(self._id)
@@ -200,7 +200,7 @@ class Drain:
             self._changed.set()
 
     async def _settle(self, delivery: Due, sent: Sent) -> None:
-        """Store it, and what follows for the webhook."""
+        """Records the attempt, and what follows for the webhook."""
         now = self._sending.clock()
         attempted = settled(
             delivery,
@@ -223,7 +223,8 @@ class Drain:
             await self._disable_when_hopeless(sent, now)
 
     async def _stored(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Though the database is locked or full for a while: else it is sent again."""
+        """Retries while the database is locked or full: otherwise the delivery would be sent
+        again."""
         return await patiently(write, until_set(self._sending.stopping))
 
     async def _disable_when_hopeless(self, sent: Sent, now: datetime) -> None:
@@ -245,7 +246,7 @@ class Drain:
 def settled(
     delivery: Due, sent: Sent, now: datetime, schedule: Schedule, *, once: bool
 ) -> Attempted:
-    """What an attempt makes of its delivery; `once`: it is not tried again."""
+    """The delivery's state after an attempt; `once`: it is not retried."""
     if sent.outcome == "delivered":
         return Attempted(delivery, sent.attempt, "delivered", now)
     again = None

@@ -1,4 +1,4 @@
-"""Webhooks as their owners see them: made, changed, given new secrets, disabled and enabled."""
+"""Webhooks from the owner's view: created, changed, secrets rotated, disabled and enabled."""
 
 import asyncio
 import json
@@ -29,10 +29,10 @@ from app.webhooks.vault import Vault
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_WEBHOOKS = 200
-"""Of one caller: each event is matched against all."""
+"""Per caller: each event is matched against all of them."""
 
 MAX_HEADERS, MAX_HEADER = 20, 1_000
-"""How many a webhook may have, and characters of each."""
+"""Number of headers of a webhook, and characters in each."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
@@ -43,17 +43,18 @@ OURS = frozenset(
         *("connection", "user-agent", "accept-encoding", "expect", "upgrade", "te", "trailer"),
     }
 )
-"""Headers that decide how a delivery is read; so do those that begin with `webhook-`."""
+"""Headers that decide how a delivery is read, and so can't be set; likewise those that begin with
+`webhook-`."""
 
 CALLBACK_SECRET = "webhook_secret"  # noqa: S105
-"""Its name among what an installation chose."""
+"""Its name among the installation's chosen values."""
 
 Signature = Literal["v1", "v1a"]
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """What delivering needs to know of a webhook."""
+    """What delivery needs to know about a webhook."""
 
     row: WebhookRow
     keys: Keyring
@@ -66,13 +67,13 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What its owner may know of a webhook.
+    """What its owner may know about a webhook.
 
     Attributes:
-        header_names: of the headers that are sent along; their values are secret.
-        public_key: by which receivers verify, where signatures are `v1a`.
-        signs_on_until: when the last secret that was replaced stops to sign.
-        readable: or the key is missing with which its secret and headers were encrypted.
+        header_names: of the headers sent along; their values are secret.
+        public_key: with which receivers verify `v1a` signatures.
+        signs_on_until: when the last replaced secret stops signing.
+        readable: False if the key that encrypted its secret and headers is missing.
     """
 
     row: WebhookRow
@@ -107,8 +108,7 @@ class Webhooks:
         callback_secret: str | None,
         clock: Callable[[], datetime],
     ) -> None:
-        """`callback_secret` None: one is made when it is first needed, and kept in the
-        database."""
+        """`callback_secret` None: one is generated when first needed, and kept in the database."""
         self._database = database
         self._stored = stored
         self._outbox = outbox
@@ -128,9 +128,10 @@ class Webhooks:
         signature: Signature | None = None,
         by: By,
     ) -> tuple[Endpoint, str]:
-        """With its secret, which is told this once. `values` are fields of a WebhookRow that its
-        owner chooses, `headers` as a mapping. `signature` None: as `secret` is, else `v1`. Raises
-        InvalidRequest, UrlRefused, DomainNotFound, TooManyWebhooks, ConfigurationError."""
+        """Returns it with its secret, which is never returned again. `values` are the fields of
+        WebhookRow that the owner chooses, `headers` as a mapping. `signature` None: the kind of
+        `secret`, or else `v1`. Raises InvalidRequest, UrlRefused, DomainNotFound, TooManyWebhooks,
+        ConfigurationError."""
         if secret is None:
             secret = new_private_key() if signature == "v1a" else new_secret()
         key = check_secret(secret)
@@ -174,7 +175,7 @@ class Webhooks:
         await self._vault.open()
         changed = await self._checked(values) | {"changed_at": self._clock()}
         if "url" in changed:
-            changed["failing_since"] = None  # whoever is there now has not failed yet
+            changed["failing_since"] = None  # the receiver at the new URL has not failed yet
         row = await self._stored.change(webhook_id, changed, caller=caller, by=by)
         return await self._told(row)
 
@@ -186,8 +187,8 @@ class Webhooks:
         caller: str | None,
         by: By,
     ) -> tuple[Endpoint, str]:
-        """`secret`, or a new one of the same kind, signs from now on, and what signed till now does
-        so for a day more, if it can be read. Raises as `create` and `get`."""
+        """`secret`, or a new one of the same kind, signs from now on; the previous ones sign for a
+        day more, if they can be read. Raises as `create` and `get`."""
         while True:
             row = await self._endpoint(webhook_id, caller)
             before = await self._keys(row)
@@ -197,7 +198,7 @@ class Webhooks:
             key = check_secret(secret)
             after = Keyring.of(key) if before is None else before.rotated(key, self._clock())
             sealed = self._vault.seal(after.dump())
-            # Two at once must not forget each other's.
+            # Two concurrent rotations must not lose each other's secret.
             if await self._stored.replace_sealed(
                 webhook_id, "secrets", row.secrets or "", sealed, by=by
             ):
@@ -232,12 +233,12 @@ class Webhooks:
         return Receiver(row, keys, headers)
 
     async def find(self, webhook_id: str) -> Receiver:
-        """An endpoint, or the callbacks to one place. Raises WebhookNotFound,
+        """An endpoint, or the callbacks to one origin. Raises WebhookNotFound,
         ConfigurationError."""
         return await self.receiver(await self._stored.get(webhook_id, caller=None))
 
     async def callback_secret(self) -> str:
-        """What signs deliveries to a `callback_url`. Raises ConfigurationError."""
+        """Signs deliveries to a `callback_url`. Raises ConfigurationError."""
         if self._callback_secret is None:
             self._callback_secret = self._vault.read(await self._sealed_callback_secret())
         return self._callback_secret
@@ -261,8 +262,7 @@ class Webhooks:
             raise WebhookDisabled(f"The webhook {webhook_id} is disabled: {row.reason}")
 
     async def use_callback(self, caller: str, url: str) -> str:
-        """Where it will be told, written as it is for all. Raises UrlRefused,
-        ConfigurationError."""
+        """Returns the URL in its normalized form. Raises UrlRefused, ConfigurationError."""
         place = judge(url, self._allow, https_only=True).url
         await self.callback_secret()
         await self._outbox.use_callback(caller, place)
@@ -314,7 +314,7 @@ class Webhooks:
 
 
 def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Raises InvalidRequest; values are not repeated."""
+    """Raises InvalidRequest, whose message does not contain values."""
     if len(headers) > MAX_HEADERS:
         raise InvalidRequest(f"headers: there may be {MAX_HEADERS}.")
     for name, value in headers.items():

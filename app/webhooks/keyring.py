@@ -1,4 +1,5 @@
-"""The secrets of one webhook: what signs now, and what signs on for a while after a rotation."""
+"""The secrets of one webhook: the current one, and replaced ones that still sign after a
+rotation."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,15 +7,15 @@ from datetime import datetime, timedelta
 from typing import Self
 
 SIGNS_ON = timedelta(hours=24)
-"""So long the receiver may take to learn of a new secret."""
+"""How long the receiver has to switch to a new secret."""
 
 MOST = 3
-"""That sign at the same time: a header has room for a few signatures."""
+"""Secrets that sign at the same time: a header has room for only a few signatures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """`until` None: until it is replaced."""
+    """`until` None: it signs until it is replaced."""
 
     value: str = field(repr=False)
     until: datetime | None = None
@@ -32,7 +33,7 @@ class Keyring:
 
     @classmethod
     def load(cls, text: str) -> Self:
-        """What `dump` gave."""
+        """From the output of `dump`."""
         return cls(
             tuple(
                 Secret(value, None if until is None else datetime.fromisoformat(until))
@@ -50,11 +51,11 @@ class Keyring:
         return self.secrets[0].value
 
     def at(self, now: datetime) -> list[str]:
-        """Those that sign then."""
+        """Secrets that sign at `now`."""
         return [each.value for each in self.secrets if each.until is None or each.until > now]
 
     def rotated(self, value: str, now: datetime) -> Self:
-        """`value` signs, and what signed till now does so for a day."""
+        """`value` signs from now on; the previous secrets sign for a day more."""
         old = tuple(
             Secret(each.value, min(each.until or now + SIGNS_ON, now + SIGNS_ON))
             for each in self.secrets

@@ -1,4 +1,4 @@
-"""How fast a webhook is sent to: what one receiver does slows down nobody else."""
+"""Limits the rate at which a webhook is sent to: a slow receiver delays no others."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,15 @@ from aiolimiter import AsyncLimiter
 from app.traffic.breaker import Breaker
 
 SLOWED_S, LONGEST_SLOWED_S = 1.0, 60.0
-"""Without a Retry-After, a receiver that can't keep up is left alone for so long; it doubles."""
+"""Seconds for which an overloaded receiver that sends no Retry-After is left alone: first, and at
+most; doubled each time."""
 
 
 class Lane:
     """The deliveries to one webhook, in one process.
 
-    A receiver that says it is overloaded gets half as many at a time, and one more for each that
-    succeeds; one that only fails is left alone, and tried with one delivery now and then.
+    Each time a receiver reports overload, its concurrency is halved; each success adds one. A
+    receiver that only fails is left alone, and probed with one delivery now and then.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class Lane:
         longest_hold_s: float,
         clock: Callable[[], float],
     ) -> None:
-        """`longest_hold_s`: that a receiver may ask for."""
+        """`longest_hold_s`: the longest pause that a receiver may ask for."""
         self._most = at_once
         self._at_once = float(at_once)
         self._per_second = per_second
@@ -38,32 +39,31 @@ class Lane:
         self.in_flight = 0
 
     def room(self) -> int:
-        """How many may begin now, of which each takes its `turn`."""
+        """How many deliveries may start now; each must then call `turn`."""
         if self.free_in_s() > 0:
             return 0
         probing = self._breaker.state(self._clock()) != "closed"
         return max(0, (1 if probing else int(self._at_once)) - self.in_flight)
 
     def free_in_s(self) -> float:
-        """Until it is worth looking again, as far as failures and the webhook's own limit go."""
+        """Seconds until it is worth checking again, given failures and the webhook's own limit."""
         now = self._clock()
         free_at = self._breaker.free_at(now)
         if free_at == float("inf"):
-            return 0.0  # the probe is under way, and its end will tell
+            return 0.0  # a probe is under way, whose end decides
         return max(0.0, free_at - now, self._held_until - now, self._limited_s())
 
     async def turn(self) -> bool:
-        """One begins, where there is room; returns what `ended` wants to know: whether it is the
-        probe."""
+        """Starts a delivery, if there is `room`; returns whether it is the probe, for `ended`."""
         if self._limiter is not None:
-            await self._limiter.acquire()  # at once: there is room
+            await self._limiter.acquire()  # without waiting: there is room
         self.in_flight += 1
         return self._breaker.began()
 
     def ended(
         self, *, probe: bool, failed: bool | None, overloaded: bool, retry_after_s: float | None
     ) -> None:
-        """`failed` None: it says nothing of the receiver."""
+        """`failed` None: the outcome says nothing about the receiver."""
         now = self._clock()
         self.in_flight -= 1
         self._breaker.ended(now, failed=failed, probe=probe)
@@ -79,13 +79,14 @@ class Lane:
             self._slowed_s = SLOWED_S
 
     def _limited_s(self) -> float:
-        """The limiter does not say when; a quarter of what one takes is soon enough."""
+        """The limiter does not say when; a quarter of the interval between deliveries is soon
+        enough."""
         if self._limiter is None or self._per_second is None or self._limiter.has_capacity():
             return 0.0
         return 1 / (4 * self._per_second)
 
 
 def _limiter(per_second: float) -> AsyncLimiter:
-    """Evenly: no burst is larger than a tenth of a second's, or one."""
+    """Evenly spaced: a burst is at most a tenth of a second's worth, or one."""
     burst = max(1.0, per_second / 10)
     return AsyncLimiter(burst, burst / per_second)

@@ -1,4 +1,4 @@
-"""Events of other programs, told as the service's own are: under types that packages bring."""
+"""Events of other programs, sent like the service's own, under types that packages provide."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ class Publisher:
         self._domains = domains
 
     def find(self, name: str) -> EventType:
-        """One of a package. Raises InvalidRequest."""
+        """A type that a package provides. Raises InvalidRequest."""
         found = self.types.get(name)
         if found is None:
             raise InvalidRequest(f"type: there is no {name[:64]!a}.")
@@ -44,10 +44,10 @@ class Publisher:
         publisher: str,
         key: str | None,
     ) -> str:
-        """Tell all who subscribed, once for a `key` of the publisher's; returns the event's id.
+        """Send it to all subscribers, once for each `key` of the publisher; returns the event's id.
 
-        `data` is of the type's model, `caller` whose the event is: empty, it is nobody's, and
-        operators alone are told. Raises InvalidRequest, DomainNotFound, IdempotencyKeyReused.
+        `data` is of the type's model. `caller` is the event's owner; if empty, it has none, and
+        only operators receive it. Raises InvalidRequest, DomainNotFound, IdempotencyKeyReused.
         """
         subject = str(getattr(data, self.find(name).subject))
         if not 0 < len(subject) <= MAX_SUBJECT or "\x00" in subject:

@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again."""
+"""When a failed delivery is retried."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from random import Random
 
 
 class Schedule:
-    """Seconds between attempts, each a bit longer or shorter so that not all come back at once."""
+    """Seconds between attempts, with jitter so that not all retries coincide."""
 
     def __init__(
         self,
@@ -16,16 +16,16 @@ class Schedule:
         longest_retry_after_s: float,
         random: Callable[[], float] | None = None,
     ) -> None:
-        """`waits_s` begins with the wait before the first attempt; as many as it has are made.
-        `jitter` is a share, `random` gives numbers from 0 to 1."""
+        """`waits_s` begins with the wait before the first attempt; it has as many entries as
+        attempts are made. `jitter` is a fraction, `random` returns numbers from 0 to 1."""
         self._waits_s = tuple(waits_s)
         self._jitter = jitter
         self._longest_retry_after_s = longest_retry_after_s
         self._random = random or Random().random  # noqa: S311
 
     def next(self, tries: int, now: datetime, *, retry_after_s: float | None) -> datetime | None:
-        """After `tries` that failed; None: it was the last. A receiver may ask for more time than
-        that, not for less."""
+        """The next attempt after `tries` failures; None: there are no more. A receiver may ask for
+        a longer wait, not for a shorter one."""
         if tries >= len(self._waits_s):
             return None
         spread = 1 + self._jitter * (2 * self._random() - 1)

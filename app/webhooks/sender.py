@@ -1,4 +1,4 @@
-"""One attempt: a signed POST, and what the receiver said to it."""
+"""One attempt: a signed POST, and the receiver's answer."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from app.webhooks.endpoints import MAX_HEADER, Receiver
 from app.webhooks.signing import sign
 
 Outcome = Literal["delivered", "failed", "overloaded", "gone", "refused"]
-"""`refused`: by our own policy for strangers' URLs."""
+"""`refused`: by the service's own policy for untrusted URLs."""
 
 OVERLOADED = frozenset({429, 502, 503, 504})
 GONE = 410
@@ -25,14 +25,14 @@ MAX_ANSWER = 2_048
 """Bytes of an answer that are kept."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What a terminal or a page would obey, but for line breaks and tabs."""
+"""Characters that a terminal or a page would interpret, except line breaks and tabs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """
     Attributes:
-        retry_after_s: what the receiver asked for.
+        retry_after_s: the wait that the receiver asked for.
     """
 
     attempt: Attempt
@@ -41,7 +41,7 @@ class Sent:
 
 
 class Sender:
-    """Every attempt is judged by the policy for strangers' URLs anew."""
+    """Every attempt is checked anew against the policy for untrusted URLs."""
 
     def __init__(
         self, egress: EgressClient, tracing: Tracing, *, clock: Callable[[], datetime]
@@ -51,7 +51,7 @@ class Sender:
         self._clock = clock
 
     async def send(self, receiver: Receiver, due: Due, body: bytes) -> Sent:
-        """Whatever goes wrong is in what it returns."""
+        """Errors are part of the returned value."""
         ids = {"webhook_id": receiver.row.id, "delivery_id": due.id}
         with self._tracing.work("delivery", ids, of=current()) as trace:
             sent = await self._attempt(receiver, due, body)
@@ -70,7 +70,7 @@ class Sender:
                 due.url or receiver.row.url,
                 headers=_headers(receiver, due.event_id, at, body),
                 content=body,
-                max_bytes=MAX_ANSWER + MAX_HEADER,  # or half of a header's value is not known
+                max_bytes=MAX_ANSWER + MAX_HEADER,  # never cuts a header's value
                 https_only=True,
             )
         except UrlRefused as refused:
@@ -87,11 +87,11 @@ class Sender:
 
 
 def cleaned(content: bytes, hidden: Iterable[str] = ()) -> str:
-    """For people; what the webhook's owner keeps secret is not shown, though it be sent back."""
+    """For people; the webhook owner's secrets are hidden, even if the receiver echoes them."""
     text = _CONTROL.sub("", content.decode(errors="replace"))
     # `Bearer xyz` may come back as `xyz`.
     secrets = {each for value in hidden for each in (value, *value.split()[1:]) if each}
-    # All in one go, the longest first: what stands for one is not taken for another.
+    # In one pass, longest first, so that no replacement text is taken for a secret.
     either = "|".join(re.escape(each) for each in sorted(secrets, key=len, reverse=True))
     if either:
         text = re.sub(either, "***", text)

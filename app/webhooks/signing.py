@@ -1,4 +1,4 @@
-"""Signatures of Standard Webhooks 1.0.0: as a sender makes them, and as a receiver checks them."""
+"""Signatures of Standard Webhooks 1.0.0: made by a sender, and checked by a receiver."""
 
 import base64
 import hmac
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import InvalidRequest
 
-# It takes a while to load, and most endpoints have a shared secret.
+# Slow to import, and most endpoints have a shared secret.
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,27 +18,28 @@ SEED_BYTES = 32
 NEW_SECRET_BYTES = 32
 SHARED_BYTES = range(24, 65)
 
-# With a dot in it, the end of an id could be taken for the time.
+# With a dot in it, the end of an id could be mistaken for the timestamp.
 _ID = re.compile("[!-\\-/-~]+")
 _TIMESTAMP = re.compile("[0-9]{1,12}")
 
 
 class SignatureRefused(Exception):
-    """Who sent it does not have the secret, or it is not of now; the message says why."""
+    """The sender does not have the secret, or the timestamp is too far off; the message says
+    why."""
 
 
 def new_secret() -> str:
-    """To be shared with the receiver."""
+    """A shared secret, also given to the receiver."""
     return SHARED + _as_base64(randomness.token_bytes(NEW_SECRET_BYTES))
 
 
 def new_private_key() -> str:
-    """Its `public_key` is all that the receiver is given."""
+    """A receiver is given only its `public_key`."""
     return PRIVATE + _as_base64(randomness.token_bytes(SEED_BYTES))
 
 
 def check_secret(text: str) -> str:
-    """The secret as it is. Raises InvalidRequest, whose message does not repeat it."""
+    """Returns the secret unchanged. Raises InvalidRequest, whose message does not contain it."""
     if text.startswith(SHARED):
         _shared_key(text)
     elif text.startswith(PRIVATE):
@@ -57,7 +58,7 @@ def check_key(text: str) -> str:
 
 
 def public_key(secret: str) -> str | None:
-    """With which a receiver checks what this secret signed; None: with the secret itself.
+    """The key with which a receiver verifies this secret's signatures; None: the secret itself.
 
     Raises InvalidRequest.
     """
@@ -70,7 +71,7 @@ def sign(secrets: Iterable[str], *, message_id: str, timestamp: int, body: bytes
     """The header `webhook-signature`, with a signature for each secret, in their order.
 
     `timestamp` is of this attempt, in Unix seconds; `message_id` is visible ASCII without a dot.
-    Raises InvalidRequest for a secret that is none.
+    Raises InvalidRequest for an invalid secret.
     """
     if not _ID.fullmatch(message_id) or not _TIMESTAMP.fullmatch(str(timestamp)):
         raise ValueError("no id or timestamp that can be signed")
@@ -86,10 +87,10 @@ def verify(
     now: float,
     tolerance_s: float = 300,
 ) -> None:
-    """As a receiver does, by any of its keys: shared secrets, public or private keys.
+    """Check signatures as a receiver, with any of its keys: shared secrets, public or private keys.
 
-    Signatures of unknown versions are skipped. Raises SignatureRefused, and InvalidRequest for a
-    key that is none.
+    Signatures of unknown versions are skipped. Raises SignatureRefused, and InvalidRequest for an
+    invalid key.
     """
     checked = [check_key(each) for each in keys]
     found = {name.lower(): value for name, value in headers.items()}

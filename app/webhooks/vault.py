@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted, so that a copy of the database gives none away."""
+"""Secrets at rest: encrypted, so that a copy of the database reveals none."""
 
 import asyncio
 import os
@@ -17,12 +17,13 @@ KEY_FILE = "webhooks.key"
 
 
 class Vault:
-    """Encrypts with the first key, and reads what any of them encrypted."""
+    """Encrypts with the first key, and decrypts with any of them."""
 
     def __init__(self, keys: Sequence[str], folder: Path | None, *, shared: bool = False) -> None:
-        """`keys`: of Fernet, the newest first. None: one is made when it is first needed, and kept
-        in `folder`, from where it is still read when there are `keys` one day; without a folder it
-        is gone with the process. `shared`: others have to know it, so it can't be made here."""
+        """`keys`: Fernet keys, newest first. If there are none, one is generated when first needed,
+        and kept in `folder`, from where it is read even once there are `keys`; without a folder it
+        is lost with the process. `shared`: other processes need it, so it can't be generated
+        here."""
         self._keys = tuple(keys)
         self._folder = folder
         self._shared = shared
@@ -30,18 +31,18 @@ class Vault:
         self._opening = asyncio.Lock()
 
     async def open(self) -> None:
-        """Before anything is sealed or read. Raises ConfigurationError."""
-        # Of two at once, each would make a key, and the later one's would hold.
+        """To be called before anything is sealed or read. Raises ConfigurationError."""
+        # Two concurrent calls would each generate a key, and the later one would win.
         async with self._opening:
             if self._fernet is None:
-                # Cryptography's import takes a while, and only who has webhooks needs it.
+                # Importing cryptography is slow, and only installations with webhooks need it.
                 self._fernet = await asyncio.to_thread(self._opened)
 
     def seal(self, secret: str) -> str:
         return self._opened().encrypt(secret.encode()).decode()
 
     def read(self, sealed: str) -> str:
-        """Raises SecretUnreadable when none of the keys is the right one."""
+        """Raises SecretUnreadable when none of the keys fits."""
         from cryptography.fernet import InvalidToken
 
         try:
@@ -53,7 +54,7 @@ class Vault:
             ) from None
 
     def reseal(self, sealed: str) -> str:
-        """With the first key."""
+        """Encrypts with the first key."""
         return self.seal(self.read(sealed))
 
     def _opened(self) -> "MultiFernet":
@@ -90,10 +91,10 @@ def _made(path: Path | None) -> str:
 
 
 def _kept(path: Path, new: str) -> str:
-    """What is in the file: `new`, unless another process was first."""
+    """The key in the file: `new`, unless another process was first."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: nobody reads half a key, and no crash leaves one. Only its owner may.
+        # Atomic: no one reads half a key, and no crash leaves one. Only the owner may read it.
         with NamedTemporaryFile("w", dir=path.parent, prefix=f".{KEY_FILE}-") as file:
             file.write(new)
             file.flush()

@@ -1,4 +1,4 @@
-"""Providers' answers that are given again, and what finds pictures that look alike."""
+"""Kept answers of providers, and indexes for similar pictures."""
 
 import sqlalchemy as sa
 from alembic import op

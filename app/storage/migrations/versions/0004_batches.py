@@ -1,4 +1,4 @@
-"""Batches, and how far they are; and what it takes to ask again about an accepted picture."""
+"""Batches and their progress; and accepted pictures, with what is needed to classify them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""What several processes have in common, how often an accepted picture was taken, and from when on
-a batch's pace is counted."""
+"""State shared by processes, a count of attempts at accepted pictures, and the time from which a
+batch's pace is measured."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What says quickly whether a picture, or a result, is still needed by a batch."""
+"""Indexes that tell whether a batch still needs a picture or a result."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Nothing counts any more how often an accepted picture was taken."""
+"""Drops the count of attempts at accepted pictures."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What finds the idempotency key of a batch that goes."""
+"""Index for the idempotency key of a batch that is deleted."""
 
 from alembic import op
 

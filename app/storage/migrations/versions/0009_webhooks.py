@@ -1,4 +1,4 @@
-"""Who is told of what, what there is to tell, and every attempt at it."""
+"""Webhooks, events, deliveries, and every attempt at them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What calls cost, what may be spent, and sums that are kept when the calls are gone."""
+"""Ledger, budgets, and sums that remain when ledger entries are deleted."""
 
 import sqlalchemy as sa
 from alembic import op

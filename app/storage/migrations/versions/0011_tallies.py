@@ -1,4 +1,4 @@
-"""What is counted of results, and when their true classes were told."""
+"""Counts of results, and when their true classes were given."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Alerts, and whose turn it is to look after them."""
+"""Alerts, and turns at evaluating them."""
 
 import sqlalchemy as sa
 from alembic import op

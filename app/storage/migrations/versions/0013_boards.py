@@ -1,4 +1,4 @@
-"""What processes tell each other while Redis is gone."""
+"""State that processes share while Redis is down."""
 
 import sqlalchemy as sa
 from alembic import op

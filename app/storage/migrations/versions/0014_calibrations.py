@@ -1,4 +1,4 @@
-"""What makes confidence mean what it says, and how good the answers were found to be."""
+"""Calibrations of confidence, and evaluations of answers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What people said of answers, what the local model is taught with, and what a cascade saved."""
+"""Reviews, examples and lessons of the local model, and savings of cascades."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -127,7 +127,7 @@ def _create_reviews() -> None:
         )
     same = ["picture", "domain", "caller"]
     op.create_index("ix_reviews_picture_domain_caller", "reviews", same)
-    # What waited before there was a queue, the surest first; no picture of it was kept.
+    # What waited before the queue existed, highest confidence first; its pictures were not kept.
     op.execute(
         "INSERT INTO reviews (result_id, caller, domain, kind, share, rank, state, created_at) "
         "SELECT id, caller, domain, 'unsure', 1, 2 - confidence, 'open', created_at FROM results "

@@ -1,4 +1,4 @@
-"""Who changed what; what was erased; and what it takes to find all that a picture left."""
+"""Audit log; erasures; and indexes that find every trace of a picture."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whose picture an example from a review shows: it outlives the result."""
+"""The caller whose picture an example from a review shows: it outlives the result."""
 
 import sqlalchemy as sa
 from alembic import op
