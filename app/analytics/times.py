@@ -1,4 +1,4 @@
-"""Moments that are asked for, as they can be looked for."""
+"""Converts requested times to times that can be searched for."""
 
 from datetime import UTC, datetime
 
@@ -6,10 +6,10 @@ from app.storage.tables import LATEST
 
 
 def within_reach(moment: datetime) -> datetime:
-    """In UTC; what is before 1970 or after 9999 is there."""
+    """In UTC, limited to 1970 through 9999."""
     return datetime.fromtimestamp(min(max(moment.timestamp(), 0), LATEST.timestamp()), UTC)
 
 
 def whole_hour(moment: datetime) -> datetime:
-    """The last one that has begun then, in UTC, as far as these reach."""
+    """The start of its hour in UTC, limited likewise."""
     return within_reach(moment).replace(minute=0, second=0, microsecond=0)
