@@ -1,4 +1,4 @@
-"""`teach`: a few examples instead of a model."""
+"""`teach`: teaches the local model with a few examples."""
 
 import asyncio
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ async def _teach(
 
 @contextmanager
 def _bar() -> Iterator[Tell]:
-    """On a terminal only; gone when it is over."""
+    """Shown on a terminal only; removed at the end."""
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not console.is_terminal
