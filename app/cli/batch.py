@@ -169,8 +169,7 @@ async def _watch(settings: Settings, batch_id: str) -> BatchRow:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[BatchRow], bool]]:
-    """Yields a function that shows a batch's progress and returns whether the batch is still
-    running."""
+    """Yields a function that shows a batch's progress and returns False once it is paused."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

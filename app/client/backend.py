@@ -144,7 +144,7 @@ class Backend(Protocol):
         same name and has not ended is continued. After a cancellation it can be continued, too."""
 
     async def aclose(self) -> None:
-        """Let what is running finish."""
+        """Close the back end, and release its resources."""
 
 
 def open_backend(

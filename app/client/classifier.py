@@ -68,7 +68,7 @@ class AsyncImageClassifier:
         return await self._backend.teach(Path(folder), domain or self._domain, accuracy)
 
     async def aclose(self) -> None:
-        """Let what is running finish."""
+        """Close the classifier, and release its resources."""
         await self._backend.aclose()
 
     async def __aenter__(self) -> Self:

@@ -104,7 +104,7 @@ class ProviderAnswer:
         revision: of how the model was asked or taught, at most 40 characters. Under another
             revision the same probabilities mean something else, and calibrations start afresh.
         learned: what else the answer depends on, as `Learning.learned` reports it. The answer is
-            kept only for what had been learned when the picture came.
+            kept for reuse only if this is what had been learned when the picture came.
     """
 
     label: str | None
