@@ -23,10 +23,10 @@ from benchmarks.report import Figure, shown
 from benchmarks.suite import BENCHMARKS, Benchmark, Failed, Ran, run
 
 ROUNDS = 3
-"""Of short forms, for the spread."""
+"""Rounds of short forms, from which the spread is computed."""
 CHECK_WITHIN_S = 240.0
 LEAST_S = 5.0
-"""Below that nothing is begun."""
+"""With less time left, no benchmark is started."""
 
 
 def measured(benchmark: Benchmark, images: Path | None) -> Measured:
@@ -88,7 +88,7 @@ def told(figures: Iterable[Figure]) -> str:
 
 
 def check(chosen: Iterable[Benchmark]) -> int:
-    """1: a ratio is far worse, twice."""
+    """Return 1 if a ratio is far worse in two runs, else 0."""
     kept, ends_at, far, compared = Kept.read(), time.monotonic() + CHECK_WITHIN_S, False, 0
     for each in chosen:
         was = kept.compared(each.name)
@@ -118,7 +118,8 @@ def _now(benchmark: Benchmark, ends_at: float) -> dict[str, float]:
 
 
 def _confirmed(first: Iterable[Change], second: Iterable[Change]) -> Iterator[Change]:
-    """What is worse both times, as it was when it was less so; all else as it was first."""
+    """Ratios that are worse in both runs, with the less bad of the two; all others as in the
+    first."""
     again = {each.name: each for each in second}
     for change in first:
         if not change.is_regression:

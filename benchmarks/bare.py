@@ -1,4 +1,4 @@
-"""What the service is measured against: routes that only do what has to be done with a picture."""
+"""The baseline for the service: routes that do only the unavoidable work on a picture."""
 
 import asyncio
 import os

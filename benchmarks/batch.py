@@ -33,7 +33,7 @@ POLLED_EVERY_S = 0.1
 
 
 class Prepared(Intake):
-    """Each item is about the same pixels, and another picture."""
+    """Every item uses the same pixels, but counts as a different picture."""
 
     def __init__(self, real: Intake) -> None:
         self.is_metered = real.is_metered
@@ -96,7 +96,7 @@ async def measure(count: int, folder: Path) -> dict[str, Any]:
 
 
 def _most_held_mb() -> float:
-    """By this process, so far."""
+    """Peak memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

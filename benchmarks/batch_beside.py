@@ -25,14 +25,14 @@ from tests.service import RunningService
 
 RPM = 1_200
 PEOPLE = 0.2
-"""Of the quota."""
+"""Share of the quota."""
 BEHAVIOUR = {"latency": {"mean_s": 0.9, "p95_s": 1.7, "floor_s": 0.3}}
 SETTLED_S = 10.0
-"""Until the batch has the quota in its hands."""
+"""Time for the batch to take up the quota."""
 
 
 async def ask(http: httpx2.AsyncClient, number: int) -> float:
-    """Seconds waited for the quota."""
+    """Return the seconds waited for the quota."""
     picture = encoded(photograph(200 + number % 100, 100 + number // 100), "JPEG")
     answer = await http.post(
         "/classify", data={"domain": "flowers"}, files={"file": ("a.jpg", picture)}

@@ -40,7 +40,7 @@ def pictures(count: int, salt: int) -> Iterator[bytes]:
 
 
 async def alone(data: list[bytes], threads: int) -> float:
-    """Pictures a second."""
+    """Pictures per second."""
     workers = ImageWorkers(threads)
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -56,7 +56,7 @@ async def alone(data: list[bytes], threads: int) -> float:
 
 
 async def batch(parts: Parts, data: list[bytes], size: int) -> float:
-    """Pictures a second, from its first to its last result."""
+    """Pictures per second, from the first to the last result."""
     rows = (Row(str(number), each, str(number)) for number, each in enumerate(data))
     made = await parts.taking_in.take(
         BatchOptions(domain="flowers", batch_size=size), rows, caller="benchmark"

@@ -33,7 +33,7 @@ STARTED_WITHIN_S = 30.0
 
 
 async def work() -> None:
-    """What each process does, until it is killed."""
+    """The work of each process, until it is killed."""
     configure_logging(LoggingConfig(level="warning"))
     settle_interpreter()
     async with build_parts(load_settings(), serving=True) as parts:
@@ -55,7 +55,7 @@ def processes(count: int, variables: dict[str, str], folder: Path) -> Iterator[N
 
 
 async def measure(items: int, workers: int, shared: dict[str, str], folder: Path) -> float:
-    """Items a second, from the moment all work to the last one."""
+    """Items per second, from the moment all processes work to the last item."""
     settings = Settings(
         database_url=shared["DATABASE_URL"],
         redis_url=shared["REDIS_URL"],

@@ -1,4 +1,4 @@
-"""Two servers under the same load, in turns: a noisy machine is noisy for both."""
+"""Two servers under the same load, in turns, so that a noisy machine disturbs both alike."""
 
 import re
 import statistics
@@ -30,7 +30,7 @@ class Measured:
         self.rounds.append(load)
 
     def afresh(self) -> "Measured":
-        """The same server, no rounds yet."""
+        """The same server without rounds."""
         return replace(self, rounds=[], cpu_s=0.0)
 
     def figures(self) -> dict[str, float]:
@@ -59,7 +59,7 @@ async def measure_in_turns(
 
 
 def stage_means(metrics: str) -> dict[str, float]:
-    """Mean milliseconds of each stage, waiting for a thread included."""
+    """Mean milliseconds of each stage, including waiting for a thread."""
     found = {}
     for stage in STAGES:
         total, count = (
@@ -82,7 +82,7 @@ def ratios(service: dict[str, float], bare: dict[str, float]) -> dict[str, float
 def figures_beside(
     service: dict[str, float], bare: dict[str, float], told: str = "", *, paced: bool = False
 ) -> Iterator[Figure]:
-    """`told` is added to each name. `paced`: both answer as many a second."""
+    """`told` is appended to each name. `paced`: both answer the same number per second."""
     for name, kind, unit in (
         ("CPU an image", "cpu_ms_per_image", "ms"),
         ("99 % are answered within", "p99_ms", "ms"),

@@ -32,8 +32,8 @@ RIGHT, SPREAD = 0.8, 0.4
 
 
 def draw(count: int, folder: Path, seed: int) -> dict[str, str]:
-    """Noise, below a folder for each class; returns the class of each by its SHA-256 as a provider
-    gets it."""
+    """Draw noise pictures into a folder for each class; return the class of each by its SHA-256 as
+    a provider receives it."""
     random, truth = np.random.default_rng(seed), {}
     for number in range(count):
         label = FLOWERS[number % len(FLOWERS)]

@@ -58,7 +58,7 @@ def coverages() -> Iterator[str]:
 
 
 def coverage(concentration: float, seed: int, labels: int = 300) -> list[float]:
-    """Shares that sets for 90 and 95 % hold, and how large these are."""
+    """Shares of answers covered by sets for 90 and 95 %, and the mean sizes of these sets."""
     fitted = fit(drawn(labels, seed=seed, concentration=concentration)).fitted
     fresh = drawn(2_000, seed=seed + 1_000_000, concentration=concentration)
     told = [replace(each, said=for_sets(each.said, fitted)) for each in fresh]
@@ -108,8 +108,8 @@ def speed() -> Iterator[str]:
 
 
 def told_anew(count: int) -> tuple[str, float, float]:
-    """The method that so many labels give, how long it takes with an answer of 20 classes, and how
-    long it takes to bring its numbers to a sum of 1."""
+    """The method chosen for this many labels, how long it takes for an answer of 20 classes, and
+    how long it takes to normalise the same numbers to a sum of 1."""
     labels = tuple(f"c{place}" for place in range(20))
     found: Fit = fit(answers(count, labels=labels))
     fresh = answers(2_000, labels=labels, seed=10_000)

@@ -52,7 +52,7 @@ Pictures = list[tuple[Path, str]]
 
 @dataclass
 class Sums:
-    """Of all rounds of one way."""
+    """Sums over all rounds of one way."""
 
     cascade: list[Judged] = field(default_factory=list)
     alone: list[Judged] = field(default_factory=list)
@@ -90,7 +90,7 @@ def domain_of(name: str, pictures: Pictures) -> Domain:
 
 
 def truth_of(pictures: Pictures) -> dict[str, str]:
-    """By the SHA-256 of what a provider gets."""
+    """By the SHA-256 of what a provider receives."""
     return {
         hashlib.sha256(prepare(path.read_bytes(), longest=512).jpeg).hexdigest(): label
         for path, label in pictures
@@ -98,7 +98,7 @@ def truth_of(pictures: Pictures) -> dict[str, str]:
 
 
 def settings_of(url: str) -> Settings:
-    """Each picture is asked about, though it was before."""
+    """Each picture is sent to the provider, even if it was before."""
     return Settings(
         database_url="sqlite://",
         azure_openai=AzureOpenAISettings(
@@ -154,7 +154,7 @@ async def one(
 
 
 async def booked(parts: Parts, answers: int) -> float:
-    """US dollars that the books say the cascade saved, when so many answers are summed."""
+    """US dollars that the ledger says the cascade saved, once this many answers are summed."""
     while True:
         saved = (await parts.costs.report()).savings.cascade
         if saved.answers >= answers:
@@ -163,7 +163,8 @@ async def booked(parts: Parts, answers: int) -> float:
 
 
 def splits(pictures: Pictures, parts: int, seed: int) -> Iterator[tuple[Pictures, Pictures]]:
-    """What is learned from, and what is asked about, each picture of a class once."""
+    """Yield what to learn from and what to ask about, so that each picture of a class is asked
+    about once."""
     from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
     labels = [label for _, label in pictures]
@@ -174,7 +175,7 @@ def splits(pictures: Pictures, parts: int, seed: int) -> Iterator[tuple[Pictures
 
 
 class Way(NamedTuple):
-    """What is learned from all but one of so many `parts`, and from pictures of `none`."""
+    """One way to learn, from all but one of `parts` parts and from pictures of `none`."""
 
     name: str
     folder: str

@@ -21,7 +21,7 @@ TOLD = f", {CONCURRENCY} at once"
 async def measure(photographs: list[Path], *, rounds: int, duration_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         variables = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "LOG_RENDERER": "json"}
-        Server(SERVE, **variables).stop()  # makes the database and the compiled files
+        Server(SERVE, **variables).stop()  # creates the database and the compiled files
         service, bare = Server(SERVE, **variables), Server(BARE)
         measured = {
             name: Measured(

@@ -1,4 +1,4 @@
-"""What is worse than the committed ratios, what is better, and what nothing measures any more."""
+"""Finds ratios that are worse or better than the committed ones, or are no longer measured."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from benchmarks.kept import Ratio
 
 WORSE, FAR_WORSE = 0.15, 0.5
-"""From which on a ratio is told, and from which on the check fails over one that hardly swings."""
+"""A ratio that is worse by more than the first is reported; one that is steady and worse by more
+than the second fails the check."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A ratio that is not what it was.
+    """A ratio that differs from the committed one.
 
     Attributes:
-        now: None: nothing measures it any more.
+        now: None: it is no longer measured.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Change:
 
 
 def changes(was: Mapping[str, Ratio], now: Mapping[str, float]) -> Iterator[Change]:
-    """What is gone, and by more than WORSE worse or better."""
+    """Ratios that are gone, or worse or better by more than WORSE."""
     for name, each in was.items():
         change = Change(name, each, now.get(name))
         is_better = each.is_steady and change.worse_by < -WORSE

@@ -30,7 +30,7 @@ async def distances(
     tell: Callable[[ProviderAnswer], float] = lambda answer: 0.0,
     **behaviour: Any,
 ) -> dict[str, float]:
-    """Of what was read from what is so."""
+    """The errors of what was read."""
     single: list[float] = []
     told: list[float] = []
     bias = dict.fromkeys(domain.labels, 0.0)
@@ -60,7 +60,7 @@ async def _ask(
 
 
 async def votes(most: int, pictures: int) -> dict[str, float]:
-    """Of a model that gives no probabilities, and draws its answers."""
+    """For a model that gives no probabilities, and draws its answers."""
     domain, right, confidences = classes(4, votes=most), 0, []
     async with seeing("gpt-5", ACCURACY, sampling=True) as model:
         for image in images(pictures):

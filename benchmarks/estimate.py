@@ -33,7 +33,7 @@ RPM = 60_000
 
 
 class Simulator:
-    """A process with a deployment for each model, called like it, that answers at once."""
+    """A process with a deployment for each model, named after it, that answers at once."""
 
     def __init__(self, models: Sequence[str]) -> None:
         deployments = [
@@ -50,7 +50,7 @@ class Simulator:
         self.url = line.split()[-1]
 
     def billed(self, model: str) -> dict[str, int]:
-        """Tokens so far: `prompt`, and `image` of it, and `completion`."""
+        """Tokens so far: `prompt`, of which `image`, and `completion`."""
         with urllib.request.urlopen(f"{self.url}/_sim") as answer:  # noqa: S310
             counts: dict[str, int] = json.load(answer)["deployments"][model]["counts"]["billed"]
         return counts
@@ -61,7 +61,7 @@ class Simulator:
 
 
 def settings(simulator: Simulator, model: str, database: Path) -> Settings:
-    """Each picture is asked about: kept answers cost nothing."""
+    """Each picture is sent to the provider: cached answers cost nothing."""
     return Settings(
         database_url=f"sqlite:///{database}",
         azure_openai=AzureOpenAISettings(
@@ -75,7 +75,7 @@ def settings(simulator: Simulator, model: str, database: Path) -> Settings:
 async def compare(
     parts: Parts, simulator: Simulator, model: str, domain: str, folders: Sequence[Path]
 ) -> dict[str, Any]:
-    """A dry run, the run, and a dry run again."""
+    """A dry run, the run, and another dry run."""
     options = BatchOptions(domain=domain)
     before = simulator.billed(model)
     estimate = await parts.estimator.estimate(
@@ -121,7 +121,7 @@ def _rows(parts: Parts, options: BatchOptions, folders: Sequence[Path]) -> Itera
 async def measure(
     simulator: Simulator, model: str, detail: str, inside: Sequence[Path], options: Any
 ) -> dict[str, Any]:
-    """Of one model, all batches."""
+    """All batches of one model."""
     with tempfile.TemporaryDirectory() as place:
         async with build_parts(
             settings(simulator, model, Path(place) / "app.db"), serving=True

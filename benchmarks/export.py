@@ -43,7 +43,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def result(number: int) -> Result:
-    """As full as those of the service are."""
+    """With as many fields as the service's own results."""
     digest = sha256(str(number).encode()).hexdigest()
     now = datetime.now(UTC)
     return Result(
@@ -100,13 +100,13 @@ async def fill(database: Database, count: int) -> None:
 
 
 def resident() -> float:
-    """MiB."""
+    """Resident memory in MiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / MEBIBYTE
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds, of the processor too, and the most that was held meanwhile, over what was before."""
+    """Wall-clock and processor seconds, and the peak memory above what was held before."""
 
     s: float
     cpu_s: float
@@ -126,7 +126,7 @@ async def ours(exports: ExportRepository, name: str, path: Path) -> Taken:
 
 
 def bare(database: Path, path: Path) -> Taken:
-    """The least that writes all columns of all rows, in the same order."""
+    """The minimal code that writes all columns of all rows, in the same order."""
     began, busy = time.perf_counter(), time.process_time()
     connection = sqlite3.connect(database)
     with path.open("w", newline="") as file:

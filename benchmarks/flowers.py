@@ -34,7 +34,7 @@ RELATED = "none/flowers"
 
 
 def embeddings(folder: Path) -> dict[str, Array]:
-    """By folder two levels down, `flowers/daisy`."""
+    """By the path two levels down, such as `flowers/daisy`."""
     model, found = EfficientNetLite(), defaultdict(list)
     for path in list_photographs(folder):
         kind = "/".join(path.relative_to(folder).parts[:2])
@@ -43,11 +43,11 @@ def embeddings(folder: Path) -> dict[str, Array]:
 
 
 class Asked:
-    """What a head says of pictures.
+    """A head's answers about pictures.
 
     Attributes:
-        accepted: without a look at the distance; `near`: the distance does not speak against it.
-        told: the confidence that the service tells.
+        accepted: without considering the distance; `near`: the distance does not contradict it.
+        told: the confidence that the service reports.
     """
 
     def __init__(self, head: Head, pictures: Array) -> None:
@@ -145,7 +145,7 @@ def means(splits: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def distance_ms(flowers: dict[str, Array], rounds: int = 2_000) -> float:
-    """The median of one look at the distance, in milliseconds."""
+    """The median duration of computing the distance once, in milliseconds."""
     pictures = np.concatenate(list(flowers.values()))
     taught = Neighbours.of(pictures, np.repeat(np.arange(len(flowers)), 20)[: len(pictures)])
     taught.belongs(pictures[0])

@@ -35,7 +35,8 @@ ACCURACY = 0.97
 
 
 class Look(NamedTuple):
-    """What the model sees in a photograph, and how many seconds it took, reading it included."""
+    """The model's output for a photograph, and how many seconds it took, including reading the
+    file."""
 
     seen: Prediction
     seconds: float
@@ -47,7 +48,7 @@ def look(model: EfficientNetLite, path: Path) -> Look:
 
 
 class HeldOut:
-    """A head that was taught with some photographs, in the place of a domain's provider."""
+    """A head that was taught with some of the photographs, in place of a domain's provider."""
 
     def __init__(self, taught: list[tuple[str, Prediction]]) -> None:
         embeddings = np.array([seen.embedding for _, seen in taught])
@@ -62,7 +63,7 @@ class HeldOut:
         )
 
     def judge(self, name: str, expected: str, seen: Prediction, looked_s: float) -> Judged:
-        """`looked_s`: what the look took that the head goes by."""
+        """`looked_s`: how long the prediction took."""
         began = perf_counter()
         found = self._recognise(seen)
         label, probabilities = found.answer(allow_none=False)
@@ -91,7 +92,7 @@ class HeldOut:
 def judge_all(
     known: list[tuple[Path, str]], strangers: list[Path], looks: dict[Path, Look]
 ) -> Iterator[tuple[Judged, float]]:
-    """With the threshold of whoever was asked."""
+    """With the threshold of the head that was asked."""
     from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
     labels = [label for _, label in known]

@@ -1,7 +1,7 @@
-"""A provider that answers at once: what is left is the service's own cost.
+"""A provider that answers at once, which leaves only the service's own cost.
 
-Plugged in like any other, through an entry point: `install` writes the few lines of metadata that
-a package of its own would bring.
+It is plugged in like any other, through an entry point: `install` writes the few lines of metadata
+that a package of its own would contain.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ DELAY_S = 0.05
 
 
 class InstantProvider:
-    """Wants the picture's JPEG, as a remote model would, and does not look at it."""
+    """Requests the picture's JPEG, as a remote model would, but does not look at it."""
 
     name = "instant"
 
@@ -57,7 +57,7 @@ def create_delayed(context: ProviderContext) -> InstantProvider:
 
 
 def install(folder: Path) -> None:
-    """Make `folder`, once it is on the path, hold this plug-in."""
+    """Make `folder` contain this plug-in, which is found when the folder is on the path."""
     metadata = folder / "instant-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: instant\nVersion: 1\n")

@@ -11,11 +11,12 @@ from benchmarks.report import Better, Figure
 
 PATH = Path(__file__).with_name("figures.json")
 STEADY = 0.075
-"""Spread of a ratio that is compared with its middle: half of what is told as worse."""
+"""Largest spread of a ratio that is compared with its median: half of the change that is
+reported."""
 
 
 class Ratio(BaseModel):
-    """Of a figure to what is beside it, from rounds in processes of their own."""
+    """The ratio of a figure to its baseline, from rounds in processes of their own."""
 
     better: Better
     of_clock: bool = False
@@ -27,7 +28,7 @@ class Ratio(BaseModel):
 
     @property
     def spread(self) -> float:
-        """0.1: the largest is a tenth of the middle over the least."""
+        """0.1: the largest and the smallest differ by a tenth of the median."""
         return (max(self.rounds) - min(self.rounds)) / self.middle
 
     @property
@@ -40,8 +41,8 @@ class Ratio(BaseModel):
 
     @property
     def bound(self) -> float:
-        """What another round is compared with: one that swings has to be worse than it ever
-        was."""
+        """What another round is compared with: a ratio that is not steady must be worse than it
+        ever was."""
         return self.middle if self.is_steady else self.worst
 
     def worse_by(self, ratio: float) -> float:
@@ -51,7 +52,7 @@ class Ratio(BaseModel):
 
 
 class Measured(BaseModel):
-    """Of one benchmark: when it ran, how long that took, and what it found out, or why not.
+    """One benchmark: when it ran, how long that took, and its figures, or why there are none.
 
     Attributes:
         ratios: of its quick form, by the name of the figure.
@@ -65,7 +66,7 @@ class Measured(BaseModel):
 
 
 class Kept(BaseModel):
-    """By the name of the benchmark."""
+    """Measurements by the name of the benchmark."""
 
     machine: dict[str, str] = Field(default_factory=dict)
     measured: dict[str, Measured] = Field(default_factory=dict)
@@ -88,7 +89,7 @@ class Kept(BaseModel):
 
 
 def ratios(rounds: Sequence[Iterable[Figure]]) -> dict[str, Ratio]:
-    """Of figures that each round has."""
+    """Of figures that every round has."""
     found: dict[str, Ratio] = {}
     for figures in rounds:
         for each in figures:

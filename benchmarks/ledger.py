@@ -35,7 +35,7 @@ from benchmarks.report import Figure, parser, report, run
 GOAL_MS = 0.1
 CONCURRENCIES = (1, 16)
 QUESTIONS = 400
-"""In a round: about as many as are answered in the second after which they are summed."""
+"""Per round: about as many as are answered in the second after which they are summed."""
 
 PLENTY = Decimal(100_000)
 BUDGETS = (
@@ -48,7 +48,7 @@ WAYS = {"off": (), "on": (), "budgets": BUDGETS}
 
 
 class NoBooks:
-    """Nothing is booked."""
+    """Books that record nothing."""
 
     def __init__(self, parts: Parts, provider: Provider) -> None:
         self.budgets = parts.books.budgets  # there are none
@@ -67,7 +67,7 @@ class NoBooks:
 
 
 class Service:
-    """One of those that are measured."""
+    """One of the measured services."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -97,8 +97,8 @@ class Service:
         return cls(parts)
 
     async def round(self, concurrency: int) -> float:
-        """Milliseconds of CPU time a question, of all threads; of a second second, for in the first
-        one leases grow to what is needed."""
+        """Milliseconds of CPU time per question, of all threads, in the second of two runs: during
+        the first, leases grow to the size that is needed."""
         await self._second(concurrency)
         before = time.process_time()
         await self._second(concurrency)
@@ -135,8 +135,8 @@ def _answering(cost: Decimal | None) -> Any:
 async def measure(
     folder: Path, *, rounds: int, concurrencies: Sequence[int] = CONCURRENCIES
 ) -> dict[str, Any]:
-    """By concurrency, medians over the rounds, of what a way costs and of how much more that is
-    than `off` in the same round; `least` is the least of all rounds."""
+    """By concurrency: medians over the rounds of what each way costs and of how much more that is
+    than `off` in the same round; `least` is the minimum over all rounds."""
     async with AsyncExitStack() as stack:
         services = {way: await Service.built(way, folder, stack) for way in WAYS}
         for each in services.values():

@@ -21,7 +21,7 @@ from tests.process import Process
 
 
 class Many(object_stores.Objects):
-    """So many names, and nothing below them."""
+    """A store with this many names, and no folders."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def serve(kind: str, count: int, told: Connection) -> None:
 
 
 def listed(uri: str) -> dict[str, float]:
-    """Of a folder whose store's library is loaded already."""
+    """For a folder whose store's library is already loaded."""
     objects = ObjectStore(AllowedUris.parse([uri]))
     next(objects.below(uri))
     process = Process(os.getpid())

@@ -1,4 +1,4 @@
-"""A load generator that costs little itself: raw HTTP/1.1 over kept-alive connections."""
+"""A load generator with little overhead: raw HTTP/1.1 over persistent connections."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from pathlib import Path
 BOUNDARY = "----picture"
 DIGITS = 12
 COMMENT = b"\xff\xfe" + (DIGITS + 2).to_bytes(2)
-"""A JPEG comment of this length follows."""
+"""The header of a JPEG comment of this length."""
 
 
 @dataclass
 class Load:
-    """What one round saw: seconds of each request, and of the round."""
+    """Measurements of one round: seconds of each request, and of the round."""
 
     seconds: list[float] = field(default_factory=list)
     total_s: float = 0.0
@@ -25,19 +25,19 @@ class Load:
         return len(self.seconds) / self.total_s
 
     def percentile(self, share: float) -> float:
-        """Milliseconds."""
+        """In milliseconds."""
         return percentile(self.seconds, share) * 1000
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them are not above; 0 of none."""
+    """The value that is not exceeded by `share` of them; 0 if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One whole request with a JPEG in it, whose comment makes each one sent another picture."""
+    """A complete request containing a JPEG whose comment makes each one a different picture."""
 
     before: bytes
     after: bytes
@@ -71,10 +71,11 @@ async def run_load(
     duration_s: float,
     per_second: float | None = None,
 ) -> Load:
-    """Keep `concurrency` requests under way for `duration_s`, or send `per_second` at even times
-    over as many connections. Any answer but 200 ends it.
+    """Keep `concurrency` requests in flight for `duration_s`, or send `per_second` at even
+    intervals over that many connections. Any answer but 200 ends it.
 
-    A request's time counts from when it was due: a slow answer delays nobody unseen.
+    A request's time counts from when it was due, so that delays caused by slow answers are
+    measured.
     """
     load, numbers = Load(), count(time.time_ns() % 10**9 * 1000)
     turns = count()

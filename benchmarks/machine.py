@@ -1,4 +1,4 @@
-"""What figures were measured on."""
+"""Describes the machine that figures were measured on."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ GIBIBYTE = 1 << 30
 
 
 def machine() -> dict[str, str]:
-    release = platform.release().partition("-")[0]  # what follows is whose build it is
+    release = platform.release().partition("-")[0]  # the rest names the distributor's build
     cores = len(os.sched_getaffinity(0))
     held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
     return {

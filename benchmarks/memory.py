@@ -30,7 +30,7 @@ def ask(server: Server) -> None:
 
 
 def held(arguments: list[str], folder: Path, *, asked: bool) -> dict[str, float]:
-    """Resident, in MB."""
+    """Resident memory, in MB."""
     server = Server(arguments, ROOT, DATABASE_URL=f"sqlite:///{folder}/app.db")
     found = {"idle_mb": round(server.costs.megabytes("VmRSS"), 1)}
     if asked:

@@ -34,10 +34,10 @@ from benchmarks.report import Figure, parser, report, run
 GOAL_MS = 0.15
 AT_ONCE = 16
 REQUESTS = 32
-"""In a round, of each kind: short, so that what else runs on the machine disturbs few of them."""
+"""Per round, of each kind: short rounds, so that other load on the machine disturbs few of them."""
 
 A_SECONDS = 500
-"""Results."""
+"""Results per second."""
 
 COUNTING = "app.storage.results.count_results"
 
@@ -47,7 +47,7 @@ KINDS = ("classify", "live")
 
 
 class OnlyIds:
-    """What is left around a request: every answer carries an X-Request-ID."""
+    """What remains around a request: every answer carries an X-Request-ID."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -64,7 +64,7 @@ class OnlyIds:
 
 
 class Service:
-    """One of those that are measured."""
+    """One of the measured services."""
 
     def __init__(self, app: ASGIApp, monitored: Parts | None) -> None:
         self._app = app
@@ -100,7 +100,7 @@ class Service:
         return app
 
     async def round(self, kind: str) -> float:
-        """Milliseconds of CPU time a request, of all threads."""
+        """Milliseconds of CPU time per request, of all threads."""
         before = time.process_time()
         left = iter(range(REQUESTS))
 
@@ -115,7 +115,7 @@ class Service:
         return (time.process_time() - before) / REQUESTS * 1000
 
     async def sums_ms(self) -> float:
-        """What it costs a result to be added to sums, in a second that has so many."""
+        """The cost per result of updating the sums, in a second with that many results."""
         if self._monitored is None:
             return 0.0
         await self._monitored.tallies.roll()
@@ -161,8 +161,9 @@ class Service:
 
 
 async def measure(folder: Path, *, rounds: int) -> dict[str, Any]:
-    """By kind of request, what a way costs in the tenth of the rounds that was disturbed least, and
-    how much more `on` is than `off`; `median` is of the same turn. `sums_ms` is in both."""
+    """By kind of request: what each way costs in the tenth of the rounds with the least
+    disturbance, and how much more `on` costs than `off`; `median` compares within the same turn.
+    Both differences include `sums_ms`."""
     async with AsyncExitStack() as stack:
         lines = stack.enter_context((folder / "lines").open("w"))
         with redirect_stderr(lines):
@@ -182,7 +183,7 @@ async def measure(folder: Path, *, rounds: int) -> dict[str, Any]:
 
 
 async def _in_turns(services: dict[str, Service], kind: str, number: int) -> dict[str, float]:
-    """Each is as often the first as the last."""
+    """Each service is first as often as it is last."""
     ways = WAYS if number % 2 else WAYS[::-1]
     return {way: await services[way].round(kind) for way in ways}
 

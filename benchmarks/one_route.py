@@ -1,4 +1,4 @@
-"""The least that a service of FastAPI and uvicorn is."""
+"""A minimal FastAPI and uvicorn service."""
 
 from fastapi import FastAPI
 

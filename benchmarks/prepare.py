@@ -55,7 +55,7 @@ def plain_pillow(data: bytes) -> bytes:
 
 
 def floor(data: bytes) -> bytes:
-    """The scaled decoding and the encoding that are there in any case, and nothing else."""
+    """Only the scaled decoding and the encoding, which are needed in any case."""
     height, width, *_ = simplejpeg.decode_jpeg_header(data)
     share = LONGEST / max(height, width)
     least = {"min_height": round(height * share), "min_width": round(width * share)}
@@ -65,7 +65,7 @@ def floor(data: bytes) -> bytes:
 
 
 def apart(image: PreparedImage, data: bytes) -> None:
-    """Hashes and quality checks alone."""
+    """Only the hashes and quality checks."""
     sha256(data)
     small = thumbnail(image._decoded)
     difference_hash(small)
@@ -73,7 +73,7 @@ def apart(image: PreparedImage, data: bytes) -> None:
 
 
 def median_ms(rounds: int, **steps: Callable[[], object]) -> dict[str, float]:
-    """Of processor time. Each step once a round, in turns: a slow moment is slow for all."""
+    """Median processor time. Each step runs once per round, in turns: a slow moment affects all."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -107,7 +107,7 @@ def per_second(pool: Executor, data: bytes, count: int) -> float:
 
 
 def jpeg_length(data: bytes) -> int:
-    """Prepared in a process, a picture has to come back: its JPEG does."""
+    """A picture prepared in a process has to be sent back: its JPEG is."""
     return len(ours(data).jpeg)
 
 
@@ -131,7 +131,7 @@ def parallel(data: bytes, rounds: int, count: int) -> dict[str, float]:
 
 
 async def loop_delay(work: Callable[[], object] | None, seconds: float) -> float:
-    """p99.9 of how late a callback comes, in ms, while 16 pictures are under way all the time."""
+    """p99.9 of how late a callback runs, in ms, while 16 pictures are constantly in progress."""
     workers = ImageWorkers(2)
     late: list[float] = []
     until = time.perf_counter() + seconds

@@ -56,7 +56,7 @@ def photographs(folder: Path) -> Iterator[Image.Image]:
 
 
 def measure(pictures: list[Image.Image], flagged: Counter[str]) -> dict[str, Any]:
-    """By way, the shares that are caught and that are flagged as they are."""
+    """For each kind of damage, the shares that are detected, and of originals that are flagged."""
     total = len(pictures)
     return {
         name: {

@@ -27,7 +27,7 @@ from tests.simulator_process import SimulatorProcess
 
 RPM, PLENTY = 600, 100_000_000
 CALL_TOKENS, IMAGE_TOKENS = 186, 85
-"""That the simulator counts for one of these calls, and for the picture in it."""
+"""Tokens that the simulator counts for one of these calls, and for the picture in it."""
 NETWORK = {"network_min_s": 0.005, "network_max_s": 0.05}
 PEERS = {
     "semaphore": "`Semaphore(32)` around the SDK",
@@ -35,12 +35,12 @@ PEERS = {
 }
 GOAL_SHARE = 0.97
 LATENCY = {"mean_s": 0.9, "p95_s": 1.7, "floor_s": 0.3, **NETWORK}
-"""Of the model: its 99th percentile is 2.5 s, whatever is around it."""
+"""Latency of the model: its 99th percentile is 2.5 s, whatever comes on top."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """Something that happens `at` a share of the measured time, to one of the simulators."""
+    """A change made to one of the simulators `at` a share of the measured time."""
 
     at: float
     change: dict[str, Any]
@@ -51,8 +51,8 @@ class Order:
 class Case:
     """
     Attributes:
-        call_tokens: that the simulator counts for one of these calls.
-        left: share of the quota that is there to be spent, over the measured time.
+        call_tokens: tokens that the simulator counts for one of these calls.
+        left: the share of the quota that is available over the measured time.
         behaviour: of the simulators, from the start.
     """
 
@@ -70,13 +70,14 @@ class Case:
 
     @property
     def per_minute(self) -> float:
-        """Calls that the quota holds, before `orders`."""
+        """Calls that the quota allows, before `orders`."""
         return min(self.rpm, self.tpm / self.call_tokens) * self.deployments
 
     @property
     def period_s(self) -> int:
-        """Of the window that holds them: what is counted begins and ends with one, else who takes
-        all of it at once would seem to get more than there is."""
+        """Length of the window in which the quota is enforced. Measurements start and end with a
+        window; otherwise a client that takes all of it at once would seem to get more than there
+        is."""
         return 60 if self.tpm < PLENTY else 10
 
 
@@ -106,7 +107,7 @@ CASES = {
 
 
 class Simulator(SimulatorProcess):
-    """Of one deployment."""
+    """A simulator with one deployment."""
 
     def __init__(self, case: Case) -> None:
         deployment = f"{DEPLOYMENT}:gpt-4o:{case.rpm}:{case.tpm}"
@@ -137,7 +138,7 @@ class Spell:
 
 
 async def measure(name: str, case: Case, spell: Spell, folder: Path) -> dict[str, float]:
-    """One client in one case."""
+    """Run one client in one case."""
     redis = RedisServer(folder) if case.replicas > 1 else None
     simulators = [await asyncio.to_thread(Simulator, case) for _ in range(case.deployments)]
     plan = Plan(
@@ -209,7 +210,7 @@ def _figures(
 async def compare(
     names: Sequence[str], clients: Sequence[str], spell: Spell, at_once: int
 ) -> dict[str, Any]:
-    """Clients side by side, and so many cases at once."""
+    """Run clients side by side, with this many cases at once."""
     room = asyncio.Semaphore(at_once)
 
     async def one(name: str) -> dict[str, Any]:

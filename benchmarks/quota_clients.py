@@ -36,10 +36,11 @@ ANSWER_TOKENS = 32
 class Plan:
     """
     Attributes:
-        urls: of simulators, one deployment each.
-        burst, every_s: pictures that come at once, and how often.
-        people: share of the pictures that somebody waits for.
-        redis_url: where processes share the quota; None: this is the only one, or can't share.
+        urls: of simulators with one deployment each.
+        burst, every_s: how many pictures arrive at once, and how often.
+        people: share of the pictures that a person waits for.
+        redis_url: where processes share the quota; None: there is only one process, or the client
+            can't share.
     """
 
     urls: list[str]
@@ -54,7 +55,7 @@ class Plan:
 
 class Client(Protocol):
     async def ask(self, *, lane: str) -> float:
-        """Seconds waited for quota. Raises when there is no answer in the end."""
+        """Return the seconds waited for quota. Raises when there is no answer in the end."""
         ...
 
 
@@ -63,7 +64,7 @@ def picture() -> PreparedImage:
 
 
 class Service:
-    """This service's dispatcher, settings as a user would make them."""
+    """This service's dispatcher, with the settings a user would make."""
 
     def __init__(self, parts: Any) -> None:
         self._dispatcher = parts.dispatcher
@@ -100,7 +101,7 @@ class Service:
 
 
 class _Sdk:
-    """Calls with the OpenAI SDK, deployments in turns."""
+    """Calls through the OpenAI SDK, alternating between deployments."""
 
     def __init__(self, plan: Plan, *, retries: int) -> None:
         self._clients = [
@@ -130,7 +131,7 @@ class _Sdk:
 
 
 class Semaphore:
-    """asyncio.Semaphore around an SDK that retries: what most write."""
+    """asyncio.Semaphore around an SDK that retries: the most common solution."""
 
     AT_ONCE = 32
 
@@ -152,8 +153,8 @@ class Semaphore:
 
 
 class Script:
-    """A token bucket that starts full, takes a picture for 85 tokens, and lets everybody pause for
-    15 s after a 429: the pattern of the well-known script for parallel requests."""
+    """A token bucket that starts full, counts 85 tokens for a picture, and pauses all calls for 15
+    s after a 429: the pattern of the well-known script for parallel requests."""
 
     IMAGE_TOKENS = 85
     PAUSE_S = 15.0
@@ -222,8 +223,8 @@ CLIENTS: dict[str, Callable[[Plan], Any]] = {
 
 
 async def run(name: str, plan: Plan) -> None:
-    """Let pictures come as planned, and print what became of each: when it was answered (seconds
-    since 1970), how long it waited for quota and altogether, and whether somebody waited."""
+    """Submit pictures as planned, and print the outcome of each: when it was answered (seconds
+    since 1970), how long it waited for quota and in total, and whether a person waited."""
     async with CLIENTS[name](plan) as client:
         tasks: set[asyncio.Task[None]] = set()
         began, turn = time.monotonic(), 0
@@ -260,7 +261,7 @@ async def _one(client: Client, *, person: bool) -> None:
 
 
 def command(name: str, plan: Plan) -> list[str]:
-    """Of a process that does so."""
+    """The command line of a process that does so."""
     return [sys.executable, "-m", "benchmarks.quota_clients", name, json.dumps(asdict(plan))]
 
 

@@ -1,4 +1,4 @@
-"""What benchmarks have in common: their options, and how their figures come out."""
+"""Shared by all benchmarks: their options, and the output of figures."""
 
 import argparse
 import asyncio
@@ -17,14 +17,16 @@ Better = Literal["lower", "higher"]
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One thing that a benchmark found out.
+    """One measurement of a benchmark.
 
     Attributes:
         name: within its benchmark.
-        beside: the least that has to be done, or what others do, measured in the same run.
-        beside_value: of that, in the same unit.
-        goal: the worst value that is good enough.
-        of_clock: not of processor time, memory or size: what else the machine does changes it.
+        beside: the baseline, measured in the same run: the least that has to be done, or what
+            others do.
+        beside_value: the baseline's value, in the same unit.
+        goal: the worst acceptable value.
+        of_clock: wall-clock time, not processor time, memory or size: other load on the machine
+            affects it.
     """
 
     name: str
@@ -38,19 +40,19 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """None: nothing is beside it."""
+        """None: it has no baseline."""
         return self.value / self.beside_value if self.beside_value else None
 
     @property
     def is_missed(self) -> bool:
-        """Its goal is."""
+        """Whether the goal is missed."""
         if self.goal is None:
             return False
         return self.value > self.goal if self.better == "lower" else self.value < self.goal
 
 
 def parser(text: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
-    """`rounds`: how many, unless told; None: it has none."""
+    """`rounds`: the default number; None: the benchmark has none."""
     made = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,7 +64,7 @@ def parser(text: str | None, *, rounds: int | None = None) -> argparse.ArgumentP
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """On the event loop that the service runs on."""
+    """Run on the same kind of event loop as the service."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(work)
 
@@ -70,7 +72,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def report(
     found: dict[str, Any], options: argparse.Namespace, figures: Iterable[Figure] = ()
 ) -> None:
-    """Print what was found as JSON, and keep it and the figures where a path is given."""
+    """Print the measurements as JSON, and write them and the figures to a path if one is given."""
     text = json.dumps(found, indent=2)
     print(text)
     if options.json:
@@ -84,7 +86,7 @@ def keep(figures: Iterable[Figure], options: argparse.Namespace) -> None:
 
 
 def shown(value: float, unit: str = "") -> str:
-    """With three digits that count; of `%` the value is a share."""
+    """With three significant digits; for `%` the value is a share."""
     if unit == "%":
         return percent(value)
     if abs(value) >= 100:

@@ -1,4 +1,4 @@
-"""A server under measurement: started as a process of its own, its costs read from the kernel."""
+"""A server under measurement: runs as its own process, with its costs read from the kernel."""
 
 import os
 import socket
@@ -17,15 +17,15 @@ BARE, ONE_ROUTE = (
     for name in ("bare", "one_route")
 )
 UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
-"""Where it is set every start compiles all of the service anew, which no installed one does."""
+"""If set, every start compiles the whole service anew, which an installed one never does."""
 
 
 class Server:
-    """`costs` is what the kernel counts, `ready_s` the time from start to the first good answer of
-    /health/ready."""
+    """`costs` is what the kernel counts, `ready_s` the time from start to the first successful
+    answer of /health/ready."""
 
     def __init__(self, arguments: list[str], folder: Path = ROOT, **variables: str) -> None:
-        """`folder`: with the code that is run."""
+        """`folder`: where the code to run is."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

@@ -29,7 +29,7 @@ LEAST = ("fastapi", "uvicorn")
 
 
 def wheel() -> int:
-    """Bytes, as it is built here."""
+    """Bytes of the wheel, as built here."""
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", name]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
@@ -38,7 +38,7 @@ def wheel() -> int:
 
 
 def files(path: Path) -> int:
-    """Bytes of it, or of all in it."""
+    """Bytes of a file, or of all files in a folder."""
     inside = [path] if path.is_file() else path.rglob("*")
     return sum(
         each.stat().st_size for each in inside if each.is_file() and "__pycache__" not in each.parts
@@ -46,7 +46,7 @@ def files(path: Path) -> int:
 
 
 def installed(names: Iterable[str]) -> dict[str, Distribution]:
-    """Of these, what is here: the others are for other systems."""
+    """Those of the packages that are installed here: the others are for other systems."""
     found = {}
     for name in names:
         try:
@@ -65,7 +65,7 @@ def locked() -> set[str]:
 
 
 def needed(names: Iterable[str]) -> set[str]:
-    """They, and what they need."""
+    """The packages, and their dependencies."""
     found: set[str] = set()
     left = list(names)
     while left:

@@ -25,14 +25,14 @@ NOTHING = "python -c pass"
 
 
 def copied(folder: Path) -> Path:
-    """The code, and nothing that was made of it."""
+    """Copy the code, without anything generated from it."""
     for name in ("app", "config", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
 def started(arguments: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds of the processor, and of the clock."""
+    """Processor seconds and wall-clock seconds."""
     server = Server(arguments, folder, DATABASE_URL=f"sqlite:///{folder}/app.db")
     cpu_s = server.costs.cpu_s()
     server.stop()
@@ -40,7 +40,7 @@ def started(arguments: list[str], folder: Path) -> tuple[float, float]:
 
 
 def nothing() -> float:
-    """Seconds of the processor."""
+    """Processor seconds."""
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     _, _, used = os.wait4(process.pid, 0)
     process.returncode = 0
@@ -48,7 +48,7 @@ def nothing() -> float:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """In turns."""
+    """Measure in turns."""
     taken: dict[str, list[tuple[float, float]]] = {}
     least = []
     for _ in range(rounds):

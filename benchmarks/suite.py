@@ -1,4 +1,4 @@
-"""All benchmarks, and one of them in a process of its own."""
+"""The list of all benchmarks, and how to run one in a process of its own."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from benchmarks.report import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = "IMAGES"
-"""In arguments: the folder of photographs."""
+"""In arguments, stands for the folder of photographs."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """
     Attributes:
-        area: under which its figures stand.
-        full: its arguments, for figures to be told.
-        quick: the same measurements, not all of them and in fewer rounds: for ratios that are
-            compared; None: it takes too long, or swings too much.
-        within_s: or it is stuck.
+        area: the heading under which its figures appear.
+        full: its arguments for figures to be published.
+        quick: arguments for some of the same measurements in fewer rounds, whose ratios are
+            compared; None: it takes too long, or varies too much.
+        within_s: when it takes longer, it is considered stuck.
     """
 
     name: str
@@ -92,7 +92,7 @@ BENCHMARKS = (
 
 
 class Failed(Exception):
-    """A benchmark has no figures to tell."""
+    """A benchmark has no figures to report."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Ran:
 
 
 def run(name: str, arguments: Sequence[str], *, within_s: float, images: Path | None = None) -> Ran:
-    """Raises Failed when it does, or is not over in time."""
+    """Raises Failed when the benchmark fails, or does not end in time."""
     given = [each.replace(IMAGES, str(images)) for each in arguments]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,6 +129,6 @@ def run(name: str, arguments: Sequence[str], *, within_s: float, images: Path | 
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """And with it servers and simulators that it left."""
+    """Including servers and simulators that it left running."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

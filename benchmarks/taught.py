@@ -33,12 +33,12 @@ FEW = {"flowers": 10, "custom_trees": 2, "custom_utensils": 2}
 TULIPS = 10
 BASE, REVIEWED = 5, 20
 MONTHS = 0.2
-"""Of the splits, how many are reviewed in each way: to judge takes as long as to teach twice."""
+"""Share of the splits that are reviewed in each way: judging takes as long as teaching twice."""
 WRONG_OFTEN = 0.1
 
 
 def drawn(random: np.random.Generator, pictures: Pictures, count: int) -> tuple[Pictures, Pictures]:
-    """So many of each, and the others."""
+    """This many of each class, and the others."""
     mixed = {label: each[random.permutation(len(each))] for label, each in pictures.items()}
     return (
         {label: each[:count] for label, each in mixed.items()},
@@ -80,7 +80,7 @@ def few(kinds: Pictures, count: int, splits: int) -> dict[str, Any]:
 
 
 def with_none(flowers: Pictures, tulips: Array, splits: int) -> dict[str, Any]:
-    """Ten tulips as examples of none, and what becomes of the others and of the flowers."""
+    """With ten tulips as examples of none: what becomes of the other tulips and of the flowers."""
     found: dict[str, list[float]] = {}
     for seed in range(splits):
         random = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def with_none(flowers: Pictures, tulips: Array, splits: int) -> dict[str, Any]:
 
 
 def poisons(labels: list[str], random: np.random.Generator) -> dict[str, Any]:
-    """By name: what a reviewer says of a true class."""
+    """By name: what a reviewer answers for a true class."""
 
     def other(label: str) -> str:
         return str(random.choice([each for each in labels if each != label]))
@@ -123,7 +123,8 @@ def poisons(labels: list[str], random: np.random.Generator) -> dict[str, Any]:
 
 
 def reviews(flowers: Pictures, splits: int) -> dict[str, Any]:
-    """How often each is refused, and what it would have made, or did make, of the rest."""
+    """How often each kind of review is refused, and what it would have done, or did, to the
+    rest."""
     found: dict[str, Any] = {}
     for queue in ("unsure", "random"):
         for name in poisons(sorted(flowers), np.random.default_rng(0)):

@@ -42,17 +42,18 @@ from tests.service import ROOT, RunningService
 CASES = ("throughput", "isolation", "pick")
 
 PER_SECOND = 150.0
-"""With 100 endpoints: not one a second for each, as long as it is waited for more when all is sent.
-Whether that is just before or after makes 50 ms."""
+"""With 100 endpoints: deliberately not one event a second for each, which is how long a sender
+waits for more when all is sent. Whether an event came just before or just after would make a
+difference of 50 ms."""
 
 WARM_UP_S, COUNTED_S = 5.0, 20.0
-"""Who never answers is found out after the 15 seconds that it has."""
+"""An endpoint that never answers is detected only after its timeout of 15 seconds."""
 
 ARRIVES_WITHIN_S = 60.0
-"""Or it is stuck."""
+"""If none arrives for this long, the benchmark is stuck."""
 
 NOBODY = ApiKey(name="nobody", sha256="0" * 64)
-"""With a key there are callers, and each is told of its own events only."""
+"""With keys there are separate callers, each of whom receives only its own events."""
 
 PENDING = 100_000
 
@@ -60,7 +61,7 @@ PENDING = 100_000
 async def throughput(
     endpoints: int, events: int, latency_s: float, folder: Path
 ) -> dict[str, float]:
-    """Every endpoint is told of all events, which are written before the server starts."""
+    """Every endpoint receives all events, which are written before the server starts."""
     secret, count = new_secret(), endpoints * events
     receiver = await asyncio.to_thread(Receiver, secret, latency_s=latency_s)
     variables = {"PROVIDER": "instant", "PYTHONPATH": f"{folder}:{ROOT}"}
@@ -106,7 +107,7 @@ async def _tell(database: Database, events: int) -> None:
 
 
 async def _arrived(receiver: Receiver, count: int) -> None:
-    """Or nothing has come for a minute."""
+    """Wait for this many, or until nothing has arrived for a minute."""
     so_far, at = 0, time.monotonic()
     while so_far < count:
         await asyncio.sleep(0.1)
@@ -131,7 +132,7 @@ class Seen:
 async def isolation(
     endpoints: int, latency_s: float, rounds: int, seconds: float, folder: Path
 ) -> dict[str, Any]:
-    """The two that are not healthy are counted in neither case."""
+    """The two unhealthy endpoints are counted in neither case."""
     seen: dict[str, list[Seen]] = {"healthy": [], "beside_the_sick": []}
     for turn in range(rounds):
         for name, sick in (("healthy", ()), ("beside_the_sick", ("hang", "fail"))):
@@ -207,7 +208,7 @@ async def _tell_evenly(parts: Parts, endpoints: int, seconds: float) -> list[Res
 
 
 async def _waits(receiver: Receiver, told: dict[str, Result]) -> dict[str, float]:
-    """Of each that arrives in time, the first time."""
+    """For each event that arrives in time, at its first delivery."""
     ends_at = time.monotonic() + ARRIVES_WITHIN_S
     while True:
         seen: list[Arrival] = await asyncio.to_thread(receiver.arrived)
@@ -273,7 +274,7 @@ def main() -> None:
             own.mkdir()
             match case:
                 case "throughput":
-                    # The plug-in is found beside the database.
+                    # The plug-in is found next to the database.
                     instant.install(own)
                     work = throughput(options.endpoints, options.events, options.latency, own)
                 case "isolation":

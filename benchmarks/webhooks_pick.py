@@ -1,4 +1,4 @@
-"""How long it takes to find what is to be sent next, among all that waits and all that is done."""
+"""Time to find the next deliveries to send, among everything that waits and everything done."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ LATER = timedelta(hours=1)
 
 
 async def pick(pending: int, folder: Path) -> dict[str, Any]:
-    """On both databases, before and after their planner knows what is in the table."""
+    """On both databases, before and after the planner has statistics of the table."""
     found = {"sqlite": await measure(Database(f"sqlite:///{folder}/pick.db"), pending)}
     (folder / "postgres").mkdir()
     server = PostgresServer(folder / "postgres")
@@ -48,8 +48,8 @@ async def measure(database: Database, pending: int) -> dict[str, Any]:
 
 
 async def fill(database: Database, pending: int) -> dict[str, str]:
-    """One webhook for which many wait that are due, one for which as many wait till later, and
-    another with few, to which as many were delivered. Returns their ids."""
+    """One webhook with many due deliveries, one with as many that are due later, and one with few,
+    to which as many were delivered. Return their ids."""
     now = datetime.now(UTC)
     ids = {name: new_id(WEBHOOK) for name in ("due", "held", "other")}
     number = await database.write(_add_event)

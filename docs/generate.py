@@ -1,4 +1,5 @@
-"""Writes what follows from the code: `python -m docs.generate`. A test says when it is stale."""
+"""Writes the files that follow from the code: `python -m docs.generate`. A test detects stale
+ones."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -56,7 +57,7 @@ def generated() -> dict[str, str]:
 
 
 def readme(tables: Mapping[str, str]) -> str:
-    """As it is, but for the tables of figures."""
+    """The README as it is, with its tables of figures replaced."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- end of {name} -->"
@@ -220,7 +221,7 @@ BOUNDS = {
     "maxLength": "at most {:,} characters",
     "maxItems": "at most {:,} items",
 }
-"""Keys of a schema, and how they are told."""
+"""Keys of a schema, and their wording."""
 
 
 def api_reference(app: FastAPI) -> str:
@@ -284,7 +285,7 @@ def _properties(model: dict[str, Any]) -> Iterator[str]:
 
 
 def _meaning(schema: dict[str, Any], description: str | None = None) -> str:
-    """With what a value may be, and what it is when none is given."""
+    """The description, with the allowed values and the default."""
     given = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
     told = [words.format(given[key]) for key, words in BOUNDS.items() if key in given]
     if (default := schema.get("default")) not in (None, "", [], {}):

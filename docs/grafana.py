@@ -1,5 +1,5 @@
-"""The dashboard of docs/grafana_panels.py, as Grafana reads it; `python -m docs.generate` writes
-it. Only what differs from Grafana's own defaults is told."""
+"""The dashboard of docs/grafana_panels.py in Grafana's format; `python -m docs.generate` writes it.
+Only settings that differ from Grafana's defaults are included."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from docs.grafana_panel import Panel, Query
 from docs.grafana_panels import ROWS
 
 SCHEMA = 39
-"""Of Grafana 11.0; later ones bring it up to theirs by themselves."""
+"""The schema of Grafana 11.0; later versions upgrade it automatically."""
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -39,7 +39,7 @@ def dashboard() -> str:
 
 
 def _placed() -> Iterator[dict[str, Any]]:
-    """Below each other; ids in their order."""
+    """Below each other, with ids in their order."""
     ids, y = count(1), 0
     for title, panels in ROWS.items():
         place = {"h": 1, "w": COLUMNS, "x": 0, "y": y}
@@ -122,7 +122,7 @@ def _source() -> dict[str, Any]:
 
 
 def _choice(label: str) -> dict[str, Any]:
-    """Any number of its values; all at first."""
+    """A variable with any number of values; initially all."""
     metric = {"instance": "classifier_build_info", "domain": "classifier_results_total"}[label]
     told = {
         "current": {"text": ["All"], "value": ["$__all"]},
@@ -132,7 +132,7 @@ def _choice(label: str) -> dict[str, Any]:
         "multi": True,
         "name": label,
         "query": {"query": f"label_values({metric}, {label})", "refId": label},
-        "refresh": 2,  # whenever the time is changed
+        "refresh": 2,  # whenever the time range is changed
         "sort": 1,
         "type": "query",
     }

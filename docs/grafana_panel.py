@@ -1,16 +1,16 @@
-"""A panel of the Grafana dashboard, and the usual queries of one."""
+"""A panel of the Grafana dashboard, and the queries that panels commonly use."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 OF = 'instance=~"$instance"'
 OF_DOMAIN = 'instance=~"$instance",domain=~"$domain"'
-"""What the viewer chose."""
+"""Selects what the viewer chose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, and what its series are called."""
+    """An expression, and the name of its series."""
 
     expression: str
     name: str
@@ -20,9 +20,9 @@ class Query:
 class Panel:
     """
     Attributes:
-        unit: as Grafana calls it.
-        bad: where it begins to be wrong: a figure is red from there on, a chart has a line.
-        most: the end of the axis; None: what there is.
+        unit: in Grafana's terms.
+        bad: the value from which on it is wrong: a figure turns red, a chart shows a line.
+        most: the end of the axis; None: determined by the data.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Panel:
 
 
 def figure(title: str, about: str, unit: str, query: str, bad: float | None = None) -> Panel:
-    """One number, with its course behind it."""
+    """One number, with its history in the background."""
     return Panel(title, about, unit, (Query(query, title),), "stat", bad=bad)
 
 
@@ -59,12 +59,12 @@ def increase(metric: str, by: str, window: str, of: str = OF_DOMAIN) -> Query:
 
 
 def gauge(how: str, metric: str, by: str, of: str = OF) -> Query:
-    """Of all processes, joined by `how`."""
+    """Over all processes, aggregated by `how`."""
     return named_by(f"{how} by ({by}) ({metric}{{{of}}})", by)
 
 
 def share(metric: str, of_these: str, window: str, *of: str) -> Query:
-    """By domain, of all or of what `of` matches. There may be none of `of_these` yet."""
+    """By domain, a share of all or of those that `of` matches. `of_these` may not exist yet."""
     all_these = ",".join((OF_DOMAIN, *of))
     some = increase(metric, "domain", window, f"{all_these},{of_these}").expression
     every = increase(metric, "domain", window, all_these).expression

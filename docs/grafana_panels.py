@@ -1,4 +1,5 @@
-"""What is on the Grafana dashboard, row by row: docs/grafana.py writes it as Grafana reads it."""
+"""The content of the Grafana dashboard, row by row; docs/grafana.py converts it to Grafana's
+format."""
 
 from collections.abc import Mapping
 

@@ -41,7 +41,7 @@ FOR_README = {
     ("quota", "steady: quota spent on answers, beside the semaphore"): "quota spent on answers",
     ("quota", "steady: calls refused, beside the semaphore"): "calls refused meanwhile",
 }
-"""The few figures that say most, and what they are called there."""
+"""The most informative figures, and their names in the README."""
 RIGHT_FOR_README = {
     ("held_out", "held-out flowers, right"): "flowers that were held out",
     ("taught", "flowers, taught with 10 a class, right"): "flowers, taught with 10 of a class",
@@ -69,7 +69,7 @@ def performance(kept: Kept) -> str:
 
 
 def for_readme(kept: Kept) -> dict[str, str]:
-    """By their names there."""
+    """Figures by their names in the README."""
     return {
         "figures": _table(kept, FOR_README),
         "local model": _table(kept, RIGHT_FOR_README),

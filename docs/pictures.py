@@ -1,6 +1,6 @@
-"""The pictures of the README, by a real browser of a real service: `python -m docs.pictures`.
+"""Makes the README's pictures with a real browser and a real service: `python -m docs.pictures`.
 
-Each page light and dark, at the width of a small laptop, to where a row of it ends. Needs Chromium
+Each page in light and dark, at the width of a small laptop, cut at the end of a row. Needs Chromium
 (`make test-deps`).
 """
 
@@ -35,7 +35,7 @@ WIDTH, HEIGHT = 1120, 760
 TALL = 2_000
 MARGIN = 12
 QUALITY = 85
-"""Of WebP, at which letters are clean."""
+"""Quality of WebP at which letters stay sharp."""
 
 
 def bad_light(photograph: Path, count: int) -> Iterator[Image.Image]:
@@ -54,7 +54,7 @@ def bad_light(photograph: Path, count: int) -> Iterator[Image.Image]:
 
 
 def labelled(folder: Path, count: int) -> Path:
-    """A folder with a folder of each class."""
+    """A folder containing a folder for each class."""
     for flower in FLOWERS:
         (folder / flower).mkdir(parents=True)
         for number, seen in enumerate(bad_light(PHOTOGRAPHS / f"{flower}.jpg", count)):
@@ -66,7 +66,7 @@ def labelled(folder: Path, count: int) -> Path:
 class Shown:
     """
     Attributes:
-        ends: what the picture ends with; without it, with the screen.
+        ends: the element that the picture ends with; if unset, it ends with the screen.
     """
 
     open: Callable[[Page, RunningService], Awaitable[None]]
@@ -112,14 +112,14 @@ SHOWN = {
 
 
 def busy(folder: Path) -> RunningService:
-    """Two months old."""
+    """A service with two months of data."""
     asyncio.run(fill(f"sqlite:///{folder}/app.db", datetime.now(UTC)))
     return RunningService(folder)
 
 
 def asked(folder: Path) -> RunningService:
-    """With pictures that wait for a person, and a report beside it."""
-    service = RunningService(folder, CACHE_TTL="0")  # each scheme's answer is a new one
+    """A service with pictures that wait for a review, and with a report."""
+    service = RunningService(folder, CACHE_TTL="0")  # a new answer for each colour scheme
     pictures = labelled(folder / "photographs", 40)
     for flower in FLOWERS:
         for each in sorted((pictures / flower).iterdir())[:6]:

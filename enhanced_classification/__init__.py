@@ -1,4 +1,4 @@
-"""Which class of a domain a picture shows, how sure that is, and whether a person should look."""
+"""Says which class of a domain a picture shows, how sure that is, and whether to review it."""
 
 from app import errors
 from app.client import (

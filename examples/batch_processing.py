@@ -2,7 +2,7 @@
 
     python examples/batch_processing.py [FOLDER]
 
-Ctrl-C stops it, and the same command goes on.
+Ctrl-C stops it, and the same command continues.
 """
 
 import sys

@@ -2,8 +2,9 @@
 
     python examples/custom_domain.py
 
-The model that comes with the service knows everyday nouns, here as aliases, and learns others from
-a few pictures of each; with Azure OpenAI anything goes that can be told in words.
+The model shipped with the service knows everyday nouns, used here as aliases, and learns other
+classes from a few pictures of each; with Azure OpenAI a class can be anything that words can
+describe.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from enhanced_classification import ImageClassifier
 
 IMAGES = Path(__file__).parent / "images"
-TOOLS = Path(__file__).parent / "tools"  # a folder for each class, five pictures in each
+TOOLS = Path(__file__).parent / "tools"  # a folder for each class, with five pictures in each
 
 with ImageClassifier(domain="garden") as classifier:
     classifier.define_domain(

@@ -1,5 +1,5 @@
-"""A service that is looked at for alerts: what is in its database and what its processes tell are a
-test's to say, and so is the time."""
+"""A service under the eyes of its alert rules: the test decides what its database contains, what
+its processes report, and what time it is."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ EVERY_S = 15.0
 
 
 class Blackboard:
-    """What all processes tell, as of one provider with one deployment."""
+    """The reports of all processes, as of one provider with one deployment."""
 
     def __init__(self) -> None:
         self.breaker = "closed"
@@ -52,7 +52,7 @@ class Blackboard:
 
 
 class Inbox:
-    """A target that takes messages, or does not."""
+    """A target that accepts messages, or does not."""
 
     def __init__(self, name: str = "people") -> None:
         self.name, self.number = name, 1
@@ -70,7 +70,7 @@ class Inbox:
 class World:
     """
     Attributes:
-        clock: begins at noon of today, UTC.
+        clock: starts at noon of today, UTC.
     """
 
     def __init__(self, database: Database, rules: Path = SHIPPED) -> None:
@@ -105,7 +105,7 @@ class World:
         )
 
     async def pass_time(self, *engines: Alerting, **passed: float) -> None:
-        """With every engine looking as often as it does."""
+        """Let every engine evaluate at its usual interval."""
         end = self.clock.now + timedelta(**passed)
         while self.clock.now < end:
             self.clock.now = min(end, self.clock.now + timedelta(seconds=EVERY_S))
@@ -125,7 +125,7 @@ class World:
         ago: timedelta = timedelta(0),
         domain: str = "flowers",
     ) -> None:
-        """So many alike."""
+        """Store this many identical results."""
         moment = self.clock.now - ago
         result = Result(
             id=new_id(RESULT, moment),
@@ -147,7 +147,7 @@ class World:
         await book(self.database, entry(self.clock.now, usd))
 
     async def webhook(self) -> WebhookRow:
-        """A new one."""
+        """Create a webhook."""
         now = self.clock.now
         row = WebhookRow(new_id(WEBHOOK), "endpoint", "shop", "https://x.y", "enabled", now, now)
         await self.webhooks.create(row, by=COMMAND_LINE)
@@ -161,7 +161,7 @@ class World:
         await self.webhooks.change(row.id, values, caller=None, by=COMMAND_LINE)
 
     async def alerts(self, *states: str) -> list[tuple[str, str, str]]:
-        """Rule, subject and state, of all or of those in these states."""
+        """Rule, subject and state of all alerts, or of those in these states."""
         rows = await self.stored.page(None, limit=1_000)
         return [
             (each.rule, each.subject, each.state)
@@ -170,7 +170,7 @@ class World:
         ]
 
     def only(self, *names: str, **changed: object) -> None:
-        """Rules of these names, with what is changed of them."""
+        """Keep only the rules of these names, with these fields changed."""
         self.rules.all = tuple(
             replace(each, **changed) for each in self.rules.all if each.name in names
         )

@@ -17,19 +17,19 @@ from tests.simulator_process import SimulatorProcess
 DEPLOYMENTS = ("east", "west")
 RPM, TPM = 60_000, 1_000_000_000
 PROMPT_USD, COMPLETION_USD = Decimal("0.0000025"), Decimal("0.00001")
-"""Of a token of gpt-4o."""
+"""Per token of gpt-4o."""
 
 TOKENS = ("prompt", "image", "completion", "reasoning")
 
 BILLED = {*UNTOLD, "slow_body", "output_filter", "refusal"}
-"""Kinds of faults."""
+"""Kinds of faults whose calls are billed."""
 
 SEED = "2"
-"""With this one each of the rare faults strikes."""
+"""With this seed each of the rare faults occurs."""
 
 
 class Azure(SimulatorProcess):
-    """A simulator of two deployments."""
+    """A simulator with two deployments."""
 
     def __init__(self, faults: Sequence[dict[str, Any]], *, latency: str = "0.05:0.1") -> None:
         options = ["--seed", SEED, "--accuracy", "0.97", "--latency", latency]
@@ -67,7 +67,7 @@ class Bill:
     """
     Attributes:
         arrived: calls, by deployment.
-        calls: that were billed.
+        calls: the number of billed calls.
         told, untold: tokens.
     """
 
@@ -96,10 +96,10 @@ class Bill:
 
 @dataclass
 class Booked:
-    """What the database tells in the end.
+    """The final content of the database.
 
     Attributes:
-        tokens: where usage told them.
+        tokens: where they were reported as usage.
         sums: of the ledger, of hours and of days, by name.
         cached: answers that needed no call.
     """
@@ -148,7 +148,7 @@ class Booked:
         )
 
     def complaints(self) -> Iterator[str]:
-        """Whatever happened."""
+        """Errors that are errors in every case."""
         if self.unsummed:
             yield f"{self.unsummed} entries are in no sum"
         for name, sums in self.sums.items():
@@ -159,7 +159,7 @@ class Booked:
 
 
 def _summed(rows: Sequence[Any]) -> dict[str, Decimal]:
-    """Reckoned from entries, and not as the service does."""
+    """Computed from entries, independently of the service."""
     sums = dict.fromkeys(SUMS, Decimal(0))
     for row in rows:
         sums["calls"] += row["kind"] == "asked"

@@ -28,7 +28,7 @@ from tests.shared_servers import SharedServers
 CALLERS = 16
 SERVICES = 4
 PATIENCE = 3
-"""Refusals after which a caller goes home."""
+"""Refusals after which a caller gives up."""
 
 RPM, TPM = 60_000, 100_000_000
 LATENCY = {"mean_s": 0.1, "p95_s": 0.2, "floor_s": 0.05}
@@ -41,9 +41,9 @@ INPUT, OUTPUT = Decimal("2.5"), Decimal(10)
 class Outcome:
     """
     Attributes:
-        billed: by the simulator, US dollars.
-        ledger: what the service says is spent.
-        most: what one call can cost.
+        billed: by the simulator, in US dollars.
+        ledger: the spending that the service reports.
+        most: the most that one call can cost.
     """
 
     budget: Decimal
@@ -65,7 +65,7 @@ class Outcome:
 
 
 async def prove(usd: Decimal, *, several: bool, dearer: int = 1) -> Outcome:
-    """`dearer`: times what gpt-4o costs, for a short proof."""
+    """`dearer`: multiple of gpt-4o's price, for a short proof."""
     price = {"input": str(INPUT * dearer), "output": str(OUTPUT * dearer)}
     simulator = Simulator(Case(rpm=RPM, tpm=TPM, behaviour={"latency": LATENCY}))
     try:
@@ -83,7 +83,7 @@ async def prove(usd: Decimal, *, several: bool, dearer: int = 1) -> Outcome:
 
 
 async def spend(running: list[RunningService], redis: RedisServer | None) -> tuple[int, int]:
-    """How many were answered and refused."""
+    """Return how many were answered and refused."""
     numbers, answered, refused = itertools.count(), 0, 0
 
     async def caller(service: RunningService) -> None:
@@ -112,7 +112,7 @@ async def spend(running: list[RunningService], redis: RedisServer | None) -> tup
 
 
 async def settled(client: httpx2.AsyncClient) -> Decimal:
-    """What is spent, when nothing is reserved any more."""
+    """The spending once nothing is reserved any more."""
     for _ in range(100):
         (budget,) = (await client.get("/budgets")).json()["budgets"]
         if not budget["reserved_usd"]:
@@ -122,7 +122,7 @@ async def settled(client: httpx2.AsyncClient) -> Decimal:
 
 
 def picture(number: int) -> bytes:
-    """Each another one."""
+    """A different picture for each number."""
     colour = (number % 256, number // 256 % 256, 7)
     return encoded(Image.new("RGB", (64, 64), colour))
 

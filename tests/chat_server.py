@@ -1,4 +1,4 @@
-"""A server of the OpenAI chat API on this machine, that keeps what it is asked."""
+"""A server of the OpenAI chat API on this machine that records the requests it gets."""
 
 import asyncio
 import base64

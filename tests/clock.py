@@ -1,10 +1,11 @@
-"""A clock that a test sets ahead."""
+"""A clock that a test moves forward."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Stands still between; it begins a bit ahead, so that what was just stored is past."""
+    """Moves only when told to; it starts a bit ahead, so that what was just stored is in the
+    past."""
 
     def __init__(self) -> None:
         self.began = self.now = datetime.now(UTC) + timedelta(minutes=1)

@@ -1,5 +1,5 @@
-"""A folder like a clone's, as far as pages of the documentation know it, and the pictures that they
-speak of."""
+"""A folder that resembles a clone as far as pages of the documentation use it, and the pictures
+that they mention."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ FOLDERS = {
     "labelled": range(3),
     "many": range(26),
 }
-"""Of parts of the same photographs: they are told apart, and that is all that is asked of them."""
+"""Cut from the same photographs: they only need to be distinguishable."""
 
 TOMATO = "#b8281c"
 FROM_ROOT = ("Makefile", "azure.env.example", "examples", "requirements.txt")
@@ -46,7 +46,8 @@ def make_pictures(folder: Path) -> None:
 
 
 def make_clone(folder: Path, pictures: Path) -> dict[str, str]:
-    """The environment for who works there; what would be installed is there."""
+    """Make the clone and return the environment for working in it; it looks as if already
+    installed."""
     folder.mkdir()
     for each in (*pictures.iterdir(), *(ROOT / name for name in FROM_ROOT)):
         (folder / each.name).symlink_to(each)

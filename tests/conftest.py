@@ -1,4 +1,4 @@
-"""What every test stands on: no settings but its own, real parts, a real server."""
+"""The basis of every test: isolated settings, real parts, a real server."""
 
 import asyncio
 import functools
@@ -34,7 +34,7 @@ PHOTOGRAPHS = ROOT / "examples" / "images"
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """Virtual time where a module asks for it."""
+    """Virtual time for modules that ask for it."""
     if item.get_closest_marker("virtual_time"):
         return {"virtual": VirtualLoop}
     return {"real": asyncio.new_event_loop}
@@ -42,7 +42,7 @@ def pytest_asyncio_loop_factories(config, item):
 
 @pytest.fixture(scope="session", autouse=True)
 def _read_once():
-    """What no test changes is read once, not for every test: it takes a third of a second."""
+    """Read what no test changes once, not for every test: reading takes a third of a second."""
     read, shipped = ModelTable.read, functools.cache(ModelTable.read)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -57,8 +57,8 @@ def _read_once():
 
 @pytest.fixture(scope="session", autouse=True)
 def _loggers():
-    """What a command configures here must not outlast it: a logger that was cached meanwhile would
-    not be heard by who captures logs later."""
+    """A command's logging configuration must not outlast the test: a logger cached with it would
+    escape later tests that capture logs."""
     configure = structlog.configure
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -71,14 +71,16 @@ def _loggers():
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c():
-    """Where the suite runs in a shell's background Ctrl-C is ignored, by what it starts, too."""
+    """If the suite runs in the background of a shell, Ctrl-C is ignored, also by processes it
+    starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch, tmp_path):
-    """No variable and no .env of whoever runs the tests; the shipped config/."""
+    """Ignore the variables and the .env of the person who runs the tests; use the shipped
+    config/."""
     for path, _ in leaves(Settings):
         monkeypatch.delenv(variable(path), raising=False)
     monkeypatch.setenv("CONFIG_DIR", str(ROOT / "config"))
@@ -87,7 +89,7 @@ def _own_settings(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def postgres():
-    # In no folder of pytest's: another pytest takes the rights there from PostgreSQL's own user.
+    # Not in a folder of pytest's: another pytest revokes PostgreSQL's own user's access to these.
     with TemporaryDirectory(prefix="postgres-") as folder:
         server = PostgresServer(Path(folder) / "data")
         yield server
@@ -96,7 +98,7 @@ def postgres():
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres):
-    """The name of a database with our schema."""
+    """The name of a database with the service's schema."""
     name = postgres.new_database()
 
     async def migrated() -> None:
@@ -104,20 +106,20 @@ def postgres_template(postgres):
         await migrate(database)
         await database.close()
 
-    with ThreadPoolExecutor(1) as thread:  # this one may be an event loop's
+    with ThreadPoolExecutor(1) as thread:  # this thread may be running an event loop
         thread.submit(asyncio.run, migrated()).result()
     return name
 
 
 @pytest.fixture
 def postgres_url(postgres, postgres_template):
-    """Of a database with our schema, for this test alone."""
+    """Of a database with the service's schema, for this test alone."""
     return postgres.url(postgres.new_database(template=postgres_template))
 
 
 @pytest.fixture
 def database_url(request):
-    """In memory; where a test or module is marked with `each_database`, PostgreSQL, too."""
+    """In memory, and also PostgreSQL where a test or module is marked with `each_database`."""
     if getattr(request, "param", "sqlite") == "postgres":
         return request.getfixturevalue("postgres_url")
     return "sqlite://"
@@ -137,8 +139,8 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def settings(database_url, tmp_path):
-    """Without a provider's key; every picture is asked about, however often it comes, and none is
-    drawn for review."""
+    """Without a provider's key; every picture is sent to the provider, even if repeated, and none
+    is drawn for review."""
     return Settings(
         database_url=database_url,
         blobs_url=f"memory://{tmp_path}",
@@ -151,7 +153,7 @@ def settings(database_url, tmp_path):
 
 @pytest.fixture
 def clock():
-    """Of all parts, where a test or a fixture asks for it; they set it ahead."""
+    """The clock of all parts, if a test or a fixture asks for it; these move it forward."""
     return Clock()
 
 
@@ -162,7 +164,7 @@ def clock_of_parts(request):
 
 @pytest.fixture
 async def parts(settings, clock_of_parts, monkeypatch):
-    """Real parts, and the providers `fake` and `second` plugged in."""
+    """Real parts, with the providers `fake` and `second` plugged in."""
     monkeypatch.setattr(registry, "OWN", (*registry.OWN, *ENTRY_POINTS))
     async with build_parts(settings, serving=True, clock=clock_of_parts) as parts:
         parts.health.state = "ready"
@@ -171,7 +173,7 @@ async def parts(settings, clock_of_parts, monkeypatch):
 
 @pytest.fixture
 async def client(parts):
-    """The app in this process, without a socket."""
+    """A client of the app in this process, without a socket."""
     transport = httpx2.ASGITransport(create_app(parts), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
@@ -179,7 +181,7 @@ async def client(parts):
 
 @pytest.fixture
 def redis(tmp_path_factory):
-    """A real one, for this test alone."""
+    """A real Redis, for this test alone."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.kill()
@@ -194,7 +196,7 @@ async def fake(parts):
 
 @pytest.fixture
 def start_service(tmp_path) -> Iterator:
-    """Start services with the given variables; all are stopped in the end."""
+    """Start services with the given variables; all are stopped at the end."""
     started: list[RunningService] = []
 
     def start(command: str = "serve", **variables: str) -> RunningService:

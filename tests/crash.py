@@ -33,21 +33,21 @@ from tests.shared_servers import SharedServers
 
 IN_FLIGHT = 64
 UNCOMMITTED = 4 * 10
-"""Answers of four shards that wait to be committed, ten each."""
+"""Answers that wait to be committed: ten for each of four shards."""
 
 DELIVERING = WebhookSettings().at_once
-"""Of what is told, so many are under way, or not noted as delivered."""
+"""How many events may be in delivery, or not yet recorded as delivered."""
 
 ANSWERED_AFTER_S = 0.05
-"""By the receiver: long enough that there is always something under way."""
+"""The receiver's delay: long enough that some delivery is always in progress."""
 
 TOLD_WITHIN_S = 120.0
 
 KNOWN_TO_ALL_S = DOMAINS_EVERY_S + 1
-"""Of a new webhook: what a process does before it knows of it is not told."""
+"""Time until every process knows a new webhook: before that, a process sends it no events."""
 
 RPM, RPM_OF_SEVERAL = 6_000, 1_200
-"""Several work on while one is killed: slowly enough that there is something left to do."""
+"""With several, work continues while one is killed: slowly enough that some is left to do."""
 
 BEHAVIOUR = {
     "latency": {"mean_s": 0.3, "p95_s": 0.6, "floor_s": 0.1},
@@ -56,18 +56,18 @@ BEHAVIOUR = {
 
 
 def archive(count: int) -> bytes:
-    """Each picture another one."""
+    """A different picture for each item."""
     sizes = ((64 + number % 64, 64 + number // 64) for number in range(count))
     return zipped(encoded(photograph(*size), "JPEG") for size in sizes)
 
 
 class One:
-    """Serves and works."""
+    """A process that serves and works."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self._service = RunningService(folder, **variables)
         self.deaths = 0
-        """Of processes, or of what they knew."""
+        """Deaths of processes, or losses of their state."""
 
     @property
     def url(self) -> str:
@@ -84,7 +84,7 @@ class One:
 
 
 class Several:
-    """Two that serve, one of which only that, and two workers."""
+    """Two that serve, one of which does no background work, and two workers."""
 
     COMMANDS = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on"))
 
@@ -100,7 +100,7 @@ class Several:
 
     @property
     def url(self) -> str:
-        """Of one that lives."""
+        """Of one that is running."""
         return next(each.url for each in self._services if each.command == "serve")
 
     def kill(self, moments: random.Random) -> None:
@@ -108,7 +108,7 @@ class Several:
         if number == len(self._services):
             self._shared.redis.kill()
             self._shared.redis.start()
-            # Whoever works is not known any more, and its shards are given to others.
+            # Redis no longer knows the workers, so their shards are given to others.
             self.deaths += len(self._services)
             return
         service = self._services[number]
@@ -126,7 +126,7 @@ class Several:
 async def run(
     items: int, kills: int, seed: int, folder: Path, *, several: bool = False
 ) -> dict[str, Any]:
-    """What was found; `complaints` is empty when all is well."""
+    """Return the findings; `complaints` is empty when all is well."""
     moments = random.Random(seed)
     rpm = RPM_OF_SEVERAL if several else RPM
     async with AsyncExitStack() as stack:
@@ -178,7 +178,7 @@ async def run(
 async def _kill(
     what: One | Several, place: str, kills: int, moments: random.Random
 ) -> tuple[int, list[str]]:
-    """How often, and what was wrong with the progress meanwhile."""
+    """Return how often, and what was wrong with the progress in the meantime."""
     done, complaints = 0, []
     for count in range(kills):
         await asyncio.sleep(moments.uniform(0.2, 2.5))
@@ -237,7 +237,7 @@ def _wrongly_told(results: set[str], batch: str, twice: int, untold: int, arrive
 
 
 async def _register(url: str, receiver: str, secret: str) -> str:
-    """The path of a webhook."""
+    """Create a webhook and return its path."""
     async with httpx2.AsyncClient(timeout=30) as http:
         types = ["result.created", "batch.completed"]
         wanted = {"url": receiver, "event_types": types, "secret": secret}
@@ -246,7 +246,7 @@ async def _register(url: str, receiver: str, secret: str) -> str:
 
 
 async def _told(what: One | Several, webhook: str) -> int:
-    """How many of the first that are pending stay so."""
+    """Wait for deliveries; return how many on the first page of pending ones are left."""
     ends_at = asyncio.get_running_loop().time() + TOLD_WITHIN_S
     async with httpx2.AsyncClient(timeout=30) as http:
         while True:

@@ -1,4 +1,4 @@
-"""The pages of the documentation, as the blocks they show."""
+"""The pages of the documentation, parsed into the blocks they show."""
 
 import re
 import shlex
@@ -21,10 +21,10 @@ PAGES = tuple(
 )
 
 NAMED = re.compile(r"`([\w./-]+\.\w+)`:$")
-"""The end of a sentence before a block that is this file."""
+"""The end of a sentence that says which file the following block is."""
 
 HEADED = re.compile(r"# ([\w./-]+\.ya?ml)\b")
-"""The first line of one."""
+"""A first line that names the file."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Block:
     page: str
     line: int
     language: str
-    """Empty: indented, or a fence that says none."""
+    """Empty: indented, or a fence without a language."""
     text: str
     file: str | None
-    """Which one it is, where the page says so."""
+    """The file that the block is, where the page says so."""
     heading: str
-    """The last one above it."""
+    """The closest heading above it."""
 
     @property
     def first(self) -> str:
@@ -51,11 +51,11 @@ class Block:
 class Command:
     text: str
     shown: str
-    """What the page shows of its output."""
+    """The part of its output that the page shows."""
 
     @property
     def words(self) -> list[str]:
-        """Without variables before it."""
+        """Without leading variable assignments."""
         words = shlex.split(self.text, comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):
             del words[0]
@@ -92,7 +92,7 @@ def section(page: str, heading: str) -> tuple[Block, ...]:
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """Each with its output where there are prompts, else a line each, or as many as it takes."""
+    """With its output where there are prompts, else one for each line or continued line."""
     lines = block.text.splitlines()
     prompted = any(each.startswith("$ ") for each in lines)
     while lines:
@@ -108,7 +108,7 @@ def commands(block: Block) -> Iterator[Command]:
 
 
 def _is_whole(text: str) -> bool:
-    """No quote, brace or last line is left open."""
+    """Whether no quote, brace or line continuation is left open."""
     try:
         words = shlex.split(text, comments=True)
     except ValueError:
@@ -118,7 +118,7 @@ def _is_whole(text: str) -> bool:
 
 @cache
 def spans(page: str) -> tuple[str, ...]:
-    """What stands in backticks in a sentence or table."""
+    """Text in backticks in sentences and tables."""
     parsed = MarkdownIt().enable("table").parse((ROOT / page).read_text(encoding="utf-8"))
     inner = (child for token in parsed for child in token.children or ())
     return tuple(each.content for each in inner if each.type == "code_inline")

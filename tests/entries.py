@@ -1,4 +1,4 @@
-"""Entries of the ledger, for tests to look at."""
+"""Ledger entries for tests."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ PROCESS = "prc_gone"
 
 
 def entry(at: datetime = NOON, cost: str | None = "1", **values) -> LedgerEntry:
-    """Of a call that answered; `cost` None: its price is not known."""
+    """An answered call; `cost` None: its price is not known."""
     made = {
         "process": PROCESS,
         "provider": "azure_openai",
@@ -31,7 +31,7 @@ def entry(at: datetime = NOON, cost: str | None = "1", **values) -> LedgerEntry:
 
 
 def saved(kind: str, at: datetime = NOON, worth: str = "1", **values) -> LedgerEntry:
-    """Of an answer without a call."""
+    """An answer without a call."""
     none = {"prompt_tokens": 0, "image_tokens": 0, "completion_tokens": 0}
     return entry(at, "0", kind=kind, saved_usd=Decimal(worth), **none, **values)
 
@@ -41,7 +41,7 @@ def ledger(database: Database) -> LedgerRepository:
 
 
 async def book(database: Database, *entries: LedgerEntry, rolled: bool = True) -> None:
-    """And add them to the sums, with all that are not there yet."""
+    """Book entries, and add them and all others that are not summed yet to the sums."""
     rows = ledger(database)
     await rows.book(entries)
     if rolled:

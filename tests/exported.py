@@ -1,4 +1,4 @@
-"""What was exported, read back as a user would."""
+"""Reads exported files back as a user would."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def a_result(**values: Any) -> Result:
 
 
 def written(form: str, rows: Sequence[Values], columns: Sequence[Column], *, safe=True) -> bytes:
-    """The whole file, of rows in two pages."""
+    """The whole file, with its rows in two pages."""
     writer, row = find_format(form).write(Layout(columns, safe=safe)), reading(columns)
     pages = rows[:1], rows[1:]
     try:
@@ -79,7 +79,7 @@ def _typed(value: Any, column: Column) -> Any:
 
 
 def _from_cell(cell: str, column: Column) -> Any:
-    """As docs/exports.md says: an empty one is none."""
+    """As docs/exports.md says: an empty cell is None."""
     if not cell:
         return None
     match column.kind:

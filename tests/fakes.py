@@ -1,4 +1,4 @@
-"""A provider that does what a test tells it to."""
+"""A provider that a test scripts."""
 
 import asyncio
 from collections import deque
@@ -41,7 +41,7 @@ def spent_with(error: ProviderError, usage: TokenUsage) -> ProviderError:
 
 
 def after(seconds: float, outcome):
-    """A step of a script that lasts."""
+    """A step of a script that takes time."""
 
     async def step():
         await asyncio.sleep(seconds)
@@ -51,11 +51,11 @@ def after(seconds: float, outcome):
 
 
 class FakeProvider:
-    """Plays `script`, an answer, an error or a function a call; then goes on answering.
+    """Plays `script`, with an answer, an error or a function for each call; then keeps answering.
 
     Attributes:
-        timeouts: what each call was given.
-        called_at: when, by the event loop's clock.
+        timeouts: those given to each call.
+        called_at: the time of each call, by the event loop's clock.
         asked: set by the first call.
         hold: calls wait while it is cleared.
     """
@@ -108,11 +108,11 @@ class FakeProvider:
 
 
 COST_USD, MOST_USD = Decimal("0.004"), Decimal("0.01")
-"""Of a call to a PricedProvider, and what it may cost at most."""
+"""Of a call to a PricedProvider, and the most that it may cost."""
 
 
 class PricedProvider(FakeProvider):
-    """Metered, and knows what it costs. `price` None: nobody knows that."""
+    """Metered, and knows its cost. `price` None: the price is not known."""
 
     def __init__(self, name: str = "priced", *steps, **options) -> None:
         super().__init__(name, *steps, metered=True, **options)
@@ -137,7 +137,7 @@ class PricedProvider(FakeProvider):
 
 
 class Registry:
-    """Of fakes: those of one name are deployments of one provider."""
+    """A registry of fakes: those of one name are deployments of one provider."""
 
     def __init__(self, *deployments: FakeProvider) -> None:
         self._providers: dict[str, tuple[FakeProvider, ...]] = {}
@@ -170,7 +170,8 @@ ENTRY_POINTS = (
 
 
 def unkept_books(*budgets: Budget) -> Books:
-    """On nothing that lasts, of a database in memory that is never asked without budgets."""
+    """Books without lasting storage: a database in memory, never queried unless there are
+    budgets."""
     database = Database("sqlite://")
     outbox = Outbox(database, None)
     leases = BudgetRepository(database)

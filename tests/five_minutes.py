@@ -1,5 +1,5 @@
-"""From a clone to a domain of one's own: what README.md says, in a fresh clone with an empty HOME,
-and how long each command takes.
+"""From a clone to a domain of one's own: follows README.md in a fresh clone with an empty HOME, and
+reports how long each command takes.
 
     python -m tests.five_minutes
 """
@@ -17,7 +17,7 @@ from tests.reader import Reader
 TITLE = "A domain of your own in five minutes"
 MOST_S = 300.0
 KEPT = ("LANG", "PATH", "PIP_", "SSL_", "HTTP", "http", "NO_PROXY", "no_proxy")
-"""Variables by their beginning: how packages are reached is no part of it."""
+"""Prefixes of variables to keep: how packages are reached is not part of the test."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Answers with labels, as a simulated model gives them, that is as sure as it is told to be."""
+"""Labelled answers of a simulated model whose confidence is adjustable."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def said(
     labels: tuple[str, ...] = FLOWERS,
     seed: int = 0,
 ) -> list[tuple[str, str, dict[str, float]]]:
-    """Pictures, their classes, and what is said of them; `spread` below 1: surer than right."""
+    """Pictures, their classes, and the model's answers; `spread` below 1: overconfident."""
     truth = {f"{seed} {number}": labels[number % len(labels)] for number in range(count)}
     model = DeclaredTruth(seed, truth)
     return [
@@ -35,7 +35,7 @@ def said(
 
 
 def answers(count: int, **how) -> list[Labelled]:
-    """As a fit takes them."""
+    """In the form that a fit takes."""
     return [as_labelled(true, shares) for _, true, shares in said(count, **how)]
 
 
@@ -49,8 +49,8 @@ def as_labelled(true: str, shares: dict[str, float]) -> Labelled:
 def drawn(
     count: int, *, seed: int, concentration: float, sharpness: float = 2.5, classes: int = 4
 ) -> list[Labelled]:
-    """Quickly, from a Dirichlet distribution: true as often as drawn, said `sharpness` times as
-    surely. Of 4 classes they are right 65, 80 and 93 % of the time at HARD, MIDDLING and EASY."""
+    """Fast answers from a Dirichlet distribution: true as often as drawn, but reported `sharpness`
+    times as sharp. With 4 classes 65, 80 and 93 % are right at HARD, MIDDLING and EASY."""
     random = np.random.default_rng(seed)
     chances = random.dirichlet(np.full(classes, concentration), size=count)
     true = (chances.cumsum(1) > random.uniform(size=(count, 1))).argmax(1)
@@ -78,7 +78,7 @@ async def store_labelled(
     seed=0,
     **values,
 ) -> list[str]:
-    """Rows as a provider `fake` left them, labelled; their ids."""
+    """Store labelled rows as a provider `fake` would leave them; return their ids."""
     known = parts.domains.get(domain)
     rows = [
         _row(

@@ -30,10 +30,10 @@ from tests.service import RunningService
 from tests.shared_servers import SharedServers
 
 PEOPLE, OF_BATCHES = 8, 8
-"""Calls under way at once."""
+"""Concurrent calls."""
 
 AT_MOST_ABOVE = 0.01
-"""Share of the bill by which the ledger may be above it where nobody was told."""
+"""Share of the bill by which the ledger may exceed it where usage was not reported."""
 
 AGAIN_AFTER_S = 0.5
 ENDS_WITHIN_S = 300.0
@@ -45,8 +45,8 @@ TOLD = [
     {"kind": "unavailable_503", "share": 0.01},
     {"kind": "capacity_429", "share": 0.005},
 ]
-"""Each picture has one number, so that of two faults of pictures the wider one comes second. What
-does not strike leaves a call to the next."""
+"""Each picture has one number, so of two faults caused by pictures the one with the larger share
+comes second. A fault that does not hit a call leaves it to the next fault."""
 
 SHARE = 0.001
 UNTOLD = [
@@ -58,7 +58,7 @@ UNTOLD = [
 
 
 class Service:
-    """One that serves, or two on what they share."""
+    """One process that serves, or two with shared storage."""
 
     def __init__(self, folder: Path, azure: Azure, *, several: bool, timeout_s: float) -> None:
         self._stack = AsyncExitStack()
@@ -85,13 +85,13 @@ class Service:
         return self._services[number % len(self._services)].url
 
     def kill(self, number: int) -> None:
-        """As kill -9 does; what comes after it begins where it ended."""
+        """Like kill -9; the next process continues where it ended."""
         service = self._services[number % len(self._services)]
         service.stop(signal.SIGKILL)
         service.start()
 
     def stop(self) -> None:
-        """All that was begun ends, and is booked."""
+        """Let all begun work end and be booked."""
         for each in self._services:
             each.stop()
 
@@ -104,10 +104,10 @@ class Service:
 
 @dataclass
 class Work:
-    """Half of the calls for people, and half for two batches.
+    """Half of the calls are for people, and half for two batches.
 
     Attributes:
-        heard: of people, by the status of the answer; 0: none came.
+        heard: people's answers, counted by status; 0: none came.
     """
 
     service: Service
@@ -115,7 +115,7 @@ class Work:
     heard: Counter[int] = field(default_factory=Counter)
 
     async def begin(self) -> asyncio.Task[None]:
-        """Batches are there when it returns; it ends when all is stored."""
+        """Batches have been created when it returns; the task ends when everything is stored."""
         async with httpx2.AsyncClient(timeout=60) as http:
             batches = [
                 await self._batch(http, domain, (1 + number) * self.calls)
@@ -138,7 +138,7 @@ class Work:
                 case 0:  # two at the same time
                     asked = (self._ask(http, number + each, picture) for each in range(2))
                     await asyncio.gather(*asked)
-                case 1 if number > 100:  # again
+                case 1 if number > 100:  # an earlier picture again
                     await self._ask(http, number, jpeg(64, 64, seed=number - 91))
                 case 2:
                     await self._ask(http, number, picture, prefer="respond-async")
@@ -148,7 +148,7 @@ class Work:
     async def _ask(
         self, http: httpx2.AsyncClient, number: int, picture: bytes, **headers: str
     ) -> None:
-        """Until there is an answer: who serves may be killed meanwhile."""
+        """Retry until there is an answer: the serving process may be killed in the meantime."""
         status = 0
         while not status:
             with suppress(httpx2.TransportError):
@@ -163,7 +163,7 @@ class Work:
             await asyncio.sleep(0 if status else AGAIN_AFTER_S)
 
     async def _batch(self, http: httpx2.AsyncClient, domain: str, seed: int) -> str:
-        """Its path."""
+        """Create a batch and return its path."""
         archive = await asyncio.to_thread(_archive, self.calls // 4, seed)
         created = await http.post(
             f"{self.service.url(0)}/batches",
@@ -182,13 +182,14 @@ class Work:
 
 
 def _archive(count: int, seed: int) -> bytes:
-    """Of so many pictures, every tenth of them twice."""
+    """An archive of this many pictures, every tenth of them twice."""
     pictures = [jpeg(64, 64, seed=seed + number) for number in range(count)]
     return zipped(pictures + pictures[::10])
 
 
 async def told(folder: Path, calls: int, faults: Sequence[dict[str, Any]] = TOLD) -> dict[str, Any]:
-    """Usage told all that was billed. `complaints` is empty when the ledger has just that."""
+    """All that was billed was reported as usage. `complaints` is empty when the ledger equals
+    it."""
     async with AsyncExitStack() as stack:
         azure, service = await _begin(stack, folder, faults, timeout_s=30)
         work = Work(service, calls)
@@ -218,8 +219,8 @@ async def untold(
     several: bool = False,
     at_most_above: float = AT_MOST_ABOVE,
 ) -> dict[str, Any]:
-    """Answers are lost. `complaints` is empty when nothing is missing and hardly anything too
-    much."""
+    """Answers are lost. `complaints` is empty when nothing is missing and the excess is within
+    bounds."""
     moments = random.Random(calls)
     async with AsyncExitStack() as stack:
         azure, service = await _begin(stack, folder, UNTOLD, timeout_s=6, several=several)
@@ -257,7 +258,7 @@ async def _begin(
 
 
 async def _arrived(azure: Azure, count: int, running: asyncio.Task[None]) -> None:
-    """So many calls, or all that there are."""
+    """Wait for this many calls, or all that there are."""
     while sum((await asyncio.to_thread(azure.bill)).arrived) < count:
         ended, _ = await asyncio.wait([running], timeout=0.1)
         if ended:

@@ -1,4 +1,4 @@
-"""A web server on this machine, for URLs that EGRESS_ALLOW names."""
+"""A web server on this machine, for URLs that EGRESS_ALLOW permits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +15,7 @@ def redirect(location: str) -> bytes:
 
 
 class Loopback:
-    """Answers by path. `gate` holds all answers back while it is cleared."""
+    """Answers by path. All answers are held back while `gate` is cleared."""
 
     def __init__(self, pages: Mapping[str, bytes], port: int) -> None:
         self.pages = dict(pages)

@@ -1,4 +1,5 @@
-"""Two real processes that have done a bit of everything, so that each of their metrics counts."""
+"""Two real processes that have done some of everything, so that each of their metrics has
+counts."""
 
 import re
 import signal
@@ -27,7 +28,7 @@ DEPLOYMENT = "eyes"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENCRYPTION_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 DEAR = '{"input": 500000, "output": 500000}'
-"""US dollars for a million tokens: the alert about the cost of a day fires."""
+"""US dollars for a million tokens, so high that the alert on the daily cost fires."""
 
 
 async def remember(url: str) -> None:
@@ -59,7 +60,7 @@ class Monitored:
 
     Attributes:
         targets: of both, host:port.
-        stop: ends all.
+        stop: ends everything.
     """
 
     def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
@@ -104,13 +105,14 @@ class Monitored:
             self.stop = started.pop_all().close
 
     def listen(self) -> None:
-        """Have two receivers told of all, one of which always fails."""
+        """Register two receivers for all events, one of which always fails."""
         for path in ("/hook", "/fail/hook"):
             hook = {"url": self._receiver.url(path), "secret": SECRET}
             assert self._client.post("/webhooks", json=hook).status_code == 201
 
     def work(self) -> None:
-        """Answered, reviewed, cached, retried, refused and failed, alone and in a batch."""
+        """Pictures answered, reviewed, cached, retried, refused and failed, alone and in a
+        batch."""
         for name in ("rose", "daisy"):
             self.classify((PHOTOGRAPHS / f"{name}.jpg").read_bytes(), "flowers", expected="rose")
         for _ in range(3):
@@ -143,11 +145,11 @@ class Monitored:
         httpx2.post(where, json=told, timeout=30).raise_for_status()
 
     def picture(self) -> bytes:
-        """Each another one."""
+        """A different picture each time."""
         return picture(next(self._numbers))
 
     def traces(self) -> set[str]:
-        """Of all lines of both logs."""
+        """Trace ids in all lines of both logs."""
         lines = "".join(each.log.read_text() for each in self._services)
         return set(re.findall(r'"trace_id": ?"(\w+)"', lines))
 

@@ -1,10 +1,10 @@
-"""What prompts take in tokens of o200k, the encoding of GPT-4o and its successors: exactly.
+"""Counts the tokens of prompts exactly, in o200k, the encoding of GPT-4o and its successors.
 
     python -m tests.o200k o200k_base.js
 
-writes tests/o200k.json from the ranks in the npm package `js-tiktoken` (dist/ranks): those that the
-prompts below can make use of, of 200,000. Text with other words is cut smaller than it would be,
-and counts too many.
+writes tests/o200k.json from the ranks in the npm package `js-tiktoken` (dist/ranks): those of the
+200,000 that the prompts below can use. Text with other words is split into smaller pieces than it
+would be, and its count is too high.
 """
 
 import base64
@@ -29,7 +29,7 @@ _PIECES = re.compile(
     r"|[^\r\nA-Za-z0-9]?[A-Z]+[a-z]*(?:'(?i:s|t|re|ve|m|ll|d))?"
     r"|[0-9]{1,3}| ?[^\sA-Za-z0-9]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""Of o200k_base, for ASCII."""
+"""The splitting rule of o200k_base, for ASCII."""
 
 COLOURS = "red blue green black white brown grey yellow orange purple pink golden silver spotted"
 BIRDS = (
@@ -41,17 +41,17 @@ MANY = Domain(
     name="many",
     classes=[f"{colour} {bird}" for colour in COLOURS.split() for bird in BIRDS.split()][:500],
 )
-"""As many classes as there may be, of two words each."""
+"""The maximum number of classes, of two words each."""
 
 
 def shipped() -> list[Domain]:
-    """Of config/domains.yaml."""
+    """The domains of config/domains.yaml."""
     read = YamlFile.read(ROOT / "config" / "domains.yaml").data
     return [Domain(name=name, **spec) for name, spec in read.items()]
 
 
 def prompt(domain: Domain, *, stated: bool) -> int:
-    """All but the picture: the text, the schema, and what frames messages."""
+    """Everything but the picture: the text, the schema, and the framing of messages."""
     system, schema, *_ = texts(domain, stated=stated)
     return tokens(system) + tokens(schema) + MESSAGES * PER_MESSAGE + PER_ANSWER
 
@@ -73,7 +73,7 @@ def counts() -> dict[str, dict[str, int]]:
 
 
 def texts(domain: Domain, *, stated: bool) -> list[str]:
-    """What the model reads, its schema, and what it may answer."""
+    """The text that the model reads, its schema, and its possible answers."""
     question = ChatQuestion(domain, stated=stated)
     schema = question.response_format["json_schema"]["schema"]
     more = {"confidence": 100} if stated else {}
@@ -82,8 +82,8 @@ def texts(domain: Domain, *, stated: bool) -> list[str]:
 
 
 def tokens(text: str) -> int:
-    """Byte pair encoding: of two neighbours whose union is known those are joined first whose union
-    has the lowest rank."""
+    """Byte pair encoding: of all neighbours whose union is known, those whose union has the lowest
+    rank are joined first."""
     return sum(_merged(piece.encode()) for piece in pieces(text))
 
 
@@ -115,7 +115,7 @@ def _compact(value: object) -> str:
 
 
 def _ranks(script: str) -> Iterator[tuple[bytes, int]]:
-    """Lines of a first rank and what has it and the following ones, in base64."""
+    """Lines of a first rank, and the texts that have it and the following ranks, in base64."""
     packed = re.search(r'"bpe_ranks":"((?:[^"\\]|\\.)*)"', script)
     assert packed is not None
     for line in json.loads(f'"{packed[1]}"').splitlines():

@@ -1,4 +1,4 @@
-"""Object stores on this machine, as far as the service uses them: S3, and Azure's blobs."""
+"""Object stores on this machine, with the features that the service uses: S3, and Azure's blobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ PAGE = 1_000
 
 
 class Objects:
-    """What is in a bucket or container.
+    """The content of a bucket or container.
 
     Attributes:
         held: bytes by key.
         asked: method, path with query, and range of each request.
-        down: the status that all is answered with; None: it works.
-        down_for: the end of a key, and how many more requests for it are refused.
+        down: the status with which everything is answered; None: it works.
+        down_for: the suffix of a key, and how many more requests for it are refused.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_PUT(self) -> None:
-        """All of an object at once."""
+        """Store an object in a single request."""
         key = self._key(unquote(urlsplit(self.path).path))
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.objects.asked.append((self.command, self.path, None))
@@ -189,7 +189,7 @@ def azure(objects: Objects | None = None):
 
 
 def environment(url: str) -> dict[str, str]:
-    """What leads s3fs and adlfs there."""
+    """Variables that direct s3fs and adlfs to these stores."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "key",

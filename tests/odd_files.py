@@ -1,4 +1,4 @@
-"""A file system that fails as a test tells it to: `odd://`."""
+"""A file system that fails when a test tells it to: `odd://`."""
 
 from typing import ClassVar
 
@@ -7,15 +7,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 
 class ClientError(Exception):
-    """As botocore's: no OSError."""
+    """Like botocore's: not an OSError."""
 
 
 class OddFiles(MemoryFileSystem):
-    """In memory, a store of its own.
+    """In memory, with a store of its own.
 
     Attributes:
-        script: what the next calls raise, one each; None: nothing.
-        read: how many bytes each read was asked for.
+        script: what the next calls raise, one for each; None: nothing.
+        read: how many bytes each read requested.
     """
 
     protocol = "odd"

@@ -1,4 +1,4 @@
-"""A collector of traces on this machine: OTLP over HTTP, as protobuf."""
+"""A trace collector on this machine: OTLP over HTTP, as protobuf."""
 
 import asyncio
 import gzip
@@ -14,9 +14,9 @@ from tests.loopback import reply
 class Collector:
     """
     Attributes:
-        bodies: what came, as it came over the wire.
+        bodies: the request bodies as received.
         spans: in the order of their end.
-        resources: what they are of.
+        resources: those that the spans belong to.
     """
 
     def __init__(self, port: int) -> None:

@@ -1,4 +1,4 @@
-"""Packages that pages of docs/ show: written down as they stand there, and installed."""
+"""Packages shown on pages of docs/: written to files as shown, and installed."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from tests.documentation import blocks
 
 
 def installed(page: str, folder: Path) -> Path:
-    """Where a Python finds it: a folder for its path."""
+    """Install it where Python finds it; return the folder for its path."""
     source, target = folder / "source", folder / "site"
     source.mkdir(parents=True)
     for block in blocks(page):

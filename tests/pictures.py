@@ -17,7 +17,7 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 
 def photograph(width: int = 320, height: int = 240, seed: int = 1) -> Image.Image:
-    """Smooth colours with some noise: compresses about as a photograph does."""
+    """Smooth colours with some noise: compresses about as well as a photograph."""
     noise = np.random.default_rng(seed)
     coarse = Image.fromarray(noise.integers(0, 256, (12, 16, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
@@ -30,7 +30,7 @@ def jpeg(width: int = 320, height: int = 240, seed: int = 1, **options) -> bytes
 
 
 def zipped(pictures: Iterable[bytes]) -> bytes:
-    """An archive of JPEGs, `0.jpg` the first."""
+    """An archive of JPEGs, starting with `0.jpg`."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as packed:
         for number, picture in enumerate(pictures):
@@ -39,13 +39,13 @@ def zipped(pictures: Iterable[bytes]) -> bytes:
 
 
 def times(picture: Image.Image, factor: float) -> Image.Image:
-    """Every level times `factor`, cut off where it does not fit."""
+    """Multiply every level by `factor`, clipped to the valid range."""
     values = np.asarray(picture).astype(np.float32) * factor
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
 def png_that_claims(width: int, height: int) -> bytes:
-    """A small PNG whose header tells another size."""
+    """A small PNG whose header states another size."""
     data = bytearray(encoded(Image.new("RGB", (8, 8))))
     data[16:24] = struct.pack(">II", width, height)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -53,7 +53,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 def jpeg_that_claims(width: int, height: int, *, progressive: bool = False) -> bytes:
-    """A small JPEG whose header tells another size."""
+    """A small JPEG whose header states another size."""
     data = bytearray(encoded(Image.new("RGB", (8, 8)), "JPEG", progressive=progressive))
     start = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
     data[start + 5 : start + 9] = struct.pack(">HH", height, width)

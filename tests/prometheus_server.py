@@ -1,4 +1,4 @@
-"""A real Prometheus, with the rules and the job of config/prometheus."""
+"""A real Prometheus, with the rules and the scrape job of config/prometheus."""
 
 import json
 import re
@@ -37,13 +37,13 @@ class PrometheusServer:
         self.url = self._wait_until_ready()
 
     def get(self, path: str, **query: Any) -> Any:
-        """The `data` of `/api/v1/PATH`. Raises HTTPError, which says why it is refused."""
+        """The `data` of `/api/v1/PATH`. Raises HTTPError, which says why a request is refused."""
         url = f"{self.url}/api/v1/{path}?{urlencode(query, doseq=True)}"
         with urllib.request.urlopen(url) as answer:
             return json.loads(answer.read())["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Its series now: `metric` has the labels, `value` the time and the value."""
+        """The current series: `metric` has the labels, `value` the time and the value."""
         found: list[dict[str, Any]] = self.get("query", query=expression)["result"]
         return found
 

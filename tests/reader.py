@@ -1,4 +1,4 @@
-"""Somebody who reads a page of the documentation and does, in a folder, what it says."""
+"""A reader of a page of the documentation who does, in a folder, what the page says."""
 
 import re
 import secrets
@@ -13,10 +13,10 @@ from tests.documentation import Block, Command
 from tests.terminal import Terminal
 
 PORTS = (8000, 8001, 8900, 9000)
-"""Of pages; here other ones are free."""
+"""Ports on the pages, which are replaced by free ones."""
 
 LASTING = ("serve", "worker", "simulate", "status", "webhooks listen")
-"""Commands that last until Ctrl-C."""
+"""Commands that run until Ctrl-C."""
 
 ID = re.compile(r"\b([a-z]{3})_(?:[0-9A-Z]{26}\b|\w*\.\.\.)")
 SECRET = re.compile(r"\bwhsec_(?:[\w+/]{20,}=*|\.\.\.)")
@@ -46,7 +46,7 @@ ROUGH = re.compile(VARYING + r"|(?P<figure>(?<!\w)\d[\d.]*)")
 
 
 class Reader:
-    """As a context: what was started ends with it. `told` is what the last command told."""
+    """A context manager: everything started ends with it. `told` is the last command's output."""
 
     def __init__(
         self, folder: Path, environment: Mapping[str, str], *, patience_s: float = 60
@@ -57,7 +57,7 @@ class Reader:
         self.told = ""
         self._ports = {port: _free_port() for port in PORTS}
         self.variables: dict[str, str] = {}
-        """That the page has set."""
+        """Variables that the page has set."""
         self._environment = {**environment, "PORT": str(self._ports[8000])}
         self._known = {"whsec": "whsec_" + secrets.token_urlsafe(24)}
         self._lasting: list[Terminal] = []
@@ -71,7 +71,7 @@ class Reader:
             each.stop()
 
     def write(self, block: Block) -> None:
-        """The file that it is; into a file of config/ what it says is added."""
+        """Write the block as a file; for a file of config/, add it to the existing content."""
         assert block.file
         path = self.folder / block.file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,13 +82,13 @@ class Reader:
         path.write_text(text)
 
     def set(self, block: Block) -> list[str]:
-        """Variables for all that follows; their names."""
+        """Set variables for everything that follows; return their names."""
         found = dict(VARIABLE.findall(self.here(block.text)))
         self.variables |= found
         return list(found)
 
     def type(self, command: Command, *, figures: bool = True) -> None:
-        """Raises AssertionError when it fails, or does not show what the page shows."""
+        """Raises AssertionError when the command fails, or does not print what the page shows."""
         text = self.here(command.text)
         if ":8000" in command.text and not (self._service or _lasts(command)):
             self._start(".venv/bin/python -m app serve")
@@ -105,18 +105,18 @@ class Reader:
         self.compare(command.shown, figures=figures)
 
     def run(self, block: Block) -> None:
-        """A program in Python."""
+        """Run a Python program."""
         (self.folder / "shown.py").write_text(self.here(block.text))
         self.type(Command("python shown.py", ""))
 
     def compare(self, shown: str, *, figures: bool = True) -> None:
-        """With what was told last. Raises AssertionError."""
+        """Compare with the last output. Raises AssertionError."""
         line = lacking(self.told, self.here(shown), figures=figures)
         assert line is None, f"not shown: {line}\n{self.told}"
 
     def here(self, text: str) -> str:
-        """With what is here for what stands on the page: ports, the ids that were told last,
-        a store."""
+        """Replace what the page shows by its counterpart here: ports, the ids in the last output, a
+        store."""
         text = re.sub(
             r"(?<=[: ])(8000|8001|8900|9000)\b", lambda each: str(self._ports[int(each[0])]), text
         )
@@ -129,7 +129,7 @@ class Reader:
         if re.search(r"app simulate\b(?!.*--port)", text):
             text += f" --port {self._ports[8001]}"
         serves = re.search(r"\b(make run|app serve)\b", text)
-        if serves and self._service:  # otherwise, as the page says now
+        if serves and self._service:  # the page now starts it with other options
             self._service.stop()
         wanted = self.here(shown) or "listening"
         terminal = self._terminal(text)
@@ -151,8 +151,9 @@ class Reader:
 
 
 def lacking(told: str, shown: str, *, figures: bool = True) -> str | None:
-    """The first line of `shown` that is not in what was told, in this order. Without `figures`
-    other ones will do, in JSON; a line of words has to begin so, up to the first one."""
+    """The first line of `shown` that is missing from the output. With `figures` lines must come in
+    this order. Without, order does not matter, figures in JSON may differ, and a line of words has
+    to match only up to its first figure."""
     rest = _squeezed(told)
     for line in shown.splitlines():
         if figures:

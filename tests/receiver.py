@@ -1,4 +1,4 @@
-"""A webhook's receiver on this machine: says what a test wants, and keeps all it got."""
+"""A webhook receiver on this machine that answers as a test wants, and records all deliveries."""
 
 import asyncio
 import json
@@ -47,11 +47,11 @@ class Post:
         return int(self.headers["webhook-timestamp"])
 
     def verify(self, secret: str) -> dict[str, Any]:
-        """As a receiver does with the standard's own library; returns the event."""
+        """Verify it as a receiver does with the standard's own library; return the event."""
         return Webhook(secret).verify(self.body, self.headers)
 
     def is_signed_with(self, secret: str) -> bool:
-        """Whenever it was."""
+        """Whatever its age."""
         signed_at = datetime.fromtimestamp(self.timestamp, UTC)
         expected = Webhook(secret).sign(self.id, signed_at, self.body.decode())
         return expected in self.headers["webhook-signature"].split()
@@ -62,8 +62,8 @@ class Receiver:
 
     Attributes:
         gate: answers are held back while it is cleared.
-        posts: what came, in its order.
-        most: how many were there at the same time.
+        posts: requests in the order in which they came.
+        most: the largest number of concurrent requests.
     """
 
     def __init__(self, port: int) -> None:
@@ -84,7 +84,7 @@ class Receiver:
         return [each.event for each in self.posts]
 
     async def got(self, count: int, *, seconds: float = 15) -> list[Post]:
-        """So many, and what came with them."""
+        """Wait for this many; return all that have come."""
         await until(lambda: len(self.posts) >= count, seconds=seconds)
         return self.posts
 

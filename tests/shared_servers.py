@@ -1,4 +1,4 @@
-"""What several processes share: a PostgreSQL, a Redis and a folder of their own."""
+"""Servers that several processes share: a PostgreSQL, a Redis and a folder."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.redis_server import RedisServer
 class SharedServers:
     """
     Attributes:
-        variables: with which a service finds them.
+        variables: those with which a service finds them.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m app`, and the script that the installed package has, as a shell starts them."""
+"""`python -m app`, and the script of the installed package, started as from a shell."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.settings_sources import leaves, variable
 from tests.service import ROOT
 
-# What changes the looks of output, and is nobody's business but the test's.
+# Variables that change how output looks, which only the test may set.
 LOOKS = ("COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR", "PY_COLORS", "TERM")
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|9[0-7])[;m]")
@@ -25,7 +25,7 @@ import sys
 from app.__main__ import main
 sys.exit(main())
 """
-"""As installers write it."""
+"""The script as installers write it."""
 
 
 class Shell:
@@ -48,7 +48,7 @@ class Shell:
         return subprocess.Popen(
             [sys.executable, "-m", "app", *map(str, arguments)],
             cwd=self.folder,
-            env=self.environment(**{"COLUMNS": "200", **variables}),  # or words are torn
+            env=self.environment(**{"COLUMNS": "200", **variables}),  # or words are split
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -61,7 +61,8 @@ class Shell:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def bash(self, line: str, **variables: str) -> subprocess.CompletedProcess:
-        """In which `enhanced-classifier` is the script, and `app` stands for `python -m app`."""
+        """Run a line in which `enhanced-classifier` is the script, and `app` stands for `python -m
+        app`."""
         scripts = self.folder / "bin"
         scripts.mkdir(exist_ok=True)
         script = scripts / "enhanced-classifier"
@@ -79,11 +80,11 @@ class Shell:
         )
 
     def look(self, *arguments, columns: int = 80, **variables: str) -> tuple[int, str]:
-        """On a terminal: the exit code, and all that it was sent."""
+        """Run on a terminal: return the exit code, and all output."""
         return self.look_at("-m", "app", *arguments, columns=columns, **variables)
 
     def look_at(self, *arguments, columns: int = 80, **variables: str) -> tuple[int, str]:
-        """At any Python."""
+        """Run any Python command line on a terminal."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         process = subprocess.Popen(
@@ -100,7 +101,7 @@ class Shell:
             while chunk := os.read(ours, 65_536):
                 told += chunk
         except OSError:
-            pass  # so Linux says that nobody holds the other end any more
+            pass  # on Linux this means that nobody holds the other end any more
         os.close(ours)
         return process.wait(timeout=60), told.decode().replace("\r\n", "\n")
 

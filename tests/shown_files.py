@@ -1,4 +1,5 @@
-"""Files that pages of the documentation show: read by what reads them, else held against ours."""
+"""Files shown on pages of the documentation: parsed by their consumer, else compared with the
+repository's."""
 
 import json
 import re
@@ -21,21 +22,21 @@ PATHS = json.loads((ROOT / "openapi.json").read_text())["paths"]
 
 
 def check(block: Block, folder: Path) -> None:
-    """As it is in `folder` now, with the environment that there is."""
+    """Check the file as it is in `folder` now, in the current environment."""
     assert block.file
     if reads := READ_BY.get(block.file):
         reads(folder / block.file)
 
 
 def extras() -> set[str]:
-    """Packages."""
+    """Names of the package's extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     each = project["optional-dependencies"].values()
     return {re.split(r"[\[>=]", package)[0] for packages in each for package in packages}
 
 
 def knows(name: str) -> bool:
-    """A variable that the service, or OpenTelemetry in it, reads."""
+    """Whether the service, or OpenTelemetry in it, reads this variable."""
     return name in {variable(path) for path, _ in leaves(Settings)} | vars(
         of_opentelemetry
     ).keys() | {"OTEL_EXPORTER_OTLP_HEADERS"}
@@ -70,14 +71,14 @@ def a_dockerfile(text: str) -> None:
 
 
 def a_log_line(text: str) -> None:
-    """The page has each field of it."""
+    """The page describes each field of the line."""
     page = (ROOT / "docs" / "monitoring.md").read_text()
     heads = {"timestamp", "level", "event", "logger"}
     assert {each for each in json.loads(text) if f"`{each}`" not in page} <= heads
 
 
 def _compose(path: Path) -> None:
-    """What it mounts is shown beside it, or there."""
+    """The files it mounts are shown on the same page, or exist."""
     shown = {str(each.file) for each in blocks("docs/monitoring.md")}
     for service in yaml.safe_load(path.read_text())["services"].values():
         assert service["image"]
@@ -86,7 +87,7 @@ def _compose(path: Path) -> None:
 
 
 def _alertmanager(path: Path) -> None:
-    """It routes to receivers that it has, by rules and severities that we have."""
+    """It routes to receivers that it defines, by rules and severities of the service."""
     shown = yaml.safe_load(path.read_text())
     rules = read_rules(ROOT / "config" / "alerts.yaml", AlertThresholds())
     names = {"rule": {each.name for each in rules}, "severity": {each.severity for each in rules}}

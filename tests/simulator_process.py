@@ -7,7 +7,7 @@ from tests.service import ROOT
 
 
 class SimulatorProcess:
-    """On a free port; answers when it is made. One that was stopped starts anew where it was."""
+    """On a free port; ready when constructed. A stopped one is restarted at the same address."""
 
     def __init__(self, *options: str) -> None:
         self._options = options

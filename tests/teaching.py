@@ -1,4 +1,4 @@
-"""Pictures that differ by class, for teaching: made here, alike enough to be learned from two."""
+"""Generated pictures that differ by class, for teaching: alike enough to learn a class from two."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,8 +10,8 @@ KINDS = ("stripes", "discs", "checks")
 
 
 def picture(kind: str, seed: int, *, veil: float = 0.0) -> bytes:
-    """A JPEG: a pattern, whose colours, size and place differ from one to the next, behind a `veil`
-    of noise, 0 to 1."""
+    """A JPEG: a pattern whose colours, size and place vary between pictures, behind a `veil` of
+    noise, 0 to 1."""
     random = np.random.default_rng([KINDS.index(kind), seed])
     colours = random.integers(0, 256, (2, 3))
     first, second = (tuple(each) for each in colours.tolist())

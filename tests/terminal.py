@@ -15,11 +15,11 @@ from pathlib import Path
 from threading import Thread
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;.*?\x1b\\")
-"""Colours, movements, and links."""
+"""Colours, cursor movements, and links."""
 
 
 class Terminal:
-    """`told` is all that it showed so far."""
+    """`told` is all output so far."""
 
     def __init__(
         self, command: str, *, folder: Path, environment: Mapping[str, str], columns: int = 120
@@ -47,8 +47,8 @@ class Terminal:
     def wait(
         self, until: Callable[[str], bool] = lambda _: False, *, seconds: float = 60
     ) -> int | None:
-        """The exit status, or None once `until` holds of what was told: it goes on by itself then.
-        Raises TimeoutError."""
+        """Return the exit status, or None once `until` holds for the output: the command then keeps
+        running. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while not until(self.told):
             left = deadline - time.monotonic()
@@ -59,11 +59,11 @@ class Terminal:
                 status = self._process.wait(timeout=seconds)
                 self._hang_up()
                 return status
-        self._looking_on.start()  # whose output nobody reads is held up
+        self._looking_on.start()  # a command whose output nobody reads would block
         return None
 
     def stop(self) -> None:
-        """Ctrl-C for all of it; who does not hear is killed."""
+        """Ctrl-C for all its processes; those that do not end are killed."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
             try:
@@ -87,7 +87,7 @@ class Terminal:
     def _read(self) -> bool:
         try:
             told = os.read(self._ours, 65_536)
-        except OSError:  # so Linux says that nobody holds the other end any more
+        except OSError:  # on Linux this means that nobody holds the other end any more
             return False
         self._bytes += told
         return True

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 STUCK_S = 5.0
-"""Real seconds without any event or timer after which a test waits for nothing."""
+"""Real seconds without any event or timer after which a test is stuck."""
 
 
 class _Selector(selectors.DefaultSelector):
-    """Passes virtual time when nothing is ready."""
+    """Lets virtual time pass when nothing is ready."""
 
     loop: "VirtualLoop"
 
@@ -30,7 +30,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """For code that waits with asyncio alone: no threads, no network. A module asks for it with
+    """For code that waits only with asyncio: no threads, no network. A module requests it with
     `pytestmark = pytest.mark.virtual_time`."""
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.passed_s += seconds
 
     def set_clock(self, seconds: float) -> None:
-        """Ahead or, negative, back, while no time passes."""
+        """Move the clock forward or, if negative, back, without time passing."""
         self._clock_at_start_s += seconds
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """As asyncio.run, in virtual time: for property tests."""
+    """Like asyncio.run, in virtual time: for property tests."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)
 
@@ -62,7 +62,7 @@ def now() -> float:
 
 
 def passed_s() -> float:
-    """Since the start, whatever the clock was set to."""
+    """Since the start, independent of changes to the clock."""
     return virtual_loop().passed_s
 
 

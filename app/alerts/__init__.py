@@ -1,4 +1,4 @@
-"""Telling operators that something is wrong."""
+"""Alerts that tell operators when something is wrong."""
 
 from app.alerts.alerting import Alerting, RuleNow
 from app.alerts.file import Rules, RuleSpec, read_rules

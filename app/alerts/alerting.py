@@ -1,4 +1,4 @@
-"""Evaluating the rules, one process at a time, and telling what came of it."""
+"""Evaluates the rules, in one process at a time, and notifies the targets of the outcome."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -24,22 +24,22 @@ from app.telemetry.metrics import Metrics
 log = structlog.stdlib.get_logger(__name__)
 
 TOLD_WITHIN = timedelta(days=1)
-"""Older news is told nobody any more."""
+"""News older than this is no longer sent."""
 
 LOOK_S = 1.5 * WITHIN_S
-"""A look is over by then, also when a target takes all its time."""
+"""An evaluation takes no longer than this, even if a target uses all its time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleNow:
-    """A rule, and how near each of its subjects is; None: it could not be read."""
+    """A rule and the current reading of each of its subjects; None: it could not be read."""
 
     rule: Rule
     readings: Readings | None
 
 
 class Alerting:
-    """All state is in the database: a restart forgets nothing, and who comes next goes on."""
+    """All state is in the database: it survives a restart, and another process can take over."""
 
     def __init__(
         self,
@@ -59,15 +59,15 @@ class Alerting:
         self._targets = targets
         self._metrics = metrics
         self._process = process
-        # The one whose turn it was keeps it while it lives: what another would see of the others'
-        # breakers and checks may be some seconds older, and alerts would come and go with it. It
-        # keeps it while it waits for a slow target, too, which others would tell once more.
+        # The process that evaluated last keeps the turn while it lives: others may see breakers and
+        # checks some seconds later, which would make alerts flap. It also keeps the turn while it
+        # waits for a slow target, so that no other process sends the same news again.
         self._free_after = timedelta(seconds=every_s + max(every_s, LOOK_S))
         self._clock = clock
         self._evaluates = False
 
     async def look(self) -> None:
-        """Evaluate and tell, when it is this process's turn. Raises StorageUnavailable."""
+        """Evaluate and notify, when it is this process's turn. Raises StorageUnavailable."""
         now = self._clock()
         turn = await self.stored.take_turn(self._process, now, free_after=self._free_after)
         self._evaluates = turn is not None
@@ -79,7 +79,7 @@ class Alerting:
         self._count(await self.stored.standing())
 
     async def aclose(self) -> None:
-        """Another one need not wait to take over."""
+        """Give up the turn, so that another process can take over without waiting."""
         if self._evaluates:
             with suppress(StorageUnavailable):
                 await self.stored.leave_turn(self._process)
@@ -90,7 +90,7 @@ class Alerting:
         return [RuleNow(rule, await _read(rule, look)) for rule in self.rules.all]
 
     async def _evaluate(self, turn: Turn) -> Mapping[str, Drift]:
-        """Returns what it saw of drift, of domains of which a rule has enough samples."""
+        """Return the drift found in domains for which some drift rule has enough samples."""
         now, rules = turn.at, self.rules.all
         look = Look(self._sources, now)
         readings: dict[str, Readings] = {}
@@ -115,7 +115,7 @@ class Alerting:
         await asyncio.gather(*(self._tell_to(each, changed) for each in self._targets))
 
     async def _tell_to(self, target: Target, changed: list[AlertRow]) -> None:
-        """What it was not told yet, or did not take."""
+        """Send what the target was not told yet, or did not accept."""
         news = [each for each in changed if each.told.get(target.name) != each.state]
         if not news:
             return
@@ -133,13 +133,13 @@ class Alerting:
         }
         for each in standing:
             key = (each.rule, each.severity, each.state)
-            if key in counts:  # or it is of another process's rules
+            if key in counts:  # else it belongs to another process's rules
                 counts[key] += 1
         self._metrics.alerts(counts)
 
 
 async def _read(rule: Rule, look: Look) -> Readings | None:
-    """A signal that fails keeps no other one from being read. Raises StorageUnavailable."""
+    """A failing signal does not keep others from being read. Raises StorageUnavailable."""
     signal = signals()[rule.signal]
     try:
         found = await signal.read(look, rule.window or timedelta())

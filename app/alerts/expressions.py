@@ -1,4 +1,4 @@
-"""What Prometheus evaluates for each signal; every function takes a rule and returns PromQL that is
+"""What Prometheus evaluates for each signal. Every function takes a rule and returns PromQL that is
 true where the rule is broken."""
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ def unseen_accuracy(rule: Rule) -> str:
 def _right(rule: Rule, of: str) -> str:
     labels = _increase("labels_total", rule, of)
     right = _increase("labels_total", rule, 'right="true"', of)
-    # Without a right one there is no such series.
+    # Where no answer was right, that series does not exist.
     share = f"({right} or {labels} * 0) / {labels}"
     return _broken(share, rule, f"{labels} >= {rule.at_least}")
 
@@ -32,7 +32,7 @@ def error_rate(rule: Rule) -> str:
     results = _increase("results_total", rule)
     failed = _increase("results_total", rule, 'status="failed"')
     unanswered = _increase("unanswered_total", rule)
-    # Of a domain that has none of a kind there is no such series.
+    # Where a domain has had none of a kind, that series does not exist.
     pictures = f"(({results} or {unanswered} * 0) + ({unanswered} or {results} * 0))"
     without = f"(({failed} or {pictures} * 0) + ({unanswered} or {pictures} * 0))"
     return _broken(f"{without} / {pictures}", rule, f"{pictures} >= {rule.at_least}")
@@ -45,7 +45,7 @@ def queue_wait(rule: Rule) -> str:
 
 
 def drift(rule: Rule) -> str:
-    # The service reckons it, where it evaluates the rule of this signal, of at_least so many.
+    # The gauge is set by the process that evaluates the rule, given at_least as many samples.
     return _broken(f"max by (domain) ({_series('drift', rule)})", rule)
 
 

@@ -1,4 +1,4 @@
-"""config/alerts.yaml: the rules by which operators are told, read again when it changes."""
+"""config/alerts.yaml: the rules for alerting operators, read again when the file changes."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ DomainName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
 class RuleSpec(BaseModel):
-    """One rule, as it is written."""
+    """One rule, as written in the file."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -116,23 +116,23 @@ _ADAPTER = TypeAdapter(
 
 
 def read_rules(path: Path, thresholds: AlertThresholds) -> tuple[Rule, ...]:
-    """Raises ConfigurationError with file, line, key and reason of every complaint."""
+    """Raises ConfigurationError with file, line, key and reason of every error."""
     specs = YamlFile.read(path).validate(_ADAPTER)
     return tuple(spec.rule(name, thresholds) for name, spec in specs.items())
 
 
 class Rules:
-    """As the file has them, or had them when it was last right."""
+    """The rules in the file, or those of its last valid version."""
 
     def __init__(self, path: Path, thresholds: AlertThresholds) -> None:
-        """Raises ConfigurationError when the file is wrong."""
+        """Raises ConfigurationError when the file is invalid."""
         self._path = path
         self._thresholds = thresholds
         self.all = read_rules(path, thresholds)
 
     def reload_file(self) -> None:
-        """Take the file as it is now. When it is wrong the last good one stays, and this raises
-        ConfigurationRefused."""
+        """Read the file again. When it is invalid, the last valid version stays in force, and this
+        raises ConfigurationRefused."""
         try:
             self.all = read_rules(self._path, self._thresholds)
         except ConfigurationError as error:

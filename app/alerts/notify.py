@@ -1,5 +1,5 @@
-"""Telling people through whatever Apprise speaks: chat, mail, pagers. No URL of theirs is ever
-logged or told: most hold a secret."""
+"""Notifies people through any service that Apprise supports: chat, mail, pagers. The URLs of
+targets are never logged or returned: most contain a secret."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from apprise import Apprise, NotifyType
 
 WITHIN_S = 10.0
-"""Each target has to take a message."""
+"""Time for each target to accept a message."""
 
 MOST_LINES = 20
-"""Of one message; what is more is only counted."""
+"""Of one message; further alerts are only counted."""
 
 _RANK = ("info", "warning", "critical")
 
@@ -31,8 +31,8 @@ _RANK = ("info", "warning", "critical")
 class Target:
     """
     Attributes:
-        number: of its URL in the setting, from 1.
-        name: under which it is kept what it was told; says nothing of its URL.
+        number: position of its URL in the setting, from 1.
+        name: key under which sent alerts are recorded; reveals nothing of its URL.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Target:
     service: "Apprise" = field(repr=False)
 
     async def tell(self, alerts: Sequence[AlertRow]) -> bool:
-        """All in one message; whether it was taken in time."""
+        """Send all alerts in one message; return whether it was accepted in time."""
         title, body = message(alerts)
         try:
             async with asyncio.timeout(WITHIN_S):
@@ -49,12 +49,12 @@ class Target:
                         body=body, title=title, notify_type=_kind(alerts)
                     )
                 )
-        except Exception:  # a plug-in's own, and it may name the URL
+        except Exception:  # a plug-in's own exception, which may contain the URL
             return False
 
 
 def open_targets(urls: Sequence[SecretStr]) -> tuple[Target, ...]:
-    """Raises ConfigurationError when one is no URL that Apprise knows, or Apprise is missing."""
+    """Raises ConfigurationError when Apprise does not know a URL, or is not installed."""
     if not urls:
         return ()
     try:
@@ -63,7 +63,7 @@ def open_targets(urls: Sequence[SecretStr]) -> tuple[Target, ...]:
         raise ConfigurationError(
             "monitoring.notify needs the extra `alerts`: pip install apprise"
         ) from None
-    # What it is built on tells of hosts, paths and payloads, and secrets are in any of them.
+    # Apprise and its libraries log hosts, paths and payloads, any of which may contain secrets.
     for name in ("apprise", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     targets = []
@@ -79,7 +79,7 @@ def open_targets(urls: Sequence[SecretStr]) -> tuple[Target, ...]:
 
 
 def message(alerts: Sequence[AlertRow]) -> tuple[str, str]:
-    """Title and body."""
+    """Return title and body."""
     if len(alerts) == 1:
         (only,) = alerts
         return _headline(only), _line(only)
@@ -119,7 +119,7 @@ def _minute(moment: datetime) -> str:
 
 
 def _kind(alerts: Sequence[AlertRow]) -> "NotifyType":
-    """As the worst of them."""
+    """The type of the most severe alert."""
     from apprise import NotifyType
 
     firing = [each.severity for each in alerts if each.state == "firing"]

@@ -1,4 +1,4 @@
-"""The same rules for Prometheus."""
+"""Exports the same rules to Prometheus."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from app.alerts.rule import Rule, written
 from app.alerts.signals import signals
 
 JOB = "classifier"
-"""Of `scrape_configs`, as config/prometheus/prometheus.yml names it."""
+"""The job in `scrape_configs`, as config/prometheus/prometheus.yml names it."""
 
 DOWN: dict[str, Any] = {
     "alert": "ClassifierDown",
@@ -22,19 +22,21 @@ DOWN: dict[str, Any] = {
         "runbook": "docs/monitoring.md#down",
     },
 }
-"""What only somebody else can see."""
+"""The alert that only an outside observer can raise."""
 
 HEAD = "# Made from config/alerts.yaml by `python -m app alerts rules --prometheus`.\n\n"
 
 
 def prometheus_rules(rules: Iterable[Rule]) -> str:
-    """A file of alerting rules, YAML; one more than the service evaluates: that it is there."""
+    """A YAML file of alerting rules; one more than the service evaluates: that the service is
+    up."""
     groups = [{"name": "classifier", "rules": [*map(_alert, rules), DOWN]}]
     return HEAD + yaml.safe_dump({"groups": groups}, sort_keys=False, width=1_000)
 
 
 def alert_name(rule: Rule) -> str:
-    """`ClassifierResponseTime`: other services have rules in the same Prometheus."""
+    """`ClassifierResponseTime`: prefixed, as the same Prometheus may have rules of other
+    services."""
     return "Classifier" + "".join(part.capitalize() for part in rule.name.split("_"))
 
 
@@ -59,5 +61,5 @@ def _alert(rule: Rule) -> dict[str, Any]:
 
 
 def _as_written(text: str) -> str:
-    """Annotations are templates."""
+    """Escape the text, since annotations are templates."""
     return text.replace("{{", '{{ "{{" }}')

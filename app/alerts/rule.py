@@ -1,4 +1,4 @@
-"""What an alert rule says."""
+"""The definition of an alert rule."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Side = Literal["above", "below"]
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 LONGEST = timedelta(days=400)
-"""Of windows and waits: a year, and some."""
+"""The maximum of windows and waits: somewhat more than a year."""
 
 
 def _parse(value: object) -> object:
@@ -28,10 +28,10 @@ def _parse(value: object) -> object:
 
 
 def written(duration: timedelta) -> str:
-    """`10m`, as Prometheus reads it, too."""
+    """`10m`, a form that Prometheus also reads."""
     seconds = int(duration.total_seconds())
     fitting = (each for each, length in _UNITS.items() if seconds % length == 0)
-    unit = "h" if seconds == _UNITS["d"] else next(fitting)  # the last 24 hours are no day
+    unit = "h" if seconds == _UNITS["d"] else next(fitting)  # 24 hours are not a calendar day
     return f"{seconds // _UNITS[unit]}{unit}" if seconds else "0s"
 
 
@@ -43,7 +43,7 @@ class Reading:
     """
     Attributes:
         value: in the signal's unit.
-        samples: results, labels or calls that it was reckoned from.
+        samples: number of results, labels or calls that it was computed from.
     """
 
     value: float
@@ -59,13 +59,14 @@ class Rule:
     """
     Attributes:
         signal: its name.
-        side, threshold: on which side of it a reading is wrong; it itself is right.
-        window: how far back is looked; None: at what is now.
-        lasting: how long it has to be wrong before the alert fires.
+        side, threshold: a reading on this side of the threshold breaks the rule; the threshold
+            itself does not.
+        window: how far back to look; None: only the current value.
+        lasting: how long the rule must be broken before the alert fires.
         of_domains: its subjects are domains.
         domains: only these; empty: all.
         at_least: with fewer samples there is no reading.
-        runbook: where it says what to do: a heading of docs/monitoring.md, or a URL.
+        runbook: where to find what to do: a heading of docs/monitoring.md, or a URL.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Rule:
         return reading.samples >= self.at_least
 
     def told(self) -> dict[str, Any]:
-        """What an alert keeps of it."""
+        """The part of the rule that is stored with an alert."""
         return {
             "signal": self.signal,
             "severity": self.severity,

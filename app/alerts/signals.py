@@ -1,7 +1,7 @@
-"""What rules look at: one function for each signal, and the one list of them.
+"""The signals that rules watch: one function for each, and the one list of them.
 
-A new one is a function that reads it, the expression by which Prometheus reads it, and its line in
-OWN, or a package's entry point in the group `classifier.signals`.
+To add one, write a function that reads it and the expression with which Prometheus reads it, and
+add an entry to OWN, or an entry point in the group `classifier.signals` of another package.
 """
 
 from collections import Counter
@@ -32,11 +32,11 @@ GROUP = "classifier.signals"
 Unit = Literal["share", "seconds", "US dollars", "", "index"]
 
 SLOWEST = 0.95
-"""Of times, the share that is quicker than what is told."""
+"""The percentile reported for times: this share is faster."""
 
 
 CLOCKS_DIFFER = timedelta(minutes=1)
-"""Of processes, by so much at most."""
+"""The most that the clocks of processes differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Sources:
 
 @dataclass(slots=True)
 class Look:
-    """At everything, as of one moment; what several rules want to know is asked once."""
+    """A view of everything at one moment; data that several rules need is read once."""
 
     sources: Sources
     now: datetime
@@ -61,7 +61,8 @@ class Look:
     async def tallies(self, window: timedelta) -> Mapping[str, Tally]:
         """By domain."""
         if window not in self._tallies:
-            # What a wrong clock has put far ahead would stay for as long in every window.
+            # Entries that a wrong clock dated far ahead would otherwise stay in every window until
+            # then.
             since, until = self.now - window, self.now + CLOCKS_DIFFER
             self._tallies[window] = await self.sources.tallies.by_domain(since, until)
         return self._tallies[window]
@@ -79,7 +80,7 @@ class Look:
 
     @property
     def known_drifts(self) -> Mapping[str, Drift]:
-        """As far as any rule asked, over the longest window."""
+        """Over the longest window that any rule has asked for so far."""
         longest = max(self._drifts, default=None)
         return {} if longest is None else self._drifts[longest]
 
@@ -94,11 +95,12 @@ class Look:
 class Signal:
     """
     Attributes:
-        subject: what a reading is of; empty: there is only one.
-        windowed: it is reckoned from the last minutes, hours or days.
-        expression: of Prometheus, true where the rule is broken.
-        promised: on which side it is wrong of the setting of its name in
-            `monitoring.alert_thresholds`; None: each rule has a threshold of its own.
+        subject: what a reading is about; empty: there is only one.
+        windowed: it is computed from the last minutes, hours or days.
+        expression: for Prometheus, true where the rule is broken.
+        promised: the threshold is the setting of the signal's name in
+            `monitoring.alert_thresholds`, and a reading on this side of it is wrong; None: each
+            rule has a threshold of its own.
     """
 
     about: str
@@ -181,7 +183,7 @@ async def breaker_open(look: Look, _: timedelta) -> Readings:
     open_in: Counter[str] = Counter()
     for provider in await look.states():
         for each in provider.deployments:
-            # Half open it is being tried, and not yet known to work again.
+            # A half-open breaker lets calls through as a test: not yet known to work again.
             open_in[f"{provider.provider}/{each.name}"] += each.breaker != "closed"
     return {name: Reading(count) for name, count in open_in.items()}
 
@@ -290,7 +292,7 @@ OWN: Mapping[str, Signal] = {
 
 @cache
 def signals() -> Mapping[str, Signal]:
-    """By name: ours, and those of installed packages. Raises ConfigurationError."""
+    """By name: the service's own, and those of installed packages. Raises ConfigurationError."""
     found = dict(OWN)
     for name, each in plug_ins(GROUP).items():
         try:

@@ -9,14 +9,14 @@ from app.identifiers import ALERT, new_id
 from app.storage.alerts import AlertRow, Change
 
 NO_DATA = timedelta(minutes=5)
-"""An alert stands so long without a reading, as Prometheus keeps a series that has ended."""
+"""How long an alert stands without a reading, as Prometheus keeps a series that has ended."""
 
 
 def advance(
     standing: AlertRow | None, rule: Rule, subject: str, reading: Reading | None, now: datetime
 ) -> AlertRow | None:
-    """The alert as it is from `now` on; None: there is none. `standing` is pending or firing, or
-    None; `reading` None: there are too few samples, or none."""
+    """The alert as of `now`; None: there is none. `standing` is pending or firing, or None;
+    `reading` None: there are too few samples, or none."""
     if reading is None:
         return _without_reading(standing, now)
     if not rule.breaks(reading.value):
@@ -49,8 +49,8 @@ def changes(
     readings: Mapping[str, Readings],
     now: datetime,
 ) -> list[Change]:
-    """Of all alerts that stand, and those that begin. `readings`: by rule; of a rule that is not in
-    it nothing could be read, and its alerts stay as they are."""
+    """Changes of all standing alerts, and new ones. `readings`: by rule; a rule missing from it
+    could not be read, and its alerts stay as they are."""
     before = {(each.rule, each.subject): each for each in standing}
     changed: list[Change] = []
     for rule in rules:
@@ -74,7 +74,7 @@ def changes(
 
 
 def _change(before: AlertRow | None, after: AlertRow | None) -> list[Change]:
-    """A pending alert that is stale makes room for a new one."""
+    """A stale pending alert is replaced by a new one."""
     if before is not None and after is not None and before.id != after.id:
         return [Change(before, None), Change(None, after)]
     return [] if before == after else [Change(before, after)]
@@ -97,8 +97,8 @@ def _ended(standing: AlertRow, now: datetime, reason: str) -> AlertRow | None:
 
 
 def _is_stale(standing: AlertRow, now: datetime) -> bool:
-    """Nobody knows how it was meanwhile, or how long that is when the clock was set back: so its
-    time begins anew."""
+    """Whether a pending alert was not observed for too long, or for an unknown time because the
+    clock was set back; its waiting time then starts again."""
     if standing.state != "pending":
         return False
     return now - standing.seen_at > NO_DATA or now < max(standing.since, standing.seen_at)

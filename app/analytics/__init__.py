@@ -1,4 +1,4 @@
-"""What happened, reckoned up."""
+"""Reports computed from what happened."""
 
 from app.analytics.cost import CostGroup, CostReport, Costs, as_csv, forecast
 from app.analytics.quality import BASELINE, Qualities

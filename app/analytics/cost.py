@@ -1,4 +1,4 @@
-"""What was spent, what was saved, and what the month will cost."""
+"""What was spent, what was saved, and what the month is expected to cost."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -125,7 +125,7 @@ class CostReport(Amounts, _Span):
 
 
 COLUMNS = tuple(columns_of(CostGroup))
-"""Of a file of groups."""
+"""Columns of a file of groups."""
 
 
 class Costs:
@@ -142,7 +142,8 @@ class Costs:
         domain: str | None = None,
         caller: str | None = None,
     ) -> CostReport:
-        """Of whole hours; without `since`, of this month. Raises StorageUnavailable."""
+        """Report on whole hours; without `since`, from the start of this month. Raises
+        StorageUnavailable."""
         now = self._clock()
         wanted = Spending(
             since=began(now, "month") if since is None else began(within_reach(since), "hour"),
@@ -171,10 +172,10 @@ class Costs:
 
 
 def forecast(pace: Pace, now: datetime) -> Forecast | None:
-    """What the month has cost so far, and the mean of the last days for the hours that are left."""
+    """The month's cost so far, plus the mean of the last days for the remaining hours."""
     if pace.first is None:
         return None
-    # Of a few minutes nothing follows for a month.
+    # A few minutes are no basis for a month.
     basis = max(now - max(pace.first, began(now - BASIS, "hour")), HOUR)
     left = Decimal((ends(now, "month") - now) / basis)
     return Forecast(
@@ -186,7 +187,7 @@ def forecast(pace: Pace, now: datetime) -> Forecast | None:
 
 
 def as_csv(groups: Sequence[CostGroup]) -> bytes:
-    """With the names and numbers of their JSON."""
+    """With the same names and numbers as in their JSON."""
     writer = find_format("csv").write(Layout(COLUMNS))
     rows = [
         [reduce(getitem, each.path, group) for each in COLUMNS]

@@ -1,4 +1,4 @@
-"""How many, how sure, how right, how fast: of a time, and of each piece of it."""
+"""Counts, confidence, accuracy and speed: of a period, and of each of its intervals."""
 
 import asyncio
 from collections import defaultdict
@@ -13,13 +13,13 @@ from app.storage.tallies import MINUTES_KEPT, Span, TallyRow
 from app.tally import Tally
 
 BASELINE = 28 * DAY
-"""Before a time, what it is compared with for drift."""
+"""The time before a period that it is compared with for drift."""
 
 MOST_POINTS, MOST_OF_DOMAINS = 400, 2_000
-"""Of a series, and of those of all domains together."""
+"""Points of one series, and of the series of all domains together."""
 
 MINUTES_UP_TO, HOURS_UP_TO, DAYS_UP_TO = 3 * HOUR, 4 * DAY, 100 * DAY
-"""How long a time may be to be shown so, unless it is asked for."""
+"""The longest period shown by this interval unless another one is requested."""
 
 
 class Qualities:
@@ -36,9 +36,9 @@ class Qualities:
         domain: str | None = None,
         caller: str | None = None,
     ) -> QualityReport:
-        """Of whole minutes, hours, days or months, by default as the length of the time suggests;
-        without `since`, of the last 24 hours. `domain`, `caller`: None: all. Raises InvalidRequest,
-        StorageUnavailable."""
+        """Report on whole minutes, hours, days or months, by default as the length of the period
+        suggests; without `since`, on the last 24 hours. `domain`, `caller`: None: all. Raises
+        InvalidRequest, StorageUnavailable."""
         now = self._clock()
         since = now - DAY if since is None else within_reach(since)
         ends = now if until is None else within_reach(until)
@@ -50,7 +50,7 @@ class Qualities:
             [Span(by, since, until or LATEST), baseline], caller=caller, domain=domain
         )
         minutes = max((min(ends, now) - since) / MINUTE, 1.0)
-        # Of many domains it takes the time of many requests.
+        # With many domains this takes as long as many requests, so it runs in a thread.
         total, domains = await asyncio.to_thread(_reckoned, rows, since, by, minutes, baseline)
         return QualityReport(since=since, until=until, by=by, total=total, domains=domains)
 

@@ -1,4 +1,4 @@
-"""What is told of quality and speed."""
+"""The format of reports on quality and speed."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,9 +11,9 @@ from app.moment import TimeUnit
 from app.tally import CONFIDENCE_EDGES, STAGES, Tally, population_stability, wilson
 
 ENOUGH, ENOUGH_OF_EACH = 100, 20
-"""Answers of either time, and for each of the names that are compared, or nothing is said of drift:
-without any, chance alone makes the index (names - 1) (1 / n + 1 / m) on average (Yurdakul and
-Naranjo, Journal of Risk Model Validation 14, 2020)."""
+"""Answers required in both periods, in total and for each of the compared names; with fewer, no
+drift is reported. Without any drift, chance alone makes the index (names - 1) (1 / n + 1 / m) on
+average (Yurdakul and Naranjo, Journal of Risk Model Validation 14, 2020)."""
 
 
 class Percentiles(BaseModel):

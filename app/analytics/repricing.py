@@ -1,4 +1,4 @@
-"""What calls cost by the prices of now, where those of their time were wrong."""
+"""Recomputes what calls cost at current prices, where the prices at the time were wrong."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,8 @@ from app.storage import NewPrice, RepricingRepository
 class Repriced:
     """
     Attributes:
-        entries: that changed.
-        usd: what they cost more than before.
+        entries: how many changed.
+        usd: how much more they cost than before.
     """
 
     entries: int = 0
@@ -31,8 +31,8 @@ class Repricing:
         self._agreed = _agreed(settings)
 
     async def reprice(self, since: datetime, *, dry_run: bool = False) -> Repriced:
-        """Reckon anew what was asked since then, or only say what that would change. Raises
-        StorageUnavailable; what is changed then stays changed."""
+        """Recompute entries since then, or only report what that would change. Raises
+        StorageUnavailable; changes made until then are kept."""
         count, usd, after = 0, Decimal(0), ""
         while page := await self._rows.page(since, after=after):
             wanted = [new for each in page if (new := self._new(each)) is not None]
@@ -43,8 +43,8 @@ class Repricing:
         return Repriced(count, usd)
 
     def _new(self, entry: LedgerEntry) -> NewPrice | None:
-        """None: it is as it was, or no price is known now, which is no reason to forget the one
-        that was."""
+        """None when nothing changed, or when no price is known now, which is no reason to discard
+        the old one."""
         price = self._price(entry)
         if price is None:
             return None

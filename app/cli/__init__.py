@@ -1,4 +1,4 @@
-"""`python -m app ...`"""
+"""The command line: `python -m app ...`."""
 
 import gc
 import io
@@ -16,7 +16,7 @@ from app.cli.declaring import SCRIPT, flowing, group, listing
 from app.errors import ClassifierError, ConfigurationError
 
 FAILED, WRONG, UNREAD = 1, 2, 141
-"""Exit codes; the last is that of a program which the end of a pipe kills."""
+"""Exit codes; the last is that of a program killed because its output pipe was closed."""
 
 app = group()
 for part in (pictures, answers, confidence, service, configuration):
@@ -57,7 +57,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command that is named, and exit."""
+    """Run the command that was given, and exit."""
     _settle_streams()
     try:
         _run()
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _settle_streams() -> None:
-    """They take every text, and are there even when who started this closed them."""
+    """Make the streams accept every text, and exist even when the parent process closed them."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -86,7 +86,7 @@ def _run() -> None:
     try:
         app()
     except SystemExit as end:
-        # So typer and rich end when they can't write.
+        # typer and rich exit this way when they can't write.
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         sys.stdout.flush()
@@ -102,8 +102,8 @@ def _fail(why: str, code: int) -> NoReturn:
 
 
 def _let_interpreter_end() -> None:
-    """Without a word about a second Ctrl-C, or about what can't be written any more."""
-    # Or it looks through all that modules made once more: a fifth of a second.
+    """Without messages about a second Ctrl-C, or about output that can't be written any more."""
+    # Otherwise the interpreter scans all objects of the modules once more: a fifth of a second.
     gc.freeze()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""`alerts`: what is wrong, and when it is said to be."""
+"""`alerts`: lists alerts and the rules behind them."""
 
 import asyncio
 import sys
@@ -30,7 +30,7 @@ def list_alerts(state: AlertState | None, limit: int, *, as_json: bool) -> None:
 
 
 def rules(*, as_json: bool, prometheus: bool) -> None:
-    """Of config/alerts.yaml. Raises ConfigurationError."""
+    """The rules of config/alerts.yaml. Raises ConfigurationError."""
     thresholds = start(log_level="warning").monitoring.alert_thresholds
     found = read_rules(config_dir() / "alerts.yaml", thresholds)
     if prometheus:

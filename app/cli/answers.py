@@ -1,4 +1,4 @@
-"""Commands that tell what was answered, and what can be asked."""
+"""Commands that show results, costs and domains."""
 
 from datetime import datetime
 from typing import Annotated

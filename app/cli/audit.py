@@ -14,7 +14,7 @@ HEADS = ("age", "actor", "action", "subject", "change")
 
 
 def audit(wanted: AuditFilter, *, limit: int, as_json: bool) -> None:
-    """The newest first. Raises StorageUnavailable."""
+    """Newest first. Raises StorageUnavailable."""
     found = asyncio.run(_entries(start(log_level="warning"), wanted, limit))
     if as_json:
         for each in found:

@@ -1,4 +1,4 @@
-"""`batch` and `watch`: bulk work from the shell, with a progress bar."""
+"""`batch` and `watch`: bulk classification from the shell, with a progress bar."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -28,7 +28,7 @@ from app.storage import BatchReport, BatchRow
 
 CALLER = "command-line"
 SHOWN = 20
-"""Of what is no item."""
+"""How many rows that are not items to list."""
 
 
 def batch(
@@ -43,11 +43,10 @@ def batch(
     resume: bool | None,
     as_json: bool,
 ) -> None:
-    """Go on with the batch of this name that is not over, else begin one.
+    """Continue the batch of this name that has not ended, else create one.
 
-    `file`: what the results are written to when it is over. `resume`: there has to be one to go on
-    with; False: begin one in any case. Raises ClassifierError, BadParameter; Exit, when something
-    failed.
+    `file`: where to write the results when it has ended. `resume`: True: such a batch must exist;
+    False: always create one. Raises ClassifierError, BadParameter; Exit, when something failed.
     """
     if not (_is_uri(source) or Path(source).exists()):
         raise typer.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
@@ -73,7 +72,8 @@ def batch(
 
 
 def watch(batch_id: str, *, as_json: bool) -> None:
-    """Until it is over. Raises ClassifierError; Exit, when something failed."""
+    """Show progress until the batch has ended. Raises ClassifierError; Exit, when something
+    failed."""
     _run(_watch(start(log_level="warning"), batch_id), as_json=as_json)
 
 
@@ -128,7 +128,7 @@ async def _estimate(settings: Settings, source: str, options: BatchOptions) -> B
 
 
 async def _taken(work: AtWork, source: str, options: BatchOptions) -> BatchRow:
-    """A new batch; what is no item is told."""
+    """Create a batch; print the rows that are not items."""
     batch = await work.take(options, await _rows(work.parts, source, options))
     console = Console(stderr=True, soft_wrap=True)
     for bad in await work.parts.batches.bad_rows(batch.id, after=-1, limit=SHOWN):
@@ -169,7 +169,7 @@ async def _watch(settings: Settings, batch_id: str) -> BatchRow:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[BatchRow], bool]]:
-    """What shows how far a batch is, and says whether it goes on."""
+    """Yields a function that shows a batch's progress and returns False once it is paused."""
     with bar(stays=True) as show:
 
         def show_batch(batch: BatchRow) -> bool:

@@ -1,4 +1,4 @@
-"""`calibrate`: what makes confidence mean what it says."""
+"""`calibrate`: fits calibrations, which make confidence match accuracy."""
 
 import asyncio
 from collections.abc import Iterable

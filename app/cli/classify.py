@@ -1,4 +1,4 @@
-"""`classify`: ask about pictures from the shell."""
+"""`classify`: classify pictures from the shell."""
 
 import asyncio
 from pathlib import Path
@@ -29,7 +29,7 @@ def classify(pictures: list[str], domain: str, *, provider: str | None, as_json:
 async def _classify(
     settings: Settings, pictures: list[str], domain: str, provider: str | None, *, as_json: bool
 ) -> int:
-    """How many got no answer."""
+    """Return how many got no answer."""
     out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, soft_wrap=True)
     failed = 0
     async with build_parts(settings) as parts:

@@ -1,4 +1,4 @@
-"""Commands about what confidence means."""
+"""Commands for the meaning of confidence."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`config check`: whether the service would start."""
+"""`config check`: checks whether the service would start."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -29,13 +29,13 @@ T = TypeVar("T")
 CHEAP_SIDE = 512
 DETAILS: tuple[Detail, ...] = ("low", "high", "auto")
 SHAPES = (1, 3 / 4, 9 / 16, 3 / 8)
-"""Height over width: which one takes most is a matter of the formula."""
+"""Height over width: which shape takes the most tokens depends on the formula."""
 DEAR = 1.5
-"""Times the least that a picture of this side takes."""
+"""Warn above this multiple of the fewest tokens that a picture of CHEAP_SIDE takes."""
 
 
 def check(*, as_json: bool) -> None:
-    """Raises ConfigurationError, a line for each complaint."""
+    """Raises ConfigurationError, with a line for each error."""
     complaints: list[str] = []
 
     def attempt(step: Callable[[], T]) -> T | None:
@@ -96,7 +96,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 async def _build_provider(settings: Settings, models: ModelTable) -> None:
-    """As at a start; nobody is asked. Raises ConfigurationError."""
+    """As at startup, without calling the provider. Raises ConfigurationError."""
     workers = ImageWorkers(1)
     registry = ProviderRegistry(ProviderContext(settings, models, workers))
     try:
@@ -118,7 +118,7 @@ def _unknown_providers(domains: dict[str, Domain]) -> Iterator[str]:
 
 
 def _limits(settings: Settings) -> Iterator[str]:
-    """Of each deployment, or of whatever is metered."""
+    """The limits of each deployment, or those of metered calls in general."""
     rpm, source = settings.requests_per_minute
     tokens = f", {settings.rate_limit_tpm} tokens/min from RATE_LIMIT_TPM"
     if not settings.deployments:
@@ -133,7 +133,7 @@ def _limits(settings: Settings) -> Iterator[str]:
 
 
 def _models(settings: Settings) -> list[str]:
-    """Those that are named."""
+    """Models named in the settings."""
     azure = settings.azure_deployments if settings.azure_configured else ()
     return sorted(
         {name for name in (*(each.model for each in azure), settings.openai.model) if name}
@@ -150,7 +150,7 @@ def _warnings(settings: Settings, models: ModelTable) -> Iterator[str]:
 
 
 def _dear(settings: Settings, models: ModelTable, domains: dict[str, Domain]) -> Iterator[str]:
-    """Domains whose pictures take many more tokens of a configured model than they have to."""
+    """Domains whose pictures take many more tokens of a configured model than necessary."""
     for name in _models(settings):
         family = models.family(name)
         least = min(family.image_tokens(CHEAP_SIDE, CHEAP_SIDE, each) or 0 for each in DETAILS)

@@ -1,4 +1,4 @@
-"""`config show`: what every setting is, and where that comes from."""
+"""`config show`: the value of every setting, and where it comes from."""
 
 from functools import reduce
 

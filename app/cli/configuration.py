@@ -1,4 +1,4 @@
-"""Commands about how the service is configured."""
+"""Commands for the service's configuration."""
 
 from typing import Annotated
 

@@ -46,7 +46,7 @@ async def _report(settings: Settings, by: Grouping, wanted: Mapping[str, Any]) -
 
 
 def _show(report: CostReport) -> None:
-    """For people."""
+    """Print it for people."""
     rows: list[list[str | Text]] = [
         [each.key or "none", *_cells(each, each.share)] for each in report.groups
     ]

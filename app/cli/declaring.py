@@ -1,7 +1,7 @@
-"""How a command is declared: its help, with examples, and where it stands in the list of all.
+"""How a command is declared: its help, with examples, and its place in the list of commands.
 
-What a command takes is declared apart from what it does, which is loaded when it is called: so help
-and completion are there at once.
+A command's options are declared apart from its implementation, which is loaded only when it is
+called, so that help and completion appear at once.
 """
 
 import sys
@@ -15,18 +15,18 @@ import typer
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SCRIPT = "enhanced-classifier"
-"""What the installed package calls itself."""
+"""The command's name in the installed package."""
 
 IS_SCRIPT = Path(sys.argv[0]).stem == SCRIPT
 PROGRAM = SCRIPT if IS_SCRIPT else "python -m app"
 
 
 def group(about: str | None = None) -> typer.Typer:
-    """Of commands."""
+    """A group of commands."""
     return typer.Typer(
         no_args_is_help=True,
         help=about,
-        # A shell completes names of programs, not what `python -m` runs.
+        # A shell completes the names of programs, not of what `python -m` runs.
         add_completion=IS_SCRIPT,
         pretty_exceptions_enable=False,
     )
@@ -35,8 +35,8 @@ def group(about: str | None = None) -> typer.Typer:
 def command(
     group: typer.Typer, *examples: str, panel: str | None = None, name: str | None = None
 ) -> Callable[[Function], Function]:
-    """A decorator: the function, whose docstring is the help, becomes a command of the group.
-    `examples` are its lines at a shell, without the program."""
+    """A decorator that makes a function, whose docstring is the help text, a command of the group.
+    `examples` are command lines without the program's name."""
 
     def declare(function: Function) -> Function:
         declared = group.command(
@@ -51,11 +51,11 @@ def command(
 
 
 def flowing(text: str) -> str:
-    """Without the line breaks in its paragraphs: a terminal has its own width."""
+    """Remove line breaks within paragraphs: a terminal has its own width."""
     return "\n\n".join(" ".join(each.split()) for each in cleandoc(text).split("\n\n"))
 
 
 def listing(title: str, *lines: str) -> str:
-    """A text whose lines stay as they are."""
-    # Indented they stay behind an empty first line only: typer cleans it like a docstring.
+    """A text whose line breaks are kept."""
+    # The indentation is kept only behind an empty first line: typer cleans it like a docstring.
     return "\n".join(["", f"{title}:", *(f"  {line}" for line in lines)])

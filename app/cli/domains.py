@@ -1,4 +1,4 @@
-"""`domains`: what pictures may be classified as."""
+"""`domains`: lists the domains that pictures can be classified in."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ HEADS = ("name", "threshold", "providers", "classes")
 
 
 def list_domains(*, as_json: bool) -> None:
-    """By name."""
+    """Sorted by name."""
     found = asyncio.run(_asked(start(log_level="warning"), None))
     if as_json:
         for each in found:
@@ -34,7 +34,7 @@ def show_domain(name: str, *, as_json: bool) -> None:
 
 
 async def _asked(settings: Settings, name: str | None) -> list[dict[str, Any]]:
-    """As the API tells them."""
+    """In the format of the API."""
     async with build_parts(settings) as parts:
         domains = parts.domains
         found = domains.all() if name is None else [await domains.find(name)]
@@ -58,7 +58,7 @@ def _row(told: dict[str, Any], comma: str) -> list[str]:
 
 
 def _fields(told: dict[str, Any]) -> list[tuple[str, Any]]:
-    """A line a class."""
+    """One line for each class."""
     fields = [(name, value) for name, value in told.items() if name != "classes"]
     return [*fields, *(("class", _class(each)) for each in told["classes"])]
 

@@ -1,4 +1,4 @@
-"""`erase`: a result, or all that is a caller's."""
+"""`erase`: erases a result, or everything that belongs to a caller."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How `batch --dry-run` shows what a batch would cost."""
+"""How `batch --dry-run` shows the estimated cost of a batch."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ BASES = {
 
 
 def show(estimate: BatchEstimate) -> None:
-    """Print it, for people."""
+    """Print it for people."""
     console = Console(highlight=False)
     for bad in estimate.errors:
         console.print(plain(f"{bad.place}: {bad.reason}"), style="red", markup=False)

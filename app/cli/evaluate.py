@@ -1,4 +1,4 @@
-"""`evaluate`: how good the answers are on pictures whose truth is known."""
+"""`evaluate`: measures the quality of answers about pictures whose true class is known."""
 
 import asyncio
 import json
@@ -38,11 +38,11 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is judged, and where it is told.
+    """What to evaluate, and where to write the report.
 
     Attributes:
-        folder: of labelled pictures that are asked about; None: labelled results that are there.
-        none: more folders, of pictures of none of the classes.
+        folder: of labelled pictures to classify; None: evaluate stored labelled results.
+        none: further folders, of pictures of none of the classes.
         compare: the JSON of an earlier report.
     """
 
@@ -58,13 +58,13 @@ def evaluate(order: Order) -> None:
     """Raises ClassifierError, OSError."""
     settings = start(log_level="error")
     for each in (order.json_out, order.html_out):
-        if each is not None and not each.parent.is_dir():  # said before anything is paid for
+        if each is not None and not each.parent.is_dir():  # fail before anything is paid for
             raise InvalidRequest(f"{each.parent} is no folder to write {each.name} to.")
         if each not in (None, STDOUT) and each.is_dir():
             raise InvalidRequest(f"{each} is a folder, and no file to write to.")
     earlier = None if order.compare is None else _earlier(order.compare, order.wanted.domain)
     found, judged, text = asyncio.run(_evaluate(settings, order, earlier))
-    # Files first: whoever reads what is printed may go away.
+    # Files first: the reader of the printed output may close the pipe.
     if order.html_out is not None and text is not None:
         order.html_out.write_text(text, encoding="utf-8")
     told = found.model_dump(mode="json") | {"outcomes": outcomes(judged)}
@@ -95,7 +95,7 @@ def _earlier(path: Path, domain: str) -> tuple[str, Outcomes]:
 async def _evaluate(
     settings: Settings, order: Order, earlier: tuple[str, Outcomes] | None
 ) -> tuple[Report, list[Judged], str | None]:
-    """And the report as HTML, where it is wanted."""
+    """Return the report, the judged answers, and the report as HTML where requested."""
     async with build_parts(settings) as parts:
         domain = await parts.domains.find(order.wanted.domain)
         if order.folder is None:

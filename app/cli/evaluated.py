@@ -1,4 +1,4 @@
-"""A report of how good answers are, on one screen."""
+"""An evaluation report on one screen."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from app.evaluation.words import cut, milliseconds, money
 from app.result import NONE
 
 WIDEST = 10
-"""Answers, above which their table is left to the other forms of the report."""
+"""Answers; with more, their table appears only in the other forms of the report."""
 
 LISTED = 10
 

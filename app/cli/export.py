@@ -1,4 +1,4 @@
-"""`export`: results as a file."""
+"""`export`: writes results to a file."""
 
 import asyncio
 import sys
@@ -36,19 +36,19 @@ T = TypeVar("T")
 
 STDOUT = "-"
 ON_STDOUT = "csv"
-"""The format, where nothing says another one."""
+"""The format where none is given."""
 
 Source = str | ResultFilter
-"""A batch's id, or which results."""
+"""A batch's id, or a filter for results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What file is wanted.
+    """The file to write.
 
     Attributes:
         output: a path, a storage URI, or STDOUT.
-        names: of the columns; none: all.
+        names: of the columns; empty: all.
     """
 
     output: str
@@ -67,11 +67,11 @@ class Order:
 
     @property
     def is_device(self) -> bool:
-        """Or a pipe: to replace it would take it away."""
+        """A device or pipe: it is written to, since replacing it with a file would remove it."""
         return self.path.exists() and not self.path.is_file()
 
     def check(self, settings: Settings) -> None:
-        """Before anything is read. Raises BadParameter, UrlRefused."""
+        """Called before anything is read. Raises BadParameter, UrlRefused."""
         if self.is_uri:
             AllowedUris.parse(settings.export.targets, "EXPORT_TARGETS").judge(self.output)
         elif self.output == STDOUT:
@@ -91,7 +91,7 @@ class Written:
     bytes: int
 
     def tell(self) -> None:
-        """On stderr, for people, unless it is what they see."""
+        """On stderr, for people, unless the export itself is what they see."""
         if self.output == STDOUT:
             return
         line = f"{self.output}: {self.rows:,} rows, {self.bytes:,} bytes"
@@ -118,7 +118,7 @@ def order(
 
 
 def _format(output: str, name: str | None) -> tuple[Format, bool]:
-    """And whether it is packed. Raises InvalidRequest."""
+    """Return the format, and whether to compress. Raises InvalidRequest."""
     if name is None and output != STDOUT:
         return format_of(output)
     return find_format(name or ON_STDOUT), output.endswith(".gz")
@@ -144,7 +144,7 @@ async def _export(settings: Settings, wanted: Order, source: Source) -> Written:
 
 
 async def write_file(parts: Parts, wanted: Order, source: Source) -> Written:
-    """With the rows counted on stderr, where somebody looks. Raises as `export`."""
+    """Count rows on stderr where that is a terminal. Raises the same as `export`."""
     if isinstance(source, str):
         await parts.batches.get(source)
         keys = partial(parts.exports.keys_of_batch, source)
@@ -189,7 +189,7 @@ async def _put(parts: Parts, wanted: Order, chunks: AsyncIterator[bytes]) -> int
     if wanted.is_device:
         with wanted.path.open("wb") as device:
             return await _stream(chunks, device)
-    return await save(chunks, wanted.path.resolve())  # a link stays one
+    return await save(chunks, wanted.path.resolve())  # a symbolic link is kept
 
 
 async def _stream(chunks: AsyncIterator[bytes], file: BinaryIO) -> int:

@@ -1,5 +1,5 @@
-"""A bound on what comes before and after a request's body, and on requests that wait: uvicorn would
-keep any amount of it."""
+"""Limits what precedes and follows a request's body, and the requests that wait: uvicorn would
+buffer any amount."""
 
 import asyncio
 from collections.abc import Sized
@@ -8,13 +8,13 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 65_536
-"""Bytes of a request line and its headers, or of a body's trailers and the like, that follow the
-first piece read, which is 256 kB."""
+"""Bytes of a request line and its headers, or of a body's trailers and the like, beyond the first
+chunk read, which is 256 kB."""
 
 
 class BoundedHead(HttpToolsProtocol):
-    """uvicorn's protocol, which refuses a head that does not end, and drops trailers: appended to
-    the headers, they would bring back what a proxy took out."""
+    """uvicorn's protocol, except that it refuses a head that does not end and drops trailers:
+    uvicorn would append them to the headers, which could restore headers that a proxy removed."""
 
     _in_head = False
     _goes_on = False
@@ -28,7 +28,7 @@ class BoundedHead(HttpToolsProtocol):
         self._goes_on = False
         super().data_received(data)
         if not self._goes_on:
-            # Not the piece in which a head begins or a body ends.
+            # Not the chunk in which a head begins or a body ends.
             self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
@@ -53,7 +53,7 @@ class BoundedHead(HttpToolsProtocol):
 
 
 class _PatientFlow(FlowControl):
-    """Reads no more while requests that were read wait for the one before them."""
+    """Stops reading while requests that were read wait for the one before them."""
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
         super().__init__(transport)

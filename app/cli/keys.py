@@ -1,4 +1,4 @@
-"""`keys new`: make an API key."""
+"""`keys new`: creates an API key."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""`ledger`: what calls cost, put right."""
+"""`ledger`: corrects recorded costs."""
 
 import asyncio
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""`webhooks listen`: a receiver that shows what it is sent."""
+"""`webhooks listen`: a receiver that shows the deliveries it gets."""
 
 import json
 import time
@@ -24,15 +24,15 @@ from app.webhooks.signing import SignatureRefused, check_key, verify
 
 MAX_BODY = 1_000_000
 MAX_SHOWN = 100_000
-"""Characters of a body: a small one with deep brackets would be indented to gigabytes."""
+"""Characters of a body: indenting a small but deeply nested one would yield gigabytes."""
 REMEMBERED = 10_000
-"""Ids, to tell which one comes again."""
+"""Ids, for recognising repeated deliveries."""
 GRACE_S = 1
-"""For answers that are under way at the end."""
+"""For answers still in progress at shutdown."""
 
 
 def listen(*, host: str, port: int, secrets: Sequence[str], answer: int, count: int | None) -> None:
-    """Until SIGTERM, Ctrl-C or the last of `count`. Raises ConfigurationError."""
+    """Run until SIGTERM, Ctrl-C or the last of `count` deliveries. Raises ConfigurationError."""
     try:
         keys = [check_key(each) for each in secrets]
     except InvalidRequest as error:
@@ -49,8 +49,8 @@ class Receiver:
     """Prints each POST.
 
     Attributes:
-        over: no more are taken.
-        failure: nothing can be printed any more.
+        over: no more are accepted.
+        failure: the error because of which nothing can be printed any more.
     """
 
     def __init__(self, keys: Sequence[str], *, answer: int, count: int | None) -> None:
@@ -122,7 +122,7 @@ class Receiver:
 
 
 class Server(ListeningServer):
-    """Ends when its receiver has taken the last."""
+    """Ends when its receiver has accepted the last delivery."""
 
     def __init__(self, receiver: Receiver, *, host: str, port: int) -> None:
         config = uvicorn.Config(
@@ -155,13 +155,13 @@ def _now() -> str:
 
 
 def _path(request: Request) -> str:
-    # Not `request.url`: that fails when the Host header makes no URL.
+    # Not `request.url`: it fails when the Host header is not valid in a URL.
     path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else str(path)
 
 
 def _parsed(body: bytes) -> Any:
-    """None: it is no JSON, or `null`."""
+    """None: it is not JSON, or is `null`."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -169,7 +169,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _indented(value: Any) -> str:
-    """No more of it than is shown, and one character."""
+    """At most one character more than is shown."""
     parts = json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(value)
     try:
         return _beginning(parts, MAX_SHOWN + 1)

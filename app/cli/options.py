@@ -1,4 +1,4 @@
-"""Options that several commands have, and how a shell completes them."""
+"""Options shared by several commands, and how a shell completes them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -10,12 +10,13 @@ CostGrouping = Literal[
     "day", "hour", "domain", "model", "deployment", "provider", "caller", "batch"
 ]
 AlertState = Literal["firing", "pending", "resolved"]
-"""As in results, costs and alerts; to load those would take longer than all the rest of a help."""
+"""Repeated from results, costs and alerts: importing those would take longer than the rest of a
+help."""
 
 
 def domains() -> dict[str, Any]:
-    """Those of config/domains.yaml as they are written there, none when it can't be read: a shell
-    has no place for complaints."""
+    """The domains as written in config/domains.yaml; empty when the file can't be read, since a
+    shell can't show errors during completion."""
     from app.errors import ConfigurationError
     from app.yaml_file import YamlFile, config_dir
 
@@ -31,7 +32,7 @@ def domain_names() -> list[str]:
 
 
 def class_names(context: typer.Context) -> list[str]:
-    """Of the domain that is named before, else of all."""
+    """Classes of the domain given before, else of all domains."""
     named = context.params.get("domain")
     found = [each for name, each in domains().items() if named in (None, name)]
     classes = [each for domain in found for each in (domain or {}).get("classes", ())]
@@ -45,7 +46,7 @@ def format_names() -> list[str]:
 
 
 def moment(text: str) -> datetime:
-    """ISO 8601; without a zone it is the local one."""
+    """ISO 8601; without a time zone it is local time."""
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):

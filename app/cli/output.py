@@ -1,5 +1,5 @@
-"""What commands print: tables where a person looks at a terminal, else lines with tabs, and JSON on
-demand. Data goes to stdout, all else to stderr."""
+"""How commands print: tables for a person at a terminal, else tab-separated lines, and JSON on
+request. Data goes to stdout, everything else to stderr."""
 
 import re
 import sys
@@ -13,12 +13,12 @@ from rich.text import Text
 
 from app.exports.as_jsonl import as_json, as_time
 
-# Others' texts may hold what a terminal obeys, and what would be a cell or a line of its own.
+# Text from others may contain terminal control sequences, or tabs and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def print_json(value: Any) -> None:
-    """Of what pydantic can make JSON of, on one line."""
+    """Print anything that pydantic can serialise, on one line."""
     sys.stdout.write(as_json(value).decode() + "\n")
 
 
@@ -27,7 +27,7 @@ def on_terminal() -> bool:
 
 
 def print_table(heads: Sequence[str | Text], rows: Sequence[Sequence[str | Text]]) -> None:
-    """For people. The first column, by which a row is named, is never cut."""
+    """For people. The first column, which names a row, is never cut."""
     if not rows:
         Console(stderr=True).print("none", style="dim")
         return
@@ -40,7 +40,7 @@ def print_table(heads: Sequence[str | Text], rows: Sequence[Sequence[str | Text]
 
 
 def print_record(fields: Iterable[tuple[str, Any]]) -> None:
-    """One thing in full, a line a field; what is not there or empty is left out."""
+    """Print one record in full, one line for each field; missing or empty fields are omitted."""
     found = [(name, as_text(value)) for name, value in fields if value not in (None, [], {}, "")]
     if not on_terminal():
         print_lines(found)
@@ -54,7 +54,7 @@ def print_record(fields: Iterable[tuple[str, Any]]) -> None:
 
 
 def print_lines(rows: Iterable[Sequence[Any]]) -> None:
-    """For programs: no heads, nothing cut."""
+    """For programs: no headings, nothing cut."""
     for row in rows:
         sys.stdout.write("\t".join(plain(as_text(each)) for each in row) + "\n")
 
@@ -75,5 +75,5 @@ def age(seconds: float) -> str:
 
 
 def plain(text: str) -> str:
-    """On one line, and nothing that a terminal would obey."""
+    """On one line, with control characters escaped."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode-escape").decode(), text)

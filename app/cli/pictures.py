@@ -1,4 +1,4 @@
-"""Commands that have pictures classified."""
+"""Commands that classify pictures, or learn from them."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -15,8 +15,8 @@ class Show(Protocol):
 
 @contextmanager
 def bar(*, stays: bool = False) -> Iterator[Show]:
-    """From the first call of what it gives. On a terminal only, and gone when the work is over;
-    with `stays` it is printed elsewhere, too, and left there."""
+    """Yields what shows the bar, from its first call on. On a terminal only, and removed at the
+    end; with `stays` it is printed elsewhere, too, and left there."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`results`: what was answered."""
+"""`results`: shows stored results."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ HEADS = ("id", "age", "domain", "class", "sure", "status")
 
 
 def list_results(wanted: ResultFilter, *, limit: int, as_json: bool) -> None:
-    """The newest first."""
+    """Newest first."""
     found = asyncio.run(_newest(start(log_level="warning"), wanted, limit))
     if as_json:
         for each in found:
@@ -89,6 +89,6 @@ def _for_programs(result: Result) -> list[Any]:
 
 
 def _fields(result: Result) -> list[tuple[str, Any]]:
-    """By the names that exports have."""
+    """With the same names as in exports."""
     names = [each.name for each in COLUMNS]
     return list(zip(names, reading(COLUMNS)(values_of(None, result)), strict=True))

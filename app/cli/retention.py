@@ -1,4 +1,4 @@
-"""`retention`: delete what is too old now, instead of within the hour."""
+"""`retention`: deletes expired data now, instead of within the hour."""
 
 import asyncio
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""`serve`: answer over HTTP."""
+"""`serve`: runs the HTTP service."""
 
 import asyncio
 import ctypes
@@ -27,26 +27,26 @@ from app.storage.audit import SERVICE
 log = structlog.stdlib.get_logger("app.serve")
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
+"""Constants of glibc's malloc.h."""
 MEBIBYTE = 1 << 20
 
 
 def serve(*, host: str | None, port: int | None) -> None:
-    """Until SIGTERM or Ctrl-C. Raises ConfigurationError."""
+    """Run until SIGTERM or Ctrl-C. Raises ConfigurationError."""
     run(start(host=host, port=port), serving=True)
 
 
 def run(settings: Settings, *, serving: bool) -> None:
-    """Until SIGTERM or Ctrl-C. Not `serving`: over HTTP there are health and metrics only."""
+    """Run until SIGTERM or Ctrl-C. Not `serving`: HTTP answers health and metrics only."""
     _settle_allocator()
-    # When a counter began says nothing, and is half of what is scraped.
+    # The creation times of counters are of no use, and would be half of what is scraped.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, serving=serving))
 
 
 class DrainingServer(ListeningServer):
-    """Says 503 on /health/ready for a while before it stops taking connections."""
+    """Answers /health/ready with 503 for a while before it stops accepting connections."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
@@ -57,7 +57,7 @@ class DrainingServer(ListeningServer):
         await _announce(self._parts, url)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A second signal does not wait any more."""
+        """A second signal ends the wait."""
         if self._parts.health.state == "draining":
             self.should_exit = self.force_exit = True
             return
@@ -110,23 +110,23 @@ async def _announce(parts: Parts, url: str) -> None:
 
 
 def settle_interpreter() -> None:
-    """Two defaults of CPython that do not suit a server with threads that compute."""
-    # What stands now stays for good, and a request's objects die without the collector's help:
-    # looking less often takes a tenth off a request, and the long pauses away.
+    """Change two defaults of CPython that do not suit a server with threads that compute."""
+    # Objects that exist now stay for good, and a request's objects are freed without the garbage
+    # collector: collecting less often saves a tenth of a request, and avoids the long pauses.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-    # A thread that comes back from decoding waits this long for the event loop's; at the default
-    # of 5 ms the cores stood idle for a fifth of the time.
+    # A thread that finishes decoding waits this long for the event loop's thread to yield; at the
+    # default of 5 ms the cores were idle for a fifth of the time.
     sys.setswitchinterval(0.000_5)
 
 
 def _settle_allocator() -> None:
-    """Keep what pictures leave behind in one piece.
+    """Keep memory freed by pictures from fragmenting the heap.
 
-    glibc's malloc learns from the first large picture it frees to keep room for others in the heap,
-    which then only grows. Fixed, large blocks go back to the system, and ordinary pictures still
-    need no page of theirs anew. No effect where there is no glibc.
+    By default, glibc's malloc adapts to the first large picture it frees: it then keeps room for
+    others in the heap, which only grows. With fixed limits, large blocks go back to the system, and
+    ordinary pictures still don't have to fault in their pages anew. No effect without glibc.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -142,14 +142,14 @@ def _reload_on_sighup(parts: Parts) -> None:
     noting: set[asyncio.Task[None]] = set()
 
     async def note(actions: list[str]) -> None:
-        with suppress(StorageUnavailable):  # which says so itself
+        with suppress(StorageUnavailable):  # which is logged where it is raised
             for each in actions:
                 await parts.audit.add(SERVICE, each)
 
     def reload() -> None:
         reloaded = []
         for action, each in files.items():
-            # A refused file is logged where it is read.
+            # An invalid file is logged where it is read.
             with suppress(ConfigurationError):
                 each.reload_file()
                 reloaded.append(action)

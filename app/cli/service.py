@@ -1,4 +1,4 @@
-"""Commands that run and look after the service."""
+"""Commands that run and maintain the service."""
 
 import signal
 import sys
@@ -305,5 +305,6 @@ app.add_typer(webhooks, name="webhooks", rich_help_panel=PANEL)
 
 
 def _end_at_sigterm() -> None:
-    """Until a server has its own handler: the first process of a container ignores it otherwise."""
+    """For the time before a server installs its own handler: otherwise the first process of a
+    container ignores the signal."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -1,4 +1,4 @@
-"""`simulate`: an Azure OpenAI on this machine."""
+"""`simulate`: runs a simulated Azure OpenAI on this machine."""
 
 import json
 from contextlib import suppress
@@ -27,7 +27,7 @@ def simulate(
     truth: Path | None,
     seed: int,
 ) -> None:
-    """Until SIGTERM or Ctrl-C. Raises ConfigurationError."""
+    """Run until SIGTERM or Ctrl-C. Raises ConfigurationError."""
     shared = {
         "window_s": window,
         "accuracy": 1.0 if accuracy is None and truth else accuracy,
@@ -70,7 +70,7 @@ def _latency(text: str | None) -> dict[str, float]:
         mean_s, p95_s = float(mean), float(p95 or mean)
     except ValueError:
         raise ConfigurationError(f"--latency {text}: expected MEAN:P95 in seconds") from None
-    # The defaults' floor and network are made for their mean.
+    # The floor and network delays scale with the mean, as the defaults fit only their own mean.
     return {
         "mean_s": mean_s,
         "p95_s": p95_s,

@@ -1,4 +1,4 @@
-"""What every command does first."""
+"""The first step of every command."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.yaml_file import config_dir
 def start(*, log_level: str | None = None, **overrides: Any) -> Settings:
     """Read the settings, configure logging. Raises ConfigurationError.
 
-    `log_level` is the command's own default, for those where a person reads the output.
+    `log_level` is the command's own default, for commands whose output people read.
     """
     settings = load_settings(
         **{name: value for name, value in overrides.items() if value is not None}

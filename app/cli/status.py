@@ -1,4 +1,4 @@
-"""`status`: how a running service is doing, on one screen."""
+"""`status`: shows the state of a running service on one screen."""
 
 import asyncio
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Status(BaseModel):
-    """What a service tells of itself; None: only operators are told."""
+    """What a service reports of itself; None: reported to operators only."""
 
     health: HealthReport
     last_hour: QualityReport
@@ -43,12 +43,12 @@ class Status(BaseModel):
 
 
 class _Deployments(RootModel[list[ProviderReport]]):
-    """As they are answered."""
+    """The deployments as the API returns them."""
 
 
 def status(url: str, *, api_key: str | None, every_s: float, once: bool, as_json: bool) -> None:
-    """On a terminal again and again until Ctrl-C, unless `once`. Raises what the first look
-    raises."""
+    """On a terminal, refresh until Ctrl-C, unless `once`. Raises the errors of the first
+    request."""
     asyncio.run(_status(url, api_key, every_s, once=once or not on_terminal(), as_json=as_json))
 
 
@@ -68,7 +68,7 @@ async def _status(
 
 
 async def _show(http: Http, url: str, found: Status, every_s: float) -> None:
-    """What was seen last stays while the service does not answer."""
+    """Keep showing the last state while the service does not answer."""
     with Live(screen(url, found), screen=True, auto_refresh=False) as live:
         while True:
             live.refresh()
@@ -81,7 +81,8 @@ async def _show(http: Http, url: str, found: Status, every_s: float) -> None:
 
 
 async def _look(http: Http) -> Status:
-    """Raises what the service's problems say, ServiceUnreachable and UnexpectedAnswer."""
+    """Raises the errors of the service's problem responses, ServiceUnreachable and
+    UnexpectedAnswer."""
     now = datetime.now(UTC)
     hour = urlencode({"since": (now - HOUR).isoformat(), "by": "minute"})
     day = urlencode({"since": (now - 24 * HOUR).isoformat(), "by": "hour"})
@@ -116,7 +117,7 @@ async def _if_allowed(http: Http, path: str, model: type[T]) -> T | None:
 
 
 def _lines(found: Status) -> Iterator[tuple[object, ...]]:
-    """For programs: a name, what it is of, and its value."""
+    """For programs: a name, its subject, and its value."""
     yield "status", "", found.health.status
     for trouble in found.health.troubles:
         yield "trouble", trouble.what, trouble.means

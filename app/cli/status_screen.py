@@ -1,4 +1,4 @@
-"""What `status` shows a person."""
+"""The screen that `status` shows to people."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 MOST_ROWS = 8
-"""Of a table: it is one screen."""
+"""Of each table, so that all fits on one screen."""
 MUCH_DRIFT = 0.25
 
 
 def screen(url: str, found: "Status", *, gone: str | None = None) -> RenderableType:
-    """`gone`: why there is nothing newer."""
+    """`gone`: why there is no newer state."""
     parts = [_head(url, found), *_troubles(found, gone), Rule(style="dim"), _sums(found), Text()]
     parts += [_minutes(found), Text(), _domains(found.last_day.domains)]
     if found.deployments:
@@ -82,7 +82,7 @@ def _minutes(found: "Status") -> RenderableType:
 
 
 def _spark(report: QualityReport) -> str:
-    """An hour, a character a minute; the highest is the most of a minute."""
+    """One hour, one character per minute, scaled to the minute with the most results."""
     counts = {each.start: each.results for each in report.total.series}
     most = max(counts.values(), default=0)
     minutes = (report.since + timedelta(minutes=each) for each in range(61))
@@ -181,7 +181,7 @@ def _more(table: Table, rows: Sequence[object]) -> None:
 
 
 def _time(moment: datetime) -> str:
-    """Of today, as it is here."""
+    """In local time; without the date if it is today."""
     here = moment.astimezone()
     return f"{here:%H:%M}" if here.date() == datetime.now().date() else f"{here:%Y-%m-%d %H:%M}"
 

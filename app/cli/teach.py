@@ -1,4 +1,4 @@
-"""`teach`: a few examples instead of a model."""
+"""`teach`: teaches the local model with a few examples."""
 
 import asyncio
 from dataclasses import asdict

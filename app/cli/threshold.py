@@ -1,4 +1,4 @@
-"""`threshold`: from which confidence on answers are right often enough."""
+"""`threshold`: finds the confidence at or above which answers are right often enough."""
 
 import asyncio
 from collections.abc import Iterator

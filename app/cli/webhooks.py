@@ -1,4 +1,4 @@
-"""`webhooks secret`, `new-key`, `reencrypt`: what is secret about webhooks, for the operator."""
+"""`webhooks secret`, `new-key`, `reencrypt`: manage the secrets of webhooks, for the operator."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def secret(*, as_json: bool) -> None:
 
 
 def new_key(*, as_json: bool) -> None:
-    """A key of Fernet."""
+    """Create a Fernet key."""
     from cryptography.fernet import Fernet
 
     made = Fernet.generate_key().decode()

@@ -1,4 +1,4 @@
-"""`worker`: work in the background, beside processes that answer."""
+"""`worker`: works in the background, alongside processes that serve requests."""
 
 from app.cli.serve import run
 from app.cli.start import start
@@ -6,7 +6,7 @@ from app.errors import ConfigurationError
 
 
 def worker(*, host: str | None, port: int | None) -> None:
-    """Until SIGTERM or Ctrl-C. Raises ConfigurationError."""
+    """Run until SIGTERM or Ctrl-C. Raises ConfigurationError."""
     settings = start(host=host, port=port, work=True)
     if not settings.shared:
         raise ConfigurationError(

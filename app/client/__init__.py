@@ -1,4 +1,4 @@
-"""The service from Python: in this process, or over HTTP."""
+"""The Python client: runs the service in this process, or calls one over HTTP."""
 
 from app.client.batches import BatchProcessor
 from app.client.classifier import AsyncImageClassifier, ImageClassifier

@@ -1,4 +1,4 @@
-"""Batches that a program has worked on here, without asking a service to."""
+"""Batches that a program runs itself, without asking a service to."""
 
 import asyncio
 import time
@@ -19,19 +19,20 @@ T = TypeVar("T")
 LOOKED_AT_EVERY_S = 0.2
 
 TRIED_AGAIN_EVERY_S = 10.0
-"""To get the database from another process, which may end before it is done with our batch."""
+"""Interval for trying to take over the database from another process, which may end before our
+batch does."""
 
 SEARCHED = 100
-"""Of the caller's newest batches, for one that goes on."""
+"""How many of the caller's newest batches to search for an unfinished one."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtWork:
     """
     Attributes:
-        caller: whose batches they are.
-        here: this process does the work. Otherwise the service that has the database does, and
-            begins within two seconds.
+        caller: the owner of the batches.
+        here: this process does the work. Otherwise the service that holds the database does, and
+            starts within two seconds.
     """
 
     parts: Parts
@@ -39,14 +40,14 @@ class AtWork:
     here: bool
 
     async def unfinished(self, options: BatchOptions) -> BatchRow | None:
-        """The newest batch of this name and domain that is not over."""
+        """The newest batch of this name and domain that has not ended."""
         for each in await self.parts.batches.page(caller=self.caller, before=None, limit=SEARCHED):
             if (each.name, each.domain) == (options.name, options.domain) and not each.is_over:
                 return each
         return None
 
     async def take(self, options: BatchOptions, rows: Iterable[Row | Unusable]) -> BatchRow:
-        """A new batch. Raises what taking it in raises."""
+        """Create a batch. Raises what `TakingIn.take` raises."""
         return await self.parts.taking_in.take(options, rows, caller=self.caller)
 
 
@@ -58,10 +59,12 @@ async def work_through(
     go_on: Callable[[BatchRow], bool],
     end: Callable[[Parts, BatchRow], Awaitable[T]],
 ) -> T:
-    """Work on the batch that `begin` gives, or wait for the service that has the database, until it
-    is over or `go_on`, which is told now and then how far it is, says no; then `end` is returned.
+    """Work on the batch that `begin` returns, or wait for the service that holds the database to do
+    so, until the batch has ended or `go_on`, which regularly receives its progress, returns False;
+    then return the result of `end`.
 
-    Cancelled, it takes no more pictures and lets those under way end. Raises ConfigurationError.
+    When cancelled, it takes no more pictures and lets those in progress finish. Raises
+    ConfigurationError.
     """
     batch: BatchRow | None = None
     while True:
@@ -92,7 +95,7 @@ async def _at_work(settings: Settings, caller: str) -> AsyncIterator[AtWork]:
 
 
 async def followed(parts: Parts, batch_id: str) -> AsyncGenerator[BatchRow, None]:
-    """How far it is, again and again; last when it is over."""
+    """Yield the batch's progress repeatedly, last when it has ended."""
     while True:
         batch = await parts.batches.get(batch_id)
         yield batch

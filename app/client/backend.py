@@ -1,4 +1,4 @@
-"""What stands behind the facade: the parts in this process, or a server."""
+"""The back ends of the facade: the service's parts in this process, or a server."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ from app.errors import InvalidRequest
 from app.result import Result, check_metadata
 
 DOMAIN = "flowers"
-"""Where nobody names one."""
+"""The domain where a call names none."""
 
 TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What goes with a picture. `provider` None: as the domain says."""
+    """What is sent along with a picture. `provider` None: as the domain says."""
 
     domain: str
     provider: str | None = None
@@ -33,7 +33,7 @@ class Asked:
         expected: str | None,
         metadata: Mapping[str, Any] | None,
     ) -> "Asked":
-        """Raises InvalidRequest for metadata that are no JSON, MetadataTooLarge."""
+        """Raises InvalidRequest for metadata that is not JSON, MetadataTooLarge."""
         if metadata is None:
             return cls(domain, provider, expected)
         check_metadata(metadata)
@@ -42,11 +42,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What goes with a folder.
+    """The options for classifying a folder.
 
     Attributes:
-        name: of the batch; None: made from the folder's path.
-        batch_size: None: as the service is set.
+        name: of the batch; None: derived from the folder's path.
+        batch_size: None: as set in the service.
     """
 
     domain: str
@@ -57,7 +57,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a folder is: `done` of `total` pictures taken in, or answered."""
+    """The progress of a folder: `done` of `total` pictures sent, or answered."""
 
     phase: Literal["sending", "classifying", "paused"]
     done: int
@@ -71,12 +71,12 @@ class Taught:
     """What was learned from a folder.
 
     Attributes:
-        lesson: its id, the `revision` of answers.
-        examples: that it was taught with, those given before, too.
-        accuracy: share of the classes' examples told right by heads that had not seen them; None
-            where a class has a single example.
-        threshold: the least confidence from which on as many were right as was asked for; None:
-            there is none.
+        lesson: its id, which is the `revision` of answers.
+        examples: how many it was taught with, including those given earlier.
+        accuracy: share of the classes' examples that heads which had not seen them answered
+            correctly; None where a class has a single example.
+        threshold: the lowest confidence at or above which as many answers were right as was asked
+            for; None: there is none.
         refused: pictures that can't be read, and why.
     """
 
@@ -91,7 +91,7 @@ Tell = Callable[[Progress], None]
 
 
 class Kept(NamedTuple):
-    """A result as JSON, a sixth of the memory, and what is counted without a look into it."""
+    """A result as JSON, which takes a sixth of the memory, with the fields needed for counting."""
 
     status: str
     predicted_class: str | None
@@ -108,10 +108,10 @@ class Kept(NamedTuple):
 class Answers:
     """
     Attributes:
-        batch_ids: of what was made of the folder.
+        batch_ids: of the batches that the folder was sent as.
         results: by the name under which a picture was sent; None: there is none.
-        refused: why a picture was not taken, by that name.
-        left_because: why there is no result where there is none.
+        refused: why a picture was not accepted, by that name.
+        left_because: the reason for all missing results.
     """
 
     batch_ids: list[str] = field(default_factory=list)
@@ -121,10 +121,10 @@ class Answers:
 
 
 class Backend(Protocol):
-    """All raise ClassifierError, of the same classes wherever the work is done.
+    """All methods raise ClassifierError, with the same classes wherever the work is done.
 
     Attributes:
-        copies: a folder of this machine with copies of pictures; None: there is none.
+        copies: a folder on this machine with copies of pictures; None: there is none.
     """
 
     copies: Path | None
@@ -133,17 +133,18 @@ class Backend(Protocol):
         """`picture`: a file's bytes, or a URL."""
 
     async def define_domain(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Make it, or replace one that was made so."""
+        """Create a domain, or replace one that was created this way."""
 
     async def teach(self, folder: Path, domain: str, accuracy: float) -> Taught:
-        """`folder`: one for each class in it. A domain that is not there is made of them."""
+        """`folder` contains one folder per class. A domain that does not exist is created from
+        them."""
 
     async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
-        """Classify its pictures, of which there is at least one. What was begun under the same
-        name and is not over is gone on with. A cancellation leaves it so."""
+        """Classify its pictures, of which there must be at least one. Work that was begun under the
+        same name and has not ended is continued. After a cancellation it can be continued, too."""
 
     async def aclose(self) -> None:
-        """Let what runs end."""
+        """Close the back end, and release its resources."""
 
 
 def open_backend(
@@ -154,7 +155,7 @@ def open_backend(
     settings: Mapping[str, Any] | None,
 ) -> Backend:
     """Raises InvalidRequest, and ConfigurationError for wrong settings of this process."""
-    # Each imports what the other is spared: a client of a server has no use for a model.
+    # Imported only when used: a client of a server does not need to load a model.
     if base_url is not None:
         if settings is not None:
             raise InvalidRequest("settings= are for this process: a server has its own.")

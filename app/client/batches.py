@@ -1,4 +1,4 @@
-"""Many pictures."""
+"""Classifies folders of pictures."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,12 +33,13 @@ class BatchProcessor(Closing):
     ) -> None:
         """
         Args:
-            batch_size: answers that are stored together, 10 to 100; None: as the service is set.
-            domain: what pictures are classified as where a call names no other.
-            provider: who answers; None: as the domain says.
-            progress: whether to show how far it is, on a terminal or in a notebook.
-            timeout: seconds for one answer of a server.
-            settings: of this process, over those of the environment: `{"database_url": ...}`.
+            batch_size: how many answers are stored together, 10 to 100; None: as set in the
+                service.
+            domain: the domain to classify in where a call names no other.
+            provider: the provider to ask; None: as the domain says.
+            progress: whether to show progress, on a terminal or in a notebook.
+            timeout: seconds to wait for one answer of a server.
+            settings: of this process; they override the environment: `{"database_url": ...}`.
 
         Raises ConfigurationError, InvalidRequest.
         """
@@ -60,13 +61,13 @@ class BatchProcessor(Closing):
         domain: str | None = None,
         name: str | None = None,
     ) -> BatchResults:
-        """Classify the pictures of a folder and of its folders. Hidden files are passed over; a
-        folder that is called like a class tells the true one.
+        """Classify the pictures of a folder and its subfolders. Hidden files are ignored. If a
+        subfolder has the name of a class, that is the true class of its pictures.
 
-        A picture that fails is a row with its `error`. After an interruption (Ctrl-C, a crash) the
-        same call goes on; `name` is by what it is known, unset: the folder's path. What came to
-        its end begins anew. Raises NotADirectoryError, and ClassifierError where nothing can be
-        classified at all.
+        A picture that fails gets a row with its `error`. After an interruption (Ctrl-C, a crash)
+        the same call continues the work, which is found by `name`; by default that is the folder's
+        path. A call after complete work starts again. Raises NotADirectoryError, and
+        ClassifierError where nothing can be classified at all.
         """
         folder = Folder.read(Path(directory), self._backend.copies)
         order = Order(domain or self._domain, self._provider, name, self._batch_size)
@@ -96,11 +97,12 @@ class BatchProcessor(Closing):
         columns: Sequence[str] = (),
         safe: bool = True,
     ) -> Path:
-        """Write them to a file, `results.FORMAT` where `output` names none, and return its path.
+        """Write results to a file, `results.FORMAT` where `output` is not given, and return its
+        path.
 
-        Formats: `json`, `jsonl`, `csv`, `xml`, `parquet`, `xlsx`. `columns`: which ones, as for
-        the exports of a server; `safe`: no text of a CSV is run as a formula by a spreadsheet.
-        Raises InvalidRequest for what is not known, ConfigurationError, OSError.
+        Formats: `json`, `jsonl`, `csv`, `xml`, `parquet`, `xlsx`. `columns`: which columns, named
+        as for the exports of a server; `safe`: prevent spreadsheets from running text in a CSV as a
+        formula. Raises InvalidRequest for an unknown format or column, ConfigurationError, OSError.
         """
         path = Path(f"results.{format}" if output is None else output)
         write(results, format, path, columns=columns, safe=safe)

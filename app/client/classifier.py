@@ -1,4 +1,4 @@
-"""One picture at a time."""
+"""Classifies one picture at a time."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from app.client.pictures import ImageLike
 
 ClassLike = str | Mapping[str, Any]
-"""A label, or `label` with `description` and `aliases`."""
+"""A label, or a mapping of `label` with `description` and `aliases`."""
 
 
 class AsyncImageClassifier:
-    """Says which class of a domain a picture shows. It belongs to one event loop.
+    """Says which class of a domain a picture shows. An instance belongs to one event loop.
 
-    Without `base_url` this process does the work, set up as the service is: by the environment,
-    `.env` and config/. With it a server does.
+    Without `base_url` this process does the work, configured like the service: by the environment,
+    `.env` and config/. With `base_url` a server does it.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class AsyncImageClassifier:
         return await self._backend.teach(Path(folder), domain or self._domain, accuracy)
 
     async def aclose(self) -> None:
-        """Let what runs end."""
+        """Close the classifier, and release its resources."""
         await self._backend.aclose()
 
     async def __aenter__(self) -> Self:
@@ -84,10 +84,10 @@ class AsyncImageClassifier:
 
 
 class ImageClassifier(Closing):
-    """Says which class of a domain a picture shows. It works in a running event loop, too.
+    """Says which class of a domain a picture shows. It also works where an event loop is running.
 
-    Without `base_url` this process does the work, set up as the service is: by the environment,
-    `.env` and config/. With it a server does.
+    Without `base_url` this process does the work, configured like the service: by the environment,
+    `.env` and config/. With `base_url` a server does it.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class ImageClassifier(Closing):
     ) -> None:
         """
         Args:
-            domain: what pictures are classified as where a call names no other.
-            provider: who answers; None: as the domain says.
-            timeout: seconds for one answer of a server.
-            settings: of this process, over those of the environment: `{"database_url": ...}`.
+            domain: the domain to classify in where a call names no other.
+            provider: the provider to ask; None: as the domain says.
+            timeout: seconds to wait for one answer of a server.
+            settings: of this process; they override the environment: `{"database_url": ...}`.
 
         Raises ConfigurationError, InvalidRequest.
         """
@@ -127,30 +127,31 @@ class ImageClassifier(Closing):
         expected: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Classification:
-        """Which class `image` shows: a path, a URL, bytes, an open binary file, a Pillow image, or
-        a numpy array (height x width [x 1, 3 or 4], uint8, or floats from 0 to 1).
+        """Say which class `image` shows. `image` is a path, a URL, bytes, an open binary file, a
+        Pillow image, or a numpy array (height x width [x 1, 3 or 4], uint8, or floats from 0 to 1).
 
-        `expected` is the true class where it is known, `metadata` is kept with the result. Raises
-        ClassifierError where there is no answer, OSError for a file, TypeError for what is no
-        picture.
+        `expected` is the true class where it is known; `metadata` is stored with the result. Raises
+        ClassifierError where there is no answer, OSError for a file, TypeError for anything that is
+        not a picture.
         """
         return self._thread.call(
             self._async.classify_image(image, domain=domain, expected=expected, metadata=metadata)
         )
 
     def define_domain(self, name: str, classes: Sequence[ClassLike], **options: Any) -> None:
-        """Make a domain, or replace one that was made so. `options` are those of
-        config/domains.yaml. A server wants an operator's key. Raises InvalidRequest,
-        DomainReadOnly for one of the file."""
+        """Create a domain, or replace one that was created this way. `options` are those of
+        config/domains.yaml. A server requires an operator's key. Raises InvalidRequest, and
+        DomainReadOnly for a domain of that file."""
         self._thread.call(self._async.define_domain(name, classes, **options))
 
     def teach(
         self, folder: str | Path, *, domain: str | None = None, accuracy: float = 0.97
     ) -> Taught:
-        """Teach the local model by a few pictures of each class, `folder/CLASS/*`, those of `none`
-        showing none of them. A domain that does not exist is made of the folders. `accuracy`: share
-        of accepted answers that are to be right, for the threshold. A server wants an operator's
-        key. Raises InvalidRequest, TooFewExamples, OSError."""
+        """Teach the local model with a few pictures of each class, `folder/CLASS/*`; those in
+        `folder/none` show none of the classes. A domain that does not exist is created from the
+        folders. `accuracy`: the share of accepted answers that should be right, from which the
+        threshold is chosen. A server requires an operator's key. Raises InvalidRequest,
+        TooFewExamples, OSError."""
         return self._thread.call(self._async.teach(folder, domain=domain, accuracy=accuracy))
 
 
@@ -159,8 +160,8 @@ def _classified(result: Result, picture: Picture) -> Classification:
 
 
 def _to_show(picture: Picture) -> Path | str | bytes | None:
-    """Files and URLs are there when they are looked at; bytes are only kept where a notebook may
-    show them, and made small."""
+    """Files and URLs can be read again when displayed; bytes are kept only where a notebook may
+    show them, and shrunk."""
     if picture.path is not None:
         return picture.path
     if isinstance(picture.content, str):

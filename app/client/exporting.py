@@ -1,4 +1,4 @@
-"""Results in files."""
+"""Writes results to files."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -19,8 +19,8 @@ def write(
     columns: Sequence[str] = (),
     safe: bool = True,
 ) -> None:
-    """A file that is there whole or not at all. Raises InvalidRequest for a format or a column that
-    is not known, ConfigurationError when a format's library is missing, OSError."""
+    """Write a file that exists completely or not at all. Raises InvalidRequest for an unknown
+    format or column, ConfigurationError when a format's library is missing, OSError."""
     layout = Layout(choose(columns), safe=safe)
     writer, row = find_format(form).write(layout), reading(layout.columns)
     left = iter(results)

@@ -1,4 +1,4 @@
-"""A folder, looked through before any of it is classified."""
+"""A folder, scanned before any of it is classified."""
 
 import hashlib
 import re
@@ -11,11 +11,11 @@ from app.picture_files import BEGIN, files_below, is_named_like_picture, looks_l
 from app.result import Failure
 
 LONGEST_NAME = 255
-"""Of an item, and of what an archive holds."""
+"""The maximum for an item's name, and for a name in an archive."""
 
 NOT_IN_AN_ARCHIVE = re.compile(r"[\x00-\x1f\\:]|%(?=[0-9A-Fa-f]{2})")
 NO_CHARACTER = re.compile("[\ud800-\udfff]")
-"""How Python writes bytes of a name that are no UTF-8."""
+"""How Python represents bytes of a name that are not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PictureFile:
     """
     Attributes:
         name: its path in the folder, with slashes.
-        sent_as: its name in the batch: the same, where that can be.
+        sent_as: its name in the batch: the same where possible.
     """
 
     path: Path
@@ -36,10 +36,10 @@ class PictureFile:
 class Folder:
     """
     Attributes:
-        names: of all files but the hidden, in their order.
+        names: of all files except hidden ones, in their order.
         pictures: those to be classified.
-        failures: by name, what should be a picture and is none.
-        skipped: by name, why another file is none.
+        failures: by name, files that should be pictures and are not.
+        skipped: by name, why any other file is not a picture.
     """
 
     path: Path
@@ -50,8 +50,8 @@ class Folder:
 
     @classmethod
     def read(cls, path: Path, but_for: Path | None = None) -> "Folder":
-        """Of each file the first bytes are read, but of those in the folder `but_for`. Raises
-        NotADirectoryError."""
+        """Scan a folder, reading the first bytes of each file, except for files in the folder
+        `but_for`. Raises NotADirectoryError."""
         if not path.is_dir():
             raise NotADirectoryError(f"{path} is no folder.")
         folder = cls(path)
@@ -77,8 +77,8 @@ class Folder:
             self.skipped[name] = "is no picture"
 
     def groups(self, *, files: int, size: int) -> Iterator[list[PictureFile]]:
-        """The pictures in their order, at most so many files and bytes in each group; a file that
-        is larger is alone."""
+        """Yield the pictures in their order, in groups of at most `files` files and `size` bytes; a
+        larger file forms a group of its own."""
         group: list[PictureFile] = []
         held = 0
         for each in self.pictures:
@@ -100,7 +100,7 @@ def _readable(name: str) -> str:
 
 
 def _sent_as(name: str) -> str:
-    """What no archive may hold is written as in URLs."""
+    """Percent-encodes, as in URLs, what an archive must not contain."""
     sent = NOT_IN_AN_ARCHIVE.sub(lambda each: f"%{ord(each[0]):02X}", name)
     if not is_named_like_picture(sent):
         folder, slash, last = sent.rpartition("/")

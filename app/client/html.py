@@ -1,4 +1,4 @@
-"""How results look in a notebook."""
+"""How results are displayed in a notebook."""
 
 import base64
 import io
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from app.client.results import BatchResults, Classification
 
 SIDE = 96
-"""Pixels of a small picture."""
+"""Side of a thumbnail in pixels."""
 MAX_PIXELS = 50_000_000
-"""What has more is not made small: it would take seconds."""
+"""Larger pictures get no thumbnail: making it would take seconds."""
 
 BARS = 5
 ROWS = 10
@@ -23,7 +23,7 @@ BLUE, RED = "#4c78a8", "#e45756"
 
 
 def card(result: "Classification", shown: Path | str | bytes | None) -> str:
-    """One picture beside its answer, and a bar for each of the most probable classes."""
+    """One picture beside its answer, with a bar for each of the most probable classes."""
     name = "" if result.item_id is None else f"<div>{escape(result.item_id)}</div>"
     return (
         '<div style="display:flex;gap:1em;align-items:flex-start">'
@@ -32,7 +32,7 @@ def card(result: "Classification", shown: Path | str | bytes | None) -> str:
 
 
 def table(results: "BatchResults") -> str:
-    """A line about all, then the first pictures."""
+    """A summary line, then the first pictures."""
     rows = "".join(_row(each) for each in results[:ROWS])
     more = len(results) - ROWS
     return (
@@ -42,7 +42,7 @@ def table(results: "BatchResults") -> str:
 
 
 def bar(done: int, total: int, told: str) -> str:
-    """How far something is."""
+    """A progress bar."""
     share = 100 * done / total if total else 0
     return (
         '<div style="display:flex;gap:1em;align-items:center">'
@@ -51,7 +51,7 @@ def bar(done: int, total: int, told: str) -> str:
 
 
 def small(picture: bytes | Path) -> bytes | None:
-    """A small JPEG of it; None where there is none to be made."""
+    """Make a small JPEG of it; None where that is not possible."""
     from PIL import Image, ImageOps
 
     try:
@@ -66,7 +66,7 @@ def small(picture: bytes | Path) -> bytes | None:
                 made = io.BytesIO()
                 ImageOps.exif_transpose(image).convert("RGB").save(made, "JPEG", quality=80)
                 return made.getvalue()
-    except Exception:  # whatever is wrong with it: the answer is shown without
+    except Exception:  # whatever is wrong with it: the answer is shown without a thumbnail
         return None
 
 
@@ -96,7 +96,7 @@ def _picture(shown: Path | str | bytes | None, height: int = SIDE) -> str:
 
 
 def _bars(result: "Classification") -> str:
-    """The grid keeps labels, bars and numbers in line."""
+    """The grid aligns labels, bars and numbers."""
     cells = "".join(
         f"<span>{escape(label)}</span>{_stripe(100 * share, '12em', BLUE)}<span>{share:.1%}</span>"
         for label, share in _most_probable((result.probabilities or {}).items())

@@ -1,4 +1,4 @@
-"""Requests to a server: sent again where that is safe and may help."""
+"""Requests to a server, retried where that is safe and may help."""
 
 import asyncio
 import time
@@ -18,9 +18,9 @@ T = TypeVar("T", bound=BaseModel)
 CONNECT_TIMEOUT_S = 10.0
 
 BUSY_PATIENCE_S = 60.0
-"""With a server that says it is busy."""
+"""How long to retry while the server says it is busy."""
 GONE_PATIENCE_S = 3.0
-"""With one that can't be reached."""
+"""How long to retry while the server can't be reached."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
@@ -28,14 +28,14 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 def next_wait(
     tried: int, waited_s: float, told_s: float | None, *, patience_s: float
 ) -> float | None:
-    """Seconds before the next attempt, at least those that the server told; None: there is none."""
+    """Seconds before the next attempt, at least those that the server asked for; None: give up."""
     wait_s = max(min(FIRST_WAIT_S * 2 ** (tried - 1), LONGEST_WAIT_S), told_s or 0.0)
     return wait_s if waited_s + wait_s <= patience_s else None
 
 
 class Http:
-    """One server, and how to be let in. Raises what the server's problems say, ServiceUnreachable,
-    and UnexpectedAnswer."""
+    """A connection to one server, with its credentials. Raises the errors that the server's problem
+    responses describe, ServiceUnreachable, and UnexpectedAnswer."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class Http:
         transport: httpx2.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Raises InvalidRequest for what is no URL of a server."""
+        """Raises InvalidRequest for anything but the URL of a server."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidRequest("base_url= is no http or https URL of a server.")
-        # Without a password, should there be one.
+        # Without credentials, should the URL contain any.
         self._place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         headers = {"user-agent": f"enhanced-image-classifier/{__version__}"}
         if api_key is not None:
@@ -77,10 +77,11 @@ class Http:
         patience_s: float | None = None,
         timeout_s: float | None = None,
     ) -> httpx2.Response:
-        """A successful response, whole. `body` makes what httpx2 takes for it, for each attempt.
+        """Return a successful response, completely read. `body` is called for each attempt and
+        returns the request's body as keyword arguments for httpx2.
 
-        It must be safe to send twice. `patience_s`: with a server that is busy or not there; None:
-        as above.
+        The request must be safe to send twice. `patience_s`: how long to retry while the server is
+        busy or can't be reached; None: the defaults above.
         """
         began, tried = time.monotonic(), 0
         while True:
@@ -131,7 +132,7 @@ def parsed(response: httpx2.Response, model: type[T]) -> T:
 
 
 def _may_pass(status: int, error: Exception) -> bool:
-    """Whether the same request may succeed soon."""
+    """Whether the same request may soon succeed."""
     if isinstance(error, BudgetSpent):
         return False
     return status in (429, 503) or isinstance(error, IdempotencyKeyInUse)

@@ -1,4 +1,4 @@
-"""The parts in this process."""
+"""The back end that runs the service's parts in this process."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ PAGE = 500
 
 
 class LocalBackend:
-    """Answers are stored as a service would; the parts are built by the first question."""
+    """Stores answers as a service would. The parts are built by the first call."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Raises ConfigurationError."""
@@ -94,7 +94,7 @@ class LocalBackend:
             return Answers(refused=refused)
 
         async def begin(work: AtWork) -> BatchRow:
-            # Raises what would fail every picture.
+            # Raises errors that would make every picture fail.
             await work.parts.classification.is_metered(order.domain, order.provider)
             batch = await work.unfinished(options) or await _taken(work, sent, options, tell)
             if batch.status == "paused":
@@ -105,7 +105,8 @@ class LocalBackend:
             tell(_progress(batch))
             return not batch.is_held_up
 
-        # Parts of their own: they keep others off the database while they work on it, no longer.
+        # Separate parts, since they lock the database: they exist only while they work on the
+        # batch.
         answers = await work_through(self._settings, CALLER, begin, go_on=go_on, end=_answers)
         answers.refused |= refused
         return answers
@@ -135,7 +136,7 @@ def _options(folder: Folder, order: Order) -> BatchOptions:
 def _parted(
     pictures: Sequence[PictureFile], max_bytes: int
 ) -> tuple[list[PictureFile], dict[str, str]]:
-    """Those that a batch takes, and why it does not take the others."""
+    """Pictures that a batch accepts, and why it does not accept the others."""
     refused = {each.sent_as: too_large(max_bytes) for each in pictures if each.size > max_bytes}
     return [each for each in pictures if each.sent_as not in refused], refused
 

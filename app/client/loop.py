@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own: for calls that wait, wherever they are made."""
+"""An event loop in a thread of its own, so that blocking calls work anywhere."""
 
 import asyncio
 import threading
@@ -11,14 +11,15 @@ from typing import Any, Self, TypeVar, cast
 T = TypeVar("T")
 
 LOOKED_UP_EVERY_S = 0.1
-"""Of a call that lasts, for Ctrl-C and to show how far it is."""
+"""Interval for checking a running call, for Ctrl-C and to show its progress."""
 
 ENDED_WITHIN_S = 15.0
-"""What is interrupted or closed; then it is left to itself."""
+"""Time for interrupted or closed work to end; after that it is abandoned."""
 
 
 class LoopThread:
-    """It works also where a loop runs already, as in a notebook. The first call starts it."""
+    """Also works where a loop is already running, as in a notebook. The first call starts the
+    thread."""
 
     def __init__(self, name: str, at_end: Callable[[], Awaitable[None]]) -> None:
         """`at_end` is awaited in the loop, last."""
@@ -32,8 +33,8 @@ class LoopThread:
         self._calls: set[asyncio.Task[Any]] = set()
 
     def call(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] = lambda: None) -> T:
-        """What `work` returns or raises. `meanwhile` is called now and then, in this thread. When
-        the wait is interrupted `work` is cancelled, and gets time to end."""
+        """Return or raise what `work` does. `meanwhile` is called regularly, in the calling thread.
+        When the wait is interrupted, `work` is cancelled and given time to end."""
         try:
             self._start()
         except BaseException:
@@ -51,14 +52,14 @@ class LoopThread:
         return future.result()
 
     def end(self) -> None:
-        """Begin to close, without waiting for it."""
+        """Start closing, without waiting for it."""
         with self._lock:
             ending, self._closed = self._closed, True
             if not ending and self._thread is not None and self._thread.is_alive():
                 self._loop.call_soon_threadsafe(self._end.set)
 
     def close(self) -> None:
-        """Cancel what runs, and end."""
+        """Cancel running calls, and end the thread."""
         self.end()
         if self._thread is not None:
             self._thread.join(ENDED_WITHIN_S)
@@ -74,13 +75,13 @@ class LoopThread:
                 )
                 self._thread.start()
                 ready.wait()
-                # Not atexit: by then no thread may be started, and closing needs some.
+                # Not atexit: when that runs, no thread may be started, and closing needs some.
                 threading._register_atexit(_close, weakref.ref(self))  # type: ignore[attr-defined]
             elif not self._thread.is_alive():
                 raise RuntimeError(f"This {self._name} belongs to another process: make a new one.")
 
     def _run(self, ready: threading.Event) -> None:
-        # Not asyncio.run: it ends with a thread more, which Python 3.12 may refuse at exit.
+        # Not asyncio.run: it ends by starting another thread, which Python 3.12 may refuse at exit.
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._serve(ready))
@@ -107,15 +108,15 @@ class LoopThread:
 
 
 class Closing:
-    """What the facade's synchronous classes share: calls, and an end."""
+    """The common part of the facade's synchronous classes: calls and closing."""
 
     def __init__(self, at_end: Callable[[], Awaitable[None]]) -> None:
         self._thread = LoopThread(type(self).__name__, at_end)
-        # One that is forgotten ends too; at exit the thread itself is asked.
+        # A discarded instance ends too; at exit, the thread's own hook does that.
         weakref.finalize(self, self._thread.end).atexit = False
 
     def close(self) -> None:
-        """Let what runs end. It can't be used any more."""
+        """Cancel what is running and wait for it to end. The instance can't be used any more."""
         self._thread.close()
 
     def __enter__(self) -> Self:

@@ -1,10 +1,10 @@
-"""Whether a notebook shows what is displayed."""
+"""Whether the program runs in a notebook."""
 
 import sys
 from typing import Any
 
 
 def is_there() -> bool:
-    """Nothing is imported: where IPython is not, no notebook is."""
+    """Imports nothing: where IPython is not loaded, there is no notebook."""
     ipython: Any = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

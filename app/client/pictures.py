@@ -1,4 +1,4 @@
-"""What a caller may give as a picture."""
+"""The kinds of pictures that a caller may pass."""
 
 import io
 import os
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     )  # fmt: skip
 
 LOSSLESS_PIXELS = 4_000_000
-"""Up to which pixels are packed as PNG; more become a JPEG, or they might be too large to send."""
+"""Pictures of up to this many pixels are encoded as PNG; larger ones become a JPEG, or they might
+be too large to send."""
 
 PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
@@ -29,7 +30,7 @@ class Picture:
     """
     Attributes:
         content: the bytes of a file, or a URL.
-        path: the file, where it is one.
+        path: the file's path, where it is a file.
     """
 
     content: bytes | str
@@ -37,11 +38,12 @@ class Picture:
 
 
 def taken(image: "ImageLike") -> Picture:
-    """The bytes that `image` is about. It may read a file, or pack pixels.
+    """Convert `image` to the bytes of a file, or to a URL. May read a file, or encode pixels.
 
-    Taken are a path, a http or https URL, bytes, an open binary file (from where it stands), a
-    Pillow image, and a numpy array: height x width, with 1, 3 (RGB) or 4 (RGBA) channels or none,
-    as uint8, or as floats from 0 to 1. Raises OSError, ImageUnreadable, and TypeError for others.
+    Accepted are a path, an http or https URL, bytes, an open binary file (read from its current
+    position), a Pillow image, and a numpy array: height x width, with 1, 3 (RGB) or 4 (RGBA)
+    channels or none, as uint8, or as floats from 0 to 1. Raises OSError, ImageUnreadable, and
+    TypeError for anything else.
     """
     if isinstance(image, str) and image.lower().startswith(("http://", "https://")):
         return Picture(image)
@@ -63,7 +65,7 @@ def taken(image: "ImageLike") -> Picture:
 
 
 def _is_a(image: object, module: str, name: str) -> bool:
-    """Nothing is imported: where the module is not, nothing of it can be."""
+    """Imports nothing: where the module is not loaded, no object can be of its class."""
     return module in sys.modules and isinstance(image, getattr(sys.modules[module], name))
 
 
@@ -92,7 +94,7 @@ def _of_array(image: object) -> "Image.Image | None":
 
 
 def _packed(image: "Image.Image") -> bytes:
-    """As a file that says the same. A picture that was opened from a file is set upright."""
+    """Encode it as a file of the same content. A picture opened from a file is set upright."""
     from PIL import ImageOps
 
     packed = io.BytesIO()

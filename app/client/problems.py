@@ -1,4 +1,4 @@
-"""What goes wrong with a server: its problems become the exceptions that they were made of."""
+"""Turns the problem responses of a server back into the exceptions that they were made of."""
 
 import json
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from app.retry_after import retry_after_s
 
 
 class ServiceUnreachable(errors.ClassifierError):
-    """No connection to the server, or one that broke."""
+    """The server could not be reached, or the connection broke."""
 
 
 class UnexpectedAnswer(errors.ClassifierError):
-    """What answered is no such service, or a much newer one."""
+    """The response is not from such a service, or from a much newer version."""
 
 
 def _below(kind: type[errors.ClassifierError]) -> Iterator[type[errors.ClassifierError]]:
@@ -32,7 +32,7 @@ KINDS = {
 
 
 def error_of(response: httpx2.Response) -> errors.ClassifierError:
-    """From a response that is no success, read before."""
+    """The exception for an unsuccessful response, whose body has been read."""
     try:
         told = json.loads(response.content)
         slug, detail = str(told["type"]).removeprefix(errors.PROBLEMS), str(told["detail"])
@@ -48,7 +48,7 @@ def error_of(response: httpx2.Response) -> errors.ClassifierError:
 
 
 def _complete(error: errors.ClassifierError, told: dict[str, Any], wait_s: float | None) -> None:
-    """What is told beside the message."""
+    """Sets the attributes of the error besides its message."""
     error.result_id = told.get("result_id")
     if isinstance(error, errors.InvalidRequest):
         error.fields = told.get("errors") or []
@@ -56,12 +56,12 @@ def _complete(error: errors.ClassifierError, told: dict[str, Any], wait_s: float
         error.categories = tuple(told.get("categories") or ())
     if isinstance(error, errors.BudgetSpent):
         error.budget = str(told.get("budget") or "")
-        with suppress(ValueError, TypeError):  # null, where it never is
+        with suppress(ValueError, TypeError):  # null for a budget that never resets
             error.resets_at = datetime.fromisoformat(told["resets_at"])
     if isinstance(error, (errors.ProviderError, errors.Overloaded)):
         error.retry_after_s = wait_s
 
 
 def asked_wait_s(response: httpx2.Response) -> float | None:
-    """None where no time is told."""
+    """Seconds; None where the response names no time."""
     return retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))

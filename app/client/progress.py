@@ -18,7 +18,8 @@ def told(progress: Progress) -> str:
 
 @contextmanager
 def shown(title: str, *, wanted: bool) -> Iterator[Tell]:
-    """What shows how far something is, if anybody sees it. To be called in one thread."""
+    """Yields a function that shows progress, if there is anywhere to show it. Call it in one
+    thread."""
     if wanted and notebook.is_there():
         yield _in_notebook()
     elif wanted and sys.stderr.isatty():
@@ -29,7 +30,7 @@ def shown(title: str, *, wanted: bool) -> Iterator[Tell]:
 
 
 def _in_notebook() -> Tell:
-    """Plain HTML: rich shows nothing there without ipywidgets."""
+    """Plain HTML: without ipywidgets, rich shows nothing in a notebook."""
     shell: Any = import_module("IPython.display")
     handle = shell.display(shell.HTML(html.bar(0, 0, "beginning")), display_id=True)
     last: Progress | None = None

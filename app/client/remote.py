@@ -1,4 +1,4 @@
-"""A server, over HTTP. Nothing of the service itself is imported."""
+"""The back end that calls a server over HTTP. Imports nothing of the service itself."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ class RemoteBackend:
         )
 
     async def _make_domain(self, name: str, labels: set[str]) -> None:
-        """Where there is none."""
+        """Create the domain if it does not exist."""
         spec = {
             "name": name,
             "classes": sorted(labels - {NONE}),

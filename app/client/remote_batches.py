@@ -1,4 +1,4 @@
-"""A folder, classified by a server: sent as archives, followed, read page by page."""
+"""Classifies a folder on a server: sends archives, follows the batches, reads results by page."""
 
 import asyncio
 import socket
@@ -19,27 +19,27 @@ from app.errors import BatchOver, ClassifierError
 from app.result import Result
 
 GROUP_FILES, GROUP_BYTES = 20_000, 1_000_000_000
-"""Of one archive: a server takes 65,535 files and, as it comes, 2 GB."""
+"""Limits of one archive: a server accepts 65,535 files and, by default, 2 GB."""
 
 SENT_WITHIN_S = 3_600.0
-"""As long as a server takes at most to receive a batch."""
+"""The longest time a server takes to receive a batch."""
 
 FIRST_LOOK_S, LOOKED_AT_EVERY_S = 0.1, 1.0
 OUTAGE_PATIENCE_S = 300.0
-"""With a server that is gone while it has a batch."""
+"""How long to wait for a server that becomes unreachable while it works on a batch."""
 PAUSED_WITHIN_S = 5.0
 
 PAGES, PAGE = 10, 100
-"""Of the newest batches, searched for those to go on with."""
+"""How many of the newest batches to search for those to continue."""
 ITEMS = 500
-"""Of one page of results."""
+"""Items in one page of results."""
 
 LONGEST_NAME = 180
-"""With ` (1/2)` behind it a batch's name has at most 200 characters."""
+"""Leaves room for ` (1/2)` in a batch's name of at most 200 characters."""
 
 
 class Report(BaseModel):
-    """Of a batch, what is needed here of what the server tells."""
+    """The part of a server's report on a batch that is needed here."""
 
     id: str
     name: str | None
@@ -57,7 +57,7 @@ class Report(BaseModel):
 
     @property
     def is_held_up(self) -> bool:
-        """For want of budget."""
+        """Whether it is paused for lack of budget."""
         return self.status == "paused" and self.reason is not None
 
 
@@ -88,14 +88,14 @@ class BadRows(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Pictures that make one batch, and its name."""
+    """Pictures that form one batch, and its name."""
 
     name: str
     pictures: list[PictureFile]
 
 
 def groups_of(folder: Folder, name: str, *, files: int, size: int) -> list[Group]:
-    """A folder that is too large for one archive becomes several batches."""
+    """Split a folder that is too large for one archive into several batches."""
     groups = list(folder.groups(files=files, size=size))
     name = name[-LONGEST_NAME:]
     if len(groups) == 1:
@@ -106,9 +106,10 @@ def groups_of(folder: Folder, name: str, *, files: int, size: int) -> list[Group
 
 
 def to_go_on_with(names: Sequence[str], newest: Mapping[str, Report]) -> dict[str, Report]:
-    """Batches that an interrupted call left, by name; none when it came to its end.
+    """Batches left by an interrupted call, by name; empty when that call was completed.
 
-    Calls make theirs in the order of `names`: what is older than the first is an earlier call's.
+    A call creates its batches in the order of `names`: any that is older than the first is from an
+    earlier call.
     """
     first = newest.get(names[0])
     if first is None:
@@ -127,8 +128,9 @@ class RemoteBatches:
         self._group_bytes = group_bytes
 
     async def process(self, folder: Folder, order: Order, tell: Tell) -> Answers:
-        """As a Backend's. Interrupted, the batches are paused: nothing more is spent."""
-        # Several machines may have a folder of the same path.
+        """As Backend.process. When interrupted, the batches are paused so that nothing more is
+        spent."""
+        # Folders on several machines may have the same path.
         name = order.name or f"{socket.gethostname()}:{folder.path.resolve()}"
         groups = groups_of(folder, name, files=self._group_files, size=self._group_bytes)
         names = [each.name for each in groups]
@@ -167,7 +169,7 @@ class RemoteBatches:
         return found
 
     async def _send(self, upload: "_Upload", order: Order, answers: Answers) -> Report | None:
-        """The batch; None where there was nothing to send."""
+        """Send a group and return its batch; None where there was nothing to send."""
         options = {
             "domain": order.domain,
             "provider": order.provider,
@@ -193,11 +195,11 @@ class RemoteBatches:
 
     async def _resume(self, report: Report) -> None:
         if report.status == "paused":
-            with suppress(BatchOver):  # somebody else did
+            with suppress(BatchOver):  # it ended in the meantime
                 await self._http.send("POST", f"/batches/{report.id}/resume")
 
     async def _follow(self, reports: dict[str, Report], tell: Tell) -> None:
-        """Until all are over, or held up; `reports` are kept up to date."""
+        """Wait until all have ended or are held up; `reports` are kept up to date."""
         wait_s = FIRST_LOOK_S
         while True:
             for each in [each.id for each in reports.values() if not each.is_over]:
@@ -240,7 +242,7 @@ class RemoteBatches:
 
 
 class _Upload:
-    """An archive on its way, and how far it is."""
+    """An archive being uploaded, and its progress."""
 
     def __init__(self, group: Group, before: int, total: int, tell: Tell) -> None:
         self.group = group
@@ -249,7 +251,7 @@ class _Upload:
         self._tell = tell
 
     def of(self, archive: IO[bytes]) -> "_Upload":
-        """From its beginning."""
+        """Start from the beginning of the archive."""
         self._archive = archive
         self._size = archive.seek(0, 2) or 1
         archive.seek(0)
@@ -261,12 +263,12 @@ class _Upload:
         return self._archive.read(size)
 
     def fileno(self) -> int:
-        """By which its length is known."""
+        """For finding the length of the archive."""
         return self._archive.fileno()
 
 
 def packed(pictures: Sequence[PictureFile], archive: IO[bytes]) -> dict[str, str]:
-    """Write a ZIP of them; why some can't be read, by the names they would have in it."""
+    """Write the pictures to a ZIP; return why some can't be read, by their names in the archive."""
     unreadable: dict[str, str] = {}
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
         for each in pictures:

@@ -1,4 +1,4 @@
-"""What was answered about one picture, and about those of a folder."""
+"""The answer about one picture, and the answers about the pictures of a folder."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ _row = reading(COLUMNS)
 
 
 class Classification(Result):
-    """What was answered about one picture: all that a Result has, and where it comes from.
+    """The answer about one picture: all fields of a Result, and where it comes from.
 
-    `id` is empty where the picture never came to be asked about; `error` says why then.
+    `id` is empty where the picture could not be submitted; `error` says why.
     """
 
     item_id: str | None = Field(None, description="Of a folder's picture: its path in the folder.")
@@ -42,12 +42,12 @@ class Classification(Result):
 
     @property
     def needs_review(self) -> bool:
-        """Whether a person should look, and none has."""
+        """Whether a person should review it, and none has."""
         return self.status == "needs_review" and self.decided_by is None
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat: what is nested has its path (`image.width`), lists and mappings stay as they are.
-        The keys are always the same."""
+        """A flat mapping: nested values are keyed by their path (`image.width`), lists and mappings
+        stay as they are. The keys are always the same."""
         values = _row(values_of(self.item_id, self))
         return {column.name: value for column, value in zip(COLUMNS, values, strict=True)}
 
@@ -79,11 +79,12 @@ class Row(NamedTuple):
 
 
 class BatchResults(Sequence[Classification]):
-    """The pictures of a folder, in its order. One that failed has a row with its `error`.
+    """The answers about a folder's pictures, in its order. A picture that failed has a row with its
+    `error`.
 
     Attributes:
         directory: the folder.
-        batch_ids: under which the service knows them.
+        batch_ids: the service's ids of the batches.
         skipped: other files of the folder, by their paths in it, and why they have no row.
     """
 
@@ -118,16 +119,17 @@ class BatchResults(Sequence[Classification]):
 
     @property
     def failed(self) -> "BatchResults":
-        """Those without an answer."""
+        """Pictures without an answer."""
         return self._of_status(FAILED)
 
     @property
     def needs_review(self) -> "BatchResults":
-        """Those that a person should look at."""
+        """Pictures that a person should review."""
         return self._of_status("needs_review")
 
     def counts(self) -> dict[str, int]:
-        """How many of each class, the most frequent first, of none of them, and failed."""
+        """The number of pictures of each class, most frequent first, of none of them, and
+        failed."""
         kinds = (
             FAILED if each.kept.status == FAILED else each.kept.predicted_class or NONE
             for each in self._rows
@@ -135,12 +137,13 @@ class BatchResults(Sequence[Classification]):
         return dict(Counter(kinds).most_common())
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A flat mapping for each picture, for `pandas.DataFrame(...)`. `polars.DataFrame(...,
-        infer_schema_length=None)` looks at all of them: the first that failed may come late."""
+        """A flat mapping for each picture, for `pandas.DataFrame(...)`. With polars, use
+        `polars.DataFrame(..., infer_schema_length=None)`, which looks at all rows: the first failed
+        one may come late."""
         return [each.to_dict() for each in self]
 
     def summary(self) -> str:
-        """All of it in one line."""
+        """A summary in one line."""
         told = f"{len(self):,} picture{'' if len(self) == 1 else 's'}"
         if self._rows:
             told += ": " + ", ".join(f"{n:,} {kind}" for kind, n in self.counts().items())
@@ -164,8 +167,8 @@ class BatchResults(Sequence[Classification]):
 
 
 def collected(folder: Folder, answers: Answers, domain: str) -> BatchResults:
-    """What was answered, and what failed before it was asked, in the folder's order; last what is
-    not in the folder any more."""
+    """All answers and earlier failures, in the folder's order; pictures that are no longer in the
+    folder come last."""
     names = {each.sent_as: each.name for each in folder.pictures}
     failures = folder.failures | {
         names.get(sent, sent): _refused(reason) for sent, reason in answers.refused.items()
@@ -192,14 +195,14 @@ def collected(folder: Folder, answers: Answers, domain: str) -> BatchResults:
 
 
 def _refused(reason: str) -> Failure:
-    """From a batch's words about what it did not take."""
+    """The failure for a picture that a batch did not accept for this reason."""
     if reason.startswith(TOO_LARGE):
         return failure(f"The picture {reason}.", UploadTooLarge)
     return failure(f"The picture was not taken: it {reason}.")
 
 
 def _kept(error: Failure, domain: str) -> Kept:
-    """A row for what has no result."""
+    """A row for a picture without a result."""
     return Kept.of(
         Result(
             id="",

@@ -29,7 +29,7 @@ class AzureOpenAI(ChatModel):
 
 
 def create(context: ProviderContext) -> list[AzureOpenAI]:
-    """One for each deployment. Raises ConfigurationError."""
+    """Build one provider for each deployment. Raises ConfigurationError."""
     settings = context.settings
     if not settings.azure_configured:
         raise ConfigurationError(
@@ -56,7 +56,7 @@ def _deployment(deployment: DeploymentSettings, context: ProviderContext) -> Azu
 
 
 def _client(deployment: DeploymentSettings, auth: str | Token) -> openai.AsyncOpenAI:
-    """The v1 API, or the dated one. Retries are ours, not the SDK's."""
+    """Client for the v1 API, or for the dated one. This service retries, not the SDK."""
     endpoint, version = deployment.endpoint, deployment.api_version
     if version is None:
         return openai.AsyncOpenAI(base_url=f"{endpoint}/openai/v1/", api_key=auth, max_retries=0)
@@ -87,7 +87,7 @@ def _token(credential: Any, azure: AzureOpenAISettings) -> Token:
         try:
             return str(await provider())
         except Exception as error:
-            # Credentials of many kinds stand behind this one, and raise what they like.
+            # Many kinds of credential can be behind this call, each raising errors of its own.
             raise ProviderDenied("Microsoft Entra ID gives no token.") from error
 
     return token

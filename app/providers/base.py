@@ -1,14 +1,15 @@
-"""What a provider is. This file is all that the author of a plug-in has to read.
+"""The contract of a provider. The author of a plug-in needs to read only this file.
 
-A plug-in is a package with an entry point in the group `classifier.providers`, whose name is the
-provider's and whose value is a factory:
+A plug-in is a package with an entry point in the group `classifier.providers`. The entry point's
+name is the provider's name, and its value is a factory:
 
     [project.entry-points."classifier.providers"]
     acme = "acme_classifier:create"
 
     def create(context: ProviderContext) -> Provider: ...
 
-or a list of them, one for each deployment among which the service may choose.
+The factory may also return a list of providers, one for each deployment the service may choose
+from.
 
 `app/providers/local/provider.py` is a complete example.
 """
@@ -30,12 +31,12 @@ from app.usage import QuotaReport, TokenUsage
 ConfidenceSource = Literal["logprobs", "votes", "stated", "local"]
 
 _VERSION = re.compile(r"-\d{4,8}(-\d{2}){0,2}")
-"""What follows a model's name: a date, whole or in part."""
+"""The version suffix of a model's name: a date, whole or in part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A picture whose class is known, to show to a model beside the question."""
+    """A picture of known class, to show to a model along with the question."""
 
     image: PreparedImage
     label: str
@@ -43,19 +44,20 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What is known of a provider right now; may change with its first answer.
+    """What is currently known of a provider; may change with its first answer.
 
     Attributes:
         model: the model, as precisely as it is known.
-        deployment: the name under which the model is reached, None where there is none.
-        metered: calls count against the limit per minute, and cost money.
-        sees: what it takes of a picture; the JPEG is then made together with the pixels.
-        confidence_source: where the next answer's probabilities will come from.
-        answers_as: stays the same as long as an old answer may stand for a new one, also over a
-            restart; unset: as long as `model` does.
+        deployment: the name under which the model is reached; None where there is none.
+        metered: calls count against the limit per minute and cost money.
+        sees: the form in which it takes a picture; for `jpeg`, the JPEG is encoded together with
+            the pixels.
+        confidence_source: where the probabilities of the next answer will come from.
+        answers_as: unchanged for as long as an old answer may stand in for a new one, also across
+            restarts; if unset, `model` is used for that.
         tariff: the type of the deployment, on which the price of its model depends.
-        embedded: it answers on this machine and costs only its time: it may be asked just to see
-            how long it takes.
+        embedded: it answers on this machine and costs only its time, so it may be called merely to
+            measure how long it takes.
     """
 
     model: str
@@ -69,12 +71,13 @@ class Capabilities:
 
     @property
     def takes_examples(self) -> bool:
-        """Whether it makes use of pictures whose class is known, shown beside the question."""
+        """Whether it makes use of examples (pictures of known class) shown along with the
+        question."""
         return self.metered and self.sees == "jpeg"
 
     def may_be(self, model: str) -> bool:
-        """Whether an answer of this model may come from it: models are known with or without their
-        version. "gpt-4o-mini" is no version of "gpt-4o"."""
+        """Whether an answer by this model may have come from it: model names are known with or
+        without a version. "gpt-4o-mini" is not a version of "gpt-4o"."""
         if self.model in ("unknown", model):
             return True
         return model.startswith(self.model) and bool(_VERSION.fullmatch(model, pos=len(self.model)))
@@ -82,25 +85,26 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class ProviderAnswer:
-    """What a provider saw.
+    """What a provider sees in a picture.
 
     Attributes:
         label: one of the domain's labels, or None for "none of these".
-        probabilities: of every label of the domain, 0 to 1. They may sum to less than 1: the rest
-            is what speaks for none of them.
-        model: that answered.
+        probabilities: of every label of the domain, 0 to 1. They may sum to less than 1: the
+            remainder is the probability of "none of these".
+        model: the model that answered.
         request_id: the provider's own id of the call, for its support.
-        image_tokens: what the picture took of the prompt; None where no tokens are counted.
-        image_tokens_estimated: nobody told, and no published formula says so.
-        quota: what the provider said of its quota.
-        tail: how far a probability may be off at most, for the model told only its most probable
-            ones, 0 to 1.
-        untold: the labels of which it told none, None for "none of these".
+        image_tokens: the prompt tokens that the picture took; None where tokens are not counted.
+        image_tokens_estimated: `image_tokens` was neither reported nor computed by a published
+            formula.
+        quota: what the provider reported of its quota.
+        tail: the largest possible error of a probability, 0 to 1, since the model reports only the
+            most probable tokens.
+        untold: the labels whose probability the model did not report, None for "none of these".
         out_of_domain: the picture looks like nothing that the model was taught for this domain.
-        revision: of how the model was asked or taught, at most 40 characters: with another one the
-            same probabilities mean something else, and calibrations begin anew.
-        learned: that it hangs on besides, as `Learning.learned` tells it: it is kept for what was
-            known when the picture came, and for nothing else.
+        revision: of how the model was asked or taught, at most 40 characters. Under another
+            revision the same probabilities mean something else, and calibrations start afresh.
+        learned: what else the answer depends on, as `Learning.learned` reports it. The answer is
+            kept for reuse only if this is what had been learned when the picture came.
     """
 
     label: str | None
@@ -122,8 +126,8 @@ class ProviderAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is told beside the picture, word for word; of each picture the classes stand in
-    an order of its own.
+    """The text sent to a model along with the picture, verbatim. The order of the classes differs
+    from picture to picture.
 
     Attributes:
         user: empty where the picture stands alone.
@@ -137,15 +141,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What one call about a domain will be billed beside its picture, about.
+    """Roughly what calls about a domain will be billed, apart from their pictures.
 
     Attributes:
-        calls: that a picture takes at least, when none fails.
-        most_calls: more than `calls` where it depends on what they say.
-        text_tokens: of the prompt without the picture, and without those of examples, whose answers
-            are text.
-        most_completion_tokens: more than `completion_tokens` where nobody can tell how long the
-            model will reason.
+        calls: the fewest calls that a picture takes when none fails.
+        most_calls: more than `calls` where the number depends on the answers.
+        text_tokens: of one call's prompt, including the answers of examples but no picture.
+        most_completion_tokens: more than `completion_tokens` where the length of the model's
+            reasoning can't be known.
     """
 
     prompt: Prompt
@@ -158,26 +161,26 @@ class Quote:
 
 @runtime_checkable
 class Learning(Protocol):
-    """What a provider has besides that learns while the service runs."""
+    """Optional protocol of a provider that learns while the service runs."""
 
     def learned(self, domain: Domain) -> str:
-        """Stays the same as long as it has learned nothing new for the domain: so long an old
-        answer may stand for a new one."""
+        """A value that stays the same as long as nothing new was learned for the domain; until it
+        changes, an old answer may stand in for a new one."""
         ...
 
 
 @runtime_checkable
 class Examined(Protocol):
-    """What a provider has besides that was examined with pictures it had not been taught."""
+    """Optional protocol of a provider that was tested on pictures it had not been taught."""
 
     async def sure_from(self, domain: Domain, accuracy: float) -> float | None:
-        """The confidence from which on its answers about the domain were right so often then, 0 to
-        1; None: nobody knows."""
+        """The confidence, 0 to 1, at or above which its answers about the domain reached this
+        accuracy in that test; None: not known."""
         ...
 
 
 class Provider(Protocol):
-    """Classifies pictures. One instance serves all requests at once."""
+    """Classifies pictures. One instance serves all concurrent requests."""
 
     @property
     def name(self) -> str: ...
@@ -185,8 +188,8 @@ class Provider(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def estimate_tokens(self, image: PreparedImage, domain: Domain) -> int:
-        """Prompt and completion tokens that a call will take at most, about, with as many examples
-        as the domain wants shown; 0 when not metered."""
+        """Roughly the most prompt and completion tokens that a call will take, with as many
+        examples as the domain wants shown; 0 when not metered."""
         ...
 
     async def classify(
@@ -198,46 +201,48 @@ class Provider(Protocol):
         code_order: Sequence[int] | None = None,
         examples: Sequence[Example] = (),
     ) -> ProviderAnswer:
-        """One call, never retried here. `examples` are shown before the question, in this order.
+        """Make one call; never retry here. `examples` are shown before the question, in this order.
 
-        `timeout` is in seconds. `code_order` is for a model that chooses among codes: the places of
-        the classes in the order in which they are offered, one place more standing for "none of
-        these". Two or more of them will do: what is not offered has the probability 0.
+        `timeout` is in seconds. `code_order` is for a model that chooses among codes: the positions
+        of the classes in the order in which to offer them; the position after the last class stands
+        for "none of these". It may list only some of them, at least two: what is not offered gets
+        the probability 0.
 
-        Raises a ProviderError; ProviderAdjusting when the call taught how to ask, so that the next
-        one may succeed at once.
+        Raises a ProviderError; in particular ProviderAdjusting when the call revealed how the model
+        has to be asked, so that the next call may succeed at once.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections. No call is made afterwards."""
+        """Close connections. No call is made afterwards."""
         ...
 
 
 @runtime_checkable
 class Quoting(Protocol):
-    """What a provider has besides that can tell, without a call, what calls will be billed. Of
-    others batches are estimated from what they billed before, or from `estimate_tokens`."""
+    """Optional protocol of a provider that can tell, without a call, what calls will be billed. For
+    other providers, batches are estimated from what earlier calls were billed, or from
+    `estimate_tokens`."""
 
     def quote(self, domain: Domain) -> Quote: ...
 
     def image_tokens(self, image: PreparedImage, domain: Domain) -> ImageTokens:
-        """What the picture takes of the prompt."""
+        """The prompt tokens that the picture takes."""
         ...
 
     def cost(self, usage: TokenUsage) -> Decimal | None:
-        """US dollars; None when the price is not known."""
+        """The price in US dollars; None when it is not known."""
         ...
 
     def most(self, image: PreparedImage, domain: Domain) -> TokenUsage:
-        """What one call may be billed, and not more: reserved in budgets, and booked where nobody
-        says what it was billed."""
+        """The upper limit of what one call may be billed: reserved in budgets, and booked where the
+        bill is not reported."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """What a factory may build on."""
+    """What a factory is given to build a provider."""
 
     settings: Settings
     models: ModelTable

@@ -1,4 +1,4 @@
-"""A chat model that looks at pictures: what Azure OpenAI and OpenAI-compatible servers share."""
+"""A chat model with vision: the code that Azure OpenAI and OpenAI-compatible servers share."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,21 +30,22 @@ from app.telemetry.trace import current
 from app.usage import TokenUsage
 
 SHOWN_ANSWER_TOKENS = 48
-"""That an example's answer takes at most, and what frames it and its picture: no token is less than
-a byte."""
+"""The most that an example's answer takes, with the framing of it and of its picture: no token is
+less than a byte."""
 CHARACTERS_PER_TOKEN = 4
-"""Of a prompt, as a call is judged by when it arrives: OpenAI's rule of thumb for English."""
+"""Of a prompt, for judging a call when it arrives: OpenAI's rule of thumb for English."""
 TYPICAL_CHARACTERS_PER_TOKEN = 4.5
-"""As they are, about: to tell what a picture took of a prompt that was billed."""
+"""A typical ratio, for deducing what a picture took of a prompt that was billed."""
 
 PORTS = {"http": 80, "https": 443}
 
 
 class ChatModel:
-    """One deployment. What it refuses, and which family it is of, is learned and remembered.
+    """One deployment. Which parameters it refuses and to which family it belongs is learned and
+    remembered.
 
     Attributes:
-        gen_ai_provider: as OpenTelemetry's conventions name the API that is spoken.
+        gen_ai_provider: what OpenTelemetry's conventions call the API in use.
     """
 
     gen_ai_provider = "openai"
@@ -64,8 +65,8 @@ class ChatModel:
     ) -> None:
         """
         Args:
-            label: what the deployment is called here, where that is another name.
-            tariff: by what it is billed.
+            label: this service's name for the deployment, where it differs.
+            tariff: what the deployment is billed by.
             model: the family behind it, where it is known beforehand.
             max_tokens_parameter: for servers that know only one spelling.
         """
@@ -164,7 +165,7 @@ class ChatModel:
         await self._client.close()
 
     def _most_of_examples(self, domain: Domain) -> int:
-        """Tokens of all that may be shown, and of the answers beside them."""
+        """Tokens of all examples that may be shown, including their answers."""
         if not domain.few_shot:
             return 0
         picture = self._image_tokens.most_of_size(
@@ -174,13 +175,13 @@ class ChatModel:
 
     @property
     def _states(self) -> bool:
-        """How sure it is has to be asked; its tokens do not tell."""
+        """Whether the model has to be asked how sure it is, since its tokens do not tell."""
         return not self._learned.gives_logprobs
 
     async def _complete(
         self, question: ChatQuestion, messages: list[dict[str, Any]], cap: int, timeout: float
     ) -> tuple[ChatAnswer, Mapping[str, str]]:
-        """The answer and its headers."""
+        """Return the answer and its headers."""
         parameters = self._learned.parameters(question, cap)
         url = self._client.base_url
         asked = {
@@ -241,8 +242,8 @@ class ChatModel:
     def _counted(
         self, answer: ChatAnswer, question: ChatQuestion, image: PreparedImage, *, alone: bool
     ) -> ImageTokens:
-        """What the picture took of the prompt; `alone` when it was the only one, and the text that
-        of all such questions."""
+        """The prompt tokens that the picture took. `alone`: it was the only picture, and the text
+        was that of every such question."""
         text = self._texts.of(question.domain, stated=question.stated)
         if alone and answer.image_tokens is not None:
             text.learn(answer.billed.prompt - answer.image_tokens)

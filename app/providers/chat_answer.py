@@ -1,4 +1,4 @@
-"""A chat completion as it comes over the wire, read leniently: servers leave out what they like."""
+"""A chat completion as received, parsed leniently: servers omit what they like."""
 
 from typing import Annotated, Any
 
@@ -82,7 +82,7 @@ class _Usage(_Lenient):
 
     @property
     def billed(self) -> TokenUsage:
-        """Tokens without a price."""
+        """Token counts without a price."""
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
         parts = {
             "cached": (prompt and prompt.cached_tokens) or 0,
@@ -97,14 +97,14 @@ class _Usage(_Lenient):
 
 
 class Bill(_Lenient):
-    """What an answer that can't be read was billed all the same."""
+    """The bill of an answer that can't be read but is billed all the same."""
 
     usage: _Usage
     model: str | None = None
 
     @classmethod
     def read(cls, body: bytes) -> "Bill | None":
-        """None: it does not say so."""
+        """None when the body does not state it."""
         try:
             return cls.model_validate_json(body)
         except ValidationError:
@@ -112,7 +112,7 @@ class Bill(_Lenient):
 
 
 def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    """A bill that makes no sense must not spoil the answer."""
+    """An invalid bill must not invalidate the answer."""
     try:
         return read(value)
     except ValidationError:
@@ -126,7 +126,7 @@ class ChatAnswer(_Lenient):
 
     @classmethod
     def read(cls, body: bytes) -> "ChatAnswer":
-        """Raises ProviderAnswerInvalid: HTML, half a JSON, no choices."""
+        """Raises ProviderAnswerInvalid, e.g. for HTML, truncated JSON or no choices."""
         try:
             return cls.model_validate_json(body)
         except ValidationError:
@@ -134,18 +134,19 @@ class ChatAnswer(_Lenient):
 
     @property
     def image_tokens(self) -> int | None:
-        """What pictures took of the prompt, where the server tells."""
+        """The prompt tokens that pictures took, where the server reports them."""
         details = self.usage and self.usage.prompt_tokens_details
         return details.image_tokens if details else None
 
     @property
     def billed(self) -> TokenUsage:
-        """Tokens without a price."""
+        """Token counts without a price."""
         return (self.usage or _Usage()).billed
 
 
 def content_filtered(what: str, results: Any) -> ContentFiltered:
-    """The error for a content filter that `what` it did, with the categories that fired."""
+    """The error for a content filter; `what` says what it did. Includes the categories that
+    fired."""
     categories = _fired(results)
     named = f": {', '.join(categories)}" if categories else ""
     return ContentFiltered(f"The provider's content filter {what}{named}.", categories=categories)

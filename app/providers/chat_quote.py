@@ -1,4 +1,4 @@
-"""What calls to a chat model will be billed beside their pictures, before any was made."""
+"""Estimates what calls to a chat model will be billed, apart from pictures, before any was made."""
 
 import json
 import math
@@ -9,29 +9,29 @@ from app.providers.question import FIELD, ChatQuestion
 
 PER_MESSAGE = 4
 PER_ANSWER = 3
-"""What frames each message, and what opens the answer. Source: OpenAI's cookbook, "How to count
+"""Framing of each message, and the opening of the answer. Source: OpenAI's cookbook, "How to count
 tokens with tiktoken"; 4 are its 3 and one for the role."""
 
 ASCII_WORD, OTHER_WORD = 8, 3
-"""Bytes of a word to a token. Measured against o200k on prompts and schemas in English, German and
-Chinese: the rule is -8 % to +3 % off."""
+"""Bytes of a word per token. Measured against o200k on prompts and schemas in English, German and
+Chinese: the estimate is off by -8 % to +3 %."""
 
 REASONING = 128
 MOST_REASONING = 512
-"""Tokens, at the least effort that a model takes. A guess: nobody publishes them."""
+"""Tokens at the least effort that a model accepts. A guess: no figures are published."""
 
 _PIECES = re.compile(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d{1,3}|[^\w\s]+|_+|\n+")
-"""Parted about as o200k parts text before it looks up what it knows: at capitals, signs, three
-digits and line ends. Source: `o200k_base` in tiktoken's `openai_public.py`."""
+"""Splits text roughly as o200k does before its vocabulary lookup: at capitals, punctuation, groups
+of three digits and line ends. Source: `o200k_base` in tiktoken's `openai_public.py`."""
 
 
 def text_tokens(text: str) -> int:
-    """What text takes, about: only the model's own tokenizer knows."""
+    """Estimate the tokens of a text: only the model's own tokenizer knows the exact number."""
     return sum(map(_tokens, _PIECES.findall(text)))
 
 
 def quote(question: ChatQuestion, *, thinks: bool) -> Quote:
-    """By rule; `thinks`: the model reasons before it answers."""
+    """Estimate by rule; `thinks`: the model reasons before it answers."""
     schema = json.dumps(question.response_format["json_schema"]["schema"], separators=(",", ":"))
     code = next(iter(question.labels))
     answer = {FIELD: code} | ({"confidence": 97} if question.stated else {})
@@ -39,7 +39,7 @@ def quote(question: ChatQuestion, *, thinks: bool) -> Quote:
     calls, most_calls = _calls(question)
     return Quote(
         prompt=Prompt(system=question.system, user="", schema=schema),
-        # A system message, and the picture's.
+        # Two messages: the system message and the picture.
         text_tokens=(
             text_tokens(question.system)
             + text_tokens(schema)
@@ -55,7 +55,7 @@ def quote(question: ChatQuestion, *, thinks: bool) -> Quote:
 
 
 def _calls(question: ChatQuestion) -> tuple[int, int]:
-    """Of a picture: least, when all agree, and most."""
+    """Calls for one picture: the fewest, when all agree, and the most."""
     domain = question.domain
     if question.is_sample:
         return domain.least_votes, domain.votes

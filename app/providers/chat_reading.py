@@ -1,4 +1,4 @@
-"""What a chat model's choice says: the class, and how probable each is."""
+"""Reads a chat model's choice: the class, and how probable each class is."""
 
 from app.errors import ProviderAnswerInvalid, ProviderError, ProviderRefused
 from app.providers.chat_answer import Choice, content_filtered
@@ -7,8 +7,8 @@ from app.providers.question import FIELD, ChatQuestion
 
 
 def read_choice(choice: Choice, question: ChatQuestion) -> tuple[str, Distribution]:
-    """The code of the class that was chosen, and what the codes are worth. Raises ContentFiltered,
-    ProviderRefused, ProviderAnswerInvalid."""
+    """Return the code of the chosen class and the distribution over the codes. Raises
+    ContentFiltered, ProviderRefused, ProviderAnswerInvalid."""
     _check_finished(choice)
     code, percent = question.parse(choice.message.content)
     if percent is not None:
@@ -20,7 +20,7 @@ def read_choice(choice: Choice, question: ChatQuestion) -> tuple[str, Distributi
 
 
 def lacks_only_probabilities(choice: Choice, question: ChatQuestion) -> bool:
-    """Of an answer that is good otherwise."""
+    """Whether the answer is valid except that it carries no probabilities."""
     try:
         _check_finished(choice)
         question.parse(choice.message.content)
@@ -34,7 +34,7 @@ def _distribution(choice: Choice, question: ChatQuestion) -> Distribution | None
 
 
 def _stated(question: ChatQuestion, code: str, percent: int) -> Distribution:
-    """The stated confidence for the answer, the rest spread evenly over what else was offered."""
+    """The stated confidence for the answer, the rest spread evenly over the other offered codes."""
     confidence = percent / 100
     rest = (1 - confidence) / (len(question.labels) - 1)
     return Distribution(

@@ -1,7 +1,7 @@
-"""The codes that stand for classes, and how the probability of each is read off a model's tokens.
+"""Codes that stand for classes, and how the probability of each is read from a model's tokens.
 
-A label is one to many tokens and labels share beginnings, so a model chooses among short codes
-instead: then the first token of its choice carries the whole distribution.
+A label is one or more tokens, and labels share prefixes. So a model chooses among short codes
+instead, and the first token of its choice carries the whole distribution.
 """
 
 import math
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEAST = 1e-6
-"""What the model did not mention is improbable, not impossible."""
+"""The floor of a probability: what the model did not mention is improbable, not impossible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One generated token as bytes, and those that could have stood there with their logprobs."""
+    """One generated token as bytes, and the possible tokens at its place with their logprobs."""
 
     text: bytes
     alternatives: Sequence[tuple[bytes, float]]
@@ -28,8 +28,8 @@ class Distribution:
     Attributes:
         probabilities: of every code, summing to 1, none of them 0.
         coverage: the share of the model's probability that was on codes at all, 0 to 1.
-        untold: the codes whose probabilities the model did not tell.
-        tail: how far a probability may be off at most, beyond `LEAST`, 0 to 1.
+        untold: the codes whose probabilities the model did not report.
+        tail: the largest possible error of a probability, beyond `LEAST`, 0 to 1.
     """
 
     probabilities: dict[str, float]
@@ -39,7 +39,7 @@ class Distribution:
 
 
 def codes(count: int) -> tuple[str, ...]:
-    """`count` codes of one token each (o200k), none the beginning of another: `A`, or `001`."""
+    """`count` codes of one token each (o200k), none a prefix of another: `A`, or `001`."""
     if count <= len(string.ascii_uppercase):
         return tuple(string.ascii_uppercase[:count])
     return tuple(f"{number:03d}" for number in range(1, count + 1))
@@ -50,19 +50,19 @@ def read_distribution(
 ) -> Distribution | None:
     """The distribution over `codes` at the place where the JSON text holds the value of `field`.
 
-    The place is found by bytes, since tokens may hold quotes together with the value. None when
+    The place is found by bytes, since a token may hold quotes together with the value. None when
     the text has no such field or no code is among the alternatives there.
 
-    A server tells only the most probable alternatives. Each code that it does not tell has a
-    probability between 0 and the least of those told, and all of them together have at most the
-    rest, 1 - sum(told): they are taken for even shares of it. Let `c` be what is told of codes and
-    `u` all that may be on codes besides. Scaled to 1, a code that is not told lies between 0 and
-    u / (c + u), and one told with `p` between p / (c + u) and p / c, which are u / (c + u) * p / c
-    apart: so no code is off by more than
+    A server reports only the most probable alternatives. Each code that is not reported has a
+    probability between 0 and the smallest reported one, and all of these together have at most the
+    rest, 1 - sum(reported): each is given an even share of it. Let `c` be the reported probability
+    of codes and `u` all that unreported codes may have. Scaled to 1, an unreported code lies
+    between 0 and u / (c + u), and one reported with `p` between p / (c + u) and p / c, which are u
+    / (c + u) * p / c apart: so no code is off by more than
 
         tail = u / (c + u)
 
-    which is the rest itself where everything told is a code.
+    which is the rest itself where everything reported is a code.
     """
     text = b"".join(token.text for token in tokens)
     opening = re.search(rb'"%s"\s*:\s*"' % re.escape(field.encode()), text)
@@ -81,7 +81,7 @@ def _distribution(
 ) -> Distribution | None:
     chosen = (text[:position] + token.text)[start:].partition(b'"')
     if sum(_may_become(chosen[0], c.encode(), closed=bool(chosen[1])) for c in codes) > 1:
-        # This tokenizer cuts codes into pieces: the first piece tells too little.
+        # This tokenizer splits codes, and the first piece does not identify a code.
         return None
     told: dict[str, float] = {}
     undecided = 0.0
@@ -109,8 +109,8 @@ def _distribution(
 
 
 def _meant(text: bytes, before: bytes, codes: Sequence[str]) -> Sequence[str]:
-    """The codes that an answer which begins with `text` may still name, where those before them
-    all begin with `before`."""
+    """The codes that an answer starting with `text` may still name; `before` is the text in front
+    of the code."""
     if not text.startswith(before) or text == before:
         return codes if before.startswith(text) else ()
     value, closed, _ = text[len(before) :].partition(b'"')

@@ -1,6 +1,6 @@
-"""What the embedded model sees in a picture, as numbers, by which pictures are alike.
+"""Embeddings: numbers in which the embedded model expresses what it sees, for comparing pictures.
 
-They are stored in half as many bytes as it computes with.
+They are stored at half the precision used in computation.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,15 @@ Embeddings = NDArray[np.float32]
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What the embedded provider has besides."""
+    """What the embedded provider offers in addition to `Provider`."""
 
     @property
     def model_sha256(self) -> str:
-        """Of the model file, by which embeddings are made: those of another one mean something
-        else."""
+        """Of the model file that makes the embeddings; those of another file are not comparable."""
         ...
 
     def embed(self, image: PreparedImage) -> Embeddings:
-        """(1280,), of length 1. It takes milliseconds of CPU: call it off the event loop."""
+        """(1280,), of length 1. Takes milliseconds of CPU: call it outside the event loop."""
         ...
 
 
@@ -36,6 +35,6 @@ def as_stored(embedding: Embeddings) -> bytes:
 
 
 def from_stored(rows: Sequence[bytes]) -> Embeddings:
-    """float32 (n, d), of as many; (0, 0) of none."""
+    """float32 (n, d) from n stored embeddings; (0, 0) when there are none."""
     found = np.frombuffer(b"".join(rows), AS_STORED).astype(np.float32)
     return found.reshape(len(rows), -1) if rows else found.reshape(0, 0)

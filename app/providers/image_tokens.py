@@ -1,4 +1,4 @@
-"""What a picture takes of a prompt: by its family's formula, else learned from what was billed."""
+"""Prompt tokens of a picture: by its family's formula, else learned from what was billed."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ FIRST_GUESS = 1_100
 """Tokens, before anything is learned: more than most models take for 512 pixels."""
 
 MOST_GUESSED, MOST_LEARNED = 8, 2
-"""By how much a guess may be too low, and what was learned: the published formulas say 70 to 8,500
-tokens for 512 pixels."""
+"""Factors by which a guess, and a learned figure, may be too low: the published formulas give 70 to
+8,500 tokens for 512 pixels."""
 
 PATCH = 32
 NEWEST_SHARE = 0.2
@@ -22,7 +22,7 @@ NEWEST_SHARE = 0.2
 class ImageTokens:
     """
     Attributes:
-        estimated: no published formula stands behind `count`.
+        estimated: `count` does not come from a published formula or from the provider.
     """
 
     count: int
@@ -30,7 +30,7 @@ class ImageTokens:
 
 
 class ImageTokenCounter:
-    """For one deployment. What is learned is tokens for a patch of 32 x 32 pixels."""
+    """For one deployment. It learns the tokens per patch of 32 x 32 pixels."""
 
     def __init__(self) -> None:
         self._per_patch: float | None = None
@@ -42,15 +42,15 @@ class ImageTokenCounter:
         return ImageTokens(self._by_patches(image.size), estimated=True)
 
     def most(self, family: ModelFamily, image: PreparedImage, detail: Detail) -> int:
-        """And not more, as far as anybody can say."""
+        """An upper limit, as far as one can be known."""
         counted = self.count(family, image, detail)
         if not counted.estimated:
             return counted.count
         return counted.count * (MOST_GUESSED if self._per_patch is None else MOST_LEARNED)
 
     def most_of_size(self, family: ModelFamily, longest: int, detail: Detail) -> int:
-        """Of a picture whose longest side is so many pixels, whatever its shape."""
-        # Not the square: of models that count tiles it is shrunk first.
+        """An upper limit for a picture of any shape whose longest side has this many pixels."""
+        # The square need not be the maximum: models that count tiles shrink it first.
         sides = (*range(PATCH, longest, PATCH), longest)
         known = [family.image_tokens(longest, each, detail) for each in sides]
         if all(each is not None for each in known):
@@ -64,7 +64,7 @@ class ImageTokenCounter:
         return math.ceil(self._per_patch * _patches(size))
 
     def learn(self, tokens: float, image: PreparedImage) -> None:
-        """`tokens` is what a call with this picture was billed, less its text, about."""
+        """`tokens`: roughly what a call with this picture was billed, less its text."""
         if tokens <= 0:
             return
         seen = tokens / _patches(image.size)

@@ -1,4 +1,4 @@
-"""What a deployment takes: what its family is known for, less what it has refused."""
+"""Parameters that a deployment takes: those its family is known for, less those it has refused."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ log = structlog.stdlib.get_logger(__name__)
 TOP_LOGPROBS = 20
 ANSWER_TOKENS = 32
 REASONING_TOKENS = 4_096
-"""Cap of the completion, without and with room to reason."""
+"""Caps of the completion, without and with room for reasoning."""
 
 REFUSALS = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 DROPPABLE = frozenset({"temperature", "reasoning_effort", "logprobs"})
-"""Parameters that the answer can do without."""
+"""Parameters that a call can do without."""
 
 
 class Learned:
     """
     Attributes:
-        model: behind the deployment; None: not known yet.
-        family: of that.
+        model: the model behind the deployment; None: not known yet.
+        family: the family of that model.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Learned:
 
     @property
     def thinks(self) -> bool:
-        """More than it can be kept from."""
+        """Whether it reasons even at the least effort that it accepts."""
         return self._may_reason or self._effort not in (None, "none", "minimal")
 
     def parameters(self, question: ChatQuestion, cap: int) -> dict[str, Any]:
-        """Of a call, beside what is asked."""
+        """Parameters of a call, apart from the question itself."""
         parameters: dict[str, Any] = {
             "response_format": question.response_format,
             self._spelling: cap,
@@ -76,13 +76,13 @@ class Learned:
         return parameters
 
     def drops(self, error: openai.BadRequestError, parameters: dict[str, Any]) -> bool:
-        """Whether the call was refused for a parameter that it can do without from now on."""
+        """Whether the call was refused for a parameter that is dropped or respelled from now on."""
         refused = "logprobs" if error.param == "top_logprobs" else str(error.param)
         if refused not in parameters:
             return False
         if refused in ("max_tokens", "max_completion_tokens"):
             if self._spelling != refused:
-                return True  # a call that ran beside this one has learned it
+                return True  # a concurrent call has already learned it
             if self._max_tokens_parameter == "max_completion_tokens":
                 return False
             self._max_tokens_parameter = (
@@ -96,8 +96,8 @@ class Learned:
         return True
 
     def learn(self, answer: ChatAnswer, question: ChatQuestion, cap: int) -> None:
-        """Take what the answer tells of the model. Raises ProviderAdjusting when it must be asked
-        anew for that."""
+        """Learn about the model from its answer. Raises ProviderAdjusting when it therefore has to
+        be asked again."""
         if self.model is None and answer.model:
             self.model = answer.model
             self.family = self._models.family(answer.model)

@@ -17,7 +17,7 @@ def create(context: ProviderContext) -> ChatModel:
     known = context.models.family(server.model) is not UNKNOWN_FAMILY
     client = openai.AsyncOpenAI(
         base_url=server.base_url,
-        # Servers that want no key still get one: the SDK insists.
+        # Servers that need no key still get a value: the SDK insists on one.
         api_key=server.api_key.get_secret_value() if server.api_key else "none",
         max_retries=0,
     )
@@ -29,6 +29,6 @@ def create(context: ProviderContext) -> ChatModel:
         model=server.model,
         models=context.models,
         workers=context.workers,
-        # The older spelling is the one that all of them know.
+        # All such servers know the older spelling.
         max_tokens_parameter=None if known else "max_tokens",
     )

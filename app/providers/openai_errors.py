@@ -1,4 +1,4 @@
-"""The one place where the OpenAI SDK's exceptions become ours."""
+"""The one place where the OpenAI SDK's exceptions are translated into this service's own."""
 
 import math
 from collections.abc import Mapping
@@ -23,13 +23,14 @@ from app.usage import QuotaReport
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 BILLED_STATUSES = (408, 504)
-"""As what a content filter refuses they are billed where the service has begun to work; other
-errors are not. Source: "HTTP Error response code and billing status" in Azure's "Plan to manage
-costs for Azure OpenAI"."""
+"""Calls that end with these, like those that a content filter refuses, are billed if the provider
+had begun to work; other errors are not. Source: "HTTP Error response code and billing status" in
+Azure's "Plan to manage costs for Azure OpenAI"."""
 
 
 def provider_error(error: openai.OpenAIError) -> ProviderError:
-    """What to raise instead. The provider's own words may repeat the prompt: not told."""
+    """The error to raise instead. The provider's own message may repeat the prompt, so it is
+    omitted."""
     match error:
         case openai.APITimeoutError():
             failure: ProviderError = ProviderTimeout("The provider did not answer in time.")
@@ -71,8 +72,8 @@ def _failure(error: openai.APIStatusError) -> ProviderError:
 
 
 def asked_wait_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from `retry-after-ms`, `x-ms-retry-after-ms` or `retry-after`, whichever is there
-    and makes sense."""
+    """The wait in seconds, from the first of `retry-after-ms`, `x-ms-retry-after-ms` and
+    `retry-after` that is present and valid."""
     for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001)):
         if (seconds := _number(headers.get(name), unit)) is not None:
             return seconds
@@ -80,12 +81,12 @@ def asked_wait_s(headers: Mapping[str, str]) -> float | None:
     seconds = _number(given, 1.0)
     if seconds is not None:
         return seconds
-    # A date has whole seconds, and clocks differ: one that is just over says nothing.
+    # A date has whole seconds, and clocks differ: one that has just passed says nothing.
     return retry_after_s(given, datetime.now(UTC)) or None
 
 
 def quota_report(headers: Mapping[str, str], refusal: str = "") -> QuotaReport:
-    """What an answer tells of the quota; `refusal` is a 429's message."""
+    """What an answer's headers report of the quota; `refusal` is the message of a 429."""
     told = {
         f"{what}_{dimension}": _signed(headers.get(f"x-ratelimit-{what}-{dimension}"))
         for what in ("limit", "remaining")
@@ -95,7 +96,7 @@ def quota_report(headers: Mapping[str, str], refusal: str = "") -> QuotaReport:
 
 
 def _lacking(refusal: str) -> Literal["requests", "tokens", "capacity"] | None:
-    """Azure words it in a few ways, and gives no code for it."""
+    """Recognised by its wording, which varies: Azure gives no code for it."""
     text = refusal.lower()
     if "token rate limit" in text:
         return "tokens"

@@ -1,4 +1,4 @@
-"""Families of chat models: what they accept, what a picture takes, what they cost.
+"""Families of chat models: what they accept, how many tokens a picture takes, what they cost.
 
 The table is config/models.yaml. It changes more often than this code.
 """
@@ -101,7 +101,7 @@ class ModelFamily(_Row):
 
 
 UNKNOWN_FAMILY = ModelFamily(name="unknown")
-"""Everything is tried; what the model refuses is dropped."""
+"""Every parameter is tried; those that the model refuses are dropped."""
 
 
 class _Table(_Row):
@@ -126,21 +126,20 @@ class ModelTable:
         return cls(table.families, table.deployment_types)
 
     def price(self, model: str | None, tariff: Tariff) -> Price | None:
-        """What tokens of this model cost there; None: not known."""
+        """The price of this model's tokens at this tariff; None: not known."""
         if tariff.agreed is not None:
             return tariff.agreed.price
         return self._price(self.family(model), tariff.kind)
 
     def unpriced(self, settings: Settings) -> list[str]:
-        """Models that are named in the settings, at deployments where nobody knows what they
-        cost."""
+        """Models named in the settings whose price at their deployment is not known."""
         azure = settings.azure_deployments if settings.azure_configured else ()
         named = [(each.model, each.tariff) for each in azure]
         named.append((settings.openai.model, Tariff(agreed=settings.openai.price)))
         return sorted({model for model, tariff in named if model and not self.price(model, tariff)})
 
     def dearest(self, tariff: Tariff) -> Price | None:
-        """What they may cost while the model is not known yet."""
+        """The highest price that may apply while the model is not known yet."""
         if tariff.agreed is not None:
             return tariff.agreed.price
         found = (self._price(each, tariff.kind) for each in self._families.values())
@@ -166,7 +165,7 @@ class ModelTable:
         return None if family.price is None or factor is None else family.price.times(factor)
 
     def family(self, model: str | None) -> ModelFamily:
-        """The family of "gpt-4o-2024-11-20": the longest name that it is, up to a "-"."""
+        """The family of "gpt-4o-2024-11-20": the longest known name that matches up to a "-"."""
         name = model or ""
         while name:
             if name in self._families:

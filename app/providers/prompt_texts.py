@@ -1,4 +1,4 @@
-"""What the text of a domain's prompts takes: bounded beforehand, known after the first answer."""
+"""Tokens of the text of a domain's prompts: bounded beforehand, known after the first answer."""
 
 import json
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from app.providers.question import ChatQuestion
 from app.remembered import Remembered
 
 MAX_KEPT = 1_000
-"""Texts; a domain has one for each form of the answer, and another one after each change."""
+"""Texts; a domain has one for each form of the answer, and new ones after each change."""
 
 MESSAGES = 2
-"""A system message, and the picture's."""
+"""The system message and the picture's."""
 
 ELSEWHERE = 4
-"""Tokens that the same classes may take more in another order: the first and the last one may grow
-together with the text around them."""
+"""Additional tokens that the same classes may take in another order: the first and the last may
+merge differently with the text around them."""
 
 
 @dataclass(slots=True)
@@ -24,9 +24,10 @@ class PromptText:
     """The same for all pictures.
 
     Attributes:
-        characters: that the model reads, the schema of the answer too.
-        most_tokens: that they take: no token is less than a byte. What a prompt was billed beside
-            its picture says it but for the order of the classes.
+        characters: of all text that the model reads, including the schema of the answer.
+        most_tokens: an upper limit of its tokens: at first its bytes, since no token is less than a
+            byte; then what a prompt was billed apart from its picture, plus a margin for the order
+            of the classes.
     """
 
     characters: int
@@ -40,14 +41,14 @@ class PromptText:
         return cls(len(text), len(text.encode()) + MESSAGES * PER_MESSAGE + PER_ANSWER)
 
     def learn(self, tokens: int) -> None:
-        """So many were billed."""
+        """Learn that this many tokens were billed."""
         if tokens > self._billed:
             self._billed = tokens
             self.most_tokens = tokens + ELSEWHERE
 
 
 class PromptTexts:
-    """Of one deployment."""
+    """The prompt texts of one deployment."""
 
     def __init__(self) -> None:
         self._known = Remembered[tuple[str, str, bool], PromptText](MAX_KEPT)

@@ -17,8 +17,8 @@ from app.providers.codes import codes
 from app.result import NONE
 
 PROMPT_VERSION = 2
-"""Raised with every change of what is asked beyond the domain's own words: an old answer does not
-stand for one to another question."""
+"""Increased with every change of the question beyond the domain's own words: an answer to one
+version does not stand in for an answer to another."""
 
 FIELD = "label"
 NONE_OF_THESE = "none of these"
@@ -31,12 +31,12 @@ class _Answer(BaseModel):
 
 @dataclass(frozen=True)
 class ChatQuestion:
-    """One domain's question, its classes in the order in which they are offered.
+    """One domain's question, with its classes in the order in which they are offered.
 
     Attributes:
-        stated: also ask how sure the model is, where that can't be read off its tokens.
-        order: places of the classes, all or some of them; a last place more stands for "none of
-            these".
+        stated: also ask how sure the model is, where its tokens do not show it.
+        order: positions of the classes, all or some of them; the position after the last class
+            stands for "none of these".
     """
 
     domain: Domain
@@ -70,7 +70,7 @@ class ChatQuestion:
 
     @property
     def is_sample(self) -> bool:
-        """One of several that are counted: they shall differ where the model is not sure."""
+        """Whether this is one of several votes: these should differ where the model is not sure."""
         return self.stated and self.domain.votes > 1
 
     @property
@@ -95,7 +95,7 @@ class ChatQuestion:
     def messages(
         self, image: PreparedImage, examples: Sequence[Example] = ()
     ) -> list[dict[str, Any]]:
-        """CPU work, when the picture's JPEG has to be made."""
+        """Takes CPU time when a picture's JPEG has to be encoded."""
         messages: list[dict[str, Any]] = [{"role": "system", "content": self.system}]
         code_of = {label: code for code, label in self.labels.items()}
         for example in examples:
@@ -107,7 +107,7 @@ class ChatQuestion:
         return [*messages, self._picture(image)]
 
     def answer(self, code: str) -> str:
-        """As it is wanted, of a picture whose class is known."""
+        """The answer to show with an example, in the form asked for."""
         shown: dict[str, Any] = {FIELD: code}
         if self.stated:
             shown["confidence"] = 100
@@ -119,8 +119,8 @@ class ChatQuestion:
         return {"role": "user", "content": [part]}
 
     def parse(self, text: str | None) -> tuple[str, int | None]:
-        """The code, and the stated confidence in percent. Raises ProviderAnswerInvalid: an answer
-        that is none of the codes is never taken for the nearest one."""
+        """Return the code, and the stated confidence in percent. Raises ProviderAnswerInvalid: an
+        answer that is none of the codes is never mapped to the nearest one."""
         try:
             answer = _Answer.model_validate_json(text or "")
         except ValidationError:

@@ -1,4 +1,4 @@
-"""Which providers there are, and how they are built: on first use, off the event loop."""
+"""The available providers, built on first use, outside the event loop."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ OWN = (
     EntryPoint("openai_compatible", "app.providers.openai_compatible:create", GROUP),
     EntryPoint(LOCAL, "app.providers.local.provider:create", GROUP),
 )
-"""Ours are found like a plug-in's, also where the package is not installed but only unpacked."""
+"""The service's own providers, found like a plug-in's even where the package is not installed."""
 
 
 def provider_names() -> list[str]:
-    """Ours and those of installed plug-ins."""
+    """Names of the service's own providers and those of installed plug-ins."""
     return sorted(plug_ins(GROUP, OWN))
 
 
@@ -34,12 +34,13 @@ class ProviderRegistry:
         self._building = asyncio.Lock()
 
     def chain(self, asked: str | None, domain: Domain) -> tuple[str, ...]:
-        """Names of who is asked about this domain, in this order; `asked`: who was asked for."""
+        """The providers to ask about this domain, in this order; `asked`: the one that was
+        requested."""
         return (asked,) if asked else domain.providers or (self._context.settings.provider_name,)
 
     async def get(self, name: str) -> tuple[Provider, ...]:
-        """The provider, one instance for each deployment that it has. Raises ProviderUnknown when
-        there is none of this name or it is not configured."""
+        """The provider, one instance for each of its deployments. Raises ProviderUnknown when none
+        has this name or it is not configured."""
         if name in self._built:
             return self._built[name]
         if name not in self._entry_points:
@@ -51,8 +52,8 @@ class ProviderRegistry:
         return self._built[name]
 
     async def capabilities(self, name: str) -> Capabilities:
-        """Of all its deployments together: an answer of one may stand for one of another. Raises
-        ProviderUnknown."""
+        """Capabilities of all deployments together: an answer of one may stand in for an answer of
+        another. Raises ProviderUnknown."""
         first, *others = (each.capabilities() for each in await self.get(name))
         if not others:
             return first
@@ -60,15 +61,15 @@ class ProviderRegistry:
         return replace(first, answers_as="\n".join(answers_as))
 
     async def learned(self, name: str, domain: Domain) -> str:
-        """What it has learned of the domain while the service runs (Learning); empty: nothing.
-        Raises ProviderUnknown."""
+        """What the provider has learned of the domain while the service runs (see Learning); empty:
+        nothing. Raises ProviderUnknown."""
         first, *_ = await self.get(name)
         return first.learned(domain) if isinstance(first, Learning) else ""
 
     async def embedder(self) -> Embedder:
-        """Of the embedded model: what it sees is what examples are known by."""
+        """The embedded model: examples are stored by its embeddings."""
         (provider,) = await self.get(LOCAL)
-        assert isinstance(provider, Embedder)  # noqa: S101 - nobody else has that name
+        assert isinstance(provider, Embedder)  # noqa: S101 - no other provider has that name
         return provider
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What was taught while the service runs, for the provider that learns."""
+"""What was taught while the service runs, for the provider that uses it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from app.domains import ACCURACY
 class TaughtHead:
     """
     Attributes:
-        revision: of it, `les_...`.
-        content: as the provider reads it.
-        threshold: the confidence from which on its answers were right as often as was asked for
-            when it was judged by examples that it had not seen; None: nobody knows.
-        accuracy: how often that is, 0 to 1.
+        revision: of the head, `les_...`.
+        content: in the provider's own format.
+        threshold: the confidence at or above which its answers were right with `accuracy` when
+            judged on examples that it had not seen; None: not known.
+        accuracy: the share of right answers for which `threshold` was sought, 0 to 1.
     """
 
     revision: str
@@ -24,7 +24,8 @@ class TaughtHead:
 
 
 class Taught:
-    """By domain. Whoever teaches replaces it, at any time; who learns looks each time."""
+    """Heads by domain. Teaching may replace them at any time, so the provider looks them up each
+    time."""
 
     def __init__(self) -> None:
         self._heads: Mapping[str, TaughtHead] = {}
@@ -33,5 +34,5 @@ class Taught:
         return self._heads.get(domain)
 
     def replace(self, heads: Mapping[str, TaughtHead]) -> None:
-        """All at once."""
+        """Replace all heads at once."""
         self._heads = dict(heads)

@@ -1,8 +1,8 @@
-"""A wire-compatible Azure OpenAI for tests, benchmarks, and whoever has no key.
+"""A wire-compatible Azure OpenAI for tests, benchmarks, and anyone without a key.
 
-With the service that calls it it shares the embedded model, the square that this looks at, and how
-a process tells where it listens. What it counts and decides is its own, so that the two can't agree
-by mistake.
+It shares with the service that calls it only the embedded model, the square crop that this model
+sees, and how a process reports where it listens. It has its own code for counting and deciding, so
+that the two can't agree by mistake.
 """
 
 from app.simulator.config import (

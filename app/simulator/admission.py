@@ -1,6 +1,6 @@
-"""Who gets in, as Azure decides it: on arrival, by requests and by an estimate of tokens.
+"""Which calls are admitted, decided as Azure does: on arrival, by requests and by estimated tokens.
 
-Nothing waits and nothing ticks here: `now`, in seconds of any clock, comes with every call.
+Nothing waits here and there are no timers: each call passes `now`, in seconds of any clock.
 """
 
 import math
@@ -10,16 +10,16 @@ from typing import Literal
 
 MINUTE = 60.0  # seconds
 NO_QUOTA_RETRY_S = 86_400.0
-"""What a deployment without any quota asks to be waited for."""
+"""The wait that a deployment without any quota asks for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
     """
     Attributes:
-        rpm: requests per minute, held over windows of `window_s`.
+        rpm: requests per minute, enforced in windows of `window_s`.
         tpm: tokens per minute.
-        tenant_share: 0 to 1, what somebody else takes of both, evenly over time.
+        tenant_share: 0 to 1, the share of both that another tenant uses, evenly over time.
     """
 
     rpm: int
@@ -37,8 +37,8 @@ class Quota:
 class Decision:
     """
     Attributes:
-        refused_by: None for a call that got in.
-        retry_after_s: until the window that refused it turns over; 0 for a call that got in.
+        refused_by: None for an admitted call.
+        retry_after_s: until the window that refused it turns over; 0 for an admitted call.
         remaining_requests: of the quota, after the requests of the last 60 s.
         remaining_tokens: of the quota, in this minute.
     """
@@ -50,18 +50,18 @@ class Decision:
 
 
 class Admission:
-    """One deployment's windows. They are aligned: to multiples of their length, not to calls."""
+    """The windows of one deployment, aligned to multiples of their length, not to calls."""
 
     def __init__(self, quota: Quota) -> None:
-        """`quota` may be replaced at any time; what was counted stays counted."""
+        """`quota` may be replaced at any time; the counts are kept."""
         self.quota = quota
         self._window = self._minute = -1
         self._requests = self._tokens = 0
         self._arrivals: deque[float] = deque()
 
     def admit(self, tokens: int, now: float) -> Decision:
-        """Decide on a call that takes `tokens` at most. It counts as a request either way, its
-        tokens only when it gets in."""
+        """Decide on a call that takes at most `tokens`. It always counts as a request; its tokens
+        count only when it is admitted."""
         self._turn_over(now)
         refused_by, retry_after_s = self._refusal(tokens, now)
         self._requests += 1

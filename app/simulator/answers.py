@@ -1,4 +1,4 @@
-"""Who says what a picture shows: a declared truth, seen with errors, or the local model."""
+"""Where answers come from: a declared truth, reported with errors, or the local model."""
 
 import asyncio
 import hashlib
@@ -14,15 +14,15 @@ from app.simulator.errors import Unacceptable, invalid_picture
 from app.simulator.pictures import UNREADABLE, Picture
 
 CONCENTRATION = 8.0
-"""How alike the answers' confidences are: the sum of the two parameters of a beta distribution."""
+"""How similar the answers' confidences are: the sum of a beta distribution's two parameters."""
 NONE = "none"
-"""Begins the name of the class that stands for none of the others."""
+"""The name of the class that stands for none of the others starts with this."""
 DECODED_SIDE = 256
 LARGEST_DECODED = 50_000_000  # pixels
 
 
 def seeded(seed: int, picture: str, what: str) -> Random:
-    """The same for the same picture; `what` keeps what is drawn for different ends apart."""
+    """A generator with the same seed for the same picture; `what` separates draws by purpose."""
     digest = hashlib.blake2b(f"{seed} {what} {picture}".encode(), digest_size=8).digest()
     return Random(int.from_bytes(digest))  # noqa: S311 - it has to be repeatable
 
@@ -33,25 +33,25 @@ def none_of(labels: Sequence[str]) -> str | None:
 
 
 class DeclaredTruth:
-    """Knows what each picture shows, and is wrong about it as often as it is told to be."""
+    """Knows what each picture shows, and errs as often as it is configured to."""
 
     def __init__(self, seed: int, truth: Mapping[str, str]) -> None:
-        """`truth` is from a picture's SHA-256 to its class. What it does not name is what the
-        picture's own mark says, else drawn from the classes that are offered. A class that is not
-        offered is none of these."""
+        """`truth` maps a picture's SHA-256 to its class. For other pictures the class is what the
+        picture's own mark says, else drawn from the offered classes. A class that is not offered
+        counts as none of these."""
         self._seed = seed
         self._truth = truth
 
     def shares(
         self, picture: str, marked: str | None, labels: Sequence[str], right: float, spread: float
     ) -> dict[str, float]:
-        """The probability that is said of each label.
+        """The probability reported for each label.
 
-        `right` is the share of pictures whose most probable label is the true one. Every label is
-        true as often as is said of it when `spread` is 1; else logits are divided by it.
+        `right` is the share of pictures whose most probable label is the true one. When `spread` is
+        1, each label is true as often as its probability says; else logits are divided by `spread`.
         """
         random = seeded(self._seed, picture, "answer")
-        # Not in the order in which they are offered: that may change between two calls.
+        # Sorted, since the order in which they are offered may change between two calls.
         known = sorted(labels)
         guess = random.choice(known)
         true = self._truth.get(picture) or marked or guess
@@ -74,7 +74,7 @@ def _mean_top(count: int, right: float) -> float:
 
 
 def _ranked(random: Random, count: int, right: float) -> list[float]:
-    """Probabilities of `count` labels, the largest first, whose largest is `right` on average."""
+    """Probabilities of `count` labels, the largest first, which is `right` on average."""
     if count == 1:
         return [1.0]
     least = 1 / count
@@ -87,7 +87,7 @@ def _ranked(random: Random, count: int, right: float) -> list[float]:
     weights = sorted((random.expovariate(1) for _ in range(count - 1)), reverse=True)
     total, even = sum(weights), 1 / (count - 1)
     parts = [weight / total for weight in weights]
-    # None of the others may be larger than the top: drawn towards each other as far as that takes.
+    # No other label may exceed the top one: they are drawn towards each other as far as necessary.
     bound = top / (1 - top) if top < 1 else parts[0]
     pull = max(0.0, (parts[0] - bound) / (parts[0] - even)) if parts[0] > max(bound, even) else 0.0
     return [top, *((1 - top) * (part + (even - part) * min(1.0, pull)) for part in parts)]
@@ -102,15 +102,15 @@ def _sharpened(probabilities: Sequence[float], spread: float) -> list[float]:
 
 
 class LocalModel:
-    """The embedded model looks at the pixels. Loaded when it is first asked."""
+    """The embedded model, applied to the pixels. Loaded on first use."""
 
     def __init__(self) -> None:
         self._loading = threading.Lock()
-        # A look keeps one core busy.
+        # One classification keeps one core busy.
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="look")
 
     async def shares(self, picture: Picture, labels: Sequence[str]) -> dict[str, float]:
-        """The probability of each label. What is left for none of them goes to the label that
+        """The probability of each label. The probability of none of them goes to the label that
         stands for that, else evenly to all. Raises Unacceptable."""
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, self._look, picture.data, labels)
@@ -137,7 +137,7 @@ class LocalModel:
 
 
 class _Looks:
-    """From a file to what the model says; for threads."""
+    """From a file to the model's output; for use in threads."""
 
     def __init__(self) -> None:
         from app.providers.local.model import EfficientNetLite

@@ -1,4 +1,4 @@
-"""What a call asks: read from its body, once, and no more of it than is needed."""
+"""A call's question: parsed from its body once, and only as far as needed."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from app.simulator.pictures import Picture
 from app.simulator.tokens import Detail
 
 DEFAULT_OUTPUT = 4_096
-"""Tokens that a call without a limit is taken for."""
+"""Tokens counted as output for a call without a limit."""
 MOST_CHOICES = 128
 
 _TABLE_ROW = re.compile(r"^[ \t]*(\S+)[ \t]*=[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
@@ -23,10 +23,10 @@ _TABLE_ROW = re.compile(r"^[ \t]*(\S+)[ \t]*=[ \t]*(\S.*?)[ \t]*$", re.MULTILINE
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One property of the JSON that is wanted.
+    """One property of the requested JSON.
 
     Attributes:
-        options: the strings it may be; none where it is free.
+        options: the allowed strings; empty where any string is allowed.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture, and how closely it is to be looked at."""
+    """A picture, and the level of detail at which to view it."""
 
     picture: Picture
     detail: Detail
@@ -48,7 +48,7 @@ class Asked:
     Attributes:
         parameters: the whole body.
         texts: of all messages, in order.
-        form: what the answer must look like; None: free text.
+        form: the required form of the answer; None: free text.
     """
 
     parameters: Mapping[str, Any]
@@ -77,12 +77,12 @@ class Asked:
 
     @property
     def picture(self) -> Picture | None:
-        """The one that is asked about: those before it are examples."""
+        """The picture to classify, which comes last: those before it are examples."""
         return self.shown[-1].picture if self.shown else None
 
     @property
     def identity(self) -> str:
-        """The same for the same picture, or for the same words where there is none."""
+        """The same for the same picture, or for the same text where there is no picture."""
         return "\n".join(self.texts) if self.picture is None else self.picture.sha256
 
     @property
@@ -99,7 +99,7 @@ class Asked:
         return given if given is not None else self.parameters.get("max_tokens")
 
     def offered(self) -> dict[str, str]:
-        """From what may be answered to the class it stands for."""
+        """Maps each allowed answer to the class it stands for."""
         table = {row: label for text in self.texts for row, label in _table(text).items()}
         choice = next((field for field in self.form or () if field.options), None)
         if choice is None:
@@ -115,14 +115,14 @@ class Asked:
         )
 
     def estimated_tokens(self, model: Model, *, images_count: bool = True) -> int:
-        """What the call is taken for when it arrives."""
+        """The tokens that the call counts as when it arrives."""
         characters = sum(map(len, self.texts)) + len(self.schema)
         cap = DEFAULT_OUTPUT if self.output_cap is None else self.output_cap
         images = self.image_tokens(model) if images_count else 0
         return tokens.estimated(characters) + images + cap * self.choices
 
     def prompt_tokens(self, model: Model) -> int:
-        """What the prompt is billed for."""
+        """The tokens that the prompt is billed as."""
         text = sum(map(tokens.billed, self.texts)) + tokens.billed(self.schema)
         frame = tokens.PER_MESSAGE * len(self.parameters["messages"]) + tokens.PER_ANSWER
         return text + frame + self.image_tokens(model)
@@ -172,7 +172,7 @@ def _schema(response_format: Any) -> dict[str, Any] | None:
 NOT_STRICT = frozenset(
     {"minLength", "maxLength", "pattern", "format", "minimum", "maximum", "multipleOf"}
 )
-"""What a strict schema must not say of its properties."""
+"""Keywords that a strict schema must not use in its properties."""
 
 
 def _check(schema: dict[str, Any], name: str, *, strict: bool) -> None:
@@ -192,7 +192,7 @@ def _check(schema: dict[str, Any], name: str, *, strict: bool) -> None:
 
 
 def _not_strict(schema: dict[str, Any], properties: dict[str, dict[str, Any]]) -> str | None:
-    """What is wrong with a schema that shall be followed to the letter."""
+    """Why a schema can't be used in strict mode; None when it can."""
     if schema.get("additionalProperties") is not False:
         return "'additionalProperties' is required to be supplied and to be false"
     required = schema.get("required")
@@ -211,14 +211,14 @@ def _form(schema: Mapping[str, Any]) -> tuple[Field, ...]:
 
 @lru_cache(1024)
 def _table(text: str) -> Mapping[str, str]:
-    """`A = cat: a small animal` says that `A` stands for `cat`."""
+    """`A = cat: a small animal` means that `A` stands for `cat`."""
     rows: list[tuple[str, str]] = _TABLE_ROW.findall(text)
     return {code: label.partition(": ")[0] for code, label in rows}
 
 
 @lru_cache(1024)
 def _listed(text: str, options: tuple[str, ...]) -> Mapping[str, str]:
-    """Lines `A cat`, `B dog` of all options, one after the other, say it, too."""
+    """So do consecutive lines `A cat`, `B dog`, one for each option."""
     lines = text.splitlines()
     for first in range(len(lines) - len(options) + 1):
         rows = zip(options, lines[first:], strict=False)

@@ -12,11 +12,11 @@ from app.simulator.asked import Field
 from app.simulator.errors import SAFE, VIOLENT
 
 IMPOSSIBLE = -9999.0
-"""The logprob of what can't be."""
+"""The logprob of an impossible token."""
 REFUSAL = "I'm sorry, I can't help with that."
 FREE_TEXT = "as it looks"
 _UNDETECTED = {"detected": False, "filtered": False}
-# In the order of the alphabet, as all keys come.
+# In alphabetical order, as all keys are sent.
 _SAFE_PROMPT = dict(sorted({**SAFE, "jailbreak": _UNDETECTED}.items()))
 _SAFE_ANSWER = dict(
     sorted(
@@ -36,7 +36,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token, and what could have stood there, the most probable first."""
+    """One token, and the possible tokens at its place, most probable first."""
 
     text: str
     alternatives: tuple[tuple[str, float], ...] = ()
@@ -47,8 +47,8 @@ class Said:
     """One answer.
 
     Attributes:
-        chosen: of what was offered; None where nothing was.
-        shares: the probability of all that was offered.
+        chosen: one of the offered answers; None where nothing was offered.
+        shares: the probability of each offered answer.
     """
 
     chosen: str | None
@@ -60,7 +60,7 @@ class Said:
 
 
 def written(said: Said, form: Sequence[Field] | None, style: Style) -> list[Token]:
-    """The tokens of an answer of this form, its quotes cut in this style."""
+    """The tokens of an answer of this form, with quotes tokenised in this style."""
     if form is None:
         return [_choice(said)]
     return list(_merged(list(_pieces(said, form)), style))
@@ -123,8 +123,8 @@ class Usage:
     """Tokens of one call.
 
     Attributes:
-        image: of `prompt`.
-        reasoning: of `completion`.
+        image: the part of `prompt` that pictures took.
+        reasoning: the part of `completion` spent on reasoning.
     """
 
     prompt: int
@@ -133,7 +133,7 @@ class Usage:
     reasoning: int
 
     def told(self, *, image: bool) -> dict[str, Any]:
-        """As an answer tells it; `image`: with what pictures took."""
+        """In the format of an answer; `image`: report what pictures took."""
         details = {"audio_tokens": 0, "cached_tokens": 0}
         if image:
             details |= {"image_tokens": self.image, "text_tokens": self.prompt - self.image}
@@ -153,7 +153,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A word, or one of JSON's signs."""
+    """A word, or one of JSON's punctuation characters."""
 
     token: Token
     sign: bool = False
@@ -178,7 +178,7 @@ def _pieces(said: Said, form: Sequence[Field]) -> Iterator[_Piece]:
 
 
 def _filled(kind: str, said: Said) -> Any:
-    """A value for a property that is no choice: numbers say how sure the answer is."""
+    """A value for a property without options: numbers state how sure the answer is."""
     values = {
         "integer": round(100 * said.sure),
         "number": round(said.sure, 2),

@@ -1,4 +1,4 @@
-"""What a simulator is told: at its start, and on order while it runs."""
+"""A simulator's configuration: at its start, and as changed while it runs."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from app.simulator.models import NAMES, Model, find_model
 
 WIDEST = math.exp(1.6448536269514722**2 / 2)
-"""No lognormal distribution has a 95th percentile further above its mean than times this."""
+"""The largest possible ratio of a lognormal distribution's 95th percentile to its mean."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3_600)]
@@ -161,7 +161,7 @@ class DeploymentConfig(Behaviour):
         return find_model(self.model)
 
     def changed(self, by: Behaviour) -> Self:
-        """With what `by` was given."""
+        """A copy with the fields that `by` sets."""
         return self.model_copy(update={name: getattr(by, name) for name in by.model_fields_set})
 
 

@@ -1,4 +1,4 @@
-"""`/_sim`: what was counted, and what shall change."""
+"""The control API, `/_sim`: reads counters, changes behaviour."""
 
 from collections.abc import Mapping
 

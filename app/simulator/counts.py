@@ -1,4 +1,4 @@
-"""What a deployment counted."""
+"""Counters of a deployment."""
 
 from collections import Counter
 from typing import Literal
@@ -107,7 +107,7 @@ class Tally:
         return copy
 
     def reset(self) -> None:
-        """To zero; calls that are under way stay so."""
+        """Set to zero, except for calls in progress."""
         under_way = self._counts.in_flight
         self._counts = Counts(in_flight=under_way, in_flight_peak=under_way)
         self._faults.clear()

@@ -1,4 +1,4 @@
-"""One deployment: from a call that was read to the answer it gets."""
+"""One deployment: from a parsed call to its answer."""
 
 import asyncio
 import time
@@ -61,7 +61,7 @@ class Deployment:
         seed: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` gives Unix time, by which windows are aligned."""
+        """`clock` gives Unix time, to which windows are aligned."""
         self.config = config
         self.tally = Tally()
         self._model = config.simulated
@@ -74,7 +74,7 @@ class Deployment:
         self._garbage = Random(self._seed)  # noqa: S311 - it has to be repeatable
 
     def change(self, by: Behaviour) -> None:
-        """From the next call on. Counters and windows go on."""
+        """Applies from the next call on. Counters and windows are kept."""
         self.config = self.config.changed(by)
         self._admission.quota = _quota(self.config)
         if "latency" in by.model_fields_set:
@@ -141,7 +141,8 @@ class Deployment:
                 return FAILURES[fault.kind]()
 
     async def _infer(self, asked: Asked, latency: float, fault: Fault | None) -> Reply:
-        """What the model says, after `latency` or as soon as it is known. Raises Unacceptable."""
+        """Answer with the model's output after `latency`, or when it is ready if that is later.
+        Raises Unacceptable."""
         began = time.monotonic()
         inferred = await self._inference.run(asked, self.config, fault.kind if fault else None)
         await _sleep(latency - (time.monotonic() - began))

@@ -1,4 +1,4 @@
-"""The errors of Azure OpenAI, as they were seen or documented; docs/simulator.md says which."""
+"""The errors of Azure OpenAI, as observed or documented; docs/simulator.md says which."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ class Unacceptable(Exception):
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> Reply:
-    """400 of a request that is wrong in itself."""
+    """The 400 for a request that is invalid in itself."""
     return Reply.json(400, {"error": _fields(message, "invalid_request_error", param, code)})
 
 

@@ -1,4 +1,4 @@
-"""Which call meets with which mishap."""
+"""Decides which call is hit by which fault."""
 
 from collections.abc import Callable, Iterable
 from random import Random
@@ -6,15 +6,15 @@ from random import Random
 from app.simulator.config import Fault
 
 OF_THE_PICTURE = frozenset({"content_filter", "output_filter", "refusal"})
-"""What the picture brings about: for a share of pictures, not of calls."""
+"""Faults caused by the picture: they hit a share of pictures, not of calls."""
 
 UNTOLD = frozenset({"timeout_408", "reset", "silence", "garbage", "content_filter"})
-"""Billed as the answer would have been, in the worst case: the service did its work. Source: "HTTP
-Error response code and billing status" in Azure's "Plan to manage costs for Azure OpenAI"."""
+"""Billed as the answer would have been, which is the worst case: the service did its work. Source:
+"HTTP Error response code and billing status" in Azure's "Plan to manage costs for Azure OpenAI"."""
 
 
 class FaultSource:
-    """One deployment's faults, until others are ordered."""
+    """One deployment's faults, until they are replaced."""
 
     def __init__(self, faults: Iterable[Fault], seed: str) -> None:
         self._random = Random(seed)  # noqa: S311 - it has to be repeatable
@@ -22,7 +22,8 @@ class FaultSource:
         self._left = [fault.next for fault in self._faults]
 
     def strike(self, picture: Callable[[], float]) -> Fault | None:
-        """What happens to the next call. `picture` gives 0 to 1, the same for the same picture."""
+        """The fault that hits the next call. `picture` gives 0 to 1, the same for the same
+        picture."""
         for place, fault in enumerate(self._faults):
             left = self._left[place]
             if left is not None:

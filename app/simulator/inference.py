@@ -1,4 +1,4 @@
-"""What a model makes of a call that got in."""
+"""A model's answer to an admitted call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Inference:
     async def run(
         self, asked: Asked, behaviour: Behaviour, fault: FaultKind | None = None
     ) -> Inferred:
-        """With `fault` `refusal` the model declines, with `output_filter` its answer is held back.
+        """With `fault` `refusal` the model declines, with `output_filter` its answer is withheld.
         Raises Unacceptable."""
         written = [
             self._tokens(said, asked, behaviour, fault)
@@ -55,8 +55,8 @@ class Inference:
         return Inferred(completion.completion(choices, self._model.name, told), usage)
 
     def usage(self, asked: Asked, behaviour: Behaviour) -> Usage:
-        """Of an answer that nobody gets: no need to look at the picture, as every class takes one
-        token."""
+        """For an answer that is never sent. The picture need not be classified, as every class
+        takes one token."""
         offered = dict.fromkeys(asked.offered(), 1.0)
         said = Said(next(iter(offered), None), offered)
         return self._usage(asked, [self._tokens(said, asked, behaviour, None)] * asked.choices)
@@ -74,7 +74,7 @@ class Inference:
         )
 
     def _room(self, asked: Asked) -> int | None:
-        """What is left for an answer when the model has thought."""
+        """The tokens left for an answer after reasoning."""
         cap = asked.output_cap
         return None if cap is None else max(0, cap - self._reasoning(asked))
 
@@ -84,11 +84,11 @@ class Inference:
         return self._model.reasoning_tokens(asked.effort, self.drawn(asked, "reasoning"))
 
     def drawn(self, asked: Asked, what: str) -> float:
-        """0 to 1, the same for the same picture and end."""
+        """0 to 1, the same for the same picture and purpose."""
         return seeded(self._seed, asked.identity, what).random()
 
     async def _said(self, asked: Asked, behaviour: Behaviour) -> list[Said]:
-        """The most probable first; further choices are drawn."""
+        """The most probable answer first; further choices are drawn."""
         offered = asked.offered()
         if not offered:
             return [Said(None, {})] * asked.choices
@@ -108,7 +108,7 @@ class Inference:
         )
         random = seeded(self._seed, asked.identity, "samples")
         if behaviour.sampling and asked.parameters.get("temperature") != 0:
-            # Another order of the classes is another draw.
+            # A different order of the classes gives a different draw.
             random = seeded(self._seed, asked.identity, " ".join(("samples", *asked.texts)))
             best = random.choices(list(shares), list(shares.values()))[0]
         else:
@@ -133,7 +133,7 @@ class Inference:
 
 
 def _moved(shares: dict[str, float], bias: float) -> dict[str, float]:
-    """With this share of the probability moved to what is offered first."""
+    """Move this share of the probability to the option that is offered first."""
     first = next(iter(shares))
     moved = {code: share * (1 - bias) for code, share in shares.items()}
     moved[first] += bias

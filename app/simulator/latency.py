@@ -10,7 +10,7 @@ P95 = 1.6448536269514722
 
 
 class LatencySource:
-    """Draws from one distribution, in the same order for the same seed."""
+    """Draws from one distribution; the same seed gives the same sequence."""
 
     def __init__(self, latency: Latency, seed: str) -> None:
         self._latency = latency

@@ -1,4 +1,4 @@
-"""The models that can be simulated: what each takes, refuses, and makes of a picture."""
+"""The models that can be simulated: what each accepts, refuses, and bills for a picture."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,24 +6,24 @@ from typing import Literal
 from app.simulator.tokens import Fit, Patches, Tiles
 
 Sampling = Literal["always", "without reasoning", "never"]
-"""When a model takes `temperature` and gives `logprobs`."""
+"""When a model accepts `temperature` and gives `logprobs`."""
 
 _CHAT = ("none", "low", "medium", "high")
 _NEWER_CHAT = (*_CHAT, "xhigh")
 
 REASONING_STEP = 64
 _REASONING = {"low": 64, "medium": 256, "high": 1_024, "xhigh": 2_048, "max": 4_096}
-"""Tokens spent on one picture at each effort, about. Nobody publishes them."""
+"""Rough number of tokens spent on one picture at each effort. No figures are published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """
     Attributes:
-        name: with its version, as answers carry it.
-        image: what a picture takes of a prompt.
-        efforts: values of `reasoning_effort`; none for a model that does not reason.
-        default_effort: what it does unless told.
+        name: including its version, as answers state it.
+        image: how a picture's prompt tokens are counted.
+        efforts: values of `reasoning_effort`; empty for a model that does not reason.
+        default_effort: the effort where the call names none.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Model:
         return bool(self.efforts)
 
     def samples(self, effort: str | None) -> bool:
-        """Whether it takes `temperature` and `logprobs` at this effort."""
+        """Whether it accepts `temperature` and `logprobs` at this effort."""
         if self.sampling == "without reasoning":
             return (effort or self.default_effort) == "none"
         return self.sampling == "always"
 
     def reasoning_tokens(self, effort: str | None, draw: float) -> int:
-        """What it spends before it answers; `draw`, 0 to 1, moves that between half and one and a
-        half of the usual."""
+        """Tokens spent before the answer; `draw`, 0 to 1, varies them between half and one and a
+        half times the usual number."""
         usual = _REASONING.get(effort or self.default_effort, 0) if self.reasons else 0
         return round(usual * (0.5 + draw) / REASONING_STEP) * REASONING_STEP
 
@@ -84,8 +84,8 @@ _TABLE: dict[str, Model] = {
     "gpt-5-nano": Model(
         "gpt-5-nano-2025-08-07", _patched(150, _SMALL, _SMALL), _GPT_5, "medium", "never"
     ),
-    # From here on vendors' pages contradict each other about logprobs: simulated is what the
-    # newest of them say, that they come while the model does not reason.
+    # From here on vendors' pages contradict each other about logprobs. The simulation follows the
+    # newest of them: logprobs are given while the model does not reason.
     "gpt-5.1": Model("gpt-5.1-2025-11-13", Tiles(70, 140), _CHAT, sampling="without reasoning"),
     "gpt-5.2": Model(
         "gpt-5.2-2025-12-11",

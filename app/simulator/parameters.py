@@ -17,13 +17,14 @@ MOST_LOGPROBS = 20
 
 
 def complaint(asked: Asked, model: Model, refuses: Collection[str]) -> Reply | None:
-    """The first thing that is wrong; None when the model takes it all. `refuses` names parameters
-    that it does not take on top of what is its nature."""
+    """The first error; None when the model accepts everything. `refuses` names parameters that it
+    refuses in addition to those that it never accepts."""
     return next(_complaints(asked, model, refuses), None)
 
 
 def malformed(parameters: dict[str, Any]) -> Reply | None:
-    """What is wrong whichever model is asked, and whatever could make no sense of it."""
+    """Errors that are independent of the model, including values that nothing could make sense
+    of."""
     for name, least, most in (
         ("n", 1, MOST_CHOICES),
         ("max_tokens", 1, None),

@@ -1,4 +1,4 @@
-"""The pictures of a prompt: what is read of them before anybody looks at their pixels."""
+"""The pictures of a prompt: what is read of them before their pixels are decoded."""
 
 import binascii
 import hashlib
@@ -17,11 +17,11 @@ UNREADABLE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-"""What Pillow raises, one way or another, for bytes that are no picture."""
+"""The exceptions that Pillow raises for bytes that are not a picture."""
 LARGEST = 20_000_000
-"""Bytes of one picture."""
+"""The maximum size of a picture in bytes."""
 MARK = "truth="
-"""Begins a JPEG comment that says what the picture shows."""
+"""The prefix of a JPEG comment that states what the picture shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Picture:
     """
     Attributes:
         data: the file.
-        sha256: of it, hex.
+        sha256: of the file, hex.
         marked: the class that a comment in the file declares.
     """
 

@@ -1,4 +1,4 @@
-"""What goes back over the wire: bytes, headers, and how they are sent."""
+"""What is sent back over the wire: bytes, headers, and how they are sent."""
 
 import math
 import uuid
@@ -44,12 +44,12 @@ class Reply:
         return replace(self, manner=manner, seconds=seconds)
 
     def having(self, headers: dict[str, str]) -> Self:
-        """With more headers."""
+        """A copy with additional headers."""
         return replace(self, headers={**self.headers, **headers})
 
 
 def call_headers(client_request_id: str | None) -> dict[str, str]:
-    """What every answer has."""
+    """Headers of every answer."""
     return {
         "apim-request-id": _new_id(),
         "strict-transport-security": "max-age=31536000; includeSubDomains; preload",
@@ -61,7 +61,7 @@ def call_headers(client_request_id: str | None) -> dict[str, str]:
 
 
 def deployment_headers(name: str, took_s: float) -> dict[str, str]:
-    """What the answer of a model has besides."""
+    """Additional headers of a model's answer."""
     return {
         "api-supported-versions": "1",
         "x-envoy-upstream-service-time": str(round(took_s * 1000)),
@@ -73,7 +73,7 @@ def deployment_headers(name: str, took_s: float) -> dict[str, str]:
 def quota_headers(
     quota: Quota, decision: Decision, manner: Literal["exact", "missing", "absurd"]
 ) -> dict[str, str]:
-    """What is left of the quota, and how long to wait when it refused."""
+    """Headers with what is left of the quota, and how long to wait when it refused."""
     if manner == "missing":
         return {}
     refused = decision.refused_by is not None

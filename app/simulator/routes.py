@@ -1,4 +1,4 @@
-"""The HTTP of Azure OpenAI: both ways to call a deployment, by key or by token."""
+"""The HTTP API of Azure OpenAI: both ways to call a deployment, with a key or a token."""
 
 import hmac
 import re
@@ -29,9 +29,9 @@ API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 
 
 def create_simulator(config: SimulatorConfig, *, clock: Callable[[], float] = time.time) -> ASGIApp:
-    """The application. `clock` gives Unix time, by which quota windows are aligned.
+    """The application. `clock` gives Unix time, to which quota windows are aligned.
 
-    The fault `reset` needs a server with the ASGI extension `simulator.reset`, as `Server` has it.
+    The fault `reset` needs a server with the ASGI extension `simulator.reset`, such as `Server`.
     """
     local = LocalModel()
     truth = DeclaredTruth(config.seed, config.truth)
@@ -51,14 +51,14 @@ def create_simulator(config: SimulatorConfig, *, clock: Callable[[], float] = ti
         lifespan=lifespan,
         routes=[
             *(Route(f"{each}/chat/completions", chat.answer, methods=["POST"]) for each in paths),
-            # What is called rarely comes last: it costs calls that are measured nothing.
+            # Rarely called routes come last, so that they don't slow down the measured ones.
             Mount("", _rest(deployments)),
         ],
     )
 
 
 def _rest(deployments: Mapping[str, Deployment]) -> FastAPI:
-    """`/_sim`, and what is nowhere."""
+    """`/_sim`, and the answer for unknown paths."""
     app = FastAPI(
         title="Azure OpenAI simulator",
         openapi_url="/_sim/openapi.json",
@@ -88,7 +88,7 @@ class Chat:
         except Unacceptable as error:
             reply = error.reply
         except ClientDisconnect:
-            # Nobody is there to read it.
+            # The client has gone, so nobody reads this.
             reply = errors.invalid("The body is not whole.")
         return Sending(reply.having(headers))
 

@@ -1,4 +1,4 @@
-"""How a reply is sent: whole, dripping, late, or not at all."""
+"""How a reply is sent: at once, slowly, late, or not at all."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from app.simulator.reply import Reply
 
 RESET = "simulator.reset"
-"""ASGI extension of a server that can break a connection off: `reset`, to be called."""
+"""ASGI extension of a server that can break a connection; call `reset` to do so."""
 DRIPS = 20
 
 
@@ -28,7 +28,7 @@ class Sending:
                     await self._send(send)
             case "reset":
                 scope["extensions"][RESET]["reset"]()
-                # Until the server knows, it would still answer.
+                # Until the server notices, it would still answer.
                 await _gone(receive, None)
 
     async def _send(self, send: Send) -> None:
@@ -58,7 +58,7 @@ class Sending:
 
 
 async def _gone(receive: Receive, seconds: float | None) -> bool:
-    """Whether the client goes away within `seconds`."""
+    """Whether the client disconnects within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

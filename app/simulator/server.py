@@ -1,4 +1,4 @@
-"""A server for the simulator: one that can break a connection off."""
+"""A server for the simulator that can break connections."""
 
 import socket
 import struct
@@ -12,9 +12,9 @@ from app.listening import ListeningServer
 from app.simulator.sending import RESET
 
 KEEP_ALIVE_S = 120
-"""Longer than clients keep a connection that rests: who closes first breaks the other's call."""
+"""Longer than clients keep an idle connection: closing it first could break a client's call."""
 GRACE_S = 1
-"""For answers that are under way at the end."""
+"""For answers still in progress at shutdown."""
 
 
 class BreakableConnection(HttpToolsProtocol):
@@ -25,7 +25,7 @@ class BreakableConnection(HttpToolsProtocol):
         self.scope["extensions"] = {RESET: {"reset": self._reset}}
 
     def _reset(self) -> None:
-        # A connection that does not linger is closed by RST instead of FIN.
+        # With SO_LINGER at 0 a connection is closed by RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         connection = self.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -41,7 +41,8 @@ class Server(ListeningServer):
     def __init__(
         self, app: ASGIApp, *, host: str, port: int, on_listening: Callable[[str], None]
     ) -> None:
-        """`port` 0 takes a free one; `on_listening` is told the URL once connections are taken."""
+        """`port` 0 takes a free one; `on_listening` receives the URL once connections are
+        accepted."""
         config = uvicorn.Config(
             app,
             host=host,

@@ -1,4 +1,5 @@
-"""What pictures and text take in tokens: from what OpenAI publishes, and nobody else's count."""
+"""Tokens of pictures and text, computed from what OpenAI publishes, independently of the
+service."""
 
 import math
 import re
@@ -14,11 +15,11 @@ TILED_SHORT_SIDE = 768
 PATCH = 32
 
 CHARACTERS_PER_TOKEN = 4
-"""The published rule of thumb for English, by which a call is judged when it arrives."""
+"""The published rule of thumb for English, used to estimate a call when it arrives."""
 PER_MESSAGE = 4
-"""What frames each message of a prompt, its role included."""
+"""Framing of each message of a prompt, including its role."""
 PER_ANSWER = 3
-"""What opens the answer, billed with the prompt."""
+"""The opening of the answer, billed with the prompt."""
 
 _PIECES = re.compile(r"'\w+|[^\W\d_]{1,12}|\d{1,3}|[^\w\s]+|_+|\n+")
 
@@ -51,8 +52,8 @@ class Patches:
     """A token for every 32 px square, times `percent` / 100.
 
     Attributes:
-        original: None where a model has no such detail, and takes it for `high`.
-        auto: which of the others it stands for.
+        original: None where a model has no such detail and treats it as `high`.
+        auto: the detail that `auto` stands for.
     """
 
     percent: int
@@ -64,7 +65,7 @@ class Patches:
     def tokens(self, width: int, height: int, detail: Detail) -> int:
         chosen = self.auto if detail == "auto" else detail
         fit = {"low": self.low, "high": self.high, "original": self.original or self.high}[chosen]
-        # In whole numbers: 1.2 times 5 must not become 6.0000000001, and then 7.
+        # In integers: 1.2 times 5 must not become 6.0000000001, which would be rounded up to 7.
         return -(-_patches(width, height, fit) * self.percent // 100)
 
 
@@ -88,11 +89,12 @@ def _patches(width: int, height: int, fit: Fit) -> int:
 
 
 def estimated(characters: int) -> int:
-    """What text is taken for when a call arrives, before anybody has read it."""
+    """The tokens a text counts as when a call arrives, before it is tokenised."""
     return math.ceil(characters / CHARACTERS_PER_TOKEN)
 
 
 @lru_cache(4096)
 def billed(text: str) -> int:
-    """What text takes in the bill: words, signs and line ends, about as o200k parts English."""
+    """The tokens a text is billed as: words, punctuation and line ends, roughly as o200k splits
+    English."""
     return len(_PIECES.findall(text))

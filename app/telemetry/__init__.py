@@ -1,1 +1,1 @@
-"""What the service tells about itself: metrics, logs, health. Never on the line, only listening."""
+"""What the service reports about itself: metrics, logs, health. It only observes the work."""

@@ -1,4 +1,4 @@
-"""What is known only at the moment of a scrape."""
+"""Metrics whose values are read at the moment of a scrape."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ BREAKER_STATES = ("closed", "open", "half_open")
 
 
 class Traffic(Collector):
-    """Of `app.traffic.ProviderState`."""
+    """Metrics of `app.traffic.ProviderState`."""
 
     def __init__(self, states: Callable[[], Iterable[Any]]) -> None:
         self._states = states
@@ -44,7 +44,7 @@ class Traffic(Collector):
 
 
 class Checks(Collector):
-    """What health checks said when they were last run: a scrape runs none."""
+    """Results of the last health checks: a scrape does not run any."""
 
     def __init__(self, passed: Callable[[], Mapping[str, bool]]) -> None:
         self._passed = passed

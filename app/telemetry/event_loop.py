@@ -1,4 +1,4 @@
-"""How late the event loop is: what holds it up holds up everybody."""
+"""Measures how late the event loop is: whatever blocks it delays every request."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ EVERY_S = 0.5
 
 
 class LagWatch:
-    """Asks to be woken, and measures how much later it is; a timer, no task."""
+    """Sets a timer, not a task, and measures how late it fires."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -16,7 +16,7 @@ class LagWatch:
         self._due = 0.0
 
     def start(self) -> None:
-        """On the running loop."""
+        """Start on the running loop."""
         loop = asyncio.get_running_loop()
         self._due = loop.time() + EVERY_S
         self._timer = loop.call_at(self._due, self._woken, loop)

@@ -1,4 +1,4 @@
-"""Metrics by their labels; and what stands for them where metrics are off."""
+"""Metrics by their labels, and stand-ins for them where metrics are off."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ L = TypeVar("L", bound=tuple[str, ...])
 
 
 class Unmeasured:
-    """Stands for a metric where metrics are off: takes every call and does nothing."""
+    """Stands in for a metric where metrics are off: accepts every call and does nothing."""
 
     def inc(self, _: float = 1) -> None:
         return
@@ -34,8 +34,8 @@ UNMEASURED = Unmeasured()
 
 
 class Family(dict[tuple[str, ...], Any]):
-    """Metrics of one name, by the values of their labels: to look one up in the library takes
-    longer than to count."""
+    """Metrics of one name, cached by the values of their labels: looking one up in the library
+    takes longer than counting."""
 
     def __init__(
         self, labels: Sequence[str], metric: Counter | Gauge | Histogram | Unmeasured
@@ -50,18 +50,18 @@ class Family(dict[tuple[str, ...], Any]):
         return made
 
     def begin(self, *all_values: tuple[str, ...]) -> None:
-        """With nothing counted yet."""
+        """Create these series with a count of zero."""
         for values in all_values:
             self[values]
 
     def set_all(self, found: Mapping[L, float]) -> None:
-        """All that there are: others are forgotten."""
+        """Set all series; those not in `found` are removed."""
         self.clear()
         for values, value in found.items():
             self[values].set(value)
 
     def keep(self, label: str, values: Collection[str]) -> None:
-        """Forget those of which this label, where they have it, has another value."""
+        """Remove the series in which this label, if the family has it, has another value."""
         if label not in self._labels:
             return
         place = self._labels.index(label)

@@ -1,4 +1,4 @@
-"""What /health, /health/live and /health/ready know."""
+"""The state behind /health, /health/live and /health/ready."""
 
 import asyncio
 import time
@@ -20,8 +20,8 @@ class Trouble:
 
     Attributes:
         what: a check, a state, or a deployment.
-        means: for callers, in a sentence.
-        since: None: nobody knows.
+        means: the consequence for callers, in a sentence.
+        since: None: not known.
     """
 
     what: str
@@ -42,7 +42,7 @@ class Health:
         self.state: State = "starting"
         self.last_provider_success: datetime | None = None
         self.passed: Mapping[str, bool] = {}
-        """What each check said when it was last run."""
+        """The result of each check when it was last run."""
         self._started = time.monotonic()
         self._checks: dict[str, Check] = {}
         self._means: dict[str, str] = dict(MEANS)
@@ -56,28 +56,28 @@ class Health:
         return time.monotonic() - self._started
 
     def register(self, name: str, check: Check, means: str, *, essential: bool = True) -> None:
-        """`check` raises when what it checks is down, which `means` that for callers; not
-        `essential`: work is taken all the same."""
+        """`check` raises when what it checks is down; `means` is the consequence for callers. If
+        not `essential`, the service accepts work all the same."""
         self._checks[name] = check
         self._means[name] = means
         if essential:
             self._essential.add(name)
 
     def watch(self, troubles: Callable[[], Iterable[Trouble]]) -> None:
-        """Ask for `troubles` besides those of checks."""
+        """Ask for `troubles` in addition to failed checks."""
         self._watched.append(troubles)
 
     def provider_answered(self) -> None:
         self.last_provider_success = datetime.now(UTC)
 
     async def failing(self) -> list[str]:
-        """The state, when it is not ready, or the names of failed checks."""
+        """The state, when it is not ready, else the names of failed checks."""
         if self.state != "ready":
             return [self.state]
         return [name for name, passes in (await self.check()).items() if not passes]
 
     async def check(self) -> Mapping[str, bool]:
-        """Make all checks, or wait for those under way; whether each passes."""
+        """Run all checks, or wait for a run in progress; return whether each passes."""
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check(), context=Context())
         return await asyncio.shield(self._checking)
@@ -91,7 +91,7 @@ class Health:
         return self.passed
 
     async def troubles(self) -> tuple[list[Trouble], list[Trouble]]:
-        """Of `failing`, and besides."""
+        """Troubles of what is in `failing`, and other troubles."""
         failing = [
             Trouble(name, self._means[name], self._failing_since.get(name))
             for name in await self.failing()
@@ -99,7 +99,7 @@ class Health:
         return failing, [each for watched in self._watched for each in watched()]
 
     async def unready(self) -> list[str]:
-        """Of those, what keeps the service from taking work."""
+        """The part of `failing` that keeps the service from accepting work."""
         failing = await self.failing()
         return [name for name in failing if name == self.state or name in self._essential]
 

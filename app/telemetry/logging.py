@@ -40,13 +40,13 @@ class LoggingConfig(BaseModel):
 
 
 def read_logging_config(path: Path) -> LoggingConfig:
-    """Raises ConfigurationError. A file that is not there means the defaults."""
+    """Raises ConfigurationError. A missing file means the defaults."""
     return YamlFile.read(path).validate(LoggingConfig) if path.exists() else LoggingConfig()
 
 
 def configure_logging(config: LoggingConfig, *, hidden: Collection[str] = ()) -> None:
-    """Send structlog's and the standard library's lines to stderr as `config` says. What is
-    `hidden` is in none of them, whoever wrote it."""
+    """Send the lines of structlog and of the standard library to stderr as `config` says. Strings
+    in `hidden` are masked in every line, whichever library wrote it."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -56,11 +56,12 @@ def configure_logging(config: LoggingConfig, *, hidden: Collection[str] = ()) ->
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    # Where a line was logged, and in which thread, is not shown: then it need not be found out
+    # A line's source location and thread are not shown, so they need not be determined
     # (Python's logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # Pillow complains of strangers' pictures, in their own words; the answer to them says enough.
+    # Pillow warns about callers' pictures, quoting their content; the answer to the caller says
+    # enough.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     root = logging.getLogger()
@@ -76,8 +77,8 @@ def configure_logging(config: LoggingConfig, *, hidden: Collection[str] = ()) ->
 
 
 def log_as_a_library() -> None:
-    """Hand lines to the standard library's loggers, whose levels and handlers are the program's
-    own. What is configured already stays."""
+    """Pass lines to the standard library's loggers, whose levels and handlers belong to the
+    program. An existing configuration is kept."""
     if structlog.is_configured():
         return
     structlog.configure(
@@ -93,16 +94,16 @@ def log_as_a_library() -> None:
 
 
 class _Fields(dict[str, Any]):
-    """Of a line of our own, on its way through the standard library."""
+    """The fields of one of the service's own lines, on their way through the standard library."""
 
     def __str__(self) -> str:
-        """For handlers of others."""
+        """For handlers that other code installed."""
         return " ".join(f"{name}={value!r}" for name, value in self.items())
 
 
 def write_line(logger: logging.Logger, event: str, facts: Mapping[str, Any]) -> None:
-    """At `info`, as structlog would, in a third of the time: of each request and picture there is
-    one."""
+    """Log at `info`, as structlog would, in a third of the time: there is a line for each request
+    and picture."""
     if logger.isEnabledFor(logging.INFO):
         logger.info(_Fields({**_head(event, "info", logger.name), **facts}))
 
@@ -116,7 +117,7 @@ def _for_library(
 
 
 def _head(event: Any, level: str, logger: str) -> dict[str, Any]:
-    """When, how bad, what and where come first, then whose it is: one step instead of four."""
+    """Time, level, event and logger come first, then the ids: one step instead of four."""
     return {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": level,
@@ -127,7 +128,7 @@ def _head(event: Any, level: str, logger: str) -> dict[str, Any]:
 
 
 def with_ids(_: Any, __: str, event: EventDict) -> EventDict:
-    """Say whose line it is: of which request or picture."""
+    """Add the ids of the request or picture that the line belongs to."""
     return {**event, **current().ids}
 
 
@@ -137,7 +138,7 @@ class _Formatter(logging.Formatter):
     def __init__(self, render: Render, hidden: Collection[str]) -> None:
         super().__init__()
         self._render = render
-        # As they are, and as JSON writes them; the longest first, for one may be a part of another.
+        # As they are, and as JSON writes them; longest first, since one may contain another.
         written = {
             text
             for each in hidden
@@ -174,13 +175,13 @@ def _handler(renderer: Renderer, hidden: Collection[str]) -> logging.Handler:
 def _json(fields: dict[str, Any]) -> str:
     try:
         return to_json(fields, fallback=repr).decode()  # in a third of the time
-    except ValueError:  # of what is no text: others' lines may have it
+    except ValueError:  # for strings that are not valid text, which other code's lines may contain
         return json.dumps(fields, default=repr)
 
 
 def _console() -> Render:
     colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    # Not the renderer's own way with tracebacks: it shows local variables, so pictures too.
+    # Not the renderer's default tracebacks: these show local variables, hence pictures.
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )

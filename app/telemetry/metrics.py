@@ -1,4 +1,4 @@
-"""What Prometheus sees. Every label's values are from a closed or configured set."""
+"""The metrics for Prometheus. The values of every label come from a closed or configured set."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
@@ -37,11 +37,11 @@ KINDS = frozenset(
     for each in vars(errors).values()
     if isinstance(each, type) and issubclass(each, errors.ClassifierError)
 )
-"""Of failures; what a plug-in makes up is `other`."""
+"""Kinds of failures; one that a plug-in defines is counted as `other`."""
 
 
 class Metrics:
-    """The service tells what happened; this counts it, unless it is not `enabled`."""
+    """Counts the events that the service reports, unless it is not `enabled`."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
@@ -52,7 +52,7 @@ class Metrics:
         self._request_seconds = self._histograms(
             "http_request_seconds", "From the request's head to the answer's end.", ["route"]
         )
-        # Plain numbers, looked at when they are scraped: a gauge takes a lock at each change.
+        # Plain numbers, read when scraped: a gauge would take a lock at each change.
         self._http_in_flight = self._classifications_in_flight = 0
         self._gauge("http_requests_in_flight", "Requests being answered.").set_function(
             lambda: self._http_in_flight
@@ -149,7 +149,7 @@ class Metrics:
             "webhooks_disabled", "Webhooks disabled because they were failing, or gone.", ["why"]
         )
         for why in ("failing", "gone"):
-            self._webhooks_disabled[why,].inc(0)  # Prometheus misses a first one that is no second
+            self._webhooks_disabled[why,].inc(0)  # else Prometheus misses the first increase
         self._webhooks_pending = self._gauge(
             "webhook_deliveries_pending", "Deliveries to be made, as of the last minute."
         )
@@ -191,15 +191,18 @@ class Metrics:
         )
 
     def scrape(self) -> "Scrape":
-        """What there is now; on the event loop, for it is told by what lives there."""
+        """The current metrics; call it on the event loop, where the objects that report them
+        live."""
         return Scrape(self.registry.collect())
 
     def domains_are(self, names: Collection[str]) -> None:
-        """Forget the series of others, and begin those of these that rules count."""
+        """Remove the series of other domains, and create those of these domains that rules
+        count."""
         for family in vars(self).values():
             if isinstance(family, Family):
                 family.keep("domain", names)
-        # A series is to be there before it grows: Prometheus misses what it begins with.
+        # Series are created before they grow: Prometheus ignores the value that a series starts
+        # with.
         for name in names:
             self._results.begin(*((name, status) for status in OUTCOMES))
             for source in LABEL_SOURCES:
@@ -225,7 +228,7 @@ class Metrics:
         self._classifications_in_flight -= 1
 
     def result(self, result: Result, *, trace_id: str) -> None:
-        """One that is stored."""
+        """Count a stored result."""
         domain = result.domain
         self._results[domain, result.status].inc()
         if result.timings_ms is not None:
@@ -238,24 +241,24 @@ class Metrics:
             self.label(result)
 
     def unanswered(self, domain: str, kind: str) -> None:
-        """A good picture that nobody could be asked about."""
+        """Count a valid picture for which no provider could be asked."""
         self._unanswered[domain, _known(kind)].inc()
 
     def label(self, result: Result) -> None:
-        """An answer whose true class is known."""
+        """Count an answer whose true class is known."""
         source = result.expected_source or "later"
         self._labels[result.domain, "true" if result.is_right else "false", source].inc()
 
     def reviewed(self, domain: str, action: str) -> None:
-        """By a person."""
+        """Count a person's review."""
         self._reviews[domain, action].inc()
 
     def reviews_waiting(self, found: Mapping[tuple[str, str], int]) -> None:
-        """By domain and queue, all that there are."""
+        """Set the counts by domain and queue; those missing are removed."""
         self._reviews_waiting.set_all(found)
 
     def item(self, state: str) -> None:
-        """Of a batch; the status of its result, or `again`."""
+        """Count an item of a batch by its result's status, or as `again`."""
         self._items[state,].inc()
 
     def answer(self, how: Literal["asked", "shared", "kept"]) -> None:
@@ -277,17 +280,17 @@ class Metrics:
         self._admission_seconds[lane,].observe(seconds)
 
     def watch_traffic(self, states: Callable[[], Iterable[Any]]) -> None:
-        """Ask `states` (of `app.traffic.ProviderState`) at every scrape."""
+        """Call `states` (of `app.traffic.ProviderState`) at every scrape."""
         if self.enabled:
             self.registry.register(Traffic(states))
 
     def watch_checks(self, passed: Callable[[], Mapping[str, bool]]) -> None:
-        """Ask at every scrape which checks `passed` when they were last run."""
+        """Call `passed` at every scrape for the results of the last checks."""
         if self.enabled:
             self.registry.register(Checks(passed))
 
     def watch_sharing(self, connected: Callable[[], bool]) -> None:
-        """Ask `connected` at every scrape whether the quota is shared."""
+        """Call `connected` at every scrape for whether the quota is shared."""
         gauge = self._gauge("quota_shared", "1 while Redis counts; 0: this process counts alone.")
         gauge.set_function(lambda: float(connected()))
 
@@ -318,19 +321,19 @@ class Metrics:
         self._lag.observe(seconds)
 
     def alerts(self, counts: Mapping[tuple[str, str, str], int]) -> None:
-        """By rule, severity and state, all that there are."""
+        """Set the counts by rule, severity and state; those missing are removed."""
         self._alerts.set_all(counts)
 
     def drift(self, found: Mapping[tuple[str, str], float]) -> None:
-        """By domain and by what it is of, all that there are."""
+        """Set drift by domain and by what drifted; those missing are removed."""
         self._drift.set_all(found)
 
     def calibration_errors(self, found: Mapping[tuple[str, str], float]) -> None:
-        """By domain and provider, all that there are."""
+        """Set errors by domain and provider; those missing are removed."""
         self._calibration_errors.set_all(found)
 
     def examples_aside(self, counts: Mapping[str, int]) -> None:
-        """By domain, all that there are."""
+        """Set the counts by domain; those missing are removed."""
         self._examples_aside.set_all({(domain,): count for domain, count in counts.items()})
 
     def alert_message(self, *, taken: bool) -> None:
@@ -370,9 +373,9 @@ class Scrape(Collector):
         return self._families
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
-        """As it is answered, and its media type: OpenMetrics, with exemplars, where `accept` names
-        that, else Prometheus' text format. Of a hundred domains it takes 50 ms: not for the event
-        loop."""
+        """The body of the answer, and its media type: OpenMetrics with exemplars, where `accept`
+        names that, else Prometheus' text format. For a hundred domains this takes 50 ms: call it
+        outside the event loop."""
         if "application/openmetrics-text" in accept:
             told: bytes = openmetrics.generate_latest(self)  # type: ignore[no-untyped-call]
             return told, openmetrics.CONTENT_TYPE_LATEST

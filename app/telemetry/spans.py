@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry. Imported only where tracing is on: this takes a third of a second.
+"""Traces by OpenTelemetry. Imported only where tracing is on: importing takes a third of a second.
 
-Spans are our own. The framework's would tell paths and queries, and those of the database would
-be of a thread that commits the statements of many requests together.
+The service creates its own spans. Those of the framework would reveal paths and queries, and those
+of the database would belong to a thread that commits the statements of many requests together.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from app.telemetry.trace import NOTHING, UNTRACED, Attributes, Span, Trace, Trac
 
 SERVICE = "enhanced-image-classifier"
 HANDED_OVER_WITHIN_S = 5.0
-"""In the end: a collector that is gone must not hold up whoever stops the process."""
+"""At shutdown: an unreachable collector must not delay the end of the process."""
 
 ATTRIBUTES = {
     "method": "http.request.method",
@@ -44,16 +44,16 @@ ATTRIBUTES = {
         )
     },
 }
-"""Of the facts of a trace, those that its first span tells, too."""
+"""The facts of a trace that are also set on its first span."""
 
 _propagator = TraceContextTextMapPropagator()
 
 
 class OpenTelemetry(Tracing):
-    """Hands spans to a collector; where, and which of them, the OTEL_* variables say."""
+    """Exports spans to a collector; the OTEL_* variables say where, and which spans."""
 
     def __init__(self, exporter: SpanExporter | None = None) -> None:
-        """`exporter`: by OTLP over HTTP unless it is given."""
+        """`exporter`: OTLP over HTTP by default."""
         resource = Resource.create()
         if str(resource.attributes.get(SERVICE_NAME, "unknown")).startswith("unknown"):
             resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
@@ -62,7 +62,7 @@ class OpenTelemetry(Tracing):
         self._exporter = exporter or OTLPSpanExporter()
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("app", __version__)
-        # For the spans of docket's tasks, unless the program around has a provider of its own.
+        # For the spans of docket's tasks, unless the embedding program has set a provider.
         if isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
             api.set_tracer_provider(self._provider)
 
@@ -81,23 +81,24 @@ class OpenTelemetry(Tracing):
         return _Spanned(self._tracer, self._tracer.start_span(name, parent, links=links), ids)
 
     async def aclose(self) -> None:
-        """In a thread that nobody waits for: the library's own bounds do not hold."""
+        """Runs in a thread that is not waited for longer than this: the library's own limits do not
+        hold."""
         loop, is_closed = asyncio.get_running_loop(), asyncio.Event()
 
         def close() -> None:
             self._provider.shutdown()
-            with suppress(RuntimeError):  # the loop may be over
+            with suppress(RuntimeError):  # the loop may be closed
                 loop.call_soon_threadsafe(is_closed.set)
 
         Thread(target=close, daemon=True, name="tracing-close").start()
         try:
             await asyncio.wait_for(is_closed.wait(), HANDED_OVER_WITHIN_S)
         except TimeoutError:
-            self._exporter.shutdown()  # what is tried again in the background is given up
+            self._exporter.shutdown()  # ends the retries in the background
 
 
 class _Spanned(Trace):
-    """A trace whose first span lasts as long as it is the current one."""
+    """A trace whose first span lasts as long as the trace is the current one."""
 
     __slots__ = ("_attached", "_tracer", "first")
 
@@ -139,7 +140,7 @@ class _Spanned(Trace):
 
 
 class _Open(Span):
-    """A part of a trace, while it lasts."""
+    """A part of a trace in progress."""
 
     def __init__(
         self, tracer: api.Tracer, name: str, kind: SpanKind, attributes: Attributes
@@ -183,7 +184,7 @@ def _known(attributes: Attributes) -> dict[str, Any]:
 
 
 def _kind(error: BaseException) -> str:
-    """Never its words: they may hold what a caller or a provider said."""
+    """Never the message: it may contain text from a caller or a provider."""
     return error.slug() if isinstance(error, ClassifierError) else type(error).__qualname__
 
 

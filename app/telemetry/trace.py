@@ -1,5 +1,5 @@
-"""What belongs to one request, or to one picture of a batch: ids that all its log lines carry, what
-its own line says in the end, and its spans, where somebody collects them."""
+"""What belongs to one request, or to one picture of a batch: ids in all its log lines, the facts
+for its own final line, and its spans, where these are collected."""
 
 import os
 import re
@@ -15,14 +15,14 @@ NOTHING: Mapping[str, Any] = {}
 
 _PARTS = r"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT = re.compile(rf"00{_PARTS}|(?!00|ff)[0-9a-f]{{2}}{_PARTS}(?:-.*)?")
-"""https://www.w3.org/TR/trace-context/#traceparent-header; a later version may say more."""
+"""https://www.w3.org/TR/trace-context/#traceparent-header; a later version may add fields."""
 
 
 class Span:
-    """One that nobody collects: takes every call and does nothing."""
+    """A span that is not collected: accepts every call and does nothing."""
 
     headers: Mapping[str, str] = NOTHING
-    """With which what is called can join the trace."""
+    """Headers with which a called service can join the trace."""
 
     def __enter__(self) -> Self:
         return self
@@ -36,22 +36,23 @@ class Span:
         return
 
     def set(self, attributes: Attributes) -> None:
-        """Those that are None are left out."""
+        """Set attributes, except those that are None."""
 
     def fail(self, kind: str) -> None:
-        """Without an exception: `kind` is a short word from a closed set."""
+        """Mark as failed without an exception: `kind` is a short word from a closed set."""
 
 
 NO_SPAN = Span()
 
 
 class Trace:
-    """`with` makes it the current one of whatever is awaited, or started as a task, in it."""
+    """Used in `with`, it is the current trace of everything awaited, or started as a task,
+    inside."""
 
     __slots__ = ("_token", "facts", "ids", "trace_id")
 
     def __init__(self, trace_id: str, ids: Mapping[str, str]) -> None:
-        """`ids`: what else its log lines carry."""
+        """`ids`: further ids for its log lines."""
         self.trace_id = trace_id
         self.ids = {**ids, "trace_id": trace_id}
         self.facts: dict[str, Any] = {}
@@ -71,16 +72,16 @@ class Trace:
             _current.reset(self._token)
 
     def tell(self, **facts: Any) -> None:
-        """For its line. Never a picture, a prompt, a URL, or words of a caller."""
+        """Add facts for its line. Never a picture, a prompt, a URL, or text from a caller."""
         self.facts.update(facts)
 
     def span(self, name: str, attributes: Attributes = NOTHING, *, calls: bool = False) -> Span:
-        """A part of it, for a `with`. `calls`: somebody else is asked there."""
+        """A part of the trace, for use in `with`. `calls`: another service is called there."""
         return NO_SPAN
 
 
 class _Untraced(Trace):
-    """Where nothing was begun."""
+    """Where no trace was started."""
 
     def __init__(self) -> None:
         super().__init__("", {})
@@ -100,7 +101,7 @@ def current() -> Trace:
 
 
 def named(result: Result) -> dict[str, Any]:
-    """Which result it is, and what has become of it."""
+    """Identifies a result and its status."""
     return {
         "caller": result.caller,
         "domain": result.domain,
@@ -110,7 +111,7 @@ def named(result: Result) -> dict[str, Any]:
 
 
 def told(result: Result) -> dict[str, Any]:
-    """What a line says of a result; what does not apply is left out."""
+    """The facts of a result for a log line, without those that do not apply."""
     facts: dict[str, Any] = {
         **named(result),
         "predicted_class": result.predicted_class,
@@ -137,22 +138,24 @@ def told(result: Result) -> dict[str, Any]:
 
 
 class Tracing:
-    """Begins traces. This one makes ids and no spans: `app.telemetry.spans` has one that does."""
+    """Starts traces. This class makes ids but no spans; the one in `app.telemetry.spans` makes
+    both."""
 
     def request(self, traceparent: str, ids: Mapping[str, str]) -> Trace:
-        """Of a request, whose `traceparent` header ("": none) says of which trace it is a part."""
+        """The trace of a request, whose `traceparent` header ("": none) may name the trace it
+        joins."""
         return Trace(trace_of(traceparent) or new_trace_id(), ids)
 
     def work(self, name: str, ids: Mapping[str, str] = NOTHING, *, of: Trace = UNTRACED) -> Trace:
-        """Of what nobody waits for: a trace of its own, or a part `of` one that has ended."""
+        """The trace of background work: a trace of its own, or a part `of` one that has ended."""
         return Trace(of.trace_id or new_trace_id(), {**of.ids, **ids})
 
     async def aclose(self) -> None:
-        """Hand over what is not handed over yet."""
+        """Export what has not been exported yet."""
 
 
 def configured_tracing(*, enabled: bool) -> Tracing:
-    """Raises ConfigurationError where OpenTelemetry is wanted and not installed."""
+    """Raises ConfigurationError where OpenTelemetry is enabled but not installed."""
     if not enabled:
         return Tracing()
     try:

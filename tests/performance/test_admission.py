@@ -1,4 +1,4 @@
-"""What waiting for a quota costs."""
+"""The cost of waiting for a quota."""
 
 import asyncio
 import gc
@@ -34,8 +34,8 @@ def waiter(line: Scheduler, caller: str) -> Waiter:
 
 
 async def test_an_admission_costs_less_than_a_third_of_a_millisecond():
-    """With a thousand calls a second among two deployments, all of which wait their turn; the best
-    of three, for the machine is shared."""
+    """With a thousand calls a second for two deployments, all of which wait their turn; the best of
+    three runs, since the machine is shared."""
     loop = asyncio.get_running_loop()
     line, count = scheduler(rpm=30_000), 1_000
 
@@ -55,7 +55,7 @@ async def test_an_admission_costs_less_than_a_third_of_a_millisecond():
 
 
 async def test_ten_thousand_that_wait_take_less_than_50_mb_and_leave_nothing():
-    """And when all of them go away the accounts are as before."""
+    """When all of them go away the accounts are as before."""
     line = scheduler(rpm=1)
     first = await line.admit(waiter(line, "first"))
     line.give_back(first)

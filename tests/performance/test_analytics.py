@@ -1,4 +1,4 @@
-"""What it takes to look at a million results."""
+"""The cost of a report on a million results."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -21,8 +21,8 @@ IN_AN_HOUR = 114
 
 
 def _typical(results: int) -> str:
-    """Of a time in which much happened: each stage took 15 to 30 different times, each class and
-    each confidence was there."""
+    """The sums of a busy time: each stage had 15 to 30 different durations, and every class and
+    every confidence occurred."""
     tally = Tally(
         {
             "results": {"accepted": results * 9 // 10, "needs_review": results // 10},
@@ -40,7 +40,7 @@ def _typical(results: int) -> str:
 
 
 def _fill(connection: sa.Connection) -> None:
-    """As if all news had been added."""
+    """As if all new results had been added to the sums."""
     for level, length, times in (
         ("hour", HOUR, 365 * 24),
         ("day", DAY, 365),
@@ -85,8 +85,8 @@ VIEWS = {"2025-12-30T12:00:00Z": 36, "2025-10-01T00:00:00Z": 92, "2025-01-01T00:
 
 
 async def test_a_million_results_are_told_of_within_50_ms(parts):
-    """Of the processor, SQLite's work too: the machine is shared. The best of ten; with results
-    that no sum has yet."""
+    """Processor time, including SQLite's work, since the machine is shared. The best of ten; with
+    results that are not in any sum yet."""
     await parts.database.write(_fill)
     await parts.database.write(_news)
     transport = httpx2.ASGITransport(create_app(parts))

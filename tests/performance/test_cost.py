@@ -1,4 +1,4 @@
-"""What it takes to look at a year of costs."""
+"""The cost of a report on a year of costs."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -34,15 +34,15 @@ def _sums(calls: int, step: timedelta, count: int, **batch: str) -> list[dict]:
 
 
 def _fill(connection: sa.Connection) -> None:
-    """As if every entry had been added."""
+    """As if every entry had been added to the sums."""
     hours = _sums(IN_AN_HOUR, timedelta(hours=1), 365 * 24, batch_id="")
     connection.execute(sa.insert(cost_hours), hours)
     connection.execute(sa.insert(cost_days), _sums(24 * IN_AN_HOUR, timedelta(days=1), 365))
 
 
 async def test_a_year_by_day_is_told_within_50_ms(parts):
-    """Of the processor, SQLite's work too: the machine is shared. The best of ten; with entries
-    that no sum has yet."""
+    """Processor time, including SQLite's work, since the machine is shared. The best of ten; with
+    entries that are not in any sum yet."""
     await parts.database.write(_fill)
     fresh = (entry(BEGAN + timedelta(days=364, seconds=number)) for number in range(200))
     await book(parts.database, *fresh, rolled=False)

@@ -1,4 +1,4 @@
-"""What a dry run of a large batch takes."""
+"""The memory that a dry run of a large batch takes."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ HELD_MB = 100
 
 
 async def test_a_million_rows_are_not_held(parts):
-    """8 bytes an item stay; all else is a group of rows, and the sample."""
+    """Only 8 bytes per item are kept; everything else is a group of rows, and the sample."""
     process = Process(os.getpid())
     options = BatchOptions(domain="flowers", provider="fake")
     rows = (Row("", f"http://127.0.0.1:9/{number}.jpg") for number in range(1_000_000))
@@ -26,7 +26,7 @@ async def test_a_million_rows_are_not_held(parts):
 
 
 async def test_uploads_are_not_held(parts):
-    """Two gigabytes of them go by."""
+    """Two gigabytes of them are streamed."""
     picture = jpeg(900, 600, quality=95)
     count = 2_000_000_000 // len(picture)
 

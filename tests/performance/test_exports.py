@@ -7,7 +7,7 @@ from benchmarks.export import measure
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 async def test_no_slower_than_a_third_of_the_least(tmp_path, form):
-    """And what is held does not grow with the rows."""
+    """The memory held does not grow with the rows, either."""
     found = await measure(20_000, [form], 3, tmp_path)
 
     assert found[form]["of_bare"] > 0.25

@@ -1,4 +1,4 @@
-"""Pictures that take long to decode do not hold up the others."""
+"""Pictures that take long to decode do not delay others."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from tests.pictures import encoded
 from tests.process import Process
 from tests.security.pictures import MAX_CPU_S, MAX_MB_OVER_IDLE
 
-SIDE = (6400, 4900)  # a little less than is refused
+SIDE = (6400, 4900)  # slightly below the limit
 ROUNDS = 150
 ATTEMPTS = 3
 
 
 @cache
 def worst() -> list[bytes]:
-    """A few kilobytes each, and nearly as large as is taken."""
+    """A few kilobytes each, with nearly the largest accepted dimensions."""
     return [
         encoded(Image.new("RGBA", SIDE, (10, 20, 30, 100))),
         encoded(Image.new("RGB", SIDE, (10, 20, 30)), "JPEG", progressive=True),
@@ -30,7 +30,7 @@ def worst() -> list[bytes]:
 
 
 async def post(client: httpx2.AsyncClient, data: bytes) -> float:
-    """Seconds until it is answered, well or with a refusal."""
+    """Seconds until it is answered, successfully or with a refusal."""
     began = time.perf_counter()
     files = {"file": ("a.jpg", data)}
     answer = await client.post(
@@ -50,7 +50,7 @@ async def p99(client: httpx2.AsyncClient) -> float:
 
 
 async def test_a_good_client_is_answered_while_bad_ones_come(start_service):
-    """Its p99 stays within twice that of an idle service, with three of the worst under way."""
+    """Its p99 stays within twice that of an idle service, with three of the worst in progress."""
     service = start_service()
     worst()
     async with httpx2.AsyncClient(base_url=service.url, timeout=60) as client:

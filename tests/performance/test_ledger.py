@@ -1,11 +1,11 @@
-"""The ledger's benchmark in short. The bounds are for a machine that has other things to do."""
+"""The ledger's benchmark in short form. The bounds are for a machine under other load."""
 
 from benchmarks.ledger import GOAL_MS, measure
 
 
 async def test_books_and_budgets_cost_a_call_a_fraction_of_a_millisecond(tmp_path):
-    """Of CPU time, sums included; the best of three. At sixteen at once: one at a time the threads
-    wake each other, and noise is as large as the bound."""
+    """CPU time, including sums; the best of three. With sixteen at once: with one at a time the
+    threads wake each other, and noise is as large as the bound."""
     found = [
         await measure(tmp_path / str(number), rounds=3, concurrencies=[16]) for number in range(3)
     ]

@@ -1,4 +1,4 @@
-"""What monitoring costs, in short. The bound is for a machine that has other things to do."""
+"""The cost of monitoring, in short form. The bound is for a machine under other load."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from tests.service import ROOT
 
 
 def test_monitoring_costs_a_request_a_fraction_of_a_millisecond(tmp_path):
-    """Of CPU time; the better of two. In a process of its own, for its lines are set up anew."""
+    """CPU time; the better of two. In a process of its own, since it reconfigures logging."""
     found = []
     for number in range(2):
         out = tmp_path / f"{number}.json"

@@ -1,4 +1,4 @@
-"""The quota benchmark's steady case in short, against a simulator over HTTP."""
+"""The quota benchmark's steady case in short form, against a simulator over HTTP."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from tests.service import ROOT
 
 
 def test_the_quota_is_spent_in_full_and_nothing_is_refused(monkeypatch):
-    """A window of ten seconds is let go by before it counts, as nobody knows what was in it."""
+    """A window of ten seconds passes before counting starts, since its earlier use is unknown."""
     monkeypatch.chdir(ROOT)
 
     found = asyncio.run(compare(["steady"], ["service"], Spell(13, 20), at_once=1))

@@ -1,6 +1,6 @@
-"""What one picture costs, stage by stage: `pytest tests/performance --benchmark-only`.
+"""The cost of one picture, stage by stage: `pytest tests/performance --benchmark-only`.
 
-Figures are for comparing, on one machine in one run; benchmarks/ measures the whole service.
+The figures are for comparisons on one machine in one run; benchmarks/ measures the whole service.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def test_encode(benchmark, photograph):
 
 
 def test_local_model(benchmark, photograph):
-    """One look of the embedded model, on one core."""
+    """One run of the embedded model, on one core."""
     model = EfficientNetLite()
     pixels = np.asarray(prepare(photograph, longest=512).square(SIDE, CROP))
 
@@ -51,7 +51,7 @@ def test_local_model(benchmark, photograph):
 
 
 def test_read_distribution(benchmark):
-    """Twenty alternatives of the code token."""
+    """With twenty alternatives of the code token."""
     names = codes(20)
     tops = [(name.encode(), math.log(0.05)) for name in names]
     tokens = [Token(b'{"label":"', [(b'{"label":"', 0.0)]), Token(b"A", tops)]

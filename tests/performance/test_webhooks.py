@@ -1,4 +1,4 @@
-"""The webhooks benchmark in short. The bounds are for a machine that has other things to do."""
+"""The webhooks benchmark in short form. The bounds are for a machine under other load."""
 
 from app.storage import Database
 from benchmarks import instant
@@ -7,7 +7,7 @@ from benchmarks.webhooks_pick import measure
 
 
 async def test_events_are_delivered_as_fast_as_they_come(tmp_path):
-    """By a real server to receivers that verify, each of them once."""
+    """From a real server to receivers that verify signatures, each event once."""
     instant.install(tmp_path)
 
     found = await throughput(20, 50, 0.005, tmp_path)
@@ -19,7 +19,7 @@ async def test_events_are_delivered_as_fast_as_they_come(tmp_path):
 
 
 async def test_what_waits_for_one_webhook_does_not_slow_down_another(tmp_path):
-    """Though it is much, and whether it is due or not."""
+    """Even if much waits, and whether it is due or not."""
     found = await measure(Database(f"sqlite:///{tmp_path}/app.db"), 20_000)
 
     for figures in (found["analyzed"], found["not_analyzed"]):

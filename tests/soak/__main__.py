@@ -14,7 +14,7 @@ from tests.soak.run import soak as run
 
 
 def _table(found: dict[str, Any]) -> Iterator[str]:
-    """A line for each figure; what has parts gets one for each part."""
+    """One line for each figure; a figure with parts gets one for each part."""
     for name, value in found.items():
         if isinstance(value, dict):
             yield f"{name}\n"

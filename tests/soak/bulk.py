@@ -1,4 +1,4 @@
-"""Batches, one after the other, two at a time."""
+"""Batches in sequence, two at a time."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ AT_ONCE = 2
 PICTURES, DUPLICATES = 30, 3
 ITEMS = PICTURES + DUPLICATES
 SEEDS = 10_000_000
-"""From there on: nobody else asks about these pictures."""
+"""The first seed for these pictures, which nobody else uses."""
 
 PAUSE_S = 2.0
 LOOKED_EVERY_S = 1.0
@@ -36,7 +36,7 @@ class Bulk:
 
     @property
     def pictures(self) -> int:
-        """That are all different."""
+        """The number of different pictures."""
         return PICTURES * len(self.batches)
 
     async def run(self, until: float) -> None:

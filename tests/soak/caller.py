@@ -1,4 +1,4 @@
-"""Whoever asks the service, again and again, whichever process is there, until it answers."""
+"""A caller who retries with any process of the service until it answers."""
 
 import asyncio
 import itertools
@@ -12,28 +12,28 @@ import httpx2
 from tests.soak.world import World
 
 AGAIN_AFTER_S = 0.3
-"""Where nobody was there to say when."""
+"""The wait where no response says how long."""
 
 WAITS_S = 5.0
-"""At most, whatever `Retry-After` says."""
+"""The longest wait, whatever `Retry-After` says."""
 
 IDLE_S = 2.0
 
 UNANSWERED = 0
-"""The status of what got no answer."""
+"""The status of an attempt without an answer."""
 
 IN_USE = "idempotency-key-in-use"
 
 
 class Unanswered(Exception):
-    """Nothing but refusals until the end."""
+    """Only refusals until the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """
     Attributes:
-        where: the process that was asked.
+        where: the process that was called.
         began, ended: Unix seconds.
         problem: the last part of its type, or why there was no answer.
         says_when: it has a `Retry-After`.
@@ -54,7 +54,7 @@ class Caller:
         self.gives_up_at = float("inf")
         self._world = world
         self._turns = itertools.count()
-        # What was idle for longer may be closed by the service just when it is used again.
+        # The service may close a connection idle for longer just when it is used again.
         limits = httpx2.Limits(max_connections=100, keepalive_expiry=IDLE_S)
         self._http = httpx2.AsyncClient(timeout=60, limits=limits)
 
@@ -62,7 +62,7 @@ class Caller:
         await self._http.aclose()
 
     async def ask(self, what: str, method: str, path: str, **request: Any) -> httpx2.Response:
-        """The answer, also one that says no. Raises Unanswered."""
+        """Return the answer, even if it is a refusal. Raises Unanswered."""
         while time.time() < self.gives_up_at:
             response = await self.try_once(what, method, path, **request)
             if response is None:
@@ -77,7 +77,7 @@ class Caller:
     async def try_once(
         self, what: str, method: str, path: str, **request: Any
     ) -> httpx2.Response | None:
-        """None: no answer came, or not all of it."""
+        """None: no answer came, or it was incomplete."""
         serving = self._world.serving
         where = serving[next(self._turns) % len(serving)]
         began, response = time.time(), None

@@ -1,4 +1,4 @@
-"""Exports that are read while others write."""
+"""Exports read while other callers write."""
 
 import asyncio
 import csv
@@ -19,7 +19,7 @@ from tests.soak.people import Question
 
 FORMATS = ("csv", "json", "jsonl", "xml", "xlsx", "parquet")
 SINCE = timedelta(seconds=60)
-"""So that one is as large in the end as in the beginning."""
+"""So that exports have the same size throughout the run."""
 
 PAUSES_S = 2.0
 
@@ -27,7 +27,7 @@ PAUSES_S = 2.0
 class Exporting:
     """
     Attributes:
-        complaints: of files that lacked what was answered before.
+        complaints: about files that lacked results answered earlier.
     """
 
     def __init__(self, caller: Caller, seed: int) -> None:
@@ -37,7 +37,7 @@ class Exporting:
         self._chance = random.Random(f"{seed} exports")
 
     async def read(self, until: float, questions: list[Question]) -> None:
-        """Of the last minute, again and again."""
+        """Export the last minute repeatedly."""
         while time.time() < until:
             since = datetime.now(UTC) - SINCE
             told = {
@@ -55,7 +55,7 @@ class Exporting:
             await asyncio.sleep(self._chance.expovariate(1 / PAUSES_S))
 
     async def ids(self, form: str, **query: str) -> list[str]:
-        """Of a whole file."""
+        """All ids in one export."""
         file = await self._caller.ask(
             "export", "GET", "/results/export", params={"format": form, **query}
         )

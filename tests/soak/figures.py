@@ -1,4 +1,4 @@
-"""What a soak tells of itself."""
+"""The figures that a soak reports."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ def refused(attempts: Iterable[Attempt]) -> dict[str, int]:
 
 
 def percentiles(what: str, attempts: Iterable[Attempt], outages: Outages) -> dict[str, list[int]]:
-    """Of single attempts that were answered: in calm time, and in all of it."""
+    """Of single answered attempts: in calm time, and over the whole time."""
     found: dict[str, list[float]] = {"calm": [], "all": []}
     for each in attempts:
         if each.what == what and each.status in (200, 202):
@@ -47,7 +47,7 @@ def percentiles(what: str, attempts: Iterable[Attempt], outages: Outages) -> dic
 
 
 def grown(lives: Iterable[Life]) -> dict[str, str]:
-    """Of those that lived long: medians of the first and the last third."""
+    """For long-lived processes: medians of the first and the last third."""
     return {each.name: _grown(each) for each in lives}
 
 

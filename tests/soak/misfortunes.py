@@ -1,4 +1,4 @@
-"""What happens to the world, at moments that a seed draws."""
+"""Faults injected into the environment, at moments that a seed determines."""
 
 import asyncio
 import random
@@ -14,10 +14,11 @@ from tests.soak.world import World
 RESTARTED_AFTER_S = 0.5
 
 KILLED_UNTIL = 0.4
-"""Share of the time in which the only process dies; then it has to show that it does not grow."""
+"""The share of the time during which a sole process is killed; after that it must prove that it
+does not grow."""
 
 SHARED_EVERY = 2
-"""Times as long as other things, what all share lives: with either of them gone little is done."""
+"""Shared servers fail this many times less often than others: without them little work is done."""
 
 FAULTS = {
     "limited": {"kind": "capacity_429", "share": 1.0},
@@ -34,12 +35,12 @@ class Server(Protocol):
 
 
 class Misfortunes:
-    """Of each kind one after the other, each when its time comes: kinds may meet."""
+    """Faults of one kind follow each other; different kinds run independently and may coincide."""
 
     def __init__(
         self, world: World, outages: Outages, *, seed: int, seconds: float, every_s: float
     ) -> None:
-        """`every_s`: on average, between the end of one and the next of its kind."""
+        """`every_s`: the mean time between the end of one fault and the next of its kind."""
         self._world = world
         self._outages = outages
         self._seed = seed
@@ -48,7 +49,7 @@ class Misfortunes:
         self._every_s = every_s
 
     async def happen(self) -> None:
-        """Until the time is over; then all is in order again."""
+        """Inject faults until the time is over; afterwards everything is in order again."""
         async with asyncio.TaskGroup() as group:
             for one in (self._process, self._azure, self._receiver):
                 group.create_task(self._again_and_again(one, self._every_s))
@@ -67,11 +68,11 @@ class Misfortunes:
             await one(moments)
 
     def _passed(self) -> float:
-        """Share of the time."""
+        """The share of the time that has passed."""
         return (time.time() - self._began) / self._seconds
 
     def _mortal(self) -> list[str]:
-        """Of several every second one; one alone for a while."""
+        """Every second one of several; a sole process only during the first part."""
         if self._world.shared:
             return list(self._world.processes)[1::2]
         return list(self._world.processes) if self._passed() < KILLED_UNTIL else []
@@ -122,8 +123,8 @@ class Misfortunes:
 
 
 async def _started(process: RunningService) -> None:
-    """Again and again, as what watches over containers does: no start gets by without a database,
-    which may be gone just then."""
+    """Retry the start, as a container supervisor does: a process can't start without a database,
+    which may be down just then."""
     while True:
         try:
             return await asyncio.to_thread(process.start)

@@ -1,4 +1,4 @@
-"""What is out of order, and when."""
+"""What was out of order, and when."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ class Outage:
     """
     Attributes:
         of: a process's name, or `postgres`, `redis`, `azure`, `receiver`.
-        how: in a word.
+        how: in one word.
         began, ended: Unix seconds.
     """
 
@@ -23,7 +23,7 @@ class Outage:
 
 
 SETTLED_S = {"azure": 30.0, "postgres": 5.0, "redis": 10.0, "receiver": 0.0}
-"""After it is back: a breaker waits, connections are made anew."""
+"""Time to settle after it is back: a breaker waits, connections are reopened."""
 
 OF_A_PROCESS_S = 1.0
 
@@ -42,8 +42,8 @@ class Outages:
             outage.ended = time.time()
 
     def any(self, began: float, ended: float, *names: str, after_s: float | None = None) -> bool:
-        """Whether one of them was out of order then, or not in order for long enough. `names`: none
-        are all."""
+        """Whether one of them was out of order then, or had not been back for long enough. Without
+        `names`: any of all."""
         return any(
             (not names or each.of in names)
             and each.began <= ended

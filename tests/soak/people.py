@@ -1,4 +1,5 @@
-"""People who ask about one picture: at once or later, with a key or without, new ones and old."""
+"""People who ask about one picture: synchronously or later, with or without a key, new or
+repeated."""
 
 import asyncio
 import json
@@ -12,7 +13,7 @@ from tests.soak.caller import Caller
 
 PEOPLE = 6
 PAUSES_S = 0.6
-"""On average, between an answer and the next question."""
+"""The mean pause between an answer and the next question."""
 
 LATER = {"prefer": "respond-async"}
 
@@ -21,10 +22,10 @@ LATER = {"prefer": "respond-async"}
 class Question:
     """
     Attributes:
-        number: of this question alone; its metadata.
-        picture: the seed that makes it.
+        number: unique to this question; sent as its metadata.
+        picture: the seed that generates it.
         key: for `Idempotency-Key`.
-        answer: the result, as it was told first.
+        answer: the result as first returned.
         took_s: from the first attempt on.
     """
 
@@ -40,7 +41,7 @@ class Question:
 class People:
     """
     Attributes:
-        complaints: of answers that were not as promised.
+        complaints: about answers that were not as promised.
     """
 
     def __init__(self, caller: Caller, seed: int) -> None:
@@ -76,7 +77,7 @@ class People:
         return Question(number, picture, f"question-{number}" if has_key else None, later)
 
     async def _ask(self, question: Question) -> None:
-        """Until there is an answer that is none of a failure."""
+        """Retry until there is an answer that is not a failure."""
         while question.answer is None:
             told = await self._post(question)
             if told["status"] == "pending":

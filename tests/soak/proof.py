@@ -1,4 +1,4 @@
-"""Whether anything is missing, twice, or was paid without need, now that all is quiet."""
+"""Checks at the end that nothing is missing, duplicated, or was paid without need."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from tests.soak.people import Question
 from tests.soak.reviewers import Decision
 
 REVIEWED = {"final_class", "decided_by", "expected", "expected_source"}
-"""What people may change in a result."""
+"""Fields of a result that reviewers may change."""
 
 OF_STORAGE = {"storage-unavailable"}
 OF_PROVIDERS = {
@@ -27,7 +27,7 @@ OF_PROVIDERS = {
 OF_PROCESSES = {"interrupted"}
 
 HELD_S = 60.0
-"""By an Idempotency-Key, for a request that nobody answers any more."""
+"""How long an Idempotency-Key is held for a request that nobody answers any more."""
 
 Rows = Mapping[str, Mapping[str, Any]]
 """Results by their ids."""
@@ -38,7 +38,7 @@ def some(ids: Collection[str]) -> str:
 
 
 def questions(asked: Sequence[Question], rows: Rows) -> Iterator[str]:
-    """One result for each key, as it was told, and one at least where there was no key."""
+    """One result for each key, as it was returned, and at least one where there was no key."""
     by_number: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows.values():
         if row["metadata"] and row["status"] != "failed":
@@ -77,7 +77,7 @@ def batch(batch: Batch, items: Sequence[Mapping[str, Any]], rows: Rows) -> Itera
 def reviews(
     decisions: Mapping[str, Decision], histories: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """What was acknowledged is stored, once."""
+    """Each acknowledged decision is stored, once."""
     for result_id, decision in decisions.items():
         history = histories[result_id]
         steps = [(each["reviewer"], each["action"], each["label"]) for each in history["steps"]]
@@ -96,7 +96,7 @@ def told(
     reviewed: Collection[str],
     batches: Collection[str],
 ) -> Iterator[str]:
-    """Each at least once, under one id, by a signature that is right."""
+    """Each event arrives at least once, under one id, with a valid signature."""
     kinds = {"result.created": results, "result.reviewed": reviewed, "batch.completed": batches}
     about = {
         kind: Counter(subject for subject, _ in pairs)
@@ -131,8 +131,9 @@ def exported(form: str, ids: Sequence[str], listed: Collection[str]) -> Iterator
 
 
 def refusals(attempts: Sequence[Attempt], outages: Outages) -> Iterator[str]:
-    """While what a request needs is out of order it may be told so, or get no answer from who dies
-    just then. Nothing else is refused, and a 503 says when to come back."""
+    """While something that a request needs is out of order, the request may be refused for that, or
+    get no answer from a process that dies. Nothing else is refused, and a 503 says when to
+    retry."""
     wrong = Counter(
         f"{each.what}: {each.status or 'no answer'} {each.problem}".strip()
         for each in attempts
@@ -147,7 +148,7 @@ def _is_fine(attempt: Attempt, outages: Outages) -> bool:
     if attempt.status == 503 and not attempt.says_when:
         return False
     if attempt.status == UNANSWERED and attempt.what == "export":
-        # What has begun can only break off when the database is gone.
+        # An export in progress can only break off when the process or the database is gone.
         return out_of_order(attempt.where, "postgres")
     if attempt.status == UNANSWERED or attempt.problem in OF_PROCESSES:
         return out_of_order(attempt.where)
@@ -161,7 +162,7 @@ def _is_fine(attempt: Attempt, outages: Outages) -> bool:
 
 
 def paid(answered: int, pictures: int, at_risk: int) -> Iterator[str]:
-    """`at_risk`: answers that were under way, or not stored, when something died."""
+    """`at_risk`: answers that were in progress, or not stored, when something died."""
     if answered > pictures + at_risk:
         yield f"{answered} calls were answered for {pictures} pictures, {at_risk} of them at risk"
 

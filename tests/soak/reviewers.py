@@ -1,4 +1,4 @@
-"""Two people who look at what the service is unsure of."""
+"""Two people who review answers of which the service is unsure."""
 
 import asyncio
 import random
@@ -11,12 +11,12 @@ from tests.soak.caller import Caller
 NAMES = ("ada", "eve")
 GIVEN = 5
 LOOKS_S = 0.4
-"""At each picture, on average."""
+"""Mean time spent on a picture."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """That was acknowledged."""
+    """A decision that was acknowledged."""
 
     reviewer: str
     action: str
@@ -26,8 +26,8 @@ class Decision:
 class Reviewers:
     """
     Attributes:
-        decisions: by the result.
-        others: of what was given, how much another had decided or taken meanwhile.
+        decisions: by the result's id.
+        others: how many given pictures another reviewer had decided or taken in the meantime.
     """
 
     def __init__(self, caller: Caller, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""One soak, from the start of all to the proof."""
+"""One soak, from starting everything to the final checks."""
 
 import asyncio
 import sys
@@ -30,21 +30,21 @@ PAGE = 1_000
 EVENTS = ["result.created", "result.reviewed", "batch.completed"]
 
 UNSTORED_S = 2.0
-"""So long before a death what was answered may not be stored."""
+"""Answers from this long before a death may not have been stored."""
 
 CALL_S = 6.0
-"""API_TIMEOUT: so long a call waits for an Azure that says nothing."""
+"""API_TIMEOUT: how long a call waits for an Azure that does not answer."""
 
 REDELIVERED_S = 12.0
-"""After Redis is back, for so long two may work on the same."""
+"""For this long after Redis is back, two processes may work on the same item."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """
     Attributes:
-        every_s: on average, between two misfortunes of a kind.
-        lasts: long enough to say whether memory grows.
+        every_s: mean time between two faults of a kind.
+        lasts: the run is long enough to tell whether memory grows.
         at_most_above: share of the bill.
     """
 
@@ -70,7 +70,7 @@ class Soak:
         self._complaints: list[str] = []
 
     async def run(self) -> dict[str, Any]:
-        """What was found; `complaints` is empty when all is well."""
+        """Return the findings; `complaints` is empty when all is well."""
         watching = asyncio.create_task(self._watch.look())
         telling = asyncio.create_task(self._tell_each_minute())
         hooks = [
@@ -108,14 +108,14 @@ class Soak:
                 group.create_task(each)
 
     async def _register(self, url: str) -> str:
-        """Its path."""
+        """Create a webhook and return its path."""
         wanted = {"url": url, "event_types": EVENTS, "secret": self._world.secret}
         created = await self._caller.ask("webhook", "POST", "/webhooks", json=wanted)
         created.raise_for_status()
         return str(created.headers["location"])
 
     async def _be_quiet(self, hooks: list[str]) -> None:
-        """Until nothing is pending."""
+        """Wait until no delivery is pending."""
         ends_at = time.time() + QUIET_WITHIN_S
         for path, rows in [
             ("/results?status=pending", "results"),
@@ -185,12 +185,13 @@ class Soak:
         }
 
     def _pictures(self) -> int:
-        """All that were asked about."""
+        """The number of different pictures asked about."""
         return len({each.picture for each in self._people.questions}) + self._bulk.pictures
 
     def _at_risk(self) -> int:
-        """Calls that were under way, or whose answers were not stored, when something died; and
-        when a process was asked to end that waited for an Azure in trouble, for a while only."""
+        """Calls that were in progress, or whose answers were not stored, when something died, or
+        when a process was stopped that waited for a disturbed Azure, which it does only for a
+        while."""
         self._world.azure.look()
         seconds: set[int] = set()
         for each in self._outages.all:

@@ -1,4 +1,4 @@
-"""What processes take while they live: memory, handles, and how late their event loops are."""
+"""Resource usage of processes while they live: memory, handles, and event loop lag."""
 
 import asyncio
 import time
@@ -21,11 +21,12 @@ LASTED = 0.5
 """Share of the whole time that a process has to live to be judged."""
 
 WARM_UP = 0.2
-"""Share of its life that is left out: what is loaded when it is first needed. The first calibration
-is fitted after some six minutes, and takes 35 MB: too late for ten minutes, not for an hour."""
+"""Share of a process's life that is left out, during which things are loaded on first use. The
+first calibration is fitted after some six minutes, and takes 35 MB: too late for a run of ten
+minutes, not for one of an hour."""
 
 FLAT = 0.1
-"""Share by which the last third of the rest may be above the first."""
+"""Share by which the last third of the rest may exceed the first."""
 
 FEW_HANDLES = 5
 
@@ -42,14 +43,14 @@ class Life:
     megabytes: list[float] = field(default_factory=list)
     handles: list[int] = field(default_factory=list)
     lags: dict[float, float] = field(default_factory=dict)
-    """By upper bound, how often the loop was no later."""
+    """By upper bound, how often the lag did not exceed it."""
 
     @property
     def lasted_s(self) -> float:
         return self.at[-1] - self.began if self.at else 0.0
 
     def thirds(self, values: Sequence[float]) -> tuple[float, float]:
-        """Medians of the first and the last, after the warm-up."""
+        """Medians of the first and the last third, after the warm-up."""
         warm = self.began + WARM_UP * self.lasted_s
         counted = [each for at, each in zip(self.at, values, strict=True) if at >= warm]
         third = max(1, len(counted) // 3)
@@ -63,7 +64,7 @@ class Watch:
         self._began = time.time()
 
     async def look(self) -> None:
-        """Until it is cancelled."""
+        """Measure until cancelled."""
         async with httpx2.AsyncClient(timeout=5) as http:
             scraped_at = float("-inf")
             while True:
@@ -74,7 +75,7 @@ class Watch:
                 await asyncio.sleep(EVERY_S)
 
     def longest(self) -> Iterator[Life]:
-        """Those that are judged."""
+        """The processes that lived long enough to be judged."""
         for each in self._lives.values():
             if each.lasted_s >= LASTED * (time.time() - self._began):
                 yield each
@@ -92,7 +93,7 @@ class Watch:
                 yield f"{each.name} has {last:.0f} handles, and had {first:.0f}"
 
     def lag_ms(self, share: float) -> float:
-        """That so many of all wakings were within, as their buckets tell."""
+        """The lag that this share of all wake-ups did not exceed, as far as the buckets tell."""
         counts: Counter[float] = Counter()
         for each in self._lives.values():
             counts.update(each.lags)
@@ -106,7 +107,7 @@ class Watch:
     def _measure(self) -> None:
         for name, service in self._world.processes.items():
             pid = service.process.pid
-            with suppress(OSError, RuntimeError):  # it dies just now
+            with suppress(OSError, RuntimeError):  # it is just dying
                 process = Process(pid)
                 megabytes, handles = process.megabytes("VmRSS"), process.handles()
                 life = self._lives.setdefault(pid, Life(name, time.time()))

@@ -1,4 +1,4 @@
-"""The service in one of two forms, and all that it needs."""
+"""The service in one of two forms, and everything that it needs."""
 
 import json
 import signal
@@ -19,7 +19,7 @@ from tests.shared_servers import SharedServers
 
 LATENCY = "0.3:0.6"
 ANSWERED_AFTER_S = 0.01
-"""By receivers."""
+"""The receivers' delay."""
 
 ONE = (("serve", "on"),)
 SEVERAL = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on"))
@@ -27,7 +27,7 @@ SEVERAL = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on")
 
 
 class Cloud(Azure):
-    """What each of its lives has billed counts."""
+    """An Azure that may be restarted: the bills of all its lives are added up."""
 
     def __init__(self) -> None:
         super().__init__([], latency=LATENCY)
@@ -40,7 +40,7 @@ class Cloud(Azure):
             self.order(each, **change)
 
     def die(self) -> None:
-        """Nothing is under way then: what it has billed is known."""
+        """Stop when no call is in progress, so that its bill is known."""
         self.misbehave(down=True)
         while self._sum("in_flight"):
             time.sleep(0.05)
@@ -56,13 +56,13 @@ class Cloud(Azure):
         return self._answered + self._sum("answered")
 
     def look(self) -> None:
-        """Now and then: it forgets when calls got in."""
+        """Call this regularly: the simulator forgets when calls were admitted."""
         for name, counts in zip(DEPLOYMENTS, self._counts(), strict=True):
             for second, count in counts["accepted_by_second"].items():
                 self._admitted[name, int(second)] = count
 
     def admitted(self, seconds: Iterable[int]) -> int:
-        """Calls that got in then."""
+        """Calls admitted in these seconds."""
         return sum(self._admitted.get((name, each), 0) for name in DEPLOYMENTS for each in seconds)
 
     def _sum(self, name: str) -> int:
@@ -78,7 +78,7 @@ class World:
     Attributes:
         steady, shaky: receivers, of which the second one fails at times.
         processes: by name.
-        shared: what several share; None: there is one.
+        shared: the servers that several processes share; None: there is only one process.
     """
 
     def __init__(self, folder: Path, *, several: bool) -> None:
@@ -126,7 +126,7 @@ class World:
         self.serving = [each for each in self.processes if each.startswith("serve")]
 
     def stop(self) -> dict[str, int]:
-        """What is begun ends, and is booked; the exit statuses."""
+        """Let begun work end and be booked; return the exit statuses."""
         with ThreadPoolExecutor() as threads:
             statuses = threads.map(RunningService.stop, self.processes.values())
             return dict(zip(self.processes, statuses, strict=True))

@@ -1,1 +1,1 @@
-"""The embedded model. `provider.create` builds it; import it only when it is wanted."""
+"""The embedded model. `provider.create` builds it; import that only where it is used."""

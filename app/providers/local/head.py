@@ -1,6 +1,6 @@
-"""Classifiers learned from a few photographs on top of the model's embedding.
+"""Classifiers on top of the model's embedding, each learned from a few photographs.
 
-They answer for domains whose classes ImageNet does not know, such as roses and dandelions.
+They serve domains whose classes ImageNet does not know, such as roses and dandelions.
 """
 
 import json
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.providers.local.neighbours import Neighbours
 
 DIGITS: Final = 5
-"""Significant ones of a weight in a file."""
+"""Significant digits of a weight in a file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,13 +26,13 @@ class Head:
 
     Attributes:
         labels: the classes it tells apart.
-        weights: float32 (rows, 1280), a row for each label; a last row more stands for "none of
-            these" when the head has learned what that looks like.
+        weights: float32 (rows, 1280), a row for each label; an additional last row stands for "none
+            of these" when the head was taught examples of that.
         bias: float32 (rows,).
-        model_sha256: of the only model file whose embeddings mean anything to it.
+        model_sha256: of the model file whose embeddings it was taught with; no other will do.
         taught: the examples of its labels; None in files that were made before heads kept them.
-        threshold: the confidence from which on its answers were right as often as was asked for,
-            0 to 1; None where none was found.
+        threshold: the confidence, 0 to 1, at or above which its answers were right as often as was
+            asked for; None where none was found.
     """
 
     labels: tuple[str, ...]
@@ -52,7 +52,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """What `to_json` made. Raises ValueError when its parts do not match."""
+        """Parse what `to_json` made. Raises ValueError when its parts do not match."""
         content = json.loads(text)
         examples = content.get("examples")
         head = cls(
@@ -71,11 +71,11 @@ class Head:
         return head
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write it as JSON, after what there is to say `about` it."""
+        """Write it as JSON, preceded by the entries of `about`."""
         path.write_text(self.to_json(about) + "\n", "utf-8")
 
     def to_json(self, about: Mapping[str, Any] | None = None) -> str:
-        """On one line, after what there is to say `about` it."""
+        """On one line, preceded by the entries of `about`."""
         content = {
             **(about or {}),
             "model_sha256": self.model_sha256,
@@ -88,7 +88,7 @@ class Head:
         return json.dumps(content, separators=(",", ":"))
 
     def probabilities(self, embedding: NDArray[np.float32]) -> dict[str, float]:
-        """Return how probable each label is; what is missing to 1 says "none of these"."""
+        """Return the probability of each label; the remainder to 1 is "none of these"."""
         logits = self.weights @ (embedding / np.linalg.norm(embedding)) + self.bias
         odds = np.exp(logits - logits.max())
         shares = odds / odds.sum()
@@ -100,7 +100,7 @@ def _rounded(numbers: NDArray[np.float32]) -> list[float]:
 
 
 def shipped_heads() -> Iterator[Head]:
-    """Yield the heads that come with the package."""
+    """Yield the heads shipped with the package."""
     folder = files("app.providers.local").joinpath("data/heads")
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         yield Head.load(path)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# What the network was trained on; `app.square` makes such a picture.
+# The input size and crop the network was trained with; `app.square` makes such a picture.
 SIDE: Final = 224  # pixels
 CROP: Final = 0.875  # share of the short side
 
@@ -18,11 +18,11 @@ _FILE = "data/efficientnet-lite0-int8.onnx"
 
 
 class Prediction(NamedTuple):
-    """What the model says about one picture.
+    """The model's output for one picture.
 
     Attributes:
         probabilities: float32 (1000,), over the leaf labels of ImageNet-1k.
-        embedding: float32 (1280,), what a `Head` judges; only comparable within one model file.
+        embedding: float32 (1280,), the input of a `Head`; only comparable within one model file.
     """
 
     probabilities: NDArray[np.float32]
@@ -30,14 +30,14 @@ class Prediction(NamedTuple):
 
 
 class EfficientNetLite:
-    """One loaded model, for any number of threads at once.
+    """One loaded model, which any number of threads may use at once.
 
-    A call keeps its own thread busy (about 4 ms on a core with VNNI) and no other: run as many at a
-    time as there are cores.
+    A call keeps only its own thread busy (about 4 ms on a core with VNNI): run as many at a time as
+    there are cores.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        """Load the ONNX file at `path`, else the one that comes with the package."""
+        """Load the ONNX file at `path`, else the one shipped with the package."""
         onnxruntime = _runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -55,7 +55,7 @@ class EfficientNetLite:
         return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     def run(self, pixels: NDArray[np.uint8]) -> Prediction:
-        """Judge one RGB picture, shape (224, 224, 3)."""
+        """Run the model on one RGB picture, shape (224, 224, 3)."""
         if pixels.shape != (SIDE, SIDE, 3) or pixels.dtype != np.uint8:
             raise ValueError(
                 f"expected uint8 ({SIDE}, {SIDE}, 3), got {pixels.dtype} {pixels.shape}"
@@ -67,7 +67,7 @@ class EfficientNetLite:
 
 
 def _runtime() -> Any:
-    # It reports to its maker unless it is told not to before it is loaded.
+    # ONNX Runtime sends telemetry to its vendor unless disabled before it is loaded.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # type: ignore[import-untyped]
 

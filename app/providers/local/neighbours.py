@@ -1,4 +1,4 @@
-"""How far a picture is from those that a head was taught with."""
+"""How far a picture is from the examples that a head was taught with."""
 
 import base64
 import math
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 NEIGHBOURS: Final = 3
 REACH: Final = 0.9
-"""The share of examples that are no farther from the others than what still belongs."""
+"""The share of examples that lie within the bound of what still belongs."""
 SAME_SCENE: Final = 0.05
-"""Cosine distance: the mirror image of a photograph is about so far from it."""
+"""Cosine distance, about that between a photograph and its mirror image."""
 STEEPNESS: Final = math.log(99)
-"""Of a picture as near as the middle example, 99 % belongs."""
+"""A picture as near as the median example belongs to 99 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,9 @@ class Neighbours:
     """Examples, and whether a picture is as near to them as they are to each other.
 
     Attributes:
-        embeddings: int8 (n, d): only their directions matter, to which 8 bits are enough (at most
-            0.0002 of cosine).
-        owners: intp (n,), the place of each one's label in the head's.
+        embeddings: int8 (n, d): only their directions matter, for which 8 bits are enough (an error
+            of at most 0.0002 in the cosine).
+        owners: intp (n,), the position of each one's label in the head's labels.
     """
 
     embeddings: NDArray[np.int8]
@@ -34,13 +34,13 @@ class Neighbours:
 
     @classmethod
     def of(cls, embeddings: NDArray[Any], owners: NDArray[np.intp]) -> Self:
-        """From embeddings of any length but 0, (n, d)."""
+        """From embeddings (n, d) of any length but 0."""
         largest = np.abs(embeddings).max(axis=1, keepdims=True)
         return cls(np.rint(embeddings / largest * 127).astype(np.int8), owners)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """What `to_json` made."""
+        """Read what `to_json` made."""
         owners = np.array(content["owners"], np.intp)
         packed = zlib.decompress(base64.b64decode(content["embeddings"]))
         return cls(np.frombuffer(packed, np.int8).reshape(len(owners), -1), owners)
@@ -60,8 +60,8 @@ class Neighbours:
         return 1 - float(np.partition(cosines, -self._count)[-self._count :].mean())
 
     def belongs(self, embedding: NDArray[np.float32]) -> float:
-        """How much speaks for a picture of the kind that was taught, 0 to 1: a half where 90 % of
-        the examples are nearer to the others; 1 where there are too few examples to tell."""
+        """How well a picture fits what was taught, 0 to 1: a half where 90 % of the examples are
+        nearer to the others than it is; 1 where there are too few examples to tell."""
         if math.isinf(self.bound):
             return 1.0
         beyond = (self.distance(embedding) - self.bound) / (self.bound - self._middle)
@@ -69,14 +69,15 @@ class Neighbours:
 
     @cached_property
     def bound(self) -> float:
-        """The largest distance that belongs; infinite for fewer than two different examples."""
+        """The largest distance that still belongs; infinite for fewer than two different
+        examples."""
         if len(self._directions) < 2:
             return math.inf
         return max(SAME_SCENE, float(np.quantile(self._left_out, REACH)))
 
     @cached_property
     def _middle(self) -> float:
-        # Apart from the bound also where all examples are equally far from each other.
+        # Kept below the bound even where all examples are equally far from each other.
         return min(float(np.median(self._left_out)), 0.9 * self.bound)
 
     @cached_property
@@ -88,17 +89,17 @@ class Neighbours:
 
     @cached_property
     def _directions(self) -> NDArray[np.float32]:
-        """Of different examples, float32 of length 1."""
+        """Directions of the different examples, float32 of length 1."""
         different = self.embeddings[self._different].astype(np.float32)
         return np.asarray(different / np.linalg.norm(different, axis=1, keepdims=True))
 
     @cached_property
     def _different(self) -> NDArray[np.intp]:
-        # A picture that is there twice is no neighbour of itself.
+        # A duplicate must not count as a neighbour of its original.
         return np.unique(self.embeddings, axis=0, return_index=True)[1]
 
     @cached_property
     def _count(self) -> int:
-        """Neighbours asked: no more than the smallest class has to give."""
+        """The number of neighbours compared with, limited by what the smallest class can supply."""
         _, sizes = np.unique(self.owners[self._different], return_counts=True)
         return max(1, min(NEIGHBOURS, int(sizes.min()) - 1))

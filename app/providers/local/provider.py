@@ -1,4 +1,4 @@
-"""The embedded provider: answers with no key and no network."""
+"""The embedded provider: answers without a key and without a network."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,13 +28,14 @@ log = structlog.stdlib.get_logger(__name__)
 
 MODEL = "efficientnet-lite0-int8"
 DATA_VERSION = 2
-"""Raised with every change of the files in data/, and of what is made of them: they answer, too."""
+"""Increased with every change of the files in data/ or of how they are used: both affect
+answers."""
 
 
 class Known(NamedTuple):
     """
     Attributes:
-        lesson: that was in force when it was made; None: there was none.
+        lesson: the one in force when this was made; None: there was none.
         revision: of its answers.
     """
 
@@ -44,8 +45,8 @@ class Known(NamedTuple):
 
 
 class LocalProvider:
-    """EfficientNet-Lite0: WordNet names what it knows, heads judge what it was taught. What was
-    taught while the service runs comes before what came with it."""
+    """EfficientNet-Lite0: WordNet maps class names to what the model knows, heads recognise what
+    was taught. Heads taught while the service runs take precedence over the shipped ones."""
 
     name = "local"
 
@@ -59,7 +60,7 @@ class LocalProvider:
 
     @property
     def model_sha256(self) -> str:
-        """Of the model file, by which embeddings are made."""
+        """Of the model file that makes the embeddings."""
         return self._model.sha256
 
     def capabilities(self) -> Capabilities:
@@ -85,7 +86,7 @@ class LocalProvider:
         code_order: Sequence[int] | None = None,
         examples: Sequence[Example] = (),
     ) -> ProviderAnswer:
-        """Raises ProviderCannotServeDomain. Takes milliseconds, so `timeout` plays no part."""
+        """Raises ProviderCannotServeDomain. Takes milliseconds, so `timeout` is not used."""
         known = await self._knows(domain)
         seen = await self._workers.run(self._look, image, known.recognise)
         label, probabilities = seen.answer(allow_none=domain.allow_none)
@@ -100,18 +101,18 @@ class LocalProvider:
         )
 
     def learned(self, domain: Domain) -> str:
-        """The lesson in force."""
+        """The revision of the lesson in force; empty: none."""
         taught = self._taught.of(domain.name)
         return "" if taught is None else taught.revision
 
     def embed(self, image: PreparedImage) -> NDArray[np.float32]:
-        """(1280,), of length 1: what heads are taught with. It takes milliseconds of CPU: call it
-        off the event loop."""
+        """(1280,), of length 1: what heads are taught with. Takes milliseconds of CPU: call it
+        outside the event loop."""
         embedding = self._see(image).embedding
         return np.asarray(embedding / np.linalg.norm(embedding))
 
     async def sure_from(self, domain: Domain, accuracy: float) -> float | None:
-        """The threshold of the domain's head, where it was sought for as much."""
+        """The threshold of the domain's head, if it was chosen for at least this accuracy."""
         taught = self._taught.of(domain.name)
         try:
             known = await self._knows(domain)
@@ -153,7 +154,7 @@ class LocalProvider:
         return Known(taught.revision, self._came_with_it(classes), str(DATA_VERSION))
 
     def _readable(self, taught: TaughtHead) -> Head | None:
-        """Of another model file's embeddings it knows nothing."""
+        """None if it can't be read, or was taught with the embeddings of another model file."""
         try:
             head = Head.parse(taught.content)
         except (ValueError, LookupError, TypeError) as error:

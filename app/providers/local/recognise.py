@@ -1,4 +1,4 @@
-"""From what the model says about a picture to the probability of each class: no network, no I/O."""
+"""From the model's output to the probability of each class: no network, no I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from app.providers.local.neighbours import Neighbours
 from app.providers.local.vocabulary import Vocabulary, normalise
 
 ELSEWHERE: Final = 0.8
-"""What the model gives to labels of no class when it sees none of them. Less is a picture that it
-is unsure about: `python -m training.measure_zero_shot` counts both."""
+"""A picture is out of domain when the model gives more than this to labels of no class. With less,
+the model is only unsure: `python -m training.measure_zero_shot` counts both."""
 
 
 class Recognition(NamedTuple):
     """What a picture may show.
 
     Attributes:
-        probabilities: of each class, of a picture that shows what was taught; what is missing to 1
-            speaks for none of them.
-        belongs: how much speaks for such a picture, 0 to 1, as far as `probabilities` do not say
-            it.
+        probabilities: of each class, given that the picture shows what was taught; the remainder to
+            1 is the probability of "none of these".
+        belongs: how well the picture fits what was taught, 0 to 1, as far as `probabilities` do not
+            say it.
         out_of_domain: the picture looks like nothing that is known of these classes.
     """
 
@@ -33,9 +33,10 @@ class Recognition(NamedTuple):
     out_of_domain: bool
 
     def answer(self, *, allow_none: bool) -> tuple[str | None, dict[str, float]]:
-        """The most probable label, None for "none of these" where that may be answered, and the
-        probabilities to be told. Of a picture that looks like nothing known no class is likely,
-        also where the answer must be one: then what is beyond the bound counts, and no more."""
+        """Return the most probable label, None for "none of these" where that is allowed, and the
+        probabilities to report. A picture that looks like nothing known makes every class
+        improbable, even where the answer must be a class: then only what lies beyond the bound
+        counts."""
         share = self.belongs if allow_none else min(1.0, 2 * self.belongs)
         told = {label: p * share for label, p in self.probabilities.items()}
         label = max(told, key=told.__getitem__)
@@ -48,11 +49,11 @@ Recogniser = Callable[[Prediction], Recognition]
 
 @dataclass(frozen=True, slots=True)
 class ZeroShot:
-    """Sums what the model gives to the ImageNet leaves of each class, without renormalising: a
-    picture of none of the classes leaves most of the mass elsewhere.
+    """Sums the model's probabilities of the ImageNet leaves of each class, without renormalising:
+    for a picture of none of the classes most of the probability lies elsewhere.
 
     Attributes:
-        leaves: of each label; none where the model does not know it.
+        leaves: of each label; empty where the model does not know it.
     """
 
     leaves: dict[str, NDArray[np.intp]]
@@ -71,14 +72,14 @@ class ZeroShot:
 
 
 class FromHead:
-    """Asks a head, under the domain's own names.
+    """Applies a head, under the domain's own names.
 
-    Classes of the head that the domain has not are none of these, and what was taught of them says
-    nothing about which pictures belong.
+    Classes of the head that are not in the domain count as none of these, and their examples are
+    not used to judge which pictures belong.
     """
 
     def __init__(self, head: Head, names: Mapping[str, Sequence[str]]) -> None:
-        """`names`: what the head calls each class of the domain, one label or more."""
+        """`names`: the head's label or labels for each class of the domain."""
         self._head = head
         self._names = names
         asked = {head.labels.index(name) for each in names.values() for name in each}
@@ -86,7 +87,8 @@ class FromHead:
 
     @property
     def threshold(self) -> float | None:
-        """The head's; None also where it was asked about other classes than it is here."""
+        """The head's threshold; None also where the domain does not use all of the head's
+        classes."""
         asked = sum(map(len, self._names.values()))
         return self._head.threshold if asked == len(self._head.labels) else None
 
@@ -101,20 +103,20 @@ class FromHead:
 
 
 def from_head(head: Head, classes: Mapping[str, Sequence[str]]) -> FromHead | None:
-    """None unless it knows all the classes, given all names (label, aliases) of each."""
+    """None unless the head knows all the classes, given all names (label, aliases) of each."""
     names = _names_in(head, classes)
     return None if names is None else FromHead(head, names)
 
 
 class Knowledge:
-    """The heads and the vocabulary that come with the package."""
+    """The heads and the vocabulary shipped with the package."""
 
     def __init__(self) -> None:
         self._vocabulary = Vocabulary.load()
         self._heads = list(shipped_heads())
 
     def recogniser(self, classes: Mapping[str, Sequence[str]]) -> ZeroShot | FromHead:
-        """What tells these classes apart, given all names (label, aliases) of each."""
+        """A recogniser for these classes, given all names (label, aliases) of each."""
         for head in self._heads:
             if found := from_head(head, classes):
                 return found
@@ -123,8 +125,8 @@ class Knowledge:
 
 
 def _names_in(head: Head, classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]] | None:
-    """What the head calls each class; None unless it knows them all. What two classes claim is the
-    first one's."""
+    """The head's labels for each class; None unless it knows them all. A label that two classes
+    claim goes to the first."""
     unclaimed = {normalise(label): label for label in head.labels}
     names = {
         label: [unclaimed.pop(each) for each in map(normalise, all_names) if each in unclaimed]

@@ -1,7 +1,7 @@
-"""How a head is taught: the recipe, and what it says of itself without having seen the answer.
+"""How a head is taught, and how its quality is estimated on examples it has not seen.
 
-scikit-learn fits, and only here: it takes about a second, so run it in a thread, and never for a
-request.
+This is the only use of scikit-learn. Fitting takes about a second, so run it in a thread, and never
+while serving a request.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from app.providers.local.neighbours import Neighbours
 from app.result import NONE
 
 STRENGTH: Final = 20.0
-"""The inverse of how much large weights cost (scikit-learn's C)."""
+"""The inverse of the penalty on large weights (scikit-learn's C)."""
 FOLDS: Final = 5
 SHUFFLES: Final = 5
 SHARPEST, FLATTEST = 0.05, 20.0  # temperatures
@@ -28,11 +28,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Pictures whose class is known.
+    """Pictures of known class.
 
     Attributes:
         embeddings: float (n, d), as the model gives them.
-        truth: intp (n,), places in `labels`; one past its end for none of them.
+        truth: intp (n,), positions in `labels`; one past its end for none of them.
     """
 
     embeddings: Array
@@ -54,33 +54,34 @@ class Examples:
         return cls(np.asarray(embeddings, float) / lengths, truth, known)
 
     def at(self, places: NDArray[Any]) -> "Examples":
-        """Some of them, by their places or a mask."""
+        """Some of them, selected by position or by a mask."""
         return Examples(self.embeddings[places], self.truth[places], self.labels)
 
     @property
     def fewest(self) -> int:
-        """Examples of the class that has fewest, of those that are asked about."""
+        """The number of examples in the smallest class, among those in `asked`."""
         counts = np.unique(self.truth[self.asked], return_counts=True)[1]
         return int(counts.min()) if counts.size else 0
 
     @property
     def asked(self) -> NDArray[np.intp]:
-        """Places of those that heads can be asked about which were taught with the others: not of
-        the only one that shows none of the classes, without which these are all still known."""
+        """Positions of the examples that can be held out and judged by heads taught with the
+        others. A lone example of none of the classes is not among them: heads must be taught with
+        it, and all classes are known without it."""
         none = self.truth == len(self.labels)
         return np.flatnonzero(~none if none.sum() == 1 else np.ones_like(none))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutOfFold:
-    """What heads say of examples that they were not taught with, each asked several times.
+    """The answers of heads about examples that they were not taught with, several for each example.
 
     Attributes:
-        probabilities: float (m, rows), of the labels, and a last column for "none of these" where
+        probabilities: float (m, rows), of the labels, with a last column for "none of these" where
             that was taught.
         truth: intp (m,), columns.
         labels: how many columns are labels.
-        asked: intp (m,), the place of each one's example.
+        asked: intp (m,), the position of each answer's example.
     """
 
     probabilities: Array
@@ -90,30 +91,30 @@ class OutOfFold:
 
     @property
     def confidence(self) -> Array:
-        """(m,), of the most probable label."""
+        """(m,), the probability of the most probable label."""
         return np.asarray(self.probabilities[:, : self.labels].max(axis=1))
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(m,), whether that is the true one; for a picture of none of them it never is."""
+        """(m,), whether that label is the true one; never so for a picture of none of them."""
         return np.asarray(self.probabilities[:, : self.labels].argmax(axis=1) == self.truth)
 
     def threshold(self, accuracy: float) -> float | None:
-        """The least confidence such that of the answers at it or above `accuracy` (0 to 1) are
-        right; None where there is none. All shuffles are judged together: of one alone it would
-        hang on two or three pictures."""
+        """The lowest confidence such that, of the answers at or above it, the share `accuracy` (0
+        to 1) is right; None where there is none. All shuffles are judged together: that of a single
+        one would depend on two or three pictures."""
         order = np.argsort(-self.confidence, kind="stable")
         confidence, right = self.confidence[order], self.right[order]
         shares = np.cumsum(right) / np.arange(1, len(right) + 1)
-        # Answers of one confidence are taken or left together.
+        # Answers of equal confidence are accepted or rejected together.
         last_of_equals = np.append(confidence[1:] < confidence[:-1], True)
         enough = np.flatnonzero((shares >= accuracy) & last_of_equals)
         return float(confidence[enough[-1]]) if enough.size else None
 
     def temperature(self, examples: int) -> float:
-        """What to divide logits by so that confidence is accuracy (Guo et al., On Calibration of
-        Modern Neural Networks, 2017). Of `examples` pictures that are all told right it does not
-        follow that none ever is not: the truth counts (n + 1) / (n + 2) (Platt, 1999)."""
+        """The divisor of the logits that makes confidence equal accuracy (Guo et al., On
+        Calibration of Modern Neural Networks, 2017). Even if all `examples` pictures were answered
+        correctly, errors can't be ruled out: the truth counts (n + 1) / (n + 2) (Platt, 1999)."""
         from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
         m, rows = self.probabilities.shape
@@ -142,9 +143,9 @@ class OutOfFold:
 class Lesson:
     """
     Attributes:
-        judged: how heads taught the same way judge what they have not seen; None where a class has
-            a single example, which can't be left out. `head.threshold` comes from it.
-        temperature: that the head's weights were divided by; 1 without `judged`.
+        judged: how heads taught the same way judge examples that they have not seen; None where a
+            class has a single example, which can't be left out. `head.threshold` comes from it.
+        temperature: the divisor that was applied to the head's weights; 1 without `judged`.
     """
 
     head: Head
@@ -153,8 +154,9 @@ class Lesson:
 
 
 def teach(examples: Examples, model_sha256: str, *, accuracy: float = ACCURACY) -> Lesson:
-    """Fit a head, let it say how sure it is as it is right, and choose the confidence from which on
-    `accuracy` of its answers are. Takes about a second for a hundred examples."""
+    """Fit a head, calibrate its confidence to its accuracy, and choose the confidence at or above
+    which the share `accuracy` of its answers is right. Takes about a second for a hundred
+    examples."""
     with _one_thread():
         weights, bias = _fit(examples.embeddings, examples.truth)
         judged, temperature = None, 1.0
@@ -177,12 +179,13 @@ def teach(examples: Examples, model_sha256: str, *, accuracy: float = ACCURACY) 
 def cross_validated(
     examples: Examples, *, also: Examples | None = None, share: float = 1.0
 ) -> OutOfFold:
-    """What heads say of the examples that they were not taught with, each class having two at
-    least; a single one of none of them is always taught.
+    """Answers of heads about the examples that they were not taught with. Each class needs at least
+    two examples; a lone example of none of the classes is always taught.
 
     Args:
-        also: what each head is taught with, too, and is not asked about; of the same labels.
-        share: of each class, how much of what is there to be taught with is.
+        also: further examples, with the same labels, that every head is taught with and never asked
+            about.
+        share: of the examples of each class that a fold teaches with, the share to use.
     """
     from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
@@ -203,7 +206,7 @@ def cross_validated(
                 weights, bias = _regress(points[learned], every[learned])
                 logits = points[asked] @ weights.T + bias
                 odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-                # What heads were not taught is in its place, too: not probable.
+                # A class that the heads were not taught keeps its column, with probability 0.
                 shares = np.zeros((len(asked), rows))
                 shares[:, np.unique(every[learned])] = odds / odds.sum(axis=1, keepdims=True)
                 found.append(shares)
@@ -213,7 +216,8 @@ def cross_validated(
 
 
 def _in_their_span(examples: Examples, also: Examples | None) -> Array:
-    """All of them, in as many dimensions as they need: turned so, weights are the same, turned."""
+    """All examples, in the fewest dimensions that hold them: a rotation, which rotates the
+    weights."""
     every = [examples.embeddings] if also is None else [examples.embeddings, also.embeddings]
     directions = np.concatenate(every)
     return np.asarray(directions @ _span(directions).T)
@@ -225,7 +229,7 @@ def _part(
     share: float,
     random: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Of each class so much, one at least."""
+    """This share of each class, at least one."""
     chosen = []
     for each in np.unique(truth[places]):
         mine = random.permutation(places[truth[places] == each])
@@ -235,15 +239,15 @@ def _part(
 
 def _fit(directions: Array, truth: NDArray[np.intp]) -> tuple[Array, Array]:
     """Return weights (rows, d) and bias (rows,)."""
-    # The weights are sums of the examples: fitted in their span, of fewer dimensions, they are the
-    # same, and much sooner.
+    # The weights are combinations of the examples: fitting in the examples' span, which has fewer
+    # dimensions, gives the same weights much sooner.
     span = _span(directions)
     weights, bias = _regress(directions @ span.T, truth)
     return weights @ span, bias
 
 
 def _span(directions: Array) -> Array:
-    """Of rows (n, d): vectors (min(n, d), d) of length 1 that are at right angles."""
+    """Of rows (n, d): vectors (min(n, d), d) of length 1 that are orthogonal to each other."""
     return np.asarray(np.linalg.svd(directions, full_matrices=False)[2])
 
 
@@ -251,7 +255,7 @@ def _regress(points: Array, truth: NDArray[np.intp]) -> tuple[Array, Array]:
     """Return weights (rows, d) and bias (rows,)."""
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
-    # How many examples somebody had of a class does not say how often it will be asked about.
+    # The number of examples of a class does not say how often it will be asked about.
     regression = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000)
     regression.fit(points, truth)
     weights, bias = regression.coef_, regression.intercept_
@@ -261,7 +265,8 @@ def _regress(points: Array, truth: NDArray[np.intp]) -> tuple[Array, Array]:
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Small products are not worth several threads, which wait for each other on a busy machine."""
+    """Small products do not benefit from several threads, which wait for each other on a busy
+    machine."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     limits: AbstractContextManager[Any] = threadpool_limits(1)

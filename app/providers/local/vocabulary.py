@@ -18,7 +18,7 @@ _PLURALS: Final = (
 
 
 def normalise(name: str) -> str:
-    """Return `name` as the table spells it: lower case, words parted by one space."""
+    """Return `name` as the table spells it: lower case, words separated by one space."""
     return " ".join(re.sub(r"[_-]", " ", name).casefold().split())
 
 
@@ -39,7 +39,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls) -> Self:
-        """Read the table that comes with the package (a few milliseconds)."""
+        """Read the table shipped with the package (a few milliseconds)."""
         path = files("app.providers.local").joinpath("data/vocabulary.json")
         table = json.loads(path.read_text("utf-8"))
         senses = {
@@ -47,7 +47,7 @@ class Vocabulary:
             for name, where in table["names"].items()
         }
         for index, leaf in enumerate(table["leaves"]):
-            # A leaf that is its name's only meaning is not repeated in the file.
+            # The file omits a leaf that is the only meaning of its name.
             senses.setdefault(normalise(leaf), (frozenset({index}),))
         return cls(tuple(table["leaves"]), senses, table["plurals"])
 
@@ -55,8 +55,8 @@ class Vocabulary:
         """Return the leaves that `name` covers; none when the noun is unknown.
 
         Case, hyphens, underscores and simple plurals do not matter. A noun of several meanings
-        stands for the most frequent one that covers a leaf; "crane (bird)" asks for another by a
-        noun above it.
+        stands for the most frequent one that covers a leaf; "crane (bird)" selects another meaning
+        by a more general noun.
         """
         qualified = _QUALIFIED.fullmatch(normalise(name))
         if qualified is None:
@@ -68,9 +68,9 @@ class Vocabulary:
     def share_out(self, classes: Mapping[str, Sequence[str]]) -> dict[str, frozenset[int]]:
         """Return the leaves that each class owns, given all names (label, aliases) of each.
 
-        No leaf has two owners: it belongs to the class with the narrowest name above it, so that
-        beside a class "dog" a class "animal" keeps the others; between equals, to the class that
-        comes first. A class that owns nothing cannot be recognised by this model.
+        No leaf has two owners. It belongs to the class with the narrowest name that covers it, so
+        that next to a class "dog" a class "animal" keeps the other animals; on a tie, to the class
+        that comes first. A class that owns nothing cannot be recognised by this model.
         """
         narrowest: dict[int, tuple[int, str]] = {}
         for label, names in classes.items():
