@@ -68,8 +68,8 @@ def readme(tables: Mapping[str, str]) -> str:
 
 def env_example() -> str:
     lines = [
-        "# Copy to .env and take away the `#` of what you change. Shown are the defaults, or an",
-        "# example where there is none. docs/configuration.md says more.",
+        "# Copy to .env and remove the `#` before what you change. The values shown are the",
+        "# defaults, or examples where there is no default. See docs/configuration.md.",
     ]
     for path, field in leaves(Settings):
         lines += ["", *_comment(field.description or ""), f"#{variable(path)}={_shown(field)}"]
@@ -78,7 +78,7 @@ def env_example() -> str:
 
 def azure_env_example() -> str:
     lines = [
-        "# Copy to azure.env and fill in: then Azure OpenAI answers. Read beside .env.",
+        "# Copy to azure.env and fill in to use Azure OpenAI. It is read in addition to .env.",
     ]
     for path, field in leaves(AzureOpenAISettings, ("azure_openai",)):
         needed = path[-1] in ("endpoint", "api_key", "deployment")
@@ -111,14 +111,14 @@ def configuration() -> str:
 
 <!-- {MADE} -->
 
-A value is looked for in the environment, then in `.env` and `azure.env` of the working directory,
-then in `config/settings.yaml`; else the default holds. The variable of a key is its path in
-capitals, joined by underscores. An empty variable counts as not set. `CONFIG_DIR` names another
-folder than `config/`. `python -m app config check` says what is wrong, with file, line and reason,
-`python -m app config show` what each setting is, and where that comes from. Packages
-[bring their own](add_setting.md).
+A value is taken from the environment, else from `.env` and `azure.env` in the working directory,
+else from `config/settings.yaml`, else it is the default. The environment variable of a key is its
+path in capitals, joined by underscores. An empty variable counts as not set. `CONFIG_DIR` names a
+folder to use instead of `config/`. `python -m app config check` reports what is wrong, with file,
+line and reason; `python -m app config show` prints the value of each setting, and where it comes
+from. Packages can [add settings](add_setting.md).
 
-Of a limit the more specific one wins: `RATE_LIMIT_RPM` over `api.rate_limit`, a domain's
+The more specific of two limits wins: `RATE_LIMIT_RPM` over `api.rate_limit`, a domain's
 `max_retries` over `api.max_retries`.
 
 ## Settings
@@ -148,19 +148,20 @@ A class is a label, or an object:
 | --- | --- | --- |
 {class_rows}
 
-A wrong file is refused at start. While the service runs, `POST /domains/reload` or SIGHUP reads it
-again: a right one is taken, a wrong one is refused with a log line and counted in
-`classifier_config_reloads_total`, and the last good one stays in force.
+An invalid file is refused at start. While the service runs, `POST /domains/reload` or SIGHUP reads
+it again: a valid file is applied, an invalid one is refused with a log line and counted in
+`classifier_config_reloads_total`, and the last valid one stays in force.
 
 ## Models: `config/models.yaml`
 
-The families of chat models: what they accept, what a picture costs in tokens, their price and the
-date of their retirement. A deployment's family is found by the longest name that its model begins
-with. What a model refuses is found out and remembered; an unknown model works, its costs are null.
+The families of chat models: what they accept, how many tokens a picture takes, their price and the
+date of their retirement. A deployment's family is the one with the longest name that its model's
+name begins with. Parameters that a model rejects are detected and remembered. An unknown model
+works, but its costs are null.
 
 ## Alerts: `config/alerts.yaml`
 
-When operators are told that something is wrong: [monitoring](monitoring.md#alerts).
+The rules by which operators are told that something is wrong: [monitoring](monitoring.md#alerts).
 
 | key | meaning |
 | --- | --- |
@@ -168,8 +169,8 @@ When operators are told that something is wrong: [monitoring](monitoring.md#aler
 
 ## Logs: `config/logging.yaml`
 
-`level`, `renderer` (`auto`, `json`, `console`), and both again for single `loggers` and all below
-them. `LOG_LEVEL` and `LOG_RENDERER` win over the first two.
+`level` and `renderer` (`auto`, `json`, `console`), and both again for individual `loggers` and all
+loggers below them. `LOG_LEVEL` and `LOG_RENDERER` take precedence over the first two.
 """
 
 
@@ -186,13 +187,14 @@ def errors() -> str:
 
 <!-- {MADE} -->
 
-Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` (for
-people), `instance` (the path). `errors` lists the wrong fields of an invalid request, `result_id`
-names the row of an attempt that reached a provider and failed, `categories` what a content filter
-found; `budget` and `resets_at` say of `budget-spent` which one and until when. 503, `budget-spent`
-of a budget that begins anew, and `idempotency-key-in-use` carry `Retry-After`. Unknown paths are
-404, methods 405, with `about:blank`. `/health/ready` answers 503 with a body of its own.
-An accepted picture that fails keeps `type` and `detail` in its result's `error`.
+Every error is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail` (for
+people) and `instance` (the path). `errors` lists the wrong fields of an invalid request,
+`result_id` names the result of an attempt that reached a provider and failed, and `categories`
+lists what a content filter found. For `budget-spent`, `budget` and `resets_at` say which budget is
+spent and until when. Responses with 503, `budget-spent` for a budget that is reset, and
+`idempotency-key-in-use` carry `Retry-After`. Unknown paths are 404 and wrong methods 405, with
+`about:blank`. `/health/ready` answers 503 with a body of its own. If an accepted picture fails, its
+result's `error` has `type` and `detail`.
 
 | type | status | title | meaning |
 | --- | --- | --- | --- |
@@ -200,16 +202,16 @@ An accepted picture that fails keeps `type` and `detail` in its result's `error`
 
 ## In a batch
 
-- The request itself, an archive, or a list that can't be read: the whole batch is refused with a
-  problem, and nothing of it is kept.
-- A row or a file that is no item is told by line or name under `GET /batches/{{id}}/errors`; the
-  rest runs.
-- {again}: the item is tried {MOST_ATTEMPTS} times in all, with pauses of {FIRST_PAUSE_S:.0f} to
+- If the request itself is wrong, or an archive or a list can't be read, the whole batch is refused
+  with a problem, and nothing of it is kept.
+- A row or a file that is not a valid item is listed by line or name under
+  `GET /batches/{{id}}/errors`; the rest runs.
+- On {again}, the item is tried {MOST_ATTEMPTS} times in all, with pauses of {FIRST_PAUSE_S:.0f} to
   {LONGEST_PAUSE_S:.0f} seconds. `budget-spent` pauses the batch instead.
-- Then, and with anything else about one picture, the item fails: its result has `status: failed`,
-  and `type` and `detail` in `error`. `POST /batches/{{id}}/retry` tries it again.
-- An item that failed where `on_error` is `stop`, a domain or provider that is gone, and a deadline
-  that is over end the batch: `reason` says why, and what was answered stays.
+- After that, and on any other error with a single picture, the item fails: its result has
+  `status: failed`, and `type` and `detail` in `error`. `POST /batches/{{id}}/retry` tries it again.
+- A failed item where `on_error` is `stop`, a domain or provider that is gone, and a deadline that
+  has passed end the batch: `reason` says why, and the answers so far stay.
 """
 
 
@@ -227,11 +229,11 @@ BOUNDS = {
 def api_reference(app: FastAPI) -> str:
     schema = app.openapi()
     parts = [
-        f"# API reference\n\n<!-- {MADE} -->\n\nThe same with a try-out is served at `/docs`, to "
-        "read at `/redoc`, for programs at `/openapi.json`.\n\n"
-        "Where the service has [API keys](deployment.md#api-keys), send `Authorization: Bearer "
-        "KEY` or `X-API-Key: KEY`. Lists come in pages: send `next_cursor` as `cursor`. Every "
-        "answer has an `X-Request-ID`. Errors are problems: [errors](errors.md).\n"
+        f"# API reference\n\n<!-- {MADE} -->\n\nThe service itself has this reference at `/docs` "
+        "(to try requests), at `/redoc` (to read) and at `/openapi.json` (for programs).\n\n"
+        "If the service has [API keys](deployment.md#api-keys), send `Authorization: Bearer "
+        "KEY` or `X-API-Key: KEY`. Lists are paged: send `next_cursor` as `cursor`. Every response "
+        "has an `X-Request-ID`. Errors are RFC 9457 problem details: [errors](errors.md).\n"
     ]
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
