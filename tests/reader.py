@@ -37,12 +37,12 @@ LIKE = {
     "time": r"[\dT:.Z-]+",
     "took": r'"\w+":\d+\.\d+',
     "measured": r"[\d,]+",
-    "figure": r"[\d.]+",
+    "figure": r"[\d.,]+",
     "bar": r"[━╸╺─]+",
     "anything": r".*?",
 }
 EXACT = re.compile(VARYING)
-ROUGH = re.compile(VARYING + r"|(?P<figure>(?<!\w)\d[\d.]*)")
+ROUGH = re.compile(VARYING + r"|(?P<figure>(?<!\w)\d[\d.]*(?:,\d{3})*)")
 
 
 class Reader:
@@ -152,17 +152,11 @@ class Reader:
 
 def lacking(told: str, shown: str, *, figures: bool = True) -> str | None:
     """The first line of `shown` that is missing from the output. With `figures` lines must come in
-    this order. Without, order does not matter, figures in JSON may differ, and a line of words has
-    to match only up to its first figure."""
+    this order. Without, order does not matter, and figures may differ, but not what is around
+    them."""
     rest = _squeezed(told)
     for line in shown.splitlines():
-        if figures:
-            wanted = _pattern(line, EXACT)
-        elif '"' in line:
-            wanted = _pattern(line, ROUGH)
-        else:
-            wanted = _pattern(re.split(r"\d", line)[0], EXACT)
-        found = wanted.search(rest)
+        found = _pattern(line, EXACT if figures else ROUGH).search(rest)
         if not found:
             return line
         if figures:

@@ -1,10 +1,15 @@
 """The script that makes the README's pictures."""
 
+import re
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from docs.pictures import HEIGHT, PICTURES, SHOWN, WIDTH, make
 from tests.e2e.conftest import CHROMIUM
+
+README = Path(__file__).parents[2] / "README.md"
 
 pytestmark = pytest.mark.browser
 
@@ -23,5 +28,7 @@ def test_each_page_is_shown(tmp_path):
 
 def test_the_readme_has_all():
     made = {f"{name}-{scheme}.webp" for name in SHOWN for scheme in ("light", "dark")}
+    shown = re.findall(r'\bsrc(?:set)?="docs/pictures/([^"]+)"', README.read_text())
 
     assert {each.name for each in PICTURES.iterdir()} == made
+    assert sorted(shown) == sorted(made)

@@ -25,6 +25,7 @@ ROUTES = {
 
 
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)#?([^)\s]*)\)")
+PICTURE = re.compile(r"<(?:img|source)\b[^>]*\bsrc(?:set)?=\"([^\"]+)\"")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -45,6 +46,12 @@ def test_links_lead_somewhere(page):
         target = (ROOT / page).parent / path if path else ROOT / page
         assert target.exists(), path
         assert not heading or heading in anchors(target), f"{path}#{heading}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pictures_are_there(page):
+    for path in PICTURE.findall((ROOT / page).read_text()):
+        assert ((ROOT / page).parent / path).exists(), path
 
 
 @pytest.mark.parametrize(("path", "name"), [*named(ARCHITECTURE), *named(SECURITY)])
