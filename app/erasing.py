@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from app.errors import InvalidRequest
-from app.evaluation.forgetting import without
+from app.evaluation import without
 from app.identifiers import CALL, lowest_id
 from app.ledger import ERASED
 from app.retention import AGE_OF_BLOBS

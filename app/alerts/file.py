@@ -17,7 +17,7 @@ from pydantic import (
 
 from app.alerts.rule import Duration, Rule, Severity
 from app.alerts.signals import OWN, signals
-from app.domains.model import NAME_PATTERN
+from app.domains import NAME_PATTERN
 from app.errors import ConfigurationError, ConfigurationRefused
 from app.settings_groups import AlertThresholds
 from app.yaml_file import YamlFile

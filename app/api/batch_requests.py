@@ -24,11 +24,7 @@ from app.api.forms import (
     read_json,
     validated,
 )
-from app.batches import BatchOptions
-from app.batches.at_uri import rows_at
-from app.batches.manifest import ManifestRow, read_row
-from app.batches.rows import Row, Unusable
-from app.batches.sources import Files
+from app.batches import BatchOptions, Files, ManifestRow, Row, Unusable, read_row, rows_at
 from app.errors import BatchTooLarge, InvalidRequest, UploadTooLarge
 from app.parts import Parts
 

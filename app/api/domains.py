@@ -6,8 +6,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from app.api.dependencies import Caller, Joined, Operator
-from app.domains import Domain, DomainSpec
-from app.domains.model import NAME_PATTERN
+from app.domains import NAME_PATTERN, Domain, DomainSpec
 
 router = APIRouter(prefix="/domains", tags=["domains"])
 

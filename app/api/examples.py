@@ -22,8 +22,7 @@ from app.api.forms import (
     validated,
 )
 from app.api.paging import Limit, NextCursor, cut
-from app.batches.rows import Row, Unusable
-from app.batches.sources import Files
+from app.batches import Files, Row, Unusable
 from app.classification import check_label
 from app.domains import Domain
 from app.errors import (

@@ -10,8 +10,7 @@ from typing import Literal
 from app.batches.reading import source_of
 from app.batches.route import Route
 from app.batches.runner import IN_FLIGHT_HERE
-from app.classification import Intake, Question, Standing
-from app.classification.stopwatch import Stopwatch
+from app.classification import Intake, Question, Standing, Stopwatch
 from app.domains import Domain
 from app.errors import (
     ImageHarmful,

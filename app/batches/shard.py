@@ -23,7 +23,7 @@ from app.errors import (
     ProviderUnknown,
     StorageUnavailable,
 )
-from app.storage import BatchItem, BatchRow, BatchStatus, Outcome, ShardRepository, Unit
+from app.storage import BatchItem, BatchRow, BatchStatus, ItemOutcome, ShardRepository, Unit
 from app.storage.batch_rows import DIGEST, UNFINISHED
 from app.storage.patience import patiently, until_set
 from app.telemetry.metrics import Metrics
@@ -179,7 +179,7 @@ class Shard:
             return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**attempts)
         return 0.0 if untaken else None
 
-    def _told(self, outcome: Outcome, trace: Trace) -> None:
+    def _told(self, outcome: ItemOutcome, trace: Trace) -> None:
         if outcome.again:
             self._metrics.item("again")
             return
@@ -189,7 +189,7 @@ class Shard:
             log_item(trace, result, item=number)
 
     async def _store(
-        self, outcomes: Sequence[Outcome], answers: Sequence[Answered]
+        self, outcomes: Sequence[ItemOutcome], answers: Sequence[Answered]
     ) -> BatchRow | None:
         """What can't be stored, and never will, fails; it does not take the others with it."""
         try:
@@ -214,7 +214,7 @@ class Shard:
         return after
 
     async def _commit(
-        self, outcomes: Sequence[Outcome], beside: Unit[None] | None
+        self, outcomes: Sequence[ItemOutcome], beside: Unit[None] | None
     ) -> BatchRow | None:
         """Though the database is locked or full for a while: answers may have cost something."""
         commit = partial(
@@ -257,8 +257,8 @@ class Shard:
         )
         return await self._classification.answer(question)
 
-    def _outcome(self, item: BatchItem, answered: Answered) -> Outcome:
+    def _outcome(self, item: BatchItem, answered: Answered) -> ItemOutcome:
         asked = answered.asked
         again = isinstance(answered.error, WORTH_ANOTHER_TRY) and item.attempts + 1 < MOST_ATTEMPTS
         saved_usd = None if asked is None else asked.worth_usd
-        return Outcome(item, answered.result, again=again, worth_usd=saved_usd)
+        return ItemOutcome(item, answered.result, again=again, worth_usd=saved_usd)

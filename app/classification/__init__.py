@@ -1,6 +1,6 @@
 """From a question to a stored result."""
 
-from app.classification.accepting import Accepting
+from app.classification.accepting import MAX_PENDING, Accepting
 from app.classification.asking import Asking
 from app.classification.cascade import Cascading, Standing
 from app.classification.eliciting import Eliciting
@@ -14,9 +14,11 @@ from app.classification.running import Running
 from app.classification.savings import Savings
 from app.classification.service import ClassificationService
 from app.classification.showing import Showing
+from app.classification.stopwatch import Stopwatch
 from app.classification.storing import Answered, Storing
 
 __all__ = [
+    "MAX_PENDING",
     "Accepting",
     "Answered",
     "Asking",
@@ -32,6 +34,7 @@ __all__ = [
     "Savings",
     "Showing",
     "Standing",
+    "Stopwatch",
     "Storing",
     "check_label",
     "log_item",

@@ -15,6 +15,8 @@ from app.classification.stopwatch import Stopwatch
 from app.domains import Domain
 from app.errors import ImageRejected, ProviderUnknown
 from app.images import (
+    PREPARATION_VERSION,
+    Finding,
     HeavyPicture,
     ImageReader,
     ImageSource,
@@ -24,11 +26,10 @@ from app.images import (
     PreparedImage,
     Stored,
     Upload,
+    findings,
     prepare,
+    sha256,
 )
-from app.images.decode import PREPARATION_VERSION
-from app.images.fingerprint import sha256
-from app.images.quality import Finding, findings
 from app.providers.base import Capabilities
 from app.providers.registry import ProviderRegistry
 from app.result import ImageFacts

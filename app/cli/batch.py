@@ -11,10 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from app.batches import BatchEstimate, BatchOptions
-from app.batches.at_uri import rows_at
-from app.batches.rows import Row, Unusable
-from app.batches.sources import Files
+from app.batches import BatchEstimate, BatchOptions, Files, Row, Unusable, rows_at
 from app.cli.estimate import show as show_estimate
 from app.cli.export import Order, write_file
 from app.cli.output import plain, print_json

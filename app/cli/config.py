@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.settings_groups import AlertThresholds
 from app.storage import AllowedUris, BlobStore, ObjectStore, describe, parse_url
 from app.storage.event_types import event_types
-from app.traffic.budgets import check_budgets
+from app.traffic import check_budgets
 from app.webhooks import configured_callback_secret, configured_vault
 from app.yaml_file import config_dir
 

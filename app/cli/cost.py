@@ -9,8 +9,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from app.analytics import CostReport, as_csv
-from app.analytics.cost import Amounts, Saved
+from app.analytics import Amounts, CostReport, Saved, as_csv
 from app.cli.output import on_terminal, print_json, print_lines, print_record, print_table
 from app.cli.start import start
 from app.parts import build_parts

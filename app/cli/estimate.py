@@ -5,8 +5,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from app.batches import BatchEstimate
-from app.batches.estimate import TokenRange
+from app.batches import BatchEstimate, TokenRange
 from app.cli.output import plain
 
 BASES = {

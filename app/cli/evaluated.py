@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.output import plain
-from app.evaluation import Judged, Report
-from app.evaluation.words import cut, milliseconds, money
+from app.evaluation import Judged, Report, cut, milliseconds, money
 from app.result import NONE
 
 WIDEST = 10

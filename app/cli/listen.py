@@ -20,7 +20,7 @@ from starlette.routing import Route
 from app.cli.output import plain
 from app.errors import ConfigurationError, InvalidRequest
 from app.listening import ListeningServer
-from app.webhooks.signing import SignatureRefused, check_key, verify
+from app.webhooks import SignatureRefused, check_key, verify
 
 MAX_BODY = 1_000_000
 MAX_SHOWN = 100_000

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.exports.as_jsonl import as_json, as_time
+from app.exports import as_json, as_time
 
 # Text from others may contain terminal control sequences, or tabs and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

@@ -10,7 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from app.analytics.quality_report import DomainQuality, Quality, QualityReport
+from app.analytics import DomainQuality, Quality, QualityReport
 from app.api.deployments import ProviderReport
 from app.cli.output import plain
 from app.storage import BatchReport

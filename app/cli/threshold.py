@@ -8,7 +8,7 @@ from app.calibration import Threshold, Thresholds
 from app.classification import check_label
 from app.cli.output import on_terminal, print_json, print_lines, print_table
 from app.cli.start import start
-from app.evaluation.words import cut
+from app.evaluation import cut
 from app.parts import build_parts
 from app.settings import Settings
 

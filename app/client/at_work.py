@@ -7,8 +7,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from app.batches import BatchOptions
-from app.batches.rows import Row, Unusable
+from app.batches import BatchOptions, Row, Unusable
 from app.errors import DatabaseInUse
 from app.parts import Parts, build_parts
 from app.settings import Settings

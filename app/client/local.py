@@ -8,9 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.batches import BatchOptions
-from app.batches.rows import Row, Unusable
-from app.batches.sources import Files
+from app.batches import BatchOptions, Files, Row, Unusable
 from app.classification import Question
 from app.client.at_work import AtWork, work_through
 from app.client.backend import Answers, Asked, Kept, Order, Progress, Taught, Tell

@@ -15,8 +15,8 @@ from app.errors import (
     DomainNotFound,
     DomainReadOnly,
 )
+from app.storage import DomainRepository
 from app.storage.audit import By
-from app.storage.domains import DomainRepository
 from app.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger(__name__)

@@ -1,5 +1,6 @@
 """Results as files: one kind of row, a writer for each format."""
 
+from app.exports.as_jsonl import as_json, as_time
 from app.exports.columns import (
     COLUMNS,
     Column,
@@ -24,6 +25,8 @@ __all__ = [
     "Row",
     "Values",
     "Writer",
+    "as_json",
+    "as_time",
     "choose",
     "columns_of",
     "fields",

@@ -10,8 +10,7 @@ from typing import Generic, TypeVar
 from app.egress import EgressClient
 from app.errors import InvalidRequest, UploadTooLarge, UrlTooLarge
 from app.images.workers import ImageWorkers
-from app.storage.blobs import BlobStore
-from app.storage.objects import ObjectStore
+from app.storage import BlobStore, ObjectStore
 
 T = TypeVar("T", bytes, str)
 

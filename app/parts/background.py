@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from app.batches.taking_in import RECEIVED_WITHIN_S
+from app.batches import RECEIVED_WITHIN_S
 from app.calibration import LOOKED_EVERY_S, SURE_AFTER_S
 from app.errors import DatabaseInUse, Interrupted
 from app.parts.parts import Parts

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.batches import BatchRunner, Estimator, TakingIn
-from app.batches.affording import Affording
-from app.batches.reading import Reading
+from app.batches import Affording, BatchRunner, Estimator, Reading, TakingIn
 from app.parts.classification import Classification, Learned
 from app.parts.ground import Ground
 from app.parts.traffic import Traffic

@@ -30,7 +30,7 @@ from app.storage.event_types import event_types
 from app.telemetry.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.trace import Tracing, configured_tracing
-from app.traffic.budgets import check_budgets
+from app.traffic import check_budgets
 from app.yaml_file import config_dir
 
 

@@ -7,8 +7,7 @@ from app.errors import ConfigurationError, ProviderUnknown
 from app.identifiers import new_id
 from app.parts.ground import Ground
 from app.storage import BoardRepository, BudgetRepository, LedgerRepository, chosen
-from app.traffic import Board, Books, Budgets, CallJournal, Dispatcher, RedisLink
-from app.traffic.state import troubles
+from app.traffic import Board, Books, Budgets, CallJournal, Dispatcher, RedisLink, troubles
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from app.classification.accepting import MAX_PENDING
+from app.classification import MAX_PENDING
 from app.identifiers import new_id
 from app.parts.ground import Ground
 from app.storage import chosen

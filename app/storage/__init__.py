@@ -7,7 +7,7 @@ from app.storage.answers import AnswerRepository, KeptAnswer
 from app.storage.audit import AuditRepository
 from app.storage.batch_receiving import ReceivingRepository
 from app.storage.batch_report import BatchReport
-from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Committed, Outcome
+from app.storage.batch_rows import BadRow, BatchItem, BatchRow, BatchStatus, Committed, ItemOutcome
 from app.storage.batch_shards import ShardRepository
 from app.storage.batches import BatchRepository
 from app.storage.blobs import BlobStore
@@ -22,7 +22,7 @@ from app.storage.domains import DomainRepository
 from app.storage.engine import describe, parse_url
 from app.storage.erasures import ErasureRepository
 from app.storage.evaluations import EvaluationRepository, EvaluationRow
-from app.storage.examples import ExampleRepository, ExampleRow
+from app.storage.examples import ExampleChange, ExampleRepository, ExampleRow
 from app.storage.exporting import ExportRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
 from app.storage.installation import chosen, replace_chosen
@@ -73,11 +73,13 @@ __all__ = [
     "ErasureRepository",
     "EvaluationRepository",
     "EvaluationRow",
+    "ExampleChange",
     "ExampleRepository",
     "ExampleRow",
     "ExportRepository",
     "Grouping",
     "IdempotencyRepository",
+    "ItemOutcome",
     "KeptAnswer",
     "LabelledAnswer",
     "LabelledRepository",
@@ -87,7 +89,6 @@ __all__ = [
     "NewPrice",
     "ObjectStore",
     "Outbox",
-    "Outcome",
     "Pace",
     "PublishedRepository",
     "Purse",

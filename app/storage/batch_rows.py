@@ -123,7 +123,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """An item's result, to be stored.
 
     Attributes:

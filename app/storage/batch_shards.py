@@ -20,7 +20,7 @@ from app.storage.batch_rows import (
     BatchRow,
     BatchStatus,
     Committed,
-    Outcome,
+    ItemOutcome,
     complete,
     item_of,
 )
@@ -147,7 +147,7 @@ class ShardRepository:
         batch: BatchRow,
         shard: int,
         attempt: int,
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[ItemOutcome],
         beside: Unit[None] | None = None,
     ) -> BatchRow | None:
         """Store results, progress and `beside` in one transaction. Returns the batch afterwards;
@@ -252,7 +252,7 @@ _TOLD = (
 def _store(
     connection: sa.Connection,
     batch: BatchRow,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ItemOutcome],
     twin_entry: TwinEntry | None,
 ) -> list[tuple[BatchItem, Result]]:
     """Store results of items and of their duplicates."""

@@ -16,7 +16,7 @@ from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, res
 REVIEWED = ("review", "random_review")
 """Labels by people who reviewed answers; no person looked at the picture for other labels."""
 
-Outcome = Literal["added", "changed", "known"]
+ExampleChange = Literal["added", "changed", "known"]
 Source = Literal["given", "review"]
 
 
@@ -73,11 +73,11 @@ class ExampleRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, row: ExampleRow) -> tuple[str, Outcome]:
+    async def put(self, row: ExampleRow) -> tuple[str, ExampleChange]:
         """The newest label of a picture wins, except that a review never changes a given one.
         Returns the id of its row."""
 
-        def unit(connection: sa.Connection) -> tuple[str, Outcome]:
+        def unit(connection: sa.Connection) -> tuple[str, ExampleChange]:
             return _put(connection, row)
 
         return await self._database.write(unit)
@@ -260,7 +260,7 @@ def forget_examples_of_batch(connection: sa.Connection, batch_id: str) -> None:
     connection.execute(sa.delete(examples).where(_C.result_id.is_not(None), of_it))
 
 
-def _put(connection: sa.Connection, row: ExampleRow) -> tuple[str, Outcome]:
+def _put(connection: sa.Connection, row: ExampleRow) -> tuple[str, ExampleChange]:
     found: str | None = connection.execute(_PUT, _values(row)).scalar()
     if found is not None:
         return found, "added" if found == row.id else "changed"

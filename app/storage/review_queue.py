@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.identifiers import REVIEW_STEP, new_id
 from app.result import NONE, Result
-from app.storage.batch_rows import Outcome
+from app.storage.batch_rows import ItemOutcome
 from app.storage.database import Unit
 from app.storage.review_rows import STANDING, TOLD, ReviewKind, ReviewStep, ToReview
 from app.storage.tables import results, review_steps, reviews
@@ -68,7 +68,7 @@ def queueing(to_review: Sequence[ToReview]) -> Unit[None] | None:
     return unit if rows else None
 
 
-def queue_twins(connection: sa.Connection, outcomes: Iterable[Outcome]) -> None:
+def queue_twins(connection: sa.Connection, outcomes: Iterable[ItemOutcome]) -> None:
     """Queue items that share a picture with a queued one."""
     rows = [
         {"this": twin.id, "original": each.result.id}

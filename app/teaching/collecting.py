@@ -11,8 +11,7 @@ from app.identifiers import EXAMPLE, new_id
 from app.images import ImageSource, ImageWorkers, PreparedImage, Stored
 from app.providers.embeddings import Embedder, Embeddings, as_stored
 from app.providers.registry import ProviderRegistry
-from app.storage import BlobStore, ExampleRepository, ExampleRow
-from app.storage.examples import Outcome
+from app.storage import BlobStore, ExampleChange, ExampleRepository, ExampleRow
 
 MOST = 1_000
 """Examples of a domain that are learned from, the newest of each label; but at least ten of each,
@@ -44,7 +43,7 @@ class Kept:
     id: str
     label: str
     sha256: str
-    outcome: Outcome
+    outcome: ExampleChange
 
 
 class Collecting:

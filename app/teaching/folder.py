@@ -9,15 +9,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.batches.rows import Row, Unusable
+from app.batches import Row, Unusable
 from app.domains import Domain, DomainRegistry
 from app.errors import ClassifierError, DomainNotFound, InvalidRequest, TooFewExamples, said
 from app.labelled_folder import as_text, labelled_pictures
 from app.picture_files import too_large
 from app.result import NONE
-from app.storage import ExampleRow
+from app.storage import ExampleChange, ExampleRow
 from app.storage.audit import COMMAND_LINE
-from app.storage.examples import Outcome
 from app.teaching.collecting import Collecting, Seen
 from app.teaching.lessons import Lessons
 from app.teaching.report import LessonReport
@@ -51,7 +50,7 @@ class FolderLesson:
 class _Taken:
     """Counts of pictures by outcome, and those that can't be read."""
 
-    counts: dict[Outcome, int] = field(
+    counts: dict[ExampleChange, int] = field(
         default_factory=lambda: {"added": 0, "changed": 0, "known": 0}
     )
     refused: list[tuple[str, str]] = field(default_factory=list)
@@ -67,7 +66,7 @@ class _Trial:
     def __init__(self, stored: Sequence[ExampleRow]) -> None:
         self.rows = {each.sha256: each for each in stored}
 
-    def add(self, example: ExampleRow) -> Outcome:
+    def add(self, example: ExampleRow) -> ExampleChange:
         before = self.rows.get(example.sha256)
         self.rows[example.sha256] = example
         if before is None:
@@ -125,7 +124,7 @@ class FolderTeaching:
 
     async def _take(
         self, domain: Domain, label: str, seen: Seen, caller: str, trial: _Trial | None
-    ) -> Outcome:
+    ) -> ExampleChange:
         if trial is None:
             return (await self._collecting.keep(domain, label, seen, caller=caller)).outcome
         return trial.add(self._collecting.row(domain, label, seen, caller=caller))

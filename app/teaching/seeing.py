@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 
-from app.batches.rows import Row, Unusable
+from app.batches import Row, Unusable
 from app.domains import Domain
 from app.errors import (
     ClassifierError,

@@ -13,10 +13,8 @@ from app.errors import ProviderError, StorageUnavailable
 from app.ledger import Kind, LedgerEntry, new_call_id
 from app.providers.base import Provider, ProviderAnswer
 from app.recurring import Recurring
-from app.storage.budget_sums import Purse
-from app.storage.budgets import BudgetRepository
+from app.storage import BudgetRepository, LedgerRepository, Purse
 from app.storage.leases import DEAD_AFTER
-from app.storage.ledger import LedgerRepository
 from app.traffic import clock
 from app.traffic.budgets import Budgets
 from app.traffic.call_journal import CallJournal

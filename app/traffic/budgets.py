@@ -19,9 +19,8 @@ from app.errors import (
 )
 from app.providers.profiles import ModelTable
 from app.settings import Settings
+from app.storage import BudgetRepository, BudgetState, Purse
 from app.storage.audit import By
-from app.storage.budget_sums import Purse
-from app.storage.budgets import BudgetRepository, BudgetState
 from app.storage.leases import DEAD_AFTER, Lease, Request
 from app.traffic import clock
 from app.traffic.wallet import NOTHING, Hold, Wallet

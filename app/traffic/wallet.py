@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from app.budget import Budget
 from app.errors import BudgetSpent
-from app.storage.budget_sums import Purse
+from app.storage import Purse
 
 NOTHING = Decimal(0)
 

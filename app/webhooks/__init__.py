@@ -6,6 +6,7 @@ from app.webhooks.deliveries import AT_ONCE, Deliveries
 from app.webhooks.endpoints import Endpoint, Signature, Webhooks
 from app.webhooks.publishing import Publisher
 from app.webhooks.sender import Sender
+from app.webhooks.signing import SignatureRefused, check_key, verify
 from app.webhooks.vault import Vault
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "Publisher",
     "Sender",
     "Signature",
+    "SignatureRefused",
     "Vault",
     "Webhooks",
+    "check_key",
     "configured_callback_secret",
     "configured_vault",
+    "verify",
 ]

@@ -17,11 +17,9 @@ from app.errors import (
     WebhookNotFound,
 )
 from app.settings_groups import WebhookSettings
-from app.storage import Outbox
+from app.storage import DeliveryRepository, Outbox, WebhookRepository
 from app.storage.audit import By
-from app.storage.deliveries import DeliveryRepository
 from app.storage.delivery_rows import DeliveryRow
-from app.storage.webhooks import WebhookRepository
 from app.telemetry.metrics import Metrics
 from app.webhooks.drain import Drain, Sending, settled
 from app.webhooks.endpoints import Receiver, Webhooks

@@ -11,10 +11,10 @@ from typing import Literal, TypeVar
 import structlog
 
 from app.errors import StorageUnavailable, WebhookNotFound
-from app.storage.deliveries import DeliveryRepository
+from app.storage import DeliveryRepository, WebhookRepository
 from app.storage.delivery_rows import Attempted, Due, Failing
 from app.storage.patience import patiently, until_set
-from app.storage.webhooks import WebhookRepository, WebhookRow
+from app.storage.webhooks import WebhookRow
 from app.telemetry.metrics import Metrics
 from app.webhooks.endpoints import Receiver
 from app.webhooks.lane import Lane

@@ -19,9 +19,9 @@ from app.errors import (
     WebhookDisabled,
 )
 from app.identifiers import WEBHOOK, new_id
-from app.storage import Database, Outbox, chosen, replace_chosen
+from app.storage import Database, Outbox, WebhookRepository, chosen, replace_chosen
 from app.storage.audit import By
-from app.storage.webhooks import Sealed, WebhookRepository, WebhookRow, no_webhook
+from app.storage.webhooks import Sealed, WebhookRow, no_webhook
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
 from app.webhooks.vault import Vault

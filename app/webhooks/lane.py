@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
-from app.traffic.breaker import Breaker
+from app.traffic import Breaker
 
 SLOWED_S, LONGEST_SLOWED_S = 1.0, 60.0
 """Seconds for which an overloaded receiver that sends no Retry-After is left alone: first, and at
