@@ -18,10 +18,10 @@ class Question:
     Attributes:
         provider: who shall answer; None: as the domain or the settings say.
         expected: the true class where it is known.
-        fresh: no answer that was given before will do.
+        fresh: no earlier answer will do.
         lane: whether somebody waits for the answer.
-        callback_url: to whom the outcome of an accepted picture is told.
-        batch_id, budget: of the batch that it belongs to.
+        callback_url: where the outcome of an accepted picture is sent.
+        batch_id, budget: of the batch that the question belongs to.
     """
 
     source: ImageSource
