@@ -1,4 +1,4 @@
-"""Durable bulk work: what is taken in, and how it gets done whatever dies meanwhile."""
+"""Durable bulk work: how a batch is taken in, and completed whatever process dies meanwhile."""
 
 from app.batches.estimate import BatchEstimate, Estimator
 from app.batches.options import BatchOptions
