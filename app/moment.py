@@ -1,4 +1,4 @@
-"""A moment as requests name it."""
+"""A point in time as requests give it."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 
 def _is_text_of_a_date(value: object) -> object:
-    # Else pydantic takes a number for seconds, or milliseconds, since 1970.
+    # Otherwise pydantic takes a number as seconds, or milliseconds, since 1970.
     if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
         return value
     raise ValueError("should be a date and time with its zone, as 2026-01-02T03:04:05Z")
@@ -21,4 +21,4 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_text_of_a_date), AfterValidator(_in_utc)]
-"""RFC 3339, with its zone; in UTC."""
+"""RFC 3339 with a time zone, converted to UTC."""
