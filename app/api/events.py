@@ -1,4 +1,4 @@
-"""`/events`: what webhooks may be told of, and what other programs tell through the service."""
+"""`/events`: the types of events for webhooks, and events that other programs send through us."""
 
 from typing import Annotated
 
