@@ -21,7 +21,7 @@ def said(complaint: str) -> str:
 
 
 class ClassifierError(Exception):
-    """Base of all errors that a caller may be told. The message is written for the caller.
+    """Base of all errors that a caller may get. The message is written for the caller.
 
     Attributes:
         result_id: the row that records the failed attempt, where there is one.

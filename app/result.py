@@ -245,7 +245,7 @@ class Result(BaseModel):
 
     @property
     def is_right(self) -> bool | None:
-        """None without an answer, or where nobody told the true class."""
+        """None without an answer, or where the true class is not known."""
         if self.expected is None or self.status not in ANSWERED:
             return None
         return (self.predicted_class or NONE) == self.expected

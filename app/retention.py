@@ -30,7 +30,7 @@ class Swept:
         keys: idempotency keys.
         deliveries: of events to webhooks.
         entries: of the ledger.
-        alerts: those that were resolved.
+        alerts: those that resolved.
         audit: entries of the audit log.
     """
 

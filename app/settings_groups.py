@@ -338,7 +338,7 @@ class RetentionSettings(Group):
 
 
 class WebhookSettings(Group):
-    """Events told to other services."""
+    """Events sent to other services."""
 
     schedule: Annotated[tuple[Annotated[float, Field(ge=0, le=604_800)], ...], CommaSeparated] = (
         Field(
@@ -371,7 +371,7 @@ class WebhookSettings(Group):
 
 
 class AlertThresholds(Group):
-    """When the operator is told."""
+    """When the operator is notified."""
 
     accuracy: float = Field(0.8, ge=0, le=1, description="Least share of right answers.")
     response_time: float = Field(5.0, gt=0, description="Longest answer, in seconds.")
@@ -446,7 +446,7 @@ class TeachingSettings(Group):
 
 
 class CalibrationSettings(Group):
-    """What makes confidence mean what it says."""
+    """Calibration, which makes confidence mean what it says."""
 
     automatic: bool = Field(
         True,
@@ -468,7 +468,7 @@ class TracingSettings(Group):
 
 
 class MonitoringSettings(Group):
-    """What the service tells about itself."""
+    """What the service reports about itself."""
 
     enable_metrics: bool = Field(True, description="Whether /metrics answers.")
     alert_thresholds: AlertThresholds = AlertThresholds()

@@ -193,7 +193,7 @@ class Tally:
 def label_counts(result: Result, times: Literal[1, -1]) -> Counts:
     """The counts for an answer whose true class is known; -1: for one where it no longer is."""
     source, right = result.expected_source, result.is_right
-    if source is None or right is None:  # told before labels were counted, or no answer
+    if source is None or right is None:  # labelled before labels were counted, or no answer
         return {}
     return {"labelled": {source: times}, "right": {source: times * right}}
 

@@ -102,7 +102,7 @@ class Work:
             log.warning("Redis is gone: a task is kicked later", task=name)
 
     async def workers(self) -> int:
-        """How many processes run these tasks; at least one, for it may just be starting."""
+        """How many processes run these tasks; at least one, as it may just be starting."""
         if not self._shared or self._running is None or not self._connected.done():
             return 1
         try:

@@ -111,7 +111,7 @@ class Affording:
         return Bill.of((await self._deployments(name))[0].provider, domain, newest, shown=shown)
 
     async def _deployments(self, name: str) -> list[Deployment]:
-        # The deployment with the lowest number is asked as long as it has room.
+        # The deployment with the lowest `priority` is asked as long as it has room.
         return sorted(await self._dispatcher.deployments(name), key=lambda each: each.priority)
 
     async def shares(

@@ -91,7 +91,7 @@ class Looking:
         """Look at all of them, by their ranks. Raises Overloaded, StorageUnavailable."""
         left = dict(pictures)
         if left and not self.found:
-            # The first loads what the others find loaded, and is not timed.
+            # The first picture loads what the others find loaded, and is not timed.
             first = next(iter(left))
             await self._one(first, left.pop(first))
         began = time.monotonic()

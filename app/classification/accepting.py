@@ -186,7 +186,8 @@ class Accepting:
     async def _end(
         self, result_id: str, question: Question, error: DomainNotFound, stopwatch: Stopwatch
     ) -> None:
-        """Fail a picture whose domain was deleted meanwhile: no provider can be asked."""
+        """Fail a picture whose domain was deleted meanwhile: no provider can be asked, and whoever
+        waits is told."""
         pending = await self._results.get(result_id, caller=None)
         result = record.ended(pending, error)
         await self._complete(Answered(result, error, None), question, stopwatch)

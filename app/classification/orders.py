@@ -15,7 +15,7 @@ CACHED_FROM = 1_024
 Azure OpenAI's "Prompt caching"."""
 
 FIXED = 8
-"""How many orders a domain with so long a prompt has; half of them are the others' reverse."""
+"""How many orders a domain has whose prompt is that long; half of them are the others' reverse."""
 
 MAX_KEPT = 1_000
 """How many domains' prompt lengths are remembered."""

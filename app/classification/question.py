@@ -16,10 +16,10 @@ class Question:
     """What a caller wants to know.
 
     Attributes:
-        provider: who shall answer; None: as the domain or the settings say.
+        provider: the one that shall answer; None: as the domain or the settings say.
         expected: the true class where it is known.
         fresh: no earlier answer will do.
-        lane: whether somebody waits for the answer.
+        lane: whether a client waits for the answer.
         callback_url: where the outcome of an accepted picture is sent.
         batch_id, budget: of the batch that the question belongs to.
     """

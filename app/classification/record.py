@@ -30,7 +30,8 @@ def failed(
     asked: Asked | None,
     stopwatch: Stopwatch,
 ) -> Result:
-    """The row tells what asking cost, for it was paid; `asked` None: it did not come to that."""
+    """The failed row, with what asking cost, because that was paid; `asked` None: it did not come
+    to that."""
     spent = {} if asked is None else _spent(asked, stopwatch)
     known = _known(result_id, question, domain) | spent
     return ended(Result(**known, status="pending"), error)

@@ -29,7 +29,7 @@ class Reviewing:
         self._random_share = random_share
 
     async def of(self, result: Result, domain: Domain, picture: Picture) -> ToReview | None:
-        """The entry to store with the result; its picture is kept by now. None: nobody needs to
+        """Keep the picture, and return the entry to store with the result. None: nobody needs to
         look, or the true class is known."""
         if result.expected is not None or result.confidence is None:
             return None

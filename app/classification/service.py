@@ -29,7 +29,7 @@ from app.telemetry.trace import Tracing, current, told
 log = structlog.stdlib.get_logger(__name__)
 
 FETCHING = 16
-"""How many pictures that nobody waits for are fetched and decoded at once: each may be 20 MB."""
+"""How many pictures that no client waits for are fetched and decoded at once: each may be 20 MB."""
 
 
 class ClassificationService:

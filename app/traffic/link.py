@@ -42,8 +42,8 @@ class RedisLink:
     """A call that finds Redis gone does without; reconnecting is tried in the background."""
 
     def __init__(self, url: str, *, process: str | None = None, processes: int = 1) -> None:
-        """`process` is the name of this one for others; `processes` is how many share the quota,
-        until Redis has told."""
+        """`process` is the name by which others know this one; `processes` is how many share the
+        quota, until Redis has told."""
         # Only a process that shares a quota pays for the import.
         from redis.asyncio import Redis
         from redis.exceptions import RedisError

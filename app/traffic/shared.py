@@ -1,4 +1,4 @@
-"""One quota for all processes, kept in Redis; each falls back to its share when Redis is gone."""
+"""One quota for all processes, kept in Redis; while Redis is gone, each process has its share."""
 
 import math
 from collections import Counter, deque
