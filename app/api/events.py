@@ -1,4 +1,4 @@
-"""`/events`: the types of events for webhooks, and events that other programs send through us."""
+"""`/events`: the types of events that webhooks can get, and events that other programs send."""
 
 from typing import Annotated
 
