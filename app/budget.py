@@ -1,4 +1,4 @@
-"""What may be spent, by whom, and in which time."""
+"""Budgets: how much may be spent, by whom, and in which period."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ Period = Literal["day", "month", "total"]
 Action = Literal["alert", "degrade", "block"]
 
 THRESHOLDS = (50, 80, 100)
-"""Per cent of a budget at which its owner is told."""
+"""Per cent of a budget at which its owner is notified."""
 
 Amount = Annotated[
     Decimal,
@@ -24,7 +24,7 @@ Amount = Annotated[
 
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.-]{0,39}$"
-"""Without the `_` of a batch's id, which names the budget of the batch."""
+"""Excludes `_`: a batch's own budget is named by the batch's id, which contains one."""
 
 
 class BudgetSpec(BaseModel):
@@ -50,7 +50,7 @@ class Budget(BudgetSpec):
 
     @property
     def batch_id(self) -> str | None:
-        """Of the batch whose own it is."""
+        """The batch whose own budget this is, if it is one."""
         return self.name if self.name.startswith(f"{BATCH}_") else None
 
     @property
@@ -60,7 +60,8 @@ class Budget(BudgetSpec):
 
     @property
     def is_callers(self) -> bool:
-        """Whose calls it holds back may know what it is; of others they only learn that."""
+        """Whether it is one caller's, who may see its amounts. Of any other budget, callers only
+        learn that it holds back their calls."""
         return self.caller is not None
 
     def covers(self, *, caller: str, domain: str, batch_id: str | None) -> bool:
@@ -71,7 +72,7 @@ class Budget(BudgetSpec):
         )
 
     def covers_as(self, other: "Budget") -> bool:
-        """Whether both are about the same calls."""
+        """Whether both cover the same calls in the same period."""
         return (self.domain, self.caller, self.period) == (
             other.domain,
             other.caller,
@@ -79,13 +80,13 @@ class Budget(BudgetSpec):
         )
 
     def starts_at(self, moment: datetime) -> datetime:
-        """Of the period that `moment` is in."""
+        """When the period that `moment` is in starts."""
         if self.period == "total":
             return EPOCH
         return began(moment, self.period)
 
     def resets_at(self, starts_at: datetime) -> datetime | None:
-        """When the period ends that began then; None: it does not."""
+        """When the period that began at `starts_at` ends; None: it does not."""
         return None if self.period == "total" else ends(starts_at, self.period)
 
 
@@ -94,7 +95,7 @@ class Payer:
     """On whose account a call is made.
 
     Attributes:
-        budget: of the batch, where it has one.
+        budget: the batch's own, if it has one.
     """
 
     caller: str
@@ -105,7 +106,7 @@ class Payer:
 def budget_of_batch(
     batch_id: str, amount_usd: Decimal | None, *, caller: str, domain: str
 ) -> Budget | None:
-    """None: it may cost what it costs."""
+    """The batch's own budget; None: there is no limit."""
     if amount_usd is None:
         return None
     return Budget.model_construct(

@@ -1,4 +1,4 @@
-"""Erasing what is somebody's, wherever it is: docs/erasure.md says what goes and what stays."""
+"""Erases a result, or all that is a caller's: docs/erasure.md says what goes and what stays."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -27,11 +27,11 @@ from app.storage.erasures import KEPT_FOR, Erasure
 log = structlog.stdlib.get_logger(__name__)
 
 LATE_FOR = timedelta(hours=1)
-"""What was under way, a call whose cost nobody had booked, is looked for so long."""
+"""For how long what was in progress, such as a call whose cost was not booked, is looked for."""
 
 
 class Erasing:
-    """Several at once do no harm: each erases what it still finds."""
+    """Several processes may run this at once: each erases what it still finds."""
 
     def __init__(
         self,
@@ -54,8 +54,9 @@ class Erasing:
         self._running: dict[str, asyncio.Task[Erasure]] = {}
 
     async def result(self, result_id: str, *, caller: str | None, by: By) -> None:
-        """`caller` None: an operator asks. Raises ResultNotFound, StorageUnavailable: then asked
-        again it goes on, or there is none any more, and its picture goes with the hourly sweep."""
+        """Erase one result. `caller` None: an operator asks. Raises ResultNotFound, and
+        StorageUnavailable: a repeated request then continues, or finds no result any more, in which
+        case the hourly sweep removes its picture."""
         result = await self._results.get(result_id, caller=caller)
         if result.expected is not None:
             pictures = [] if result.image is None else [result.image.sha256]
@@ -66,10 +67,11 @@ class Erasing:
         await self._remove(gone.blobs)
 
     async def caller(self, name: str, by: By, *, wait_s: float | None = None) -> Erasure:
-        """All that is this caller's until now, or until one that is under way was asked; its
-        batches end. Returns how far it is after `wait_s`, None: when it is done. What is left then
-        goes on by itself, though the process is killed. Raises InvalidRequest for the name under
-        which costs of erased callers are kept, StorageUnavailable."""
+        """Erase all that is this caller's up to now, or, if an erasure is in progress, up to when
+        that was requested; the caller's batches end. Returns how far it is after `wait_s`; None:
+        when it is done. The rest is erased in the background, even if this process is killed.
+        Raises InvalidRequest for the name under which costs of erased callers are kept,
+        StorageUnavailable."""
         if name == ERASED:
             raise InvalidRequest("Nobody has this name: costs of erased callers are kept under it.")
         task = self._running.get(name)
@@ -82,8 +84,8 @@ class Erasing:
         return task.result() if done else await self._stored.get(name)
 
     async def look(self) -> None:
-        """Go on with what a process left, and erase what was under way when it was asked. Raises
-        StorageUnavailable."""
+        """Continue erasures that a process left unfinished, and erase what was in progress when an
+        erasure was requested. Raises StorageUnavailable."""
         now = self._clock()
         for each in await self._stored.all():
             is_late = each.ended_at is not None and each.asked_at < now - LATE_FOR
@@ -92,7 +94,7 @@ class Erasing:
         await self._stored.forget(now - KEPT_FOR)
 
     async def aclose(self) -> None:
-        """What is under way the next start goes on with."""
+        """Stop erasures in progress; the next start continues them."""
         running = list(self._running.values())
         for each in running:
             each.cancel()
@@ -105,7 +107,7 @@ class Erasing:
             log.warning("an erasure is put off", reason=str(done.exception()))
 
     async def _erase(self, erasure: Erasure) -> Erasure:
-        """In an order in which nothing is left that could not be found again."""
+        """Erases in an order that leaves nothing behind that could not be found again."""
         batches = await self._stored.batches(erasure)
         for each in batches:
             await self._stored.stop_batch(each)
@@ -120,7 +122,7 @@ class Erasing:
         while await self._stored.some_rest(erasure):
             pass
         await self._outbox.load()
-        # Of one that has ended only what began shortly before may be late.
+        # Once an erasure has ended, only calls that began shortly before it may be late.
         late_from = lowest_id(CALL, erasure.asked_at - LATE_FOR)
         after: str | None = "" if erasure.ended_at is None else late_from
         while after is not None:
@@ -129,7 +131,7 @@ class Erasing:
         return await self._stored.end(erasure, self._clock())
 
     async def _forget_evaluated(self, erasure: Erasure) -> None:
-        """What evaluations of others say of its results."""
+        """Erase what other callers' evaluations say about this caller's results."""
         names = frozenset(await self._stored.evaluated(erasure))
         if not names:
             return
@@ -147,8 +149,8 @@ class Erasing:
         await self._stored.count_pictures(erasure, await self._remove(blobs))
 
     async def _remove(self, blobs: Sequence[str]) -> int:
-        """Those that nobody needs; returns how many. The hourly sweep takes what a crash leaves,
-        and what a batch may need of which not all is there yet."""
+        """Remove those blobs that nobody needs; returns how many. The hourly sweep removes what a
+        crash leaves, and what a batch that is still being received may need."""
         if not blobs:
             return 0
         before = self._clock()

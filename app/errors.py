@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. No HTTP here: `api.problems` maps each class to a problem."""
+"""All errors, as one tree of classes. No HTTP here: `api.problems` maps each class to a problem."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,19 +9,19 @@ from typing import Any, Self
 from app.usage import QuotaReport, TokenUsage
 
 PROBLEMS = "/problems/"
-"""So begins the address of each kind of error."""
+"""Beginning of the address of each kind of error."""
 
 MAX_COMPLAINTS = 20
-"""Of one request that are told."""
+"""The most wrong fields of one request that are reported."""
 
 
 def said(complaint: str) -> str:
-    """As pydantic words what a validator of ours said."""
+    """The message of a validator of ours, without the words that pydantic puts before it."""
     return complaint.removeprefix("Value error, ")
 
 
 class ClassifierError(Exception):
-    """Base of everything a caller may be told. The message is for the caller's eyes.
+    """Base of all errors that a caller may get. The message is written for the caller.
 
     Attributes:
         result_id: the row that records the failed attempt, where there is one.
@@ -75,7 +75,7 @@ class InvalidRequest(ClassifierError):
 
     @classmethod
     def of(cls, complaints: Iterable[Mapping[str, Any]]) -> Self:
-        """From pydantic's; the values themselves are not repeated."""
+        """From pydantic's complaints; the values themselves are not repeated."""
         fields = [
             {"field": ".".join(map(str, each["loc"])), "detail": said(each["msg"])}
             for each in islice(complaints, MAX_COMPLAINTS)
@@ -286,8 +286,8 @@ class ProviderError(ClassifierError):
         kind: a short word for metrics and logs, from a closed set.
         retry_after_s: seconds after which asking again makes sense; None: not known.
         usage: what the failed call was billed all the same, as far as it is known.
-        may_be_billed: it may have cost as much as an answer, and nobody said so.
-        quota: what the provider said of its quota.
+        may_be_billed: it may have cost as much as an answer, and the provider did not say.
+        quota: what the provider said about its quota.
     """
 
     kind = "error"
@@ -388,7 +388,7 @@ class BudgetSpent(ClassifierError):
     Attributes:
         budget: its name.
         degrades: the local model may answer instead.
-        resets_at: when there is more; None: when somebody gives more.
+        resets_at: when there is more to spend; None: not before somebody raises the amount.
     """
 
     def __init__(

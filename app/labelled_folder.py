@@ -1,4 +1,4 @@
-"""Labelled pictures on disk: `FOLDER/<class>/*`, where the folder `none` shows none of them."""
+"""Labelled pictures on disk: `FOLDER/<class>/*`; those in the folder `none` show no class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", 
 
 
 def labelled_pictures(folder: Path, labels: Sequence[str] | None = None) -> list[tuple[Path, str]]:
-    """Paths with their true class, sorted. Raises InvalidRequest when a folder is none of `labels`,
-    where these are known."""
+    """Paths with their true class, sorted. Raises InvalidRequest when a folder is not named like
+    one of `labels`, where these are known."""
     if not folder.is_dir():
         raise InvalidRequest(f"{folder} is not a folder.")
     found: list[tuple[Path, str]] = []
@@ -27,10 +27,10 @@ def labelled_pictures(folder: Path, labels: Sequence[str] | None = None) -> list
 
 
 def as_text(path: Path | str) -> str:
-    """A file's name need not be text: what is none of it is replaced."""
+    """A file's name as text: what can't be decoded is replaced."""
     return str(path).encode(errors="surrogateescape").decode(errors="replace")
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """Sorted; of its folders none."""
+    """The pictures in the folder itself, not in its subfolders, sorted."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)

@@ -9,12 +9,12 @@ from app.identifiers import CALL, new_id
 from app.usage import TokenUsage
 
 Kind = Literal["asked", "kept", "shared", "duplicate", "cascade"]
-"""`asked`: a call. Else an answer without one: it was kept from an earlier request, shared with one
-at the same time, that of the same picture in a batch, or of who is asked first in a cascade and was
-sure enough."""
+"""`asked`: a call. All others are answers without one: kept from an earlier request, shared with
+one at the same time, that of the same picture in a batch, or given earlier in a cascade by a
+provider that was sure enough."""
 
 ERASED = "erased"
-"""Whose money it is that callers spent who were erased; nobody may be called so."""
+"""The name under which the costs of erased callers are kept; no caller may have it."""
 
 
 @dataclass(slots=True)
@@ -22,16 +22,16 @@ class LedgerEntry:
     """
     Attributes:
         id: `cal_...`, of the moment `at` when the call began.
-        process: which made it.
+        process: the one that made the call.
         tariff: the type of the deployment, on which its price depends.
-        outcome: `answered`, `open` while nobody knows, or the kind of error.
+        outcome: `answered`, `open` while it is not known, or the kind of error.
         image_tokens, cached_tokens, cache_write_tokens: of `prompt_tokens`.
         reasoning_tokens: of `completion_tokens`.
         cost_usd: None: the price is not known.
-        price: the version of the price by which it was reckoned.
-        estimated: nobody said what was billed; it is what was reserved.
-        answers: 1 where it brought a result its answer.
-        saved_usd: what the answer cost when it was asked.
+        price: the version of the price by which the cost was calculated.
+        estimated: the provider did not say what was billed; these are the reserved amounts.
+        answers: 1 if a result got its answer from it.
+        saved_usd: what the answer had cost when the provider was asked.
     """
 
     id: str

@@ -15,7 +15,7 @@ class ListeningServer(uvicorn.Server, ABC):
         try:
             await super().startup(sockets)
         except SystemExit:
-            # What is wrong is in the log: nearly always the port is taken.
+            # The reason is in the log: nearly always the port is taken.
             config = self.config
             raise ConfigurationError(
                 f"{config.host}:{config.port} can't be listened on: is the port taken?"

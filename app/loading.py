@@ -1,4 +1,4 @@
-"""How modules are loaded that take a while."""
+"""Loads modules that take a while to load."""
 
 import gc
 import os
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, by the convention of shells."""
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Ctrl-C ends the process at once: nothing is begun that had to be tidied up, and an exception
-    would come from the middle of some import, or be swallowed there."""
-    # Whoever ignores it, as a shell's background jobs do, goes on to.
+    """Ctrl-C ends the process at once: nothing has begun that would need cleaning up, and an
+    exception would be raised in the middle of some import, or be swallowed there."""
+    # A process that ignores Ctrl-C, as a shell's background jobs do, continues to ignore it.
     stops = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if stops:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    # What is made while modules load stays for good: collecting meanwhile finds nothing.
+    # Objects made while modules load stay for good: garbage collection would find nothing.
     gc.disable()
     try:
         yield

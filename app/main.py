@@ -1,4 +1,4 @@
-"""The HTTP face: an app over the parts."""
+"""The HTTP interface: a FastAPI application on top of the parts."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -51,15 +51,16 @@ OWN_TELEMETRY: TelemetryConfig = {
     "logs": False,
     "auto_configure": False,
 }
-"""FastAPI's own would tell paths and queries, and the words of exceptions; api/context.py tells."""
+"""FastAPI's own telemetry would expose paths, query strings and exception messages: it stays off,
+and app/api/context.py reports instead."""
 
 FORM_OVERHEAD = 100_000
-"""Bytes of a body beside its picture, which base64 makes longer by a third."""
+"""Bytes that a request body may have besides its picture, which base64 makes a third longer."""
 
 
 def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
-    """An app over parts that are started and stopped by whoever built them. Not `serving`: nothing
-    but health and metrics."""
+    """Build the app on `parts`, which the code that built them starts and stops. Without `serving`
+    it offers only health checks and metrics."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +88,8 @@ def create_app(parts: Parts, *, serving: bool = True) -> FastAPI:
 
 
 def create_schema_app(types: Mapping[str, EventType] = EVENT_TYPES, **options: Any) -> FastAPI:
-    """All routes and no parts: enough for openapi.json. `types`: what webhooks may be told of."""
+    """Build an app with all routes but no parts: enough to generate openapi.json. `types` are the
+    event types that webhooks can receive."""
     app = FastAPIOffline(
         title="Enhanced image classifier",
         version=__version__,

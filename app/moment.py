@@ -1,4 +1,4 @@
-"""Moments: as requests name them, and when the hour or day of one began and ends. All in UTC."""
+"""Points in time: as requests give them, and when the hour or day of one began and ends, in UTC."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
@@ -48,7 +48,7 @@ def within_reach(moment: datetime) -> datetime:
 
 
 def _is_text_of_a_date(value: object) -> object:
-    # Else pydantic takes a number for seconds, or milliseconds, since 1970.
+    # Otherwise pydantic takes a number as seconds, or milliseconds, since 1970.
     if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
         return value
     raise ValueError("should be a date and time with its zone, as 2026-01-02T03:04:05Z")
@@ -62,4 +62,4 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_is_text_of_a_date), AfterValidator(_in_utc)]
-"""RFC 3339, with its zone; in UTC."""
+"""RFC 3339 with a time zone, converted to UTC."""

@@ -1,4 +1,4 @@
-"""Which files are pictures, before any is decoded."""
+"""Tells which files are pictures before any is decoded."""
 
 from collections.abc import Iterator
 from mimetypes import MimeTypes
@@ -18,27 +18,27 @@ KINDS = MimeTypes()
 
 
 TOO_LARGE = "is larger than"
-"""Begins the reason why a file is not taken for its size."""
+"""Beginning of the reason why a file is refused for its size."""
 
 
 def too_large(max_bytes: int) -> str:
-    """Why a file of more bytes is not taken."""
+    """The reason why a file of more bytes is refused."""
     return f"{TOO_LARGE} {max_bytes:,} bytes"
 
 
 def looks_like_picture(data: bytes) -> bool:
-    """By its first bytes. Whether it is one that can be read shows when it is decoded."""
+    """Judged by its first bytes. Whether it can be read shows only when it is decoded."""
     return data.startswith(BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def is_named_like_picture(name: str) -> bool:
-    """By its suffix, also of a kind that can't be read."""
+    """Judged by its suffix, including kinds of pictures that can't be read."""
     return (KINDS.guess_type(PurePath(name).name, strict=False)[0] or "").startswith("image/")
 
 
 def files_below(folder: Path, but_for: Path | None = None) -> Iterator[Path]:
-    """Those of its folders, too, in the order of their paths; hidden ones are passed over, and what
-    is in the folder `but_for`."""
+    """All files in the folder and its subfolders, in the order of their paths; hidden ones and
+    those in the folder `but_for` are skipped."""
     own = _inside(folder, but_for)
     for each in sorted(folder.rglob("*")):
         inside = each.relative_to(folder)

@@ -1,4 +1,4 @@
-"""What packages installed beside the service bring, by their entry points."""
+"""Finds the plug-ins of packages installed beside the service, by their entry points."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -7,12 +7,13 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 
 
 def plug_ins(group: str, own: Iterable[EntryPoint] = ()) -> dict[str, EntryPoint]:
-    """By name: `own` first, then those of other packages, which may take the place of ours."""
+    """By name: `own` first, then those of other packages, which replace ours of the same name."""
     installed = _installed(tuple(sys.path))
     return {each.name: each for each in (*own, *installed(group=group))}
 
 
 @cache
 def _installed(path: tuple[str, ...]) -> Callable[..., EntryPoints]:
-    """Those of all groups, read once, as modules are: it takes 20 ms, and a start asks for five."""
+    """The entry points of all groups, read once, as modules are: that takes 20 ms, and a start
+    needs five groups."""
     return entry_points().select

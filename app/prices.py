@@ -1,7 +1,7 @@
 """What a deployment is billed for its tokens.
 
-A price belongs to a model and to the type of the deployment: config/models.yaml has both. What was
-agreed with Azure otherwise is set with the deployment, and wins.
+A price depends on the model and on the type of the deployment: config/models.yaml has both. A
+different price that was agreed with Azure is set with the deployment, and takes precedence.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ DeploymentType = Literal["global_standard", "data_zone", "standard", "provisione
 
 
 LEAST = Decimal("1e-12")
-"""US dollars: what the database counts by."""
+"""US dollars: the unit in which the database counts."""
 
 
 class _Row(BaseModel):
@@ -65,15 +65,15 @@ class Price(_Row):
         return self.model_copy(update=scaled)
 
     def most(self, prompt: int, completion: int) -> TokenUsage:
-        """So many tokens, none of which the prompt cache makes cheaper, and all as dear as it may
-        make them."""
+        """The most that so many tokens can cost: none is made cheaper by the prompt cache, and all
+        are as expensive as it can make them."""
         fills = self.cache_write is not None and self.cache_write > self.input
         usage = TokenUsage(prompt, completion, {"cache_write": prompt} if fills else {})
         return replace(usage, cost_usd=self.of(usage), price=self.version)
 
     @property
     def version(self) -> str:
-        """Another one for every other price: eight hex digits."""
+        """Eight hex digits that differ for every price."""
         return _version(self.input, self.cached, self.cache_write, self.output)
 
 
@@ -89,7 +89,7 @@ def _version(*amounts: Decimal | None) -> str:
 
 
 class Factor(_Row):
-    """By what a type of deployment multiplies the price of a model."""
+    """The factor by which a type of deployment multiplies the price of a model."""
 
     factor: Decimal = Field(ge=0)
     as_of: date
@@ -97,8 +97,8 @@ class Factor(_Row):
 
 
 class AgreedPrice(_Row):
-    """What a deployment costs, where that is not what config/models.yaml says: US dollars for a
-    million tokens, or provisioned throughput, spread over the tokens that it is used for."""
+    """What a deployment costs, where that differs from config/models.yaml: US dollars for a million
+    tokens, or provisioned throughput, spread over the tokens that it is used for."""
 
     input: Amount | None = Field(None, description="USD for a million tokens.")
     cached: Amount | None = None
@@ -126,7 +126,7 @@ class AgreedPrice(_Row):
 
     @cached_property
     def price(self) -> Price:
-        """Amortised: what is taken from the prompt cache takes nothing of the throughput."""
+        """If amortised, tokens from the prompt cache are free, as they take no throughput."""
         if self.usd_per_hour is not None and self.tokens_per_minute is not None:
             million = _whole(self.usd_per_hour * 1_000_000 / (60 * self.tokens_per_minute))
             return Price(
@@ -140,7 +140,7 @@ class AgreedPrice(_Row):
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """By what a deployment is billed."""
+    """On what the price of a deployment depends."""
 
     kind: DeploymentType = "global_standard"
     agreed: AgreedPrice | None = None

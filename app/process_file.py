@@ -1,7 +1,7 @@
-"""A file of a process, mapped: what was written there outlives it, however it ends.
+"""A memory-mapped file of a process: what is written to it outlives the process, however it ends.
 
-Not a file that is written: that lets go of the interpreter lock, and where other threads compute it
-comes back a hundred times later than this takes.
+It is mapped because a normal write releases the interpreter lock, and while other threads compute,
+getting the lock back takes a hundred times longer than writing to a map.
 """
 
 import mmap
@@ -12,12 +12,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 MOST_PROCESSES = 1_000
-"""That have one folder."""
+"""That share one folder."""
 
 
 def claim(folder: Path, closing: ExitStack, *, new: bool = False) -> Path:
-    """The first file of a folder that no living process has: this one's until `closing`. It may be
-    there already, as a dead one left it, unless it is to be `new`. Raises OSError."""
+    """The first file of a folder that no living process has; this process has it until `closing`.
+    It may exist already, as a dead process left it, unless it has to be `new`. Raises OSError."""
     for number in range(MOST_PROCESSES):
         path = folder / f"{number}"
         with suppress(Timeout), ExitStack() as locked:
@@ -29,7 +29,7 @@ def claim(folder: Path, closing: ExitStack, *, new: bool = False) -> Path:
 
 
 def mapped(path: Path, blank: bytes, closing: ExitStack) -> mmap.mmap:
-    """The file, which begins as `blank`. Raises OSError."""
+    """The mapped file, whose content is `blank` at first. Raises OSError."""
     path.write_bytes(blank)
     with path.open("r+b") as file:
         return closing.enter_context(mmap.mmap(file.fileno(), 0))
@@ -37,7 +37,7 @@ def mapped(path: Path, blank: bytes, closing: ExitStack) -> mmap.mmap:
 
 @contextmanager
 def abandoned(folder: Path) -> Iterator[list[Path]]:
-    """Files whose processes are dead; nobody else gets them within."""
+    """Files whose processes are dead; no other process gets them within this context."""
     with ExitStack() as locks:
         found = []
         for path in sorted(each for each in folder.iterdir() if each.name.isdigit()):

@@ -1,4 +1,4 @@
-"""What is done again and again, whatever went wrong the last time."""
+"""Recurring work, which is repeated whatever went wrong the last time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Recurring:
-    """Each thing again so many seconds after it ended."""
+    """Runs each piece of work again a given number of seconds after it ended."""
 
     def __init__(self) -> None:
         self._running: list[asyncio.Task[None]] = []
@@ -26,7 +26,7 @@ class Recurring:
         *,
         first_after_s: float = 0,
     ) -> None:
-        """`name` says in the log what failed."""
+        """`name` tells in the log which work failed."""
 
         async def again_and_again() -> None:
             await asyncio.sleep(first_after_s)
@@ -37,8 +37,8 @@ class Recurring:
         self._running.append(asyncio.create_task(again_and_again(), context=Context()))
 
     async def aclose(self) -> None:
-        """What is under way is cut off."""
-        self._closing = True  # what it is built on may swallow a cancellation
+        """Cancel what is running."""
+        self._closing = True  # a library below may swallow a cancellation
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What is made again when it is not at hand."""
+"""A cache in memory of values that can be made again."""
 
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -8,14 +8,14 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """The newest ones."""
+    """Keeps the newest values."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._known: dict[K, V] = {}
 
     def of(self, key: K, make: Callable[[], V]) -> V:
-        """What was made for this key, by now at least."""
+        """The value for this key, which is made if it is not there."""
         if key in self._known:
             return self._known[key]
         if len(self._known) >= self._most:

@@ -1,4 +1,4 @@
-"""One classified picture: what is stored of it, told and exported."""
+"""One classified picture: what is stored, returned and exported."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from app.image_quality import Quality
 
 Status = Literal["pending", "accepted", "needs_review", "failed"]
 ANSWERED: tuple[Status, ...] = ("accepted", "needs_review")
-"""There is an answer, whoever has to look at it."""
+"""With these there is an answer, whether or not a person has to look at it."""
 
 LabelSource = Literal["request", "later", "review", "random_review"]
 LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
@@ -21,17 +21,17 @@ UsdAmount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_us
 
 
 MODEL = "model"
-"""Who decided, where no person did; no reviewer may be called so."""
+"""Who decided, where no person did; no reviewer may have this name."""
 
 NONE = "none"
-"""The true class of a picture that shows none of the domain's; no class may be called so."""
+"""The true class of a picture that shows none of the domain's; no class may have this name."""
 
 MAX_METADATA = 16_384
-"""Bytes of a result's, as JSON in UTF-8."""
+"""Bytes of a result's metadata, as JSON in UTF-8."""
 
 
 def metadata_bytes(metadata: Mapping[str, Any]) -> int:
-    """Raises ValueError, which says what can't be kept."""
+    """Raises ValueError, which says what can't be stored."""
     try:
         return len(json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False).encode())
     except UnicodeEncodeError:
@@ -39,7 +39,7 @@ def metadata_bytes(metadata: Mapping[str, Any]) -> int:
     except TypeError as error:
         raise ValueError(f"can't be written as JSON: {error}") from None
     except ValueError:
-        # 1e999 is well-formed and still no number.
+        # 1e999 is well-formed JSON, but not finite.
         raise ValueError("holds a number that is not finite") from None
 
 
@@ -51,9 +51,6 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"metadata: {error}.") from None
     if size > MAX_METADATA:
         raise MetadataTooLarge(f"The metadata is larger than {MAX_METADATA:,} bytes.")
-
-
-"""Bytes of a picture's metadata as JSON."""
 
 
 def none_of_these(probabilities: Mapping[Any, float]) -> float:
@@ -248,11 +245,11 @@ class Result(BaseModel):
 
     @property
     def is_right(self) -> bool | None:
-        """None without an answer, or where nobody told the true class."""
+        """None without an answer, or where the true class is not known."""
         if self.expected is None or self.status not in ANSWERED:
             return None
         return (self.predicted_class or NONE) == self.expected
 
 
 FIELDS = ("item_id", *Result.model_fields)
-"""Of a row of results: in a batch an item has a name of its own."""
+"""The fields of a row of results; in a batch, an item has its own id besides."""

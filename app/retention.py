@@ -1,4 +1,4 @@
-"""What is kept for a time only, and goes by itself."""
+"""Deletes what is kept for a limited time only."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -15,22 +15,22 @@ from app.storage.idempotency import KEPT_FOR
 log = structlog.stdlib.get_logger(__name__)
 
 AGE_OF_BLOBS = timedelta(hours=2)
-"""Younger ones may be those of a batch that is being received, whose items are not there yet: an
-hour at most."""
+"""Younger blobs may belong to a batch that is still being received, for an hour at most, and whose
+items are not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many went.
+    """How many were deleted.
 
     Attributes:
-        results: by their own age; those of the batches are not counted.
-        pictures: uploads, those that reviewers saw, and what nobody needs of uploads that were cut
-            off or refused.
+        results: deleted for their own age; those of the batches are not counted.
+        pictures: uploads, those that reviewers saw, and what is left of uploads that were cut off
+            or refused.
         keys: idempotency keys.
         deliveries: of events to webhooks.
         entries: of the ledger.
-        alerts: that resolved.
+        alerts: those that resolved.
         audit: entries of the audit log.
     """
 
@@ -48,7 +48,7 @@ class Swept:
 
 
 class Retention:
-    """Several at once do no harm: each deletes what it still finds."""
+    """Several processes may run this at once: each deletes what it still finds."""
 
     def __init__(
         self,
@@ -64,12 +64,13 @@ class Retention:
         self._clock = clock
 
     async def delete_batch(self, batch_id: str) -> bool:
-        """With its items and their results; its pictures go with the next sweep. False: it is not
-        over. Raises StorageUnavailable; what is left then goes with the next sweep, too."""
+        """Delete a batch with its items and their results; the next sweep deletes its pictures.
+        False: the batch is not over. Raises StorageUnavailable; the next sweep then deletes what is
+        left."""
         return await self._stored.delete_batch(batch_id)
 
     async def keep_to_policy(self) -> None:
-        """Sweep, and say so where something went. Raises StorageUnavailable."""
+        """Sweep, and log if something was deleted. Raises StorageUnavailable."""
         if swept := await self.sweep():
             log.info("what was old is deleted", **asdict(swept))
 
@@ -142,7 +143,7 @@ class Retention:
 
     async def _pictures(self, now: datetime, *, dry_run: bool) -> int:
         before = now - AGE_OF_BLOBS
-        # When a batch goes, its pictures go: none outlives it.
+        # Pictures are deleted with their batch: none outlives it.
         ends = (_ago(now, self._policy.batches), _ago(now, self._policy.pictures))
         ended_before = max((each for each in ends if each is not None), default=None)
         answered_before = _ago(now, self._policy.reviews)
@@ -163,7 +164,7 @@ def _ago(now: datetime, days: float | None) -> datetime | None:
 
 
 class Old(Protocol):
-    """A page of ids of what is from before then, from behind `after`."""
+    """Returns a page of ids, following `after`, of what is older than `before`."""
 
     def __call__(self, before: datetime, *, after: str) -> Awaitable[list[str]]: ...
 
@@ -175,7 +176,7 @@ async def _older(
     *,
     dry_run: bool,
 ) -> int:
-    """Delete what is from before then, page by page, or only count it. None: it is all kept."""
+    """Delete what is older than `before`, page by page, or only count it. None: all is kept."""
     if before is None:
         return 0
     count = 0

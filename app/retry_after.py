@@ -1,11 +1,11 @@
-"""`Retry-After`: how long somebody asks to be left alone (RFC 9110, section 10.2.3)."""
+"""`Retry-After`: how long a server asks clients to wait (RFC 9110, section 10.2.3)."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """Seconds, from a number or a date; 0: that is over. None where there is none, or nonsense."""
+    """Seconds, from a number or a date; 0: the date is past. None if it is missing or invalid."""
     if value is None:
         return None
     text = value.strip()

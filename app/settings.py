@@ -1,9 +1,9 @@
-"""Every knob of the service: name, unit, default, and where its value comes from.
+"""Every setting of the service: name, unit, default, and where its value comes from.
 
 A value is looked for in the environment, then in `.env` and `azure.env`, then in
-`config/settings.yaml`; else the default holds. The variable of a key is its path in capitals,
-joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` is
-`AZURE_OPENAI_ENDPOINT`. An empty variable counts as not set. Packages bring groups of their own.
+`config/settings.yaml`; otherwise the default applies. The variable of a key is its path in
+capitals, joined by underscores: `api.timeout` is `API_TIMEOUT`, `azure_openai.endpoint` is
+`AZURE_OPENAI_ENDPOINT`. An empty variable counts as not set. Packages may add their own groups.
 """
 
 import hashlib
@@ -259,7 +259,7 @@ class Settings(BaseSettings):
         return value
 
     def group(self, kind: type[Own]) -> Own:
-        """Those that a package brings. Raises ConfigurationError where none brings them."""
+        """The settings that a package adds. Raises ConfigurationError if no package adds them."""
         for name in type(self).model_fields:
             if isinstance(found := getattr(self, name), kind):
                 return found
@@ -274,12 +274,12 @@ class Settings(BaseSettings):
 
     @property
     def azure_deployments(self) -> tuple[DeploymentSettings, ...]:
-        """Those of `deployments`, or the one of `azure_openai`, with nothing left unset that is
-        known."""
+        """Those of `deployments`, or the one of `azure_openai`; values that are unset are filled in
+        where they are known."""
         return _whole(self.deployments, self.azure_openai)
 
     def limits(self, deployment: str | None) -> DeploymentLimits:
-        """Of the deployment of this name; of one that is not known, what holds for all."""
+        """The limits of the deployment of this name; of an unknown one, those that hold for all."""
         known = {each.name: each for each in self.deployments}.get(deployment or "")
         given = known.model_dump(include=set(DeploymentLimits.model_fields)) if known else {}
         rpm, _ = self.requests_per_minute
@@ -318,7 +318,7 @@ class Settings(BaseSettings):
 
     @property
     def blobs_place(self) -> str:
-        """Where uploads of batches wait, for fsspec."""
+        """Where uploads of batches wait, in the form that fsspec takes."""
         if self.blobs_url is not None:
             return self.blobs_url
         return "memory://blobs" if self.own_folder is None else str(self.own_folder / "blobs")
@@ -332,7 +332,7 @@ class Settings(BaseSettings):
 
     @property
     def key_fingerprints(self) -> dict[str, str]:
-        """By what is said of a key in public: which ones there are, and not what they are."""
+        """By a public description of each key, which shows that it exists without revealing it."""
         callers = {
             f"API_KEYS {each.name} {_fingerprint(each.sha256)}": "admin" if each.admin else "caller"
             for each in self.api_keys
@@ -345,18 +345,19 @@ class Settings(BaseSettings):
 
     @property
     def journal_folder(self) -> Path | None:
-        """Where it is noted what is being decoded; None: nothing is to outlive the process."""
+        """Where the pictures being decoded are noted; None: nothing is to outlive the process."""
         return None if self.own_folder is None else self.own_folder / "decoding"
 
     @property
     def calls_folder(self) -> Path | None:
-        """Where calls to providers are noted that the database does not know of yet; None: nothing
-        is to outlive the process."""
+        """Where calls to providers are noted that the database does not have yet; None: nothing is
+        to outlive the process."""
         return None if self.own_folder is None else self.own_folder / "calls"
 
     @property
     def own_folder(self) -> Path | None:
-        """Beside the database, or `data` where that is elsewhere; None: nothing lasts."""
+        """The folder of the database file, or `data` for a PostgreSQL; None: nothing is to outlive
+        the process."""
         if self.database_url.startswith("postgres"):
             return Path("data")
         _, _, place = self.database_url.partition("://")
@@ -378,7 +379,7 @@ class Settings(BaseSettings):
 def _whole(
     deployments: tuple[DeploymentSettings, ...], azure: AzureOpenAISettings
 ) -> tuple[DeploymentSettings, ...]:
-    """`deployments`, or the one of `azure`, each with what it leaves to `azure`."""
+    """`deployments`, or the one of `azure`, each with its unset values taken from `azure`."""
     only = DeploymentSettings.model_construct(
         name=azure.deployment or "", deployment=azure.deployment or ""
     )
@@ -411,8 +412,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def sources(settings: Settings) -> Iterator[tuple[tuple[str, ...], FieldInfo, str]]:
-    """Of every setting its path, and where its value comes from: a place of variables, a line of
-    settings.yaml, or `default`."""
+    """For every setting its path, its field, and where its value comes from: a source of variables,
+    a line of settings.yaml, or `default`."""
     yaml_file, places = _settings_yaml(), variables()
     for path, field in leaves(type(settings)):
         in_yaml = yaml_file.place(path) if yaml_file and yaml_file.holds(path) else "default"
@@ -434,7 +435,7 @@ def _settings_yaml() -> YamlFile | None:
 
 
 def _names_a_host(url: str) -> bool:
-    """Nothing is raised: what urllib says would repeat a piece of the password."""
+    """Raises nothing, because urllib's message would repeat a piece of the password."""
     try:
         parts = urlsplit(url)
         return parts.port != 0 and bool(parts.hostname)

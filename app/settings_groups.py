@@ -1,4 +1,4 @@
-"""The knobs of the service, group by group: name, unit, default."""
+"""The settings of the service, group by group: name, unit, default."""
 
 import json
 import re
@@ -27,7 +27,7 @@ CommaSeparated = BeforeValidator(_split)
 
 
 def _split_urls(value: object) -> object:
-    """At commas before a URL: they may have others in them."""
+    """Splits at commas that are followed by a URL, because URLs may contain other commas."""
     if not isinstance(value, str):
         return value
     return [each for each in re.split(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+]*://)", value.strip()) if each]
@@ -125,7 +125,7 @@ class AzureOpenAISettings(Group):
 
     @property
     def touched(self) -> bool:
-        """Whether anything is said of Azure."""
+        """Whether anything about Azure is set."""
         return bool(self.endpoint or self.api_key or self.deployment or self.auth == "entra")
 
     @field_validator("endpoint")
@@ -180,7 +180,7 @@ class DeploymentSettings(DeploymentLimits):
 
 
 class TrafficSettings(Group):
-    """The way to the provider, when more is wanted than its quota holds."""
+    """How calls get to the provider when more are wanted than its quota allows."""
 
     max_waiting: int = Field(
         1_000, ge=1, description="Calls that may wait for quota; more are told to come back."
@@ -278,7 +278,7 @@ class ExportSettings(Group):
 
 
 class RetentionSettings(Group):
-    """How long it is kept what nobody deletes. Days may be fractions."""
+    """How long data that nobody deletes is kept. Days may be fractions."""
 
     results: float | None = Field(
         None,
@@ -316,7 +316,7 @@ class RetentionSettings(Group):
     )
     ledger: float | None = Field(
         None,
-        # Of what is so old no process wonders any more whether it was stored.
+        # No process still has to find out whether something as old as this was stored.
         ge=1,
         le=36_500,
         description="Days that the ledger keeps single calls; unset: for good. Sums by hour and "
@@ -324,7 +324,7 @@ class RetentionSettings(Group):
     )
     alerts: float | None = Field(
         30.0,
-        ge=1,  # or one could be told of that nobody can look up
+        ge=1,  # or people could be notified of an alert that can't be looked up any more
         le=36_500,
         description="Days that an alert is kept after it resolved.",
     )
@@ -338,7 +338,7 @@ class RetentionSettings(Group):
 
 
 class WebhookSettings(Group):
-    """Events told to other services."""
+    """Events sent to other services."""
 
     schedule: Annotated[tuple[Annotated[float, Field(ge=0, le=604_800)], ...], CommaSeparated] = (
         Field(
@@ -371,7 +371,7 @@ class WebhookSettings(Group):
 
 
 class AlertThresholds(Group):
-    """When the operator is told."""
+    """When the operator is notified."""
 
     accuracy: float = Field(0.8, ge=0, le=1, description="Least share of right answers.")
     response_time: float = Field(5.0, gt=0, description="Longest answer, in seconds.")
@@ -446,7 +446,7 @@ class TeachingSettings(Group):
 
 
 class CalibrationSettings(Group):
-    """What makes confidence mean what it says."""
+    """Calibration, which makes confidence mean what it says."""
 
     automatic: bool = Field(
         True,
@@ -468,7 +468,7 @@ class TracingSettings(Group):
 
 
 class MonitoringSettings(Group):
-    """What the service tells about itself."""
+    """What the service reports about itself."""
 
     enable_metrics: bool = Field(True, description="Whether /metrics answers.")
     alert_thresholds: AlertThresholds = AlertThresholds()

@@ -1,7 +1,7 @@
-"""Where settings come from, packages' own among them, and how a wrong one is traced to its place.
+"""Where settings come from, those of packages included, and how a wrong one is traced to its place.
 
-A package's settings are a Group under an entry point in the group `classifier.settings`, whose name
-is their key in config/settings.yaml and begins their variables.
+A package's settings are a Group under an entry point in the group `classifier.settings`. The name
+of the entry point is their key in config/settings.yaml and the prefix of their variables.
 """
 
 import os
@@ -29,8 +29,7 @@ Extended = TypeVar("Extended", bound=BaseSettings)
 
 
 class Group(BaseModel):
-    """Settings that stand below one key. Each has a default, and a description that tells its
-    unit."""
+    """Settings below one key. Each has a default, and a description that tells its unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -43,7 +42,7 @@ def variable(path: tuple[str, ...]) -> str:
 def leaves(
     model: type[BaseModel], prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Every knob below `model`, with its path."""
+    """Every setting below `model`, with its path."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Group):
@@ -53,7 +52,7 @@ def leaves(
 
 
 def extended(model: type[Extended]) -> type[Extended]:
-    """With the groups of installed packages. Raises ConfigurationError."""
+    """The model with the groups of installed packages added. Raises ConfigurationError."""
     groups: dict[str, Any] = {}
     taken = {variable(path) for path, _ in leaves(model)}
     for name, each in plug_ins(GROUP).items():
@@ -89,17 +88,17 @@ def _complaints(
 
 
 LEAST_SECRET = 8
-"""Characters: what is shorter would be found in words that are no secret."""
+"""Characters: a shorter secret would be found in ordinary words."""
 
 
 def secrets(settings: BaseModel) -> set[str]:
-    """What nobody may read: what is marked as secret, and the passwords of URLs."""
+    """Texts that nobody may read: values marked as secret, and the passwords of URLs."""
     held = {text for each in settings.__dict__.values() for text in _secrets_in(each)}
     return {each for each in held if len(each) >= LEAST_SECRET}
 
 
 def redacted(value: Any) -> Any:
-    """To be shown: `***` where it is secret."""
+    """The value as it may be shown: `***` where it is secret."""
     match value:
         case SecretStr():
             return "***"
@@ -135,7 +134,7 @@ def _secrets_in(value: Any) -> Iterator[str]:
 
 
 def variables() -> list[tuple[str, Variables]]:
-    """The places that hold variables, by name, the strongest first."""
+    """The places that hold variables, by name, in order of precedence."""
     return [("environment", os.environ), *((name, _read(name)) for name in ENV_FILES)]
 
 
@@ -187,14 +186,14 @@ class YamlSource(PydanticBaseSettingsSource):
 
 
 def variable_place(path: tuple[str, ...], places: list[tuple[str, Variables]]) -> str | None:
-    """Where the variable is that a key's value comes from; None: there is none."""
+    """The place of the variable that a key's value comes from; None: there is none."""
     return next((place for place, values in places if values.get(variable(path))), None)
 
 
 def complaint(
     model: type[BaseModel], key: tuple[str | int, ...], reason: str, file: YamlFile | None
 ) -> str:
-    """One line that says where the wrong value stands: a variable, a file's line, or nowhere."""
+    """One line that says where the wrong value is: in a variable, a line of a file, or neither."""
     reason = said(reason)
     for path, _ in leaves(model):
         if key[: len(path)] == path and (place := variable_place(path, variables())):

@@ -1,4 +1,4 @@
-"""The square that vision models with a fixed input look at."""
+"""The square crop that vision models with a fixed input size take."""
 
 from PIL.Image import Image, Resampling
 
@@ -7,7 +7,7 @@ def square(picture: Image, side: int, crop: float) -> Image:
     """Return the centre of `picture` as `side` x `side` pixels, in one resize.
 
     `crop` is the share of the short side that the square keeps (1.0 = all of it). The mode is
-    kept: whoever needs RGB converts first.
+    kept: a caller that needs RGB converts first.
     """
     width, height = picture.size
     edge = crop * min(width, height)

@@ -1,4 +1,4 @@
-"""Counts of results: how many, how sure, how right, how fast. They add up."""
+"""Counts of results: how many, how sure, how right, how fast. They can be added."""
 
 import math
 from bisect import bisect_right
@@ -12,10 +12,10 @@ from app.result import LabelSource, Result, Timings
 STAGES = tuple(Timings.model_fields)
 
 CONFIDENCE_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-"""Where the parts of a confidence distribution begin: finer where answers are."""
+"""Where the bins of a confidence distribution begin: finer where most answers are."""
 
 ACCURACY = 0.05
-"""Of percentiles, relative: DDSketch (Masson, Rim, Lee: VLDB 2019)."""
+"""Relative accuracy of percentiles: DDSketch (Masson, Rim, Lee: VLDB 2019)."""
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 _LOG_GAMMA = math.log(_GAMMA)
 _PERCENTILES_FROM_MS = 0.01
@@ -27,11 +27,11 @@ _EDGE_NAMES = tuple(f"{edge:g}" for edge in CONFIDENCE_EDGES)
 
 
 Counts = dict[str, dict[str, int]]
-"""By what is counted, then by name."""
+"""Counts by what is counted, then by name."""
 
 
 class Tally:
-    """Of the results of one time, domain and caller, or of several together."""
+    """Counts for the results of one period, domain and caller, or of several of these together."""
 
     __slots__ = ("_counts",)
 
@@ -40,7 +40,7 @@ class Tally:
 
     @classmethod
     def of(cls, result: Result) -> Self:
-        """Of one that is not pending."""
+        """The tally of one result that is not pending."""
         statuses: dict[str, int] = {result.status: 1}
         counts: Counts = {"results": statuses}
         if result.cached:
@@ -53,7 +53,7 @@ class Tally:
         if result.timings_ms is not None:
             for stage in STAGES:
                 milliseconds = getattr(result.timings_ms, stage)
-                if milliseconds > 0:  # or it did not take place
+                if milliseconds > 0:  # else the stage did not take place
                     counts[stage] = {_bucket(milliseconds): 1}
         if result.usage is not None and result.usage.prompt_tokens:
             counts["tokens"] = {
@@ -64,7 +64,7 @@ class Tally:
 
     @classmethod
     def of_unanswered(cls, slug: str) -> Self:
-        """Of a good picture that nobody could be asked about: there is no result of it."""
+        """The tally of a good picture that no provider could be asked about: it has no result."""
         return cls({"results": {"unanswered": 1}, "errors": {slug: 1}})
 
     def __bool__(self) -> bool:
@@ -75,7 +75,7 @@ class Tally:
         return cls(from_json(text))
 
     def text(self) -> str:
-        """As it is kept."""
+        """The form in which it is stored."""
         return to_json(self._counts).decode()
 
     def add(self, other: "Tally") -> None:
@@ -96,7 +96,7 @@ class Tally:
         return total
 
     def named(self, what: str) -> dict[str, int]:
-        """Without what is zero: `errors` by kind, `classes` ("" for none of them), `confidence` by
+        """Counts without zeros: `errors` by kind, `classes` ("" for none of them), `confidence` by
         edge, `labelled` and `right` by source."""
         return {name: count for name, count in self._counts.get(what, {}).items() if count}
 
@@ -125,24 +125,24 @@ class Tally:
 
     @property
     def unanswered(self) -> int:
-        """Pictures without a result, for nobody could be asked about them."""
+        """Pictures without a result, because no provider could be asked about them."""
         return self._count("results", "unanswered")
 
     @property
     def failure_share(self) -> float | None:
-        """Of all pictures, those that got no answer, 0 to 1; None: there were none."""
+        """The share of all pictures that got no answer, 0 to 1; None: there were no pictures."""
         pictures = self.results + self.unanswered
         return (self.failed + self.unanswered) / pictures if pictures else None
 
     @property
     def labelled(self) -> int:
         """Answers whose true class is known, without those that a person looked at because they
-        were unsure: of these more are wrong than of others."""
+        were unsure: these are wrong more often than others."""
         return self._but_doubted("labelled")
 
     @property
     def right(self) -> int:
-        """Of these, those that gave it."""
+        """How many of these gave the true class."""
         return min(self._but_doubted("right"), self.labelled)
 
     def _but_doubted(self, what: str) -> int:
@@ -151,12 +151,13 @@ class Tally:
 
     @property
     def unseen_labelled(self) -> int:
-        """Answers that were accepted, and drawn at random for a person to look at all the same."""
+        """Accepted answers that a person looked at all the same, because they were drawn at
+        random."""
         return self._count("labelled", _UNSEEN)
 
     @property
     def unseen_right(self) -> int:
-        """Of these, those with which the person agreed."""
+        """How many of these the person agreed with."""
         return min(self._count("right", _UNSEEN), self.unseen_labelled)
 
     @property
@@ -168,8 +169,8 @@ class Tally:
         return self._count("tokens", "completion")
 
     def percentiles(self, stage: str, *shares: float) -> list[float] | None:
-        """Milliseconds within which these shares, 0 to 1 and growing, of the results had the stage
-        behind them, of those that had it at all; None: none had."""
+        """Milliseconds within which these shares, 0 to 1 in ascending order, of the results that
+        had the stage at all completed it; None: none had it."""
         counts = self._counts.get(stage)
         if not counts:
             return None
@@ -184,15 +185,15 @@ class Tally:
         return None
 
     def percentile(self, stage: str, share: float) -> float | None:
-        """The one of `percentiles`."""
+        """As `percentiles`, for one share."""
         found = self.percentiles(stage, share)
         return found[0] if found else None
 
 
 def label_counts(result: Result, times: Literal[1, -1]) -> Counts:
-    """What it counts that the true class of an answer is known; -1: that it is not any more."""
+    """The counts for an answer whose true class is known; -1: for one where it no longer is."""
     source, right = result.expected_source, result.is_right
-    if source is None or right is None:  # told before labels were counted, or no answer
+    if source is None or right is None:  # labelled before labels were counted, or no answer
         return {}
     return {"labelled": {source: times}, "right": {source: times * right}}
 
@@ -207,7 +208,7 @@ def _bucket(milliseconds: float) -> str:
 
 
 Z_95 = 1.959964
-"""Within so many standard deviations lie 95 % of a normal distribution."""
+"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 
 
 def wilson(right: float, labelled: float) -> tuple[float, float] | None:
@@ -225,8 +226,8 @@ def population_stability(
     now: Mapping[str, int], before: Mapping[str, int], names: Iterable[str]
 ) -> float:
     """How far two distributions over the same names are apart: the sum of (p - q) ln(p / q). Below
-    0.1 little, above 0.25 much (Siddiqi, Credit Risk Scorecards, 2006). Each name counts half a
-    result more than it has, or an empty one would make it infinite."""
+    0.1 is little, above 0.25 much (Siddiqi, Credit Risk Scorecards, 2006). Half a result is added
+    to each name, because an empty one would make the sum infinite."""
     known = tuple(names)
     p, q = _shares(now, known), _shares(before, known)
     return sum((p[name] - q[name]) * math.log(p[name] / q[name]) for name in known)

@@ -1,4 +1,4 @@
-"""What a call to a provider was billed, and what the provider said of its quota."""
+"""What a call to a provider was billed, and what the provider said about its quota."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ class TokenUsage:
         parts: what some of them were: `cached` and `cache_write` of the prompt, `reasoning` of the
             completion.
         cost_usd: US dollars, None when the price is not known.
-        price: by which it was reckoned; None where there was none, or several.
+        price: the version of the price used; None where there was none, or several.
     """
 
     prompt: int = 0
@@ -26,7 +26,7 @@ class TokenUsage:
 
     @property
     def is_told(self) -> bool:
-        """Whether anything was billed, as far as was said."""
+        """Whether the provider reported that anything was billed."""
         return bool(self.prompt or self.completion)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
@@ -44,11 +44,11 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class QuotaReport:
-    """What an answer's headers and a refusal's words tell of the quota of a minute, as they came:
-    absent, absurd and contradictory values included.
+    """What an answer's headers and a refusal's message say about the quota per minute, unchecked:
+    values may be absent, absurd or contradictory.
 
     Attributes:
-        lacking: what a refusal was for; `capacity` is the service's own, and no quota of ours.
+        lacking: what was lacking for the call; `capacity` is the provider's, and no quota of ours.
     """
 
     limit_requests: float | None = None
@@ -58,11 +58,11 @@ class QuotaReport:
     lacking: Literal["requests", "tokens", "capacity"] | None = None
 
     def limits_only(self) -> "QuotaReport":
-        """Without what remains of them."""
+        """Only the limits, without what remains of them."""
         return replace(self, remaining_requests=None, remaining_tokens=None)
 
     def of(self, dimension: str) -> tuple[float | None, float | None]:
-        """Limit and what remains of it."""
+        """The limit and what remains of it."""
         if dimension == "requests":
             return self.limit_requests, self.remaining_requests
         if dimension == "tokens":

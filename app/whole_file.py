@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""Writes a file atomically: it is there as a whole or not at all."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -9,8 +9,8 @@ from app.identifiers import new_id
 
 
 class WholeFile(AbstractContextManager[Path], AbstractAsyncContextManager[Path]):
-    """Says where to write what shall be `path` in the end; when it can't be written, nothing is
-    left of it. Raises OSError."""
+    """Gives a temporary path to write to, which becomes `path` in the end. If writing fails,
+    nothing is left of it. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

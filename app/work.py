@@ -20,43 +20,44 @@ log = structlog.stdlib.get_logger(__name__)
 
 Argument = str | int
 Task = Callable[..., Awaitable[float | None]]
-"""Returns after how many seconds it is to be run again; None: it is done. It may be run twice at a
-time, when the process that ran it is taken for dead."""
+"""Returns the seconds after which it is to run again; None: it is done. It may run twice at the
+same time, when the process that runs it is taken for dead."""
 
 REDELIVERED_AFTER_S = 10.0
-"""What a process held that was killed is run by another one after it."""
+"""Seconds after which another process runs the tasks that a killed process held."""
 
 LOOKED_EVERY_S = 0.5
-"""For tasks that asked to be run again, and, when all hands are full, for others. One that is
-kicked is run within milliseconds. In memory each look takes as long, in which nothing else runs."""
+"""Seconds between looks for tasks that asked to be run again, and, when all workers are busy, for
+others. A task that is kicked runs within milliseconds. In memory each look takes as long, too, and
+nothing else runs meanwhile."""
 
 STOPPING_S = 1.0
-"""What a task returns whose process is about to end: until another one may go on with it."""
+"""Seconds returned by a task whose process is about to end: then another one may continue it."""
 
 AFTER_A_MISTAKE_S = 30.0
-"""Before a task is run again that met an unexpected error."""
+"""Seconds before a task that met an unexpected error is run again."""
 
 UNREACHED_S = 2.0
-"""Before one is run again that the database did not answer."""
+"""Seconds before a task that could not reach the database is run again."""
 
 LONGEST_WAIT = timedelta(minutes=2)
-"""That a task asks for before it is run again."""
+"""The longest wait that a task asks for before it is run again."""
 
 KICKED_WITHIN_S = 3.0
-"""Or Redis counts as gone."""
+"""Seconds; if a kick takes longer, Redis counts as gone."""
 
 RECONNECTED_EVERY_S = 1.0
 
 
 class Work:
-    """Twins under one name and one set of arguments are dropped while one waits or runs."""
+    """While a task waits or runs, others of the same name and arguments are dropped."""
 
     def __init__(
         self, name: str, *, at_once: int, redis_url: str | None = None, runs: bool = True
     ) -> None:
-        """`name`: of the tasks that belong together, the same in all processes that share
-        `redis_url`; without it there is this process only. `at_once`: tasks that this process runs
-        at the same time. Not `runs`: others do."""
+        """`name` is that of the queue, the same in all processes that share `redis_url`; without
+        `redis_url` there is only this process. `at_once` is how many tasks this process runs at the
+        same time. Without `runs` it leaves them to other processes."""
         self._name = name
         self._url = redis_url or f"memory://{new_id('work')}"
         self._shared = redis_url is not None
@@ -67,22 +68,22 @@ class Work:
         self._running: asyncio.Task[None] | None = None
 
     def register(self, name: str, task: Task) -> None:
-        """Before the start, and before anything is kicked."""
+        """To be called before the start, and before anything is kicked."""
         self._tasks[name] = task
 
     def start(self) -> None:
-        """Where tasks are shared others may have kicked some; else not before there is one: the
-        import takes a third of a second."""
+        """Begin now if tasks are shared, because other processes may have kicked some; otherwise
+        with the first task, because the import takes a third of a second."""
         if self._shared:
             self._begin()
 
     async def kick(self, name: str, *arguments: Argument) -> None:
-        """Have it run, by whoever is free. With Redis gone it is not: who finds unfinished work in
-        the database kicks it again."""
+        """Have a task run by any process that has room. While Redis is gone this does nothing: the
+        search for unfinished work in the database kicks the task again."""
         await self._kick(name, arguments, again=False)
 
     async def kick_again(self, name: str, *arguments: Argument) -> None:
-        """What may have lost its task, or has one that waits for hours, because a clock was set
+        """Kick what may have lost its task, or whose task waits for hours because a clock was set
         back."""
         await self._kick(name, arguments, again=True)
 
@@ -101,7 +102,7 @@ class Work:
             log.warning("Redis is gone: a task is kicked later", task=name)
 
     async def workers(self) -> int:
-        """How many processes run these tasks; at least one, for it may just be starting."""
+        """How many processes run these tasks; at least one, as it may just be starting."""
         if not self._shared or self._running is None or not self._connected.done():
             return 1
         try:
@@ -113,7 +114,7 @@ class Work:
             return 1
 
     async def aclose(self) -> None:
-        """Stop what runs. In memory what waits is forgotten; the database knows."""
+        """Stop what runs. In memory, waiting tasks are forgotten; the database knows the work."""
         if self._running is not None:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
@@ -122,7 +123,7 @@ class Work:
     def _begin(self) -> "asyncio.Future[Docket]":
         if self._running is None:
             self._connected = asyncio.get_running_loop().create_future()
-            # In no request's name, though one is the first.
+            # An empty context: the work is no part of the request that happens to be the first.
             self._running = asyncio.create_task(self._run(), context=Context())
         return self._connected
 
@@ -135,7 +136,7 @@ class Work:
                 return await self._work()  # docket swallows a cancellation
             except Exception as error:
                 has_worked = has_worked or self._connected.done()
-                if not (self._shared or has_worked):  # there is no reason why it should later
+                if not (self._shared or has_worked):  # nor would it work later
                     self._connected.set_exception(error)
                     raise
                 if self._shared and _is_outage(error):
@@ -166,7 +167,7 @@ class Work:
             docket,
             name=new_id("wrk"),
             concurrency=self._at_once,
-            message_batch=1,  # or whoever is first takes all, and the others have nothing to do
+            message_batch=1,  # or the first process takes all tasks, and the others have none
             redelivery_timeout=timedelta(seconds=REDELIVERED_AFTER_S),
             reconnection_delay=timedelta(seconds=RECONNECTED_EVERY_S),
             minimum_check_interval=timedelta(seconds=LOOKED_EVERY_S),
@@ -186,7 +187,7 @@ async def _waits_too_long(docket: "Docket", key: str) -> bool:
 
 
 def _is_outage(error: BaseException) -> bool:
-    """Whether it is Redis that is at fault."""
+    """Whether Redis is at fault."""
     from redis.exceptions import RedisError
 
     if isinstance(error, BaseExceptionGroup):
@@ -195,14 +196,14 @@ def _is_outage(error: BaseException) -> bool:
 
 
 def _is_of(kind: type[Exception], error: BaseException) -> bool:
-    """All of it, where it is a group."""
+    """Whether the error is of this kind; in a group, whether all are."""
     if isinstance(error, BaseExceptionGroup):
         return all(_is_of(kind, each) for each in error.exceptions)
     return isinstance(error, kind)
 
 
 def _perpetual(name: str, task: Task) -> Callable[..., Awaitable[None]]:
-    """As docket runs it: again and again, until it is done."""
+    """The task as docket runs it: repeatedly, until it is done."""
     from docket import Perpetual
 
     async def run(arguments: list[Argument], perpetual: Any = Perpetual()) -> None:  # noqa: B008

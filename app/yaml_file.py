@@ -13,15 +13,15 @@ from app.errors import ConfigurationError, said
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 
-# The one in C where PyYAML was built with it: a tenth of the time.
+# The loader in C, where PyYAML was built with it, takes a tenth of the time.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_DEPTH = 20
 
 
 def config_dir() -> Path:
-    """`CONFIG_DIR`, else `config/` of the working directory, else the copy in the package, which is
-    made when it is built: before that, what it is made from."""
+    """`CONFIG_DIR`, else `config/` of the working directory, else the copy that is made in the
+    package when it is built, else the folder that this copy is made from."""
     named = os.environ.get("CONFIG_DIR")
     if named:
         return Path(named)
@@ -34,7 +34,7 @@ class YamlFile:
     """One parsed file: its `data`, and the line of every key in it."""
 
     def __init__(self, path: Path, text: str) -> None:
-        """Raises ConfigurationError when `text` is no YAML or has the same key twice."""
+        """Raises ConfigurationError when `text` is not YAML or has the same key twice."""
         self.path = path
         self._lines: dict[KeyPath, int] = {}
         loader = _Loader(text)

@@ -1,4 +1,4 @@
-"""`/alerts`: what is wrong, what was, and how near it is to be."""
+"""`/alerts`: what is wrong, what was wrong, and how near each rule is to its threshold."""
 
 from typing import Annotated, Literal, Self
 

@@ -48,7 +48,7 @@ async def quality(
         domain=query.domain,
         caller=query.caller if caller.admin else caller.name,
     )
-    # A long one takes the time of many requests.
+    # Computing a long one takes the time of many requests.
     content = await asyncio.to_thread(report.model_dump_json)
     return Response(content, media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""What is told about batches, and asked about those that there are."""
+"""Models of reports on batches, and of queries about existing ones."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""What a request brings that is to become a batch: a list, files, or where they are."""
+"""Reads a request for a new batch: a list, files, or where the files are."""
 
 import functools
 import json
@@ -68,9 +68,9 @@ class BatchJson(BatchForm):
 class Sent:
     """
     Attributes:
-        fingerprint: SHA-256 over all that makes a request the same; it reads all of it, in a
-            thread.
-        threads: in which the rows are to be read; None: the event loop's own.
+        fingerprint: SHA-256 over everything that must match in a repeated request; it reads all
+            of that, so it is called in a thread.
+        threads: the threads in which to read the rows; None: the event loop's own.
     """
 
     options: BatchOptions
@@ -102,8 +102,8 @@ def request_body() -> dict[str, Any]:
 
 @asynccontextmanager
 async def read_batch(request: Request, parts: Parts) -> AsyncIterator[Sent]:
-    """The rows can be read within. Raises InvalidRequest, BatchTooLarge, UnsupportedContentType,
-    DomainNotFound."""
+    """The rows can be read within this context. Raises InvalidRequest, BatchTooLarge,
+    UnsupportedContentType, DomainNotFound."""
     if body_kind(request) == "form":
         async with read_form(request, max_files=MAX_FILES) as form:
             body = validated(BatchForm, filled(form))
@@ -125,7 +125,7 @@ async def _of_json(content: bytes, parts: Parts) -> Sent:
 
     def fingerprint() -> str:
         digest = sha256(body.model_dump_json(exclude={"dry_run", "items"}).encode())
-        for each in body.items or ():  # one by one, or others would wait for a long list
+        for each in body.items or ():  # one by one, or other requests would wait for a long list
             digest.update(json.dumps(each, sort_keys=True).encode() + b"\n")
         return digest.hexdigest()
 

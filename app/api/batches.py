@@ -38,10 +38,10 @@ from app.storage.batch_rows import UNFINISHED
 router = APIRouter(prefix="/batches", tags=["batches"])
 
 LOOKED_AT_EVERY_S = 0.5
-"""Between two looks at a batch that somebody follows."""
+"""Seconds between two looks at a batch that a client follows."""
 
 KEPT_ALIVE_S = 15.0
-"""Of silence at most to whoever follows a batch."""
+"""Seconds of silence, at most, for a client that follows a batch."""
 
 EVENT: dict[str, Any] = {
     "type": "object",
@@ -52,7 +52,7 @@ EVENT: dict[str, Any] = {
     },
     "required": ["id", "event", "data"],
 }
-"""What is told to whoever follows a batch, for OpenAPI."""
+"""What a client that follows a batch is sent, for OpenAPI."""
 
 BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
 
@@ -295,7 +295,7 @@ async def _events(parts: Parts, batch_id: str, seen: str | None) -> AsyncIterato
             yield f"id: {event_id}\nevent: progress\ndata: {report}\n\n".encode()
             seen, silent_s = event_id, 0.0
         elif silent_s >= KEPT_ALIVE_S:
-            yield b": still there\n\n"  # or proxies cut it
+            yield b": still there\n\n"  # or proxies close the connection
             silent_s = 0.0
         if batch.is_over or parts.health.state == "draining":
             return

@@ -1,4 +1,4 @@
-"""`/budgets`: what calls may cost."""
+"""`/budgets`: how much calls may cost."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""`/domains/{name}/calibrations` and `/domains/{name}/threshold`: what labels say of confidence."""
+"""`/domains/{name}/calibrations`, `/domains/{name}/threshold`: what labels say about confidence."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self

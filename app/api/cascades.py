@@ -1,4 +1,4 @@
-"""`/domains/{name}/cascade`: what of a cascade's answers goes no further, and why."""
+"""`/domains/{name}/cascade`: which of a cascade's answers go no further, and why."""
 
 from typing import Self
 

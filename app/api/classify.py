@@ -75,14 +75,14 @@ class ClassifyForm(ClassifyJson):
     def _parse_metadata(cls, fields: dict[str, Any]) -> dict[str, Any]:
         if text := fields.get("metadata"):
             fields["metadata"] = parse_json(text.encode(), "metadata")
-        # Swagger UI sends what was left empty as an empty text.
+        # Swagger UI sends a field that was left empty as an empty text.
         return {name: value for name, value in fields.items() if value != ""}
 
 
 def _request_body() -> dict[str, Any]:
     form = described(ClassifyOptions)
     for name in form["properties"].keys() - set(form["required"]):
-        # Swagger UI fills examples in, and sends them when nobody looks: a wrong `expected`.
+        # Swagger UI fills in examples, and sends them if nobody looks: `expected` would be wrong.
         form["properties"][name]["examples"] = [""]
     form["properties"] = {
         "file": {
@@ -158,7 +158,7 @@ async def classify(
         current().tell(**named(result), replayed=True)
     elif later:
         current().tell(**told(result))
-    if later or result.is_pending:  # of an earlier request with this key
+    if later or result.is_pending:  # from an earlier request with this key
         response.status_code = 202
         response.headers["Location"] = f"/results/{result.id}"
     if preferred:
@@ -173,7 +173,7 @@ def _wants_async(prefer: str | None) -> bool:
 
 
 async def _read_question(request: Request, caller: str, *, max_picture: int) -> Question:
-    """Raises InvalidRequest and the like: whatever is wrong with the form of the request."""
+    """Raises InvalidRequest and other errors about the form of the request."""
     body: ClassifyJson
     if body_kind(request) == "form":
         upload, body = await _read_form(request)

@@ -1,4 +1,4 @@
-"""Around every request: its ids, its log line, its metrics, and the length it declares."""
+"""Wraps every request: its ids, its log line, its metrics, and the length that it declares."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 class RequestContext:
     """Takes a well-formed X-Request-ID or makes one, for the answer and for every log line, and
-    goes on with the trace that `traceparent` names, or begins one."""
+    continues the trace that `traceparent` names, or begins one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self.app = app
@@ -72,7 +72,7 @@ class RequestContext:
             try:
                 await self.app(scope, receive, send_with_id)
             except ClientDisconnect:
-                # Nobody is there to be answered; 499 is what proxies write then.
+                # The client is gone; proxies log 499 in this case.
                 status = status or 499
             except Exception:
                 log.exception("unexpected error")
@@ -84,13 +84,13 @@ class RequestContext:
                 self._finished(scope, trace, status or 500, time.perf_counter() - began)
 
     def _finished(self, scope: Scope, trace: Trace, status: int, seconds: float) -> None:
-        # What is no route of ours must not make a label of its own.
+        # A path that is no route of ours must not get a label of its own.
         route = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._metrics.request_finished(
             method=method, route=route, status=status, seconds=seconds, trace_id=trace.trace_id
         )
-        # Not the path: what is no route of ours may hold anything.
+        # Not the path: one that is no route of ours may contain anything.
         ids = {
             name: value
             for name, value in scope.get("path_params", {}).items()
@@ -108,11 +108,11 @@ class RequestContext:
 
 
 class BodyLimit:
-    """A problem for a body that says it is too large, at once, and for one that turns out to be."""
+    """Answers with a problem if a body declares to be too large, at once, or turns out to be."""
 
     def __init__(self, app: ASGIApp, max_bytes: Mapping[str, int]) -> None:
-        """`max_bytes` by path, in which a part may be `{named}`; routes that are not in it take no
-        pictures."""
+        """`max_bytes` by path, in which a part may be `{named}`; other routes take no pictures, and
+        get the limit of small bodies."""
         limits = {
             path: (limit, RequestBodyLimitMiddleware(app, limit))
             for path, limit in max_bytes.items()
@@ -145,7 +145,7 @@ class BodyLimit:
 
 
 async def _let_finish(scope: Scope, receive: Receive) -> None:
-    """Throw away what is on its way already: a connection that is closed on a client that sends is
+    """Discard what is on its way already: if the connection is closed while the client sends, it is
     reset, and the client never sees the answer. One that asked whether to send has sent nothing."""
     if Headers(scope=scope).get("expect", "").lower() == "100-continue":
         return

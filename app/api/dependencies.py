@@ -1,4 +1,4 @@
-"""What routes ask for: the parts, built once, and who calls."""
+"""Dependencies of routes: the parts, which are built once, and the caller."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from app.parts import Parts
 
 
 async def parts(request: Request) -> Parts:
-    # Async although it waits for nothing: a plain function would be sent to a thread.
+    # Async although it awaits nothing: a plain function would be run in a thread.
     found: Parts = request.app.state.parts
     return found
 

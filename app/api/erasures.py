@@ -1,4 +1,4 @@
-"""`/callers/{name}/data`: all that is somebody's."""
+"""`/callers/{name}/data`: all data of one caller."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -13,7 +13,7 @@ from app.storage.erasures import Erasure
 router = APIRouter(prefix="/callers", tags=["operations"])
 
 WITHIN_S = 20.0
-"""An answer; then it goes on without one."""
+"""Seconds until the answer; an erasure that takes longer continues after it."""
 
 CallerName = Annotated[str, Path(pattern=CALLER_PATTERN, examples=["shop"])]
 

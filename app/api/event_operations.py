@@ -1,4 +1,4 @@
-"""What is sent to webhooks, for openapi.json: an operation of theirs for each type of event."""
+"""Describes in openapi.json what webhooks are sent: one operation for each type of event."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ Signatures = Annotated[
 
 
 def operations(types: Mapping[str, EventType]) -> APIRouter:
-    """Of nobody's requests: FastAPI's `app.webhooks` takes it in."""
+    """A router that serves no requests: it is included in FastAPI's `app.webhooks`."""
     router = APIRouter(tags=["events"])
     for name, kind in types.items():
         router.add_api_route(
@@ -53,7 +53,7 @@ def operations(types: Mapping[str, EventType]) -> APIRouter:
 
 
 def event_model(name: str, kind: EventType) -> type[BaseModel]:
-    """What is sent of an event of this type."""
+    """The model of what is sent for an event of this type."""
     title = "".join(part.capitalize() for part in re.split("[._]", name))
     fields: dict[str, Any] = {
         "type": (Literal[name], Field(examples=[name])),
@@ -63,7 +63,7 @@ def event_model(name: str, kind: EventType) -> type[BaseModel]:
 
 
 def event_example(name: str, kind: EventType) -> dict[str, Any]:
-    """An event of this type."""
+    """An example of an event of this type."""
     event = example(event_model(name, kind))
     data = event["data"]
     if kind.noun == "batches":

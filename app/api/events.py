@@ -1,4 +1,4 @@
-"""`/events`: what webhooks may be told of, and what other programs tell through the service."""
+"""`/events`: the types of events that webhooks can get, and events that other programs send."""
 
 from typing import Annotated
 

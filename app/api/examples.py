@@ -216,7 +216,7 @@ def _rows(
 
 
 def _labelled(row: Row, label: str | None) -> Row:
-    """In a ZIP the folder says it."""
+    """The row with its label; in a ZIP, the name of the folder takes precedence."""
     return Row(row.place, row.picture, expected=row.expected or label)
 
 

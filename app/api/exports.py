@@ -1,4 +1,4 @@
-"""What exports over HTTP have in common: what is asked, and how the file is sent."""
+"""What exports over HTTP have in common: the query, and how the file is sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -41,10 +41,10 @@ AS_EXPORT: dict[str, Any] = {
     **AS_TEXT,
     **AS_FILE,
 }
-"""What a response may hold, for OpenAPI."""
+"""What a response may contain, for OpenAPI."""
 
 Keys = Callable[[str], Awaitable[Sequence[str]]]
-"""Finds those of the mappings under a field."""
+"""Finds the keys of the mappings that are stored in a field."""
 
 
 class FileQuery(BaseModel):
@@ -69,7 +69,7 @@ class FileQuery(BaseModel):
         pages: AsyncIterator[Sequence[T]],
         row: Callable[[T], Row],
     ) -> StreamingResponse:
-        """What goes wrong before the first rows are there is an error as any other."""
+        """Waits for the first rows, so that an error before them is answered like any other."""
         form = await asyncio.to_thread(find_format, self.form)
         gzip = form.compresses and _takes_gzip(request)
         chunks = write(pages, form, Layout(columns, safe=self.safe), row=row, gzip=gzip)

@@ -1,4 +1,4 @@
-"""Bodies that are read by hand, strictly."""
+"""Reads request bodies by hand, strictly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,22 +19,23 @@ from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
 
 MAX_FIELDS = 20
 IN_MEMORY = 1 << 20
-"""Bytes of a form of many files that are not written to the disk."""
+"""Bytes of a form of many files that are held in memory; a larger form goes to the disk."""
 SMALL_BODY = 256_000
-"""Bytes of what holds no picture: a domain of 500 described classes is half of it."""
+"""Bytes of a body without a picture: a domain of 500 described classes takes half of them."""
 
 T = TypeVar("T", bound=BaseModel)
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a body that is read by hand, for OpenAPI; `openapi.document` puts what is below
-    its `$defs` where its references say."""
+    """The schema of a body that is read by hand, for OpenAPI; `openapi.document` moves the contents
+    of its `$defs` to where its references point."""
     return model.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
 @asynccontextmanager
 async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormData]:
-    """Files are open within. Raises InvalidRequest for what is no form."""
+    """The form, whose files are open within this context. Raises InvalidRequest for what is no
+    form."""
     async with AsyncExitStack() as open_files:
         try:
             if max_files > 1:
@@ -58,7 +59,8 @@ async def read_form(request: Request, *, max_files: int) -> AsyncIterator[FormDa
 
 
 def texts(form: FormData) -> dict[str, Any]:
-    """All but `file`. Raises InvalidRequest for files elsewhere, and for what is there twice."""
+    """All fields except `file`. Raises InvalidRequest for files in other fields, and for a field
+    that is there twice."""
     found: dict[str, Any] = {}
     for name, value in form.multi_items():
         if name == "file":
@@ -82,7 +84,7 @@ def body_kind(request: Request) -> Literal["form", "json"]:
 
 
 async def read_json(request: Request, *, most: int) -> bytes:
-    """Not as request.body(), which would be kept until the answer. Raises UploadTooLarge."""
+    """The body, which request.body() would hold until the answer. Raises UploadTooLarge."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -92,8 +94,8 @@ async def read_json(request: Request, *, most: int) -> bytes:
 
 
 async def json_with_picture(request: Request, *, max_picture: int) -> Any:
-    """`image_base64` holds at most so many bytes, and all else is small. Raises UploadTooLarge,
-    InvalidRequest."""
+    """A JSON body whose `image_base64` holds at most `max_picture` bytes, and whose rest is small.
+    Raises UploadTooLarge, InvalidRequest."""
     content = await read_json(request, most=base64_length(max_picture) + SMALL_BODY)
     if _beside_base64(content) > SMALL_BODY:
         raise UploadTooLarge(BODY_TOO_LARGE)
@@ -105,8 +107,8 @@ def base64_length(size: int) -> int:
 
 
 def _beside_base64(body: bytes) -> int:
-    """Bytes of a JSON body without its picture: what takes time to parse for its length. Base64
-    holds no quotation mark, so a text ends at the next one."""
+    """Bytes of a JSON body without its picture: the part that takes long to parse for its length.
+    Base64 contains no quotation mark, so the text ends at the next one."""
     key = body.find(b'"image_base64"')
     start = body.find(b'"', key + len(b'"image_base64"')) if key >= 0 else -1
     end = body.find(b'"', start + 1) if start >= 0 else -1
@@ -114,8 +116,8 @@ def _beside_base64(body: bytes) -> int:
 
 
 def files_of(form: FormData) -> list[UploadFile]:
-    """Raises InvalidRequest for a `file` that is text; where none was chosen Swagger UI sends it
-    empty."""
+    """Raises InvalidRequest for a `file` that is text. An empty one is ignored: Swagger UI sends it
+    where none was chosen."""
     files = [each for each in form.getlist("file") if each != ""]
     if not all(isinstance(each, UploadFile) for each in files):
         raise InvalidRequest("file: must be a file, not text.")
@@ -123,12 +125,13 @@ def files_of(form: FormData) -> list[UploadFile]:
 
 
 def filled(form: FormData) -> dict[str, Any]:
-    """`texts`, without what was left empty: as such Swagger UI sends it."""
+    """`texts` without empty ones: Swagger UI sends fields that were left empty as such."""
     return {name: value for name, value in texts(form).items() if value != ""}
 
 
 async def parsed_json(data: bytes, what: str) -> Any:
-    """Strictly: no NaN, no infinity; in a thread, for it may be long. Raises InvalidRequest."""
+    """Parsed strictly: no NaN, no infinity; in a thread, because it may be long. Raises
+    InvalidRequest."""
     return await asyncio.to_thread(parse_json, data, what)
 
 
@@ -140,7 +143,8 @@ def parse_json(data: bytes, what: str) -> Any:
 
 
 def validated(model: type[T], data: Any, *place: str) -> T:
-    """Raises InvalidRequest, with each wrong field; `place` is where `data` is."""
+    """Raises InvalidRequest, which names each wrong field; `place` is where `data` is in the
+    body."""
     try:
         return model.model_validate(data)
     except ValidationError as error:

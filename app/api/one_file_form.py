@@ -1,4 +1,4 @@
-"""Forms of many files, which take one file here: a form of 10,000 pictures may neither fill the
+"""Forms of many files, which are kept in one file: a form of 10,000 pictures must neither fill the
 memory nor take all file descriptors."""
 
 import io
@@ -10,11 +10,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartParser
 
 BUFFER = 4_096
-"""Of each file that is read."""
+"""Bytes of the buffer of each file that is read."""
 
 
 class _Part(io.RawIOBase):
-    """A file of a form: a stretch of what holds all of them, one behind the other."""
+    """A file of a form: a section of the one file that holds all of them, one after the other."""
 
     def __init__(self, whole: IO[bytes], lock: Lock) -> None:
         self._whole = whole
@@ -33,7 +33,7 @@ class _Part(io.RawIOBase):
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        """Only while no later part is written."""
+        """Works only as long as no later part has been written."""
         with self._lock:
             end = self._whole.seek(0, io.SEEK_END)
             if self._begin is None:
@@ -65,7 +65,7 @@ class _Part(io.RawIOBase):
 
 
 class OneFileParser(MultiPartParser):
-    """Of a form whose files may be read as long as `whole` is open, in any thread."""
+    """Parses a form, whose files may be read as long as `whole` is open, in any thread."""
 
     def __init__(self, request: Request, whole: IO[bytes], max_files: int, max_fields: int) -> None:
         super().__init__(

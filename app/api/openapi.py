@@ -1,4 +1,4 @@
-"""What openapi.json says of errors: each is a problem, not the framework's own shape."""
+"""Describes errors in openapi.json: each is a problem, not the framework's own shape."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -48,7 +48,7 @@ class ProblemBody(BaseModel):
 
 
 def _below(key: str, schema: Any) -> Iterator[Any]:
-    """Takes all that is under this key, however deep, out of a schema."""
+    """Remove from a schema, and yield, everything under this key, at any depth."""
     if isinstance(schema, dict):
         if key in schema:
             yield schema.pop(key)
@@ -59,8 +59,8 @@ def _below(key: str, schema: Any) -> Iterator[Any]:
 
 
 def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
-    """Give every operation a `default` answer, a problem, and tell what webhooks are sent of these
-    types. All of it is made when it is asked for: a start has no time for it."""
+    """Give every operation a `default` response, a problem, and describe what webhooks are sent for
+    events of these types. All is built on the first request, as a start has no time for it."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -90,7 +90,7 @@ def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
                         "description": "A problem.",
                         "content": content,
                     }
-            # What receivers answer is theirs to say.
+            # What receivers answer is up to them.
             for methods in schema["webhooks"].values():
                 for operation in methods.values():
                     operation["responses"].pop("422", None)

@@ -18,7 +18,7 @@ AS_METRICS: dict[str, Any] = {
     media_type: {"schema": {"type": "string"}}
     for media_type in ("text/plain", "application/openmetrics-text")
 }
-"""What scrapers are told, for OpenAPI."""
+"""What scrapers are sent, for OpenAPI."""
 
 
 class TroubleReport(BaseModel):

@@ -16,7 +16,7 @@ _SHARED = {
     "<!-- head.html -->": "head.html",
     "<!-- key.html -->": "key.html",
 }
-"""What stands in a page for a file that it shares with others."""
+"""Placeholders in a page for files that it shares with other pages."""
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -65,7 +65,7 @@ def _page(name: str) -> HTMLResponse:
 
 @functools.cache
 def _whole(name: str) -> str:
-    """A page with all that it needs."""
+    """A page with the files that it shares with others filled in."""
     text = _read(name)
     for place, shared in _SHARED.items():
         text = text.replace(place, _read(shared)) if place in text else text
@@ -78,6 +78,6 @@ def _read(name: str) -> str:
 
 @functools.cache
 def _redoc() -> str:
-    """ReDoc, without the logo that it fetches from its makers; it hides one that fails to load."""
+    """ReDoc without the logo that it fetches from its makers; it hides one that fails to load."""
     script = files("fastapi_offline").joinpath("static/redoc.standalone.js")
     return script.read_text(encoding="utf-8").replace(_LOGO, "data:,")

@@ -1,7 +1,7 @@
 """Lists in pages: `limit` rows at most, and where the next page begins.
 
-What is made by and by is listed from the newest on, by a `cursor`; what is numbered, `after` a
-number.
+What is created over time is listed newest first, by a `cursor`; what is numbered is listed `after`
+a number.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,12 @@ Row = TypeVar("Row")
 
 
 def page_cursor(pattern: str) -> Any:
-    """Of a query: an id of this pattern."""
+    """The `cursor` of a query: an id of this pattern."""
     return Field(None, pattern=pattern, description="`next_cursor` of the page before.")
 
 
 def cut(found: Sequence[Row], limit: int) -> tuple[list[Row], Row | None]:
-    """The page, and its last row where others follow it; one more than `limit` was looked for."""
+    """The page, and its last row if others follow. `found` is to hold one more than `limit`, where
+    there is one."""
     page = list(found[:limit])
     return page, page[-1] if len(found) > limit else None

@@ -1,4 +1,4 @@
-"""`prediction_set`: the classes among which the true one is as often as a caller wants."""
+"""`prediction_set`: classes that include the true one as often as a caller wants."""
 
 from typing import Annotated
 
@@ -43,5 +43,5 @@ async def with_set(
         calibration = await calibrations.find(result.calibration)
         if calibration is not None:
             found = calibration.prediction_set(said, coverage)
-    # Not checked again: it is a result already.
+    # Not validated again: it is a result already.
     return ResultWithSet.model_construct(**result.__dict__, prediction_set=found)

@@ -98,13 +98,13 @@ PROBLEMS: dict[type[errors.ClassifierError], Problem] = {
 BODY_TOO_LARGE = "The body is larger than the service takes."
 
 RETRY_AFTER_S = 5
-"""Told with every 503, and while a key is in use, where no time of its own is named."""
+"""Seconds, sent with every 503, and while a key is in use, unless the error names its own time."""
 
 
 def problem_response(
     error: errors.ClassifierError, instance: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    # A plug-in's own subclass is told as the nearest kind that is documented.
+    # A plug-in's own subclass is reported as the nearest kind that is documented.
     kind = next(each for each in type(error).__mro__ if each in PROBLEMS)
     problem = PROBLEMS[kind]
     current().tell(error=kind.slug())
@@ -133,10 +133,11 @@ def problem_response(
 
 
 def install(app: FastAPI) -> None:
-    """Make the errors of routes problems, the framework's own too; `context` has the unexpected."""
+    """Turn errors of routes and of the framework into problems; `context` does so for unexpected
+    ones."""
 
     async def of_request(request: Request, error: errors.ClassifierError) -> JSONResponse:
-        """The framework reads a body before it asks for a key: who has none hears of that."""
+        """The framework reads a body before it checks the key, so a refused key goes first here."""
         try:
             await security.admit(request)
         except (errors.NotAuthenticated, errors.NotAllowed) as refusal:
@@ -152,7 +153,7 @@ def install(app: FastAPI) -> None:
         return await of_request(request, errors.InvalidRequest.of(error.errors()))
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
-        """404 for unknown paths, 405, and what the framework refuses itself."""
+        """404 for unknown paths, 405, and whatever else the framework itself refuses."""
         assert isinstance(error, HTTPException)  # noqa: S101
         if error.status_code == 413:
             return problem_response(errors.UploadTooLarge(BODY_TOO_LARGE), request.url.path)
@@ -176,7 +177,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _methods(request: Request) -> list[str]:
-    """Of the whole path: the framework knows those of its first route only."""
+    """The methods of the whole path: the framework knows only those of its first route."""
     described = await asyncio.to_thread(request.app.openapi)
     return [each.upper() for each in described["paths"].get(request.scope["route"].path, ())]
 

@@ -1,4 +1,4 @@
-"""`/reviews`: what a person should look at, and what the person says."""
+"""`/reviews`: answers that a person should look at, and what the person says."""
 
 from typing import Annotated
 

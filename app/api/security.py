@@ -16,19 +16,19 @@ from app.telemetry.trace import current
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. Where no keys are configured everybody is `anonymous`, and may do everything."""
+    """Who calls. Where no keys are configured, everybody is `anonymous`, and may do everything."""
 
     name: str
     admin: bool
 
     @property
     def sees(self) -> str | None:
-        """Whose results this caller finds; None: everybody's."""
+        """The caller whose results this one may find; None: everybody's."""
         return None if self.admin else self.name
 
     @property
     def by(self) -> By:
-        """As the audit log tells of this request."""
+        """Who made this request, as the audit log names it."""
         return By(self.name, current().ids.get("request_id"))
 
 
@@ -36,7 +36,7 @@ ANONYMOUS = Caller("anonymous", admin=True)
 
 
 class ApiKeyScheme(SecurityBase):
-    """The dependency that says who calls. One, because every dependency costs each request."""
+    """The dependency that tells who calls. There is only one, as each one costs every request."""
 
     def __init__(self) -> None:
         self.scheme_name = "ApiKey"
@@ -58,7 +58,7 @@ class ApiKeyScheme(SecurityBase):
             raise NotAuthenticated(
                 "Send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."
             )
-        # Digests are compared, so the time it takes tells nothing about a key.
+        # Digests are compared, so the time this takes tells nothing about a key.
         digest = hashlib.sha256(presented.strip().encode()).hexdigest()
         for key in settings.api_keys:
             if key.sha256 == digest:
@@ -71,14 +71,14 @@ caller = ApiKeyScheme()
 
 
 async def operator(caller: Annotated[Caller, Security(caller, scopes=["admin"])]) -> Caller:
-    """Raises NotAllowed for a caller whose key does not say admin."""
+    """Raises NotAllowed for a caller whose key is not an admin key."""
     if not caller.admin:
         raise NotAllowed("This needs an API key with `:admin`.")
     return caller
 
 
 async def admit(request: Request) -> None:
-    """Ask for what the route wants, where nobody has asked yet. Raises NotAuthenticated,
+    """Check the key as the route requires, where that was not done yet. Raises NotAuthenticated,
     NotAllowed."""
     wanted = {each.call for each in request.scope["route"].dependant.dependencies}
     if operator in wanted:

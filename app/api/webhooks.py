@@ -1,4 +1,4 @@
-"""`/webhooks`: who is told of what."""
+"""`/webhooks`: who is notified of which events."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -105,7 +105,7 @@ class WebhookChange(BaseModel):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What was given; of what can't be null, a null changes nothing."""
+        """The fields that were given; null for a field that can't be null changes nothing."""
         given = self.model_dump(exclude_unset=True)
         never_null = ("url", "event_types", "domains")
         return {

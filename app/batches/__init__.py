@@ -1,4 +1,4 @@
-"""Durable bulk work: what is taken in, and how it gets done whatever dies meanwhile."""
+"""Durable bulk work: how a batch is taken in, and completed whatever process dies meanwhile."""
 
 from app.batches.affording import Affording
 from app.batches.at_uri import rows_at

@@ -1,4 +1,4 @@
-"""Whether what is left of budgets is enough for a batch."""
+"""Checks whether what is left of the budgets is enough for a batch."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -19,7 +19,7 @@ from app.storage.batch_rows import DIGEST
 from app.traffic import Budgets, Deployment, Dispatcher
 
 NEWEST = 300
-"""Results of the domain that are looked through for what such calls were billed."""
+"""How many results of the domain are searched for what its calls were billed."""
 
 
 class BudgetShare(BaseModel):
@@ -102,8 +102,8 @@ class Affording:
         raise AssertionError("a chain has an end")
 
     async def bill(self, name: str, domain: Domain) -> Bill:
-        """Of the first of the provider's deployments that would be asked, by what the domain's
-        newest answers were billed, whoever asked. Raises ProviderUnknown."""
+        """The bill of the provider's deployment that would be asked first, by what the domain's
+        newest answers were billed, whoever asked for them. Raises ProviderUnknown."""
         newest = await self._results.page(
             ResultFilter(domain=domain.name), before=None, limit=NEWEST
         )
@@ -111,7 +111,7 @@ class Affording:
         return Bill.of((await self._deployments(name))[0].provider, domain, newest, shown=shown)
 
     async def _deployments(self, name: str) -> list[Deployment]:
-        # The one with the least priority is asked while it has room.
+        # The deployment with the lowest `priority` is asked as long as it has room.
         return sorted(await self._dispatcher.deployments(name), key=lambda each: each.priority)
 
     async def shares(
@@ -122,13 +122,13 @@ class Affording:
         *,
         operator: bool,
     ) -> list[BudgetShare]:
-        """What a batch of this cost takes of each budget that it is reserved in."""
+        """What a batch of this cost would take of each budget in which its calls are reserved."""
         states = await self._budgets.states(self._budgets.covering(payer, domain.name))
         return [BudgetShare.of(each, cost, operator=operator) for each in states]
 
     async def check(self, batch: BatchRow, domain: Domain) -> None:
-        """Raises BudgetSpent for a batch, received so far, that can't be paid to its end: not even
-        if each call cost as little as any, and no more than its URLs' pictures were asked about."""
+        """Raises BudgetSpent if the budgets can't pay for the batch that was received: not even if
+        each picture cost as little as the cheapest, and uploads whose answers are kept nothing."""
         own = budget_of_batch(batch.id, batch.budget_usd, caller=batch.caller, domain=domain.name)
         payer = Payer(batch.caller, batch.id, own)
         blocking = [
@@ -136,7 +136,7 @@ class Affording:
         ]
         if not blocking:
             return
-        # In a cascade hardly anything is certain but that the first one is asked.
+        # In a cascade, hardly anything is certain except that the first provider is asked.
         bill = await self.bill(self._providers.chain(batch.provider, domain)[0], domain)
         least = bill.least_of_a_picture()
         if least is None or not bill.is_metered:
@@ -151,7 +151,7 @@ class Affording:
             raise _refusal(short, asked * least)
 
     async def _answered(self, batch: BatchRow, domain: Domain) -> int:
-        """Uploads whose answers are kept."""
+        """How many uploads have an answer that is kept."""
         count, after = 0, ""
         names = self._providers.chain(batch.provider, domain)
         while sources := await self._receiving.uploads(batch.id, after=after):

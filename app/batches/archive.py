@@ -1,4 +1,4 @@
-"""Pictures in a ZIP. One that is broken, or made to do harm, is refused whole."""
+"""Reads the pictures in a ZIP. A broken or malicious archive is refused as a whole."""
 
 import stat
 import struct
@@ -13,12 +13,12 @@ from app.errors import ArchiveRefused
 from app.picture_files import looks_like_picture, too_large
 
 MAX_RATIO = 200
-"""Of what a picture unpacks to over what it takes in the archive. Pictures are packed already; one
-of a single colour as BMP gets near it."""
+"""Unpacked over packed size of an entry. Pictures are compressed already; a BMP of a single colour
+gets near this ratio."""
 
 MAX_ENTRIES, MAX_DIRECTORY_BYTES = 65_535, 32_000_000
 ENTRIES, DIRECTORY_BYTES = 4, 5
-"""Where zipfile's reader of the end record has them."""
+"""Where zipfile's reader of the end record has these two numbers."""
 
 SMALL = 1_000_000
 """Bytes of an entry that may have any ratio."""
@@ -35,10 +35,11 @@ def read_archive(
     max_bytes: int,
     max_total: int,
 ) -> Iterator[Row | Unusable]:
-    """Its pictures, by their names in it. `label`: the true class that a folder of this name says.
+    """The archive's pictures, by their names in it. `label` gives the true class that a folder's
+    name stands for.
 
-    `max_bytes`: of one picture, `max_total`: of all, unpacked. Raises ArchiveRefused, before the
-    first row for all that the directory shows.
+    `max_bytes` bounds one picture, `max_total` all of them, unpacked. Raises ArchiveRefused; for
+    whatever the directory shows, before the first row.
     """
     try:
         _check_directory(file)
@@ -62,7 +63,7 @@ def read_archive(
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Before an object is made of each entry, folders too."""
+    """Checked before zipfile makes an object for each entry, folders included."""
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end is None:
         raise zipfile.BadZipFile("it has no directory")
@@ -119,7 +120,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _check_places(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
-    """Each byte belongs to one entry: else a small file would unpack to any size."""
+    """Each byte may belong to one entry only: otherwise a small file could unpack to any size."""
     end = 0
     for entry in sorted(entries, key=lambda each: each.header_offset):
         if entry.header_offset < end:
@@ -130,7 +131,7 @@ def _check_places(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> N
 
 
 def is_litter(name: str) -> bool:
-    """What computers leave beside pictures."""
+    """Whether this is a file that operating systems leave beside pictures."""
     return name.startswith(NO_PICTURES[0]) or name.rpartition("/")[2] in NO_PICTURES[1:]
 
 

@@ -1,4 +1,4 @@
-"""What a storage URI names: a folder of pictures, a list, an archive, or one picture."""
+"""Reads what a storage URI names: a folder of pictures, a list, an archive, or one picture."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from app.storage.listings import Found
 
 def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unusable]:
     """Pictures stay where they are, and their rows hold their URIs; a list or an archive is copied
-    and read as if it had been sent. It blocks.
+    and read as if it had been uploaded. Blocking.
 
     Raises UrlRefused, UrlUnreachable when nothing is there, UrlTooLarge, ArchiveRefused,
     InvalidRequest for a list that can't be read, StorageUnavailable.
@@ -39,8 +39,8 @@ def rows_at(uri: str, objects: ObjectStore, files: Files) -> Iterator[Row | Unus
 
 
 def _row(found: Found, objects: ObjectStore, files: Files) -> Row | Unusable:
-    """What it holds is judged when it is read: here, only what can be seen from outside."""
-    name = found.name.encode("utf-8", "replace").decode()  # it may be in no character set
+    """Judged only by its metadata: the content is judged when it is read."""
+    name = found.name.encode("utf-8", "replace").decode()  # it may be invalid text
     if found.size is None:
         return Unusable(name, "is no file, or a link that leads out of what is allowed")
     if found.size == 0:

@@ -1,4 +1,4 @@
-"""What the calls of a batch would be billed."""
+"""Works out what the calls of a batch would be billed."""
 
 import math
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from app.result import Result
 from app.usage import TokenUsage
 
 LEAST_HISTORY = 10
-"""Answers, below which a rule is the better guess."""
+"""With fewer answers than this, a rule of thumb is the better guess."""
 
 TEXT_OFF = 0.2
-"""Share by which a rule for text may be wrong: its own tenth, and as much again, for nobody says
-how the answer's schema is billed."""
+"""Share by which the rule for text may be wrong: a tenth for the rule itself, and as much again
+because it is not documented how the answer's schema is billed."""
 PERHAPS = Range(0, 1, 1)
 GUESSED_PICTURE = Range(0.06, 1, 8)
-"""How far a picture may be off where the model's formula is not known: 1,100 tokens are guessed,
-and the formulas that are published say 70 to 8,500 for 512 pixels."""
+"""How far the tokens of a picture may be off where the model's formula is not known: the guess is
+1,100, and the published formulas give 70 to 8,500 for 512 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What calls come to.
+    """What calls would be billed.
 
     Attributes:
         cost: US dollars, low, expected and high; None when the price is not known.
@@ -41,7 +41,8 @@ class Billed:
 
     @property
     def at_most(self) -> "Billed":
-        """Of who is asked nothing if all goes well: as much is expected as there can be."""
+        """The bill of a provider that may not be asked at all: at least nothing, while the worst
+        case is expected."""
         cost = self.cost and (Decimal(0), *self.cost[1:])
         return Billed(self.prompt * PERHAPS, self.completion * PERHAPS, cost)
 
@@ -55,11 +56,11 @@ class Billed:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Of one deployment for one domain. Counted is what is billed: not what the quota is charged
-    when a call arrives, which is more.
+    """The bill of one deployment for one domain. It counts what is billed, not what the quota is
+    charged when a call arrives, which is more.
 
     Attributes:
-        quote: None where the provider can't tell.
+        quote: None where the provider gives none.
         history: what earlier calls were billed.
     """
 
@@ -76,8 +77,8 @@ class Bill:
         *,
         shown: Sequence[PreparedImage] = (),
     ) -> "Bill":
-        """`newest`: results of the domain, by whomever; `shown`: such examples as are shown beside
-        a picture."""
+        """`newest`: results of the domain, whoever answered; `shown`: examples such as are shown
+        beside a picture."""
         capabilities = provider.capabilities()
         return cls(
             provider,
@@ -102,23 +103,25 @@ class Bill:
 
     @property
     def calls(self) -> Range:
-        """Of a picture; where it depends on what they say, as many are expected as there can be."""
+        """Calls per picture; where their number depends on the answers, the most is expected."""
         if self.quote is None:
             return Range.exactly(1)
         return Range(self.quote.calls, self.quote.most_calls, self.quote.most_calls)
 
     def of_all(self, looked: Sequence[Looked], pictures: int) -> Billed:
-        """What all pictures would come to, when these were drawn of them."""
+        """The bill for all `pictures`, of which `looked` is a sample."""
         prompt, completion = self.tokens(looked, pictures)
         return Billed(prompt, completion, self.cost(prompt, completion))
 
     def tokens(self, looked: Sequence[Looked], pictures: int) -> tuple[Range, Range]:
-        """Of all prompts and of all completions, when these were drawn of `pictures`.
+        """Tokens of all prompts and of all completions, for `pictures` of which `looked` is a
+        sample.
 
-        A prompt is its picture, by the model's formula where it is published, and its text, the
-        same for all: what earlier prompts took beside their pictures, or a rule. Where the formula
-        is not published earlier prompts are taken as a whole. Of several calls about a picture what
-        was billed before counts all, and the picture once.
+        A prompt is its picture, counted by the model's formula where that is published, and its
+        text, which is the same for all: what earlier prompts took besides their pictures, or a
+        rule. Where the formula is not published, earlier prompts are taken as a whole. If there are
+        several calls about a picture, earlier bills include all of them, and the picture counts
+        once.
         """
         if not self.is_metered:
             return Range.exactly(0), Range.exactly(0)
@@ -152,8 +155,8 @@ class Bill:
         return low, expected, high
 
     def least_of_a_picture(self) -> Decimal | None:
-        """US dollars that no picture costs less than: as earlier ones, or prompts without it. None
-        when nobody can say."""
+        """The least that a picture costs, in US dollars: as the cheapest earlier one, or its prompt
+        without the picture. None when that is not known."""
         costs = [each.usage.cost_usd for each in self.history if each.usage]
         known = [each for each in costs if each is not None]
         if len(known) >= LEAST_HISTORY:
@@ -165,8 +168,8 @@ class Bill:
         return self.provider.cost(TokenUsage(calls * text, calls))
 
     def _by_rule(self, looked: Sequence[Looked]) -> tuple[Range, Range]:
-        """Text and answer of one call. Of who gives no quote it is known what a call takes at most,
-        and not which part is which."""
+        """Tokens of text and answer of one call. If the provider gives no quote, only the most that
+        a call takes is known, not its parts."""
         if self.quote is None:
             most = fmean([each.reserved[0] for each in looked if each.reserved] or [0])
             return Range(0, most, most), Range.exactly(0)
@@ -199,14 +202,14 @@ class Bill:
 
 
 def _quoted(provider: Quoting, domain: Domain, shown: Sequence[PreparedImage]) -> Quote:
-    """With the examples: what they take is as good as text, the same for all pictures, about."""
+    """The quote with the examples counted as text: they take about the same for all pictures."""
     quote = provider.quote(domain.model_copy(update={"few_shot": len(shown)}))
     pictures = sum(provider.image_tokens(each, domain).count for each in shown)
     return replace(quote, text_tokens=quote.text_tokens + pictures)
 
 
 def _was_billed(result: Result, capabilities: Capabilities) -> bool:
-    """Whether it is an answer of this deployment, and paid for."""
+    """Whether it is an answer of this deployment that was paid for."""
     return (
         result.status in ("accepted", "needs_review")
         and not result.cached

@@ -1,4 +1,4 @@
-"""What a batch would cost and how long it would take, before any of it is stored or asked."""
+"""Estimates what a batch would cost and how long it would take, before it is stored or asked."""
 
 import asyncio
 import math
@@ -26,10 +26,10 @@ from app.telemetry.metrics import Metrics
 from app.traffic import Deployment, clock
 
 LOOKED_AT = 100
-"""Pictures at most."""
+"""The most pictures that are looked at."""
 
 TOLD = 20
-"""Of what is no item."""
+"""The most unusable rows that are reported."""
 
 
 class TokenRange(BaseModel):
@@ -149,7 +149,7 @@ class Estimator:
         threads: Executor | None = None,
     ) -> BatchEstimate:
         """`rows` are read in `threads`, and up to 100 pictures looked at. The bill is that of the
-        first of the provider's deployments that would be asked.
+        provider's deployment that would be asked first.
 
         Raises what TakingIn.take raises, ProviderUnknown, and Overloaded.
         """
@@ -201,7 +201,7 @@ class Estimator:
         looking: Looking,
         threads: Executor | None,
     ) -> tuple[Sample, list[Unusable]]:
-        """Uploads are looked at while they are at hand, URLs when it is known which are drawn."""
+        """Uploads are looked at while they are in memory, URLs once the sample is complete."""
         sample, bad = Sample(LOOKED_AT), []
         async for good, unusable in self._reading.groups(rows, domain.truths, threads):
             bad += unusable
@@ -221,7 +221,7 @@ def _duration_s(
     deployments: Sequence[Deployment],
     picture_s: float | None,
 ) -> float | None:
-    """At the quota, or at this machine's pace, whichever takes longer."""
+    """Seconds at the quota, or at this machine's pace, whichever takes longer."""
     here = None if picture_s is None else picture_s * pictures
     if not bill.is_metered:
         return here
@@ -238,10 +238,10 @@ def quota_s(
     *,
     calls: float = 1,
 ) -> float | None:
-    """Seconds until the last call is answered, at what the deployments let through together in the
-    long run: each as many calls as the scarcer of its calls and its tokens a minute allows, where a
-    call takes the tokens that are reserved for it when it arrives, and a picture `calls` of them.
-    None when nothing limits it."""
+    """Seconds until the last call is answered, at the rate that the deployments sustain together.
+    Each sustains as many calls as the scarcer of its quotas, calls or tokens per minute, allows; a
+    call takes the tokens that are reserved for it when it arrives, and a picture takes `calls`
+    calls. None when nothing limits the rate."""
     asked = [each for each in looked if each.fate == "asked"]
     if not asked:
         return 0.0
@@ -262,7 +262,7 @@ def _add(sample: Sample, pictures: Sequence[str | bytes]) -> None:
 
 
 def _payer(options: BatchOptions, caller: str) -> Payer:
-    """Of a batch that there is not: nothing is spent of its own budget."""
+    """The payer for a batch that does not exist: nothing is spent of its own budget."""
     batch_id = new_id(BATCH)
     own = budget_of_batch(batch_id, options.budget_usd, caller=caller, domain=options.domain)
     return Payer(caller, batch_id, own)

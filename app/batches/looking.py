@@ -1,4 +1,4 @@
-"""A few pictures of a batch, looked at as they would be before a provider is asked."""
+"""Looks at a few pictures of a batch, as is done before a provider is asked."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ UNUSABLE = (
     *(ImageHarmful, ImageRejected, ImageTooLarge, ImageUnreadable, UploadTooLarge),
     *(UrlRefused, UrlTooLarge, UrlUnreachable),
 )
-"""What fails before anybody is asked, and costs nothing."""
+"""Errors that occur before any provider is asked, and cost nothing."""
 
 ANSWERED_WITHIN_S = 30.0
 
@@ -42,10 +42,10 @@ ANSWERED_WITHIN_S = 30.0
 class Looked:
     """
     Attributes:
-        fate: `asked` costs something; an answer that is `kept`, what is `unreadable`, and what goes
-            no further in a cascade, for it is `settled` before, nothing.
-        image_tokens: None where nobody can tell.
-        reserved: tokens that a call takes of the quota when it arrives, by deployment.
+        fate: `asked` costs something. The others cost nothing: an answer is `kept`, the picture is
+            `unreadable`, or an earlier provider of the cascade has `settled` it.
+        image_tokens: None where they are not known.
+        reserved: tokens that a call takes of the quota when it arrives, for each deployment.
     """
 
     fate: Literal["asked", "kept", "settled", "unreadable"]
@@ -54,7 +54,7 @@ class Looked:
 
 
 class Looking:
-    """For one batch. No picture is held longer than it is looked at."""
+    """Looks at pictures of one batch, and holds each no longer than that takes."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class Looking:
 
     @property
     def picture_s(self) -> float | None:
-        """Seconds a picture takes, answer included, when several are under way as in a batch; None
-        unless they are answered on this machine, the first time at least, and were."""
+        """Seconds per picture, answer included, with several in progress as in a batch. None unless
+        a model on this machine is asked, at least first, and answered all of them."""
         here = self._embedded or self._route.before
         if not here or not self._answers or not self._timed:
             return None
@@ -90,7 +90,7 @@ class Looking:
         """Look at all of them, by their ranks. Raises Overloaded, StorageUnavailable."""
         left = dict(pictures)
         if left and not self.found:
-            # It loads what the others find loaded.
+            # The first picture loads what the others find loaded, and is not timed.
             first = next(iter(left))
             await self._one(first, left.pop(first))
         began = time.monotonic()
@@ -130,7 +130,7 @@ class Looking:
         )
 
     async def _answer(self, embedded: Provider, image: PreparedImage) -> ProviderAnswer | None:
-        """To see how long it takes, and how sure it is."""
+        """Answer on this machine, to see how long that takes and how sure the answer is."""
         answer = None
         with suppress(ProviderError):
             answer = await embedded.classify(image, self._domain, timeout=ANSWERED_WITHIN_S)

@@ -1,4 +1,4 @@
-"""Lists of pictures: JSON Lines and CSV. Bad rows are told apart, the rest is taken."""
+"""Lists of pictures: JSON Lines and CSV. Bad rows are reported, and the rest is taken."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ MAX_LINE = 65_536
 """Characters of one row."""
 
 EXPECTED = "expected"
-"""Column of a CSV that holds the true class, unless it is said which."""
+"""Column of a CSV that holds the true class, unless another one is named."""
 
 METADATA = "metadata."
 
@@ -43,7 +43,7 @@ class ManifestRow(BaseModel):
 
 
 def read_jsonl(file: BinaryIO, *, domain: str) -> Iterator[Row | Unusable]:
-    """A JSON object a line; empty lines are passed over."""
+    """One JSON object per line; empty lines are skipped."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -64,9 +64,9 @@ def read_jsonl(file: BinaryIO, *, domain: str) -> Iterator[Row | Unusable]:
 
 
 def read_csv(file: BinaryIO, *, domain: str, expected_column: str) -> Iterator[Row | Unusable]:
-    """Columns `image_url`, and maybe `id`, `domain`, `metadata.*` and the one of the true class.
+    """Columns `image_url` and, optionally, `id`, `domain`, `metadata.*` and that of the true class.
 
-    Raises InvalidRequest when there is no header with `image_url`, and for what is no text.
+    Raises InvalidRequest when there is no header with `image_url`, and for what is not text.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     lines = _Lines(text)
@@ -94,7 +94,7 @@ def read_csv(file: BinaryIO, *, domain: str, expected_column: str) -> Iterator[R
 
 
 def read_row(place: str, data: Any, *, domain: str) -> Row | Unusable:
-    """What `data`, a mapping with the fields of a ManifestRow, says; `domain` is the batch's."""
+    """The row from `data`, a mapping with the fields of ManifestRow; `domain` is the batch's."""
     try:
         row = ManifestRow.model_validate(data)
     except ValidationError as error:
@@ -109,7 +109,7 @@ def read_row(place: str, data: Any, *, domain: str) -> Row | Unusable:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a key that is there twice, each parser takes another one."""
+    """Refuse a key that is there twice, because parsers differ in which one they take."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key is there twice")
@@ -121,7 +121,7 @@ def _no_number(text: str) -> Any:
 
 
 def _wrong_text(row: ManifestRow) -> str | None:
-    """What can't be written as JSON in UTF-8 could never be read again."""
+    """Why a row is refused: what can't be written as JSON in UTF-8 could never be read again."""
     texts = f"{row.id}{row.image_url}{row.expected}"
     try:
         texts.encode()
@@ -136,7 +136,7 @@ def _wrong_text(row: ManifestRow) -> str | None:
 
 
 def _named(cells: dict[str, str], expected_column: str) -> dict[str, Any]:
-    """As in JSON. Other columns are passed over."""
+    """The cells as a JSON row would hold them. Other columns are ignored."""
     named: dict[str, Any] = {
         name: cells[name] for name in ("id", "image_url", "domain") if cells.get(name)
     }
@@ -151,7 +151,7 @@ def _named(cells: dict[str, str], expected_column: str) -> dict[str, Any]:
 
 
 class _Lines:
-    """Of a row, which may have several, at most MAX_LINE characters."""
+    """Lines of a CSV. A row, which may span several lines, has at most MAX_LINE characters."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text

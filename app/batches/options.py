@@ -1,4 +1,4 @@
-"""What whoever sends a batch may say about it."""
+"""The options that a batch may be sent with."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What may be expected of many, from what is known of a few."""
+"""Estimates for many, from what is known of a few."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ CONFIDENCE_95 = 1.96
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Of an amount that is not negative. Sums and products take the ends together, as if all came
-    out high or low at once: rather too wide than too narrow."""
+    """The range of an amount that is not negative. Sums and products combine the ends, as if all
+    amounts came out high or low at once: rather too wide than too narrow."""
 
     low: float
     expected: float
@@ -25,7 +25,7 @@ class Range:
 
     @classmethod
     def about(cls, value: float, off: float) -> Self:
-        """`off`: by which share it may be wrong."""
+        """`off` is the share by which the value may be wrong."""
         return cls(value * (1 - off), value, value * (1 + off))
 
     def __add__(self, other: "Range") -> "Range":
@@ -36,13 +36,13 @@ class Range:
 
 
 def total(sample: Sequence[float], of: int) -> Range:
-    """What `of` take together, when an even sample of them takes this: their mean times `of`, and
-    its 95 % interval; never less than what the sample takes itself.
+    """The total of `of` items, from an even sample of them: the sample's mean times `of`, with its
+    95 % interval; never less than the total of the sample itself.
 
         of * (mean +- 1.96 * s * sqrt(1/n - 1/of))
 
     Source: Cochran, Sampling Techniques (1977), chapter 2: simple random sampling of `n` without
-    replacement. Of a sample that is the whole there is nothing to guess.
+    replacement. If the sample is the whole, there is nothing to guess.
     """
     if not sample:
         return Range.exactly(0)
@@ -53,7 +53,7 @@ def total(sample: Sequence[float], of: int) -> Range:
 
 
 def mean_of_next(earlier: Sequence[float], count: float) -> Range:
-    """The mean of the next `count`, when earlier ones were these; `count` is at least 1.
+    """The mean of the next `count` values, from `earlier` ones; `count` is at least 1.
 
         mean +- 1.96 * s * sqrt(1/n + 1/count)
 

@@ -1,4 +1,4 @@
-"""Rows as they come in: read in threads, a few at a time, and judged."""
+"""Reads rows as they come in, in threads and a few at a time, and checks them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -18,17 +18,17 @@ TAKEN_AT_ONCE = 500
 """Rows that are read in a thread, and stored, together."""
 
 TAKEN_BYTES = 32_000_000
-"""Of pictures, that are held until they are stored."""
+"""Bytes of pictures that are held until they are stored."""
 
 MAX_BAD_ROWS = 10_000
-"""Told one by one; more are a mistake about the whole."""
+"""Bad rows that are reported one by one; more mean that the whole is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """
     Attributes:
-        allowed: where storage URIs may lie.
+        allowed: the places that storage URIs may point to.
     """
 
     settings: BatchSettings
@@ -40,8 +40,8 @@ class Reading:
         truths: frozenset[str],
         threads: Executor | None = None,
     ) -> AsyncIterator[tuple[list[Row], list[Unusable]]]:
-        """Items of a domain with these `truths`, and what is none, in their order; `threads`:
-        None means the event loop's own.
+        """Yields items and unusable rows, in their order, for a domain with these `truths`.
+        `threads` None means the event loop's own.
 
         Raises BatchTooLarge, InvalidRequest for too many bad rows or no item, and what reading the
         rows raises.
@@ -88,7 +88,7 @@ class Reading:
 
 
 def source_of(text: str) -> ImageSource:
-    """Of a row's URL or storage URI, or the digest under which an upload waits."""
+    """The source for a row's URL or storage URI, or for the digest under which an upload waits."""
     if text.startswith(DIGEST):
         return Stored(text.removeprefix(DIGEST))
     return Url(text) if text.lower().startswith(("http://", "https://")) else InStorage(text)

@@ -1,4 +1,4 @@
-"""Who would answer the pictures of a batch."""
+"""Which providers would answer the pictures of a batch."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from app.traffic import Deployment
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who would answer the pictures of a batch.
+    """Which providers would answer the pictures of a batch.
 
     Attributes:
-        names: who is asked, in this order.
-        before: those of a cascade that cost nothing but this machine's time, before anybody else.
-        deployments: of the first one besides, the one whose bill counts first.
-        later: who is asked in a cascade what that one is not sure enough of.
+        names: the providers, in the order in which they are asked.
+        before: those that begin a cascade and cost nothing but this machine's time.
+        deployments: of the first provider after `before`; the first is the one whose bill counts.
+        later: the rest of a cascade, asked about what that provider is not sure enough of.
     """
 
     names: tuple[str, ...]
@@ -24,5 +24,5 @@ class Route:
 
     @property
     def name(self) -> str:
-        """Whose deployments they are."""
+        """The provider whose `deployments` these are."""
         return self.deployments[0].provider.name

@@ -1,4 +1,4 @@
-"""What a batch is made of, as it comes in."""
+"""The rows of a batch, as they come in."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ class Row:
     Attributes:
         place: where it was found, for people: a line, a file's name.
         picture: a URL, a storage URI, or the bytes of an upload.
-        item_id: None: it is called by its number.
+        item_id: None: the item's number is its id.
     """
 
     place: str
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """What is no item, and why."""
+    """A row that is no item, and why."""
 
     place: str
     reason: str

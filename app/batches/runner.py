@@ -1,4 +1,4 @@
-"""Batches at work: shards are given out, and go on wherever somebody died."""
+"""Runs batches: shards are handed out as tasks, and continued when a process died."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -29,16 +29,16 @@ log = structlog.stdlib.get_logger(__name__)
 SHARD = "batch-shard"
 
 SHARDS_AT_ONCE = 4
-"""Of one batch, for each process: several batches share the workers, and none takes all of them."""
+"""Shards of one batch per process: several batches share the workers, and none takes them all."""
 
 IN_FLIGHT_HERE = 8
-"""Pictures under way where only this machine is waited for: more would not be quicker, and keep the
-event loop from others."""
+"""Pictures in progress where only this machine sets the pace: more would not be faster, and would
+keep the event loop from other work."""
 
 
 class BatchRunner:
-    """What is done is in the database; a task only points to a shard there. Whatever is lost, a
-    process or all of Redis, is found and kicked again."""
+    """The progress is in the database; a task is only a pointer to a shard there. Whether a process
+    or all of Redis is lost, unfinished shards are found, and their tasks kicked again."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class BatchRunner:
         in_flight: int,
         clock: Callable[[], datetime],
     ) -> None:
-        """`in_flight`: pictures of batches that this process has under way at once, where they
-        wait for a provider's quota."""
+        """`in_flight`: pictures of batches that this process works on at once, where they wait for
+        a provider's quota."""
         self._batches = batches
         self._shard_rows = shards
         self._classification = classification
@@ -69,8 +69,8 @@ class BatchRunner:
         work.register(SHARD, self.shard)
 
     async def stop(self, *, seconds: float) -> None:
-        """Take no more pictures, and let those under way end; what does not in time is asked again
-        by whoever goes on."""
+        """Take no more pictures, and let those in progress finish. Those that do not finish in time
+        are asked again by the process that continues the shard."""
         self._stopping.set()
         if self._shards:
             _, late = await asyncio.wait(self._shards.values(), timeout=seconds)
@@ -86,7 +86,8 @@ class BatchRunner:
         reason: str = "",
         resumes_at: datetime | None = None,
     ) -> bool:
-        """Whether it was in one of `of`. Other processes notice when they `follow`."""
+        """Change the status if it is one of `of`; returns whether it was. Other processes notice
+        when they `follow`."""
         if not await self._batches.change_status(
             batch_id, status, of=of, reason=reason, resumes_at=resumes_at
         ):
@@ -98,7 +99,7 @@ class BatchRunner:
         return True
 
     async def _pause_for_budget(self, shard: Shard, spent: BudgetSpent) -> None:
-        """Unless it was given more meanwhile."""
+        """Pause the batch, unless its budget was changed meanwhile."""
         batch = await self._batch(shard.batch_id)
         if batch is not None and batch.budget_usd == shard.budget_usd:
             await self.change_status(
@@ -106,20 +107,20 @@ class BatchRunner:
             )
 
     async def change_budget(self, batch_id: str, amount_usd: Decimal | None) -> None:
-        """For what is not asked yet. None: there is no limit any more."""
+        """Applies to pictures that are not asked about yet. None: there is no limit any more."""
         await self._batches.change_budget(batch_id, amount_usd)
         for shard in self._of(batch_id):
             shard.take_budget(amount_usd)
 
     async def change_lane(self, batch_id: str, lane: Lane) -> None:
-        """For what is not asked yet."""
+        """Applies to pictures that are not asked about yet."""
         await self._batches.change_lane(batch_id, lane)
         for shard in self._of(batch_id):
             shard.lane = lane
 
     async def follow(self) -> None:
-        """Notice what was changed of batches that this process works on: by others, or just while a
-        shard was begun."""
+        """Notice changes to batches that this process works on, made by other processes, or while a
+        shard was just beginning."""
         for batch_id in {each.batch_id for each in self._shards}:
             batch = await self._batch(batch_id)
             for shard in self._of(batch_id):
@@ -133,14 +134,15 @@ class BatchRunner:
         return [each for each in self._shards if each.batch_id == batch_id]
 
     async def look(self) -> None:
-        """Go on with all that is unfinished: some of it may have lost its tasks."""
+        """End batches that are overdue, resume those that are due, and continue all that are
+        unfinished: some may have lost their tasks."""
         await self._batches.end_overdue()
         await self._batches.resume_due()
         for batch_id in await self._batches.unfinished():
             await self.go_on(batch_id)
 
     async def notice(self) -> None:
-        """Begin what another process took in, as a command does beside a service."""
+        """Begin batches that another process took in, such as a command beside the service."""
         unfinished = await self._batches.unfinished()
         new = [each for each in unfinished if each not in self._noticed]
         self._noticed = set(unfinished)
@@ -148,8 +150,8 @@ class BatchRunner:
             await self.go_on(batch_id)
 
     async def go_on(self, batch_id: str) -> None:
-        """Kick what was given out and is not done, and as much again as may be. What can't be
-        kicked now is found by and by."""
+        """Kick the shards that were given out and are not done, and give out more up to the limit.
+        What can't be kicked now is found later."""
         try:
             await self._kick(batch_id)
         except StorageUnavailable:
@@ -164,7 +166,8 @@ class BatchRunner:
                 break
 
     async def shard(self, batch_id: str, number: int) -> float | None:
-        """Work on one shard for a while; after how many seconds to go on with it, if ever."""
+        """Work on one shard for a while. Returns the seconds after which to continue with it; None:
+        not at all."""
         if self._stopping.is_set():
             return STOPPING_S
         batch = await self._batch(batch_id)
@@ -199,12 +202,12 @@ class BatchRunner:
         elif again_after_s is not None:
             return again_after_s
         if shard.status in ("paused", *OVER) and number in await self._left(batch_id):
-            return 0.0  # it was resumed, or tried again, while this was ending
+            return 0.0  # the batch was resumed, or tried again, while this shard was ending
         await self._next(batch_id)
         return None
 
     async def _left(self, batch_id: str) -> list[int]:
-        """Shards that are to be gone on with; none of a batch that is not running."""
+        """Shards that were given out and are not done; none if the batch is paused or over."""
         batch = await self._batch(batch_id)
         if batch is None or batch.status not in UNFINISHED:
             return []

@@ -1,4 +1,4 @@
-"""An even sample of a batch's pictures, and how many there are, while they stream by."""
+"""Draws an even sample of a batch's pictures, and counts them, while they stream by."""
 
 from array import array
 from hashlib import blake2b
@@ -14,21 +14,21 @@ RANK_BYTES = 8
 
 
 def rank(picture: str | bytes) -> int:
-    """As good as random, and the same for the same URL, or the same bytes."""
+    """Practically random, and the same for the same URL, or the same bytes."""
     kind, data = ("url", picture.encode()) if isinstance(picture, str) else ("bytes", picture)
     digest = blake2b(data, digest_size=RANK_BYTES, key=SEED, person=kind.encode())
     return int.from_bytes(digest.digest())
 
 
 class Sample:
-    """The different pictures with the least ranks: each is as likely in it as any other, in
-    whatever order they come and however often.
+    """The distinct pictures with the lowest ranks: each is equally likely to be drawn, whatever the
+    order of the items and however often it occurs.
 
-    Source: bottom-k sampling, Cohen and Kaplan (2007). Of N pictures k (1 + ln(N / k)) are drawn
-    at some time, about. It takes 8 bytes an item, and what `drawn` holds.
+    Source: bottom-k sampling, Cohen and Kaplan (2007). Of N pictures, about k (1 + ln(N / k)) are
+    drawn at some time. Takes 8 bytes per item, plus what `drawn` holds.
 
     Attributes:
-        drawn: by rank; None once it was let go.
+        drawn: pictures by rank; None once a picture was let go.
     """
 
     def __init__(self, most: int) -> None:
@@ -43,11 +43,11 @@ class Sample:
         return len(self._ranks)
 
     def pictures(self) -> int:
-        """Different ones. CPU work: a tenth of a second for a million."""
+        """How many distinct pictures there are. CPU-bound: a tenth of a second for a million."""
         return len(np.unique(np.frombuffer(self._ranks, np.uint64))) if self._ranks else 0
 
     def add(self, picture: str | bytes) -> None:
-        """The next item. CPU work: it is hashed."""
+        """Take the next item. CPU-bound: the picture is hashed."""
         this = rank(picture)
         self._ranks.append(this)
         if this in self.drawn:
@@ -62,5 +62,5 @@ class Sample:
         self.drawn[this] = picture
 
     def let_go(self, rank: int) -> None:
-        """Of a picture that was looked at."""
+        """Release a picture that was looked at."""
         self.drawn[rank] = None

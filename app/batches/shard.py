@@ -1,4 +1,4 @@
-"""One shard of a batch: its pictures are classified, and committed in groups."""
+"""One shard of a batch: its pictures are classified, and their results committed in groups."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -33,16 +33,16 @@ from app.traffic import Lane
 log = structlog.stdlib.get_logger(__name__)
 
 LASTS_S = 60.0
-"""Then others have their turn."""
+"""Seconds of work on a shard; then others have their turn."""
 
 LINGER_S = 0.5
-"""How long an answer waits to be committed with others."""
+"""Seconds that an answer waits to be committed with others."""
 
 MOST_ATTEMPTS = 8
-"""At an item whose provider is down."""
+"""How often an item is tried whose provider is down."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
-"""Before a shard is gone on with whose provider is down; it doubles."""
+"""Seconds until a shard is continued whose provider is down; the pause doubles each time."""
 
 WORTH_ANOTHER_TRY = (
     ProviderUnavailable,
@@ -55,7 +55,7 @@ WORTH_ANOTHER_TRY = (
 
 
 class Shard:
-    """`attempt` is how the database knows whether somebody else has taken it over."""
+    """By `attempt`, the database knows whether another process has taken the shard over."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Shard:
         self.lane: Lane = batch.lane
         self.budget_usd = batch.budget_usd
         self.spent: BudgetSpent | None = None
-        """Why no more may be asked."""
+        """Why no more calls may be made."""
         self._held_up = False
         self._batch = batch
         self._number = number
@@ -88,10 +88,10 @@ class Shard:
         self._stopping = stopping
         self._clock = clock
         self.status: BatchStatus | None = "running"
-        """The batch's, as far as is known; None: somebody else has the shard now."""
+        """The batch's status, as far as is known; None: another process has the shard now."""
 
     def take_budget(self, amount_usd: Decimal | None) -> None:
-        """From now on; what was found to be too little before may be enough."""
+        """Use this budget from now on; a new amount may be enough where the old one was not."""
         if amount_usd != self.budget_usd:
             self.budget_usd, self.spent = amount_usd, None
 
@@ -101,7 +101,8 @@ class Shard:
         return budget_of_batch(batch.id, self.budget_usd, caller=batch.caller, domain=batch.domain)
 
     async def work(self, items: Sequence[BatchItem]) -> float | None:
-        """Classify `items`, for a minute at most; after how many seconds to go on, None: not."""
+        """Classify `items`, for a minute at most. Returns the seconds after which to continue;
+        None: not at all."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + LASTS_S
         answers: asyncio.Queue[tuple[BatchItem, Answered | None]] = asyncio.Queue()
@@ -110,12 +111,12 @@ class Shard:
             async with self._room:
                 answered = None
                 if loop.time() < ends_at and self._goes_on():
-                    with suppress(DomainNotFound):  # whoever goes on is told, and ends the batch
+                    with suppress(DomainNotFound):  # the next task meets it and ends the batch
                         budget_usd = self.budget_usd
                         answered = self._within(budget_usd, await self._classify(item))
             answers.put_nowait((item, answered))
 
-        # Without it each is looked for when it is its turn, and then what is wrong shows.
+        # Without it, each item makes its own lookup in its turn, and then errors show.
         with suppress(StorageUnavailable, DomainNotFound, ProviderUnknown):
             await self._look_ahead(items)
         async with asyncio.TaskGroup() as group:
@@ -130,8 +131,8 @@ class Shard:
         await self._classification.look_ahead(digests, self._batch.domain, self._batch.provider)
 
     def _within(self, budget_usd: Decimal | None, answered: Answered) -> Answered | None:
-        """None: nothing was spent, for there was too little; that is the whole batch's concern,
-        unless it was given more meanwhile."""
+        """None: nothing was spent, because too little was left. This stops the whole batch, unless
+        its budget was changed meanwhile."""
         if not isinstance(answered.error, BudgetSpent):
             return answered
         if budget_usd == self.budget_usd:
@@ -151,7 +152,7 @@ class Shard:
     async def _gather(
         self, answers: "asyncio.Queue[tuple[BatchItem, Answered | None]]", count: int
     ) -> float | None:
-        """Commit as they come, a group at a time."""
+        """Commit answers as they come, a group at a time. Returns what `work` does."""
         put_off: list[BatchItem] = []
         untaken = 0
         while count:
@@ -191,7 +192,8 @@ class Shard:
     async def _store(
         self, outcomes: Sequence[ItemOutcome], answers: Sequence[Answered]
     ) -> BatchRow | None:
-        """What can't be stored, and never will, fails; it does not take the others with it."""
+        """Store a group. An answer that can never be stored becomes a failure, without affecting
+        the others."""
         try:
             return await self._commit(outcomes, self._storing.beside(answers))
         except StorageUnavailable:
@@ -216,7 +218,7 @@ class Shard:
     async def _commit(
         self, outcomes: Sequence[ItemOutcome], beside: Unit[None] | None
     ) -> BatchRow | None:
-        """Though the database is locked or full for a while: answers may have cost something."""
+        """Retries while the database is locked or full, because answers may have cost something."""
         commit = partial(
             self._shards.commit, self._batch, self._number, self._attempt, outcomes, beside
         )
@@ -225,7 +227,7 @@ class Shard:
         return after
 
     async def _held_up_for(self, seconds: float) -> None:
-        self._held_up = True  # nothing more is bought that can't be stored
+        self._held_up = True  # pay for no more answers that can't be stored
         await asyncio.sleep(seconds)
 
     async def _group(

@@ -1,4 +1,4 @@
-"""What files hold: pictures, archives and lists of them."""
+"""Reads files: pictures, archives of pictures and lists of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Files:
 
     Attributes:
         domain: whose classes the pictures show.
-        expected_column: that of a CSV which holds the true class.
+        expected_column: the column of a CSV that holds the true class.
         max_bytes: of a picture.
-        max_upload: of a list, and of an archive, which unpacks to ten times as much at most.
+        max_upload: bytes of a list or an archive; an archive may unpack to ten times as much.
         max_items: of an archive.
-        but_for: a folder that is passed over: pictures wait in it for a batch.
+        but_for: a folder to skip, where uploads wait for their batch.
     """
 
     domain: Domain
@@ -50,8 +50,8 @@ class Files:
         )
 
     def rows(self, name: str, file: BinaryIO) -> Iterator[Row | Unusable]:
-        """Of one file, by its name, an archive by its first bytes. Raises ArchiveRefused, and
-        InvalidRequest for a list that can't be read."""
+        """The rows of one file; its kind is recognised by its name, that of an archive also by its
+        first bytes. Raises ArchiveRefused, and InvalidRequest for a list that can't be read."""
         name = PurePath(name).name
         suffix = PurePath(name).suffix.lower()
         if suffix in JSON_LINES:
@@ -73,15 +73,15 @@ class Files:
         return self._picture(name, file)
 
     def folder(self, path: Path) -> Iterator[Row | Unusable]:
-        """Its pictures and those of its folders, by their paths in it; hidden ones are passed over,
-        and what is in `but_for`."""
+        """The pictures of a folder and its subfolders, called by their paths in it; hidden ones and
+        those in `but_for` are skipped."""
         for each in files_below(path, but_for=self.but_for):
-            # Names may be in no character set.
+            # Names may be invalid text.
             name = str(each.relative_to(path)).encode("utf-8", "replace").decode()
             yield from self.picture(name, each)
 
     def picture(self, name: str, path: Path) -> Iterator[Row | Unusable]:
-        """One file that is to be a picture, called `name`; its folder may name the true class."""
+        """One file that should be a picture, called `name`; its folder may name the true class."""
         try:
             with path.open("rb") as file:
                 yield from self._picture(name, file, expected=self.label(path.parent.name))
@@ -89,7 +89,7 @@ class Files:
             yield Unusable(name, f"can't be read: {error.strerror}")
 
     def label(self, folder_name: str) -> str | None:
-        """The true class of a folder's pictures, where it is called like one."""
+        """The true class of a folder's pictures, if the folder is named after one."""
         return folder_name if folder_name in self.domain.truths else None
 
     def _picture(

@@ -1,4 +1,4 @@
-"""From what a request brings to a batch that can begin."""
+"""Turns what a request brings into a batch that can begin."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -30,11 +30,11 @@ from app.storage import (
 from app.storage.batch_rows import DIGEST
 
 RECEIVED_WITHIN_S = 3_600.0
-"""From its first row to its last; what takes longer was left behind by a crash."""
+"""Seconds from a batch's first row to its last; one that takes longer was abandoned in a crash."""
 
 
 class TakingIn:
-    """Nothing of a batch is seen before all of it is there."""
+    """No part of a batch is visible before all of it is there."""
 
     def __init__(
         self,
@@ -68,8 +68,9 @@ class TakingIn:
         fingerprint: str,
         threads: Executor | None = None,
     ) -> BatchRow:
-        """As `take`; the same `key` and `fingerprint`, of all that makes a request the same, give
-        the same batch. Raises IdempotencyKeyReused and IdempotencyKeyInUse, too."""
+        """As `take`, but the same `key` and `fingerprint` (of everything that must match in a
+        repeated request) give the same batch. Also raises IdempotencyKeyReused and
+        IdempotencyKeyInUse."""
         mine = Claim(fingerprint, new_id(BATCH))
         claim = await self._idempotency.claim(caller, key, mine)
         if claim.result_id != mine.result_id:
@@ -98,8 +99,8 @@ class TakingIn:
         threads: Executor | None = None,
     ) -> BatchRow:
         """`rows` are read in `threads`; None: the event loop's own. Raises DomainNotFound,
-        StorageUnavailable, BatchTooLarge, BudgetSpent, and what Reading raises; then nothing is
-        left of it."""
+        StorageUnavailable, BatchTooLarge, BudgetSpent, and what Reading raises; then nothing of the
+        batch is left."""
         domain = await self._domains.find(options.domain)
         batch = BatchRow(
             id=batch_id or new_id(BATCH),

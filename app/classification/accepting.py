@@ -1,4 +1,4 @@
-"""Pictures that are accepted now and answered later, whoever dies meanwhile."""
+"""Pictures that are accepted now and answered later, even if a process dies in between."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,20 +32,20 @@ MAX_PENDING = 1_000
 """Accepted pictures that may wait in this process's memory at once."""
 
 MAX_SHARED = 10_000
-"""And in a database from which several processes take them."""
+"""The same for a database from which several processes take them."""
 
 ACCEPTED = "accepted-picture"
 
 REDISCOVERED_AFTER_S = 60.0
-"""Of waiting: by then a task is lost, or there are just many."""
+"""Seconds of waiting: by then the task of a picture is lost, or the queue is just long."""
 
 TWIN_S = 10.0
-"""Until a task looks again whether a picture is answered that is worked on already."""
+"""Seconds until a task checks again on a picture that this process works on already."""
 
 
 class Accepting:
-    """In one process the answer is worked on at once, and by the next one after a crash. Where
-    several share the work, any of them takes it."""
+    """A single process works on the answer at once, and after a crash its successor does. Where
+    several processes share the work, any of them takes it."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class Accepting:
         tracing: Tracing,
         work: Work | None = None,
     ) -> None:
-        """No `keeper`: nothing lasts longer than this process. `work`: through which others take
-        what was accepted here."""
+        """Without a `keeper`, nothing outlives this process. `work` is the queue through which
+        other processes take what was accepted here."""
         self._service = service
         self._running = running
         self._storing = storing
@@ -77,8 +77,8 @@ class Accepting:
             work.register(ACCEPTED, self.picture)
 
     async def accept(self, question: Question, *, result_id: str | None = None) -> Result:
-        """A stored pending result, answered in the background. What can be said at once of a bad
-        picture is raised here."""
+        """Store and return a pending result, which is answered in the background. What is wrong
+        with a picture that need not be downloaded is raised here."""
         result_id = result_id or new_id(RESULT, question.asked_at)
         domain = await self._service.checked_domain(question)
         await self._check_room()
@@ -104,15 +104,15 @@ class Accepting:
         return pending
 
     async def resume(self) -> int:
-        """Go on with what an earlier process accepted; returns how many there are."""
+        """Resume what an earlier process accepted; returns how many pictures that are."""
         kept = await self._keeper.all() if self._keeper else []
         for result_id in kept:
             await self.picture(result_id, wait=False)
         return len(kept)
 
     async def look(self) -> None:
-        """Go on with whatever lost its task, or was never begun: the database did not say that it
-        was accepted."""
+        """Resume pictures that lost their task, or were never begun because the database did not
+        confirm that they were stored."""
         if self._keeper is None:
             return
         for result_id in await self._keeper.waiting(seconds=REDISCOVERED_AFTER_S):
@@ -122,11 +122,11 @@ class Accepting:
                 await self.picture(result_id, wait=False)
 
     async def picture(self, result_id: str, *, wait: bool = True) -> float | None:
-        """Answer one; after how many seconds to try again, None: never."""
+        """Answer one accepted picture. Returns the seconds until the next try; None: no more."""
         if self._running.draining:
             return STOPPING_S
         if result_id in self._running:
-            return TWIN_S  # its task was given out again, for Redis was gone: one is enough
+            return TWIN_S  # its task was redelivered because Redis was gone: one is enough
         question = await self._keeper.kept(result_id) if self._keeper else None
         if question is None:
             return None
@@ -161,7 +161,7 @@ class Accepting:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Result:
-        # It outlasts the request that it goes on with.
+        # This work outlives the request whose trace it continues.
         with self._tracing.work("accepted", of=current()) as trace:
             result, is_stored = await self._answer(pending, question, domain, picture, stopwatch)
             if is_stored:
@@ -176,17 +176,18 @@ class Accepting:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> tuple[Result, bool]:
-        """What came of it, and whether that is what is stored now."""
+        """The result, and whether it is what is stored now."""
         answered = await self._service.outcome(pending.id, question, domain, picture, stopwatch)
         if self._keeper is not None and isinstance(answered.error, Interrupted):
-            return pending, False  # whoever goes on asks again
+            return pending, False  # whoever resumes it asks again
         stored = await self._complete(answered, question, stopwatch)
         return (answered.result, False) if stored is None else (stored, True)
 
     async def _end(
         self, result_id: str, question: Question, error: DomainNotFound, stopwatch: Stopwatch
     ) -> None:
-        """Its domain was deleted meanwhile: nobody can be asked, and who waits is told."""
+        """Fail a picture whose domain was deleted meanwhile: no provider can be asked, and whoever
+        waits is told."""
         pending = await self._results.get(result_id, caller=None)
         result = record.ended(pending, error)
         await self._complete(Answered(result, error, None), question, stopwatch)
@@ -194,8 +195,8 @@ class Accepting:
     async def _complete(
         self, answered: Answered, question: Question, stopwatch: Stopwatch
     ) -> Result | None:
-        """What can't be stored, and never will, fails: or it would be asked, and paid, again and
-        again."""
+        """Store the outcome. An answer that can never be stored becomes a failure; otherwise it
+        would be asked for, and paid for, again and again."""
         try:
             return await self._store(answered, question, stopwatch)
         except StorageUnavailable:
@@ -222,7 +223,8 @@ class Accepting:
         return stored
 
     def _patient_waits_s(self) -> Iterator[float]:
-        """What was accepted may not vanish: tried until the service stops, and a few times then."""
+        """An accepted picture must not get lost: storing its answer is retried a few times, and
+        then until the service stops."""
         yield from STORE_WAITS_S
         while not self._running.stopping:
             yield STORE_WAITS_S[-1]

@@ -1,4 +1,4 @@
-"""Asking providers, once for all who want to know the same at the same time."""
+"""Asks providers, with one call for all requests that ask the same at the same time."""
 
 import asyncio
 import time
@@ -25,8 +25,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 HELD_S = 60.0
 MOST_HELD = 2_000
-"""How long an answer stays at hand for those that looked for a kept one before it was kept, and how
-many do; such a look takes milliseconds."""
+"""How many seconds an answer stays in memory, and how many answers do, for requests that looked for
+a kept answer before this one was stored; such a lookup takes milliseconds."""
 
 Key = tuple[str, tuple[str, ...], int | None, Lane]
 
@@ -36,10 +36,10 @@ class Asked:
     """What came of asking.
 
     Attributes:
-        spent: by this request; nothing where another one pays.
+        spent: what this request spent; nothing where another one pays.
         saved_usd: what the answer cost, where somebody else paid for it; None: nothing was billed.
         again: the answer belongs to an earlier request, or to one at the same time.
-        call: what others may have joined; None for an answer that was kept.
+        call: the call, which other requests may have joined; None for a kept answer.
     """
 
     outcome: ProviderAnswer | ClassifierError
@@ -50,25 +50,25 @@ class Asked:
 
     @classmethod
     def of(cls, kept: KeptAnswer) -> "Asked":
-        """An answer that was kept."""
+        """From an answer that was kept."""
         saved_usd = (kept.cost_usd or Decimal(0)) if kept.is_billed else None
         spent = Spent(provider=kept.provider, contradicted=kept.contradicted)
         return cls(answer_of(kept), spent, again=True, saved_usd=saved_usd)
 
     @property
     def is_for_all(self) -> bool:
-        """Whether others may have the answer, whoever pays."""
+        """Whether other requests may use the answer, whoever pays for it."""
         return not (isinstance(self.outcome, ClassifierError) or self.is_makeshift)
 
     @property
     def is_makeshift(self) -> bool:
-        """Others may fare better: a budget is spent that need not be theirs, or calls failed on
-        which the answer should stand."""
+        """Whether another request may get a better answer: a budget was spent that need not apply
+        to it, or some of the calls that the answer should rest on failed."""
         return self.spent.over_budget or self.spent.incomplete
 
     @property
     def entries(self) -> list[LedgerEntry]:
-        """Of the ledger, to be stored with the result."""
+        """Ledger entries, to be stored with the result."""
         return self.spent.entries
 
     @property
@@ -83,19 +83,19 @@ class Asked:
         """The same for another request, which pays nothing."""
         spent = replace(self.spent, usage=TokenUsage(), wait_s=0.0, entries=[])
         if isinstance(self.outcome, ClassifierError):
-            # Who fails is told the row of its own.
+            # A copy, because each failed request is told its own row.
             return Asked(copy(self.outcome), spent, again=True)
         answer = replace(self.outcome, image_tokens=0)
         return Asked(answer, spent, again=True, saved_usd=self.worth_usd)
 
     def settled(self) -> None:
-        """The answer is stored: who looks for a kept one from now on finds it."""
+        """Note that the answer is stored: a lookup from now on finds it."""
         if self.call is not None:
             self.call.settled_at = time.monotonic()
 
 
 def answer_of(kept: KeptAnswer) -> ProviderAnswer:
-    """As it was given."""
+    """The kept answer, as it was given."""
     return ProviderAnswer(
         kept.label,
         kept.probabilities,
@@ -121,10 +121,11 @@ class _Call:
 
 
 class Asking:
-    """Who stops waiting stops nobody else; a call that nobody waits for any more is stopped."""
+    """A request that stops waiting does not stop others; a call that nobody waits for any more is
+    cancelled."""
 
     def __init__(self, cascading: Cascading, *, joinable_s: float) -> None:
-        """`joinable_s`: a call that is older is not joined, for it may soon run out of time."""
+        """`joinable_s`: an older call is not joined, because it may soon run out of time."""
         self._cascading = cascading
         self._joinable_s = joinable_s
         self._calls: dict[Key, _Call] = {}
@@ -141,17 +142,18 @@ class Asking:
         lane: Lane = "interactive",
         looked_at: float | None = None,
     ) -> Asked:
-        """Ask the providers in order, or join a call about the same; `key` None asks alone. A call
-        that others join waits its turn as one of the first one's, of `payer`.
+        """Ask the providers in order, or join a call that asks the same; with `key` None, always
+        ask. A call that others join is queued under the `payer` of the request that began it.
 
         `looked_at` is when (time.monotonic) a kept answer was looked for: one that came since is
-        taken. What goes wrong is the outcome, a cancellation too: what calls have cost is kept.
+        taken. Errors, and a cancellation, are returned as the outcome, so that what calls have cost
+        is not lost.
         """
         case = Case(image, domain, payer, lane)
         if key is None:
             call = self._begin(names, case)
         else:
-            # Who waits must not wait as bulk work does.
+            # The lane is part of it: an interactive request must not wait as bulk work does.
             same = (key, tuple(names), domain.max_retries, lane)
             call = self._running(same, looked_at) or self._begin(names, case, same)
         call.waiting += 1

@@ -1,4 +1,4 @@
-"""Who is asked first answers what it is sure enough of, the next one what is left."""
+"""Cascades: the first provider answers what it is sure enough of, the next one what is left."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,24 +30,25 @@ from app.usage import TokenUsage
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_QUOTED = 1_000
-"""Domains of which it is known what a question takes."""
+"""Quotes that are remembered: how many tokens a question about a domain takes."""
 
 
 def answering(names: Sequence[str], domain: Domain) -> Sequence[str]:
-    """Whose answers will do when all are well: the first one's, or those of the whole cascade."""
+    """The providers whose answers will do when none is down: the first, or the whole cascade."""
     return names if domain.cascade is not None else names[:1]
 
 
 class Standing:
-    """Whether an answer goes no further."""
+    """Decides whether an answer stands, or the next provider of a cascade is asked."""
 
     def __init__(self, calibrations: Calibrations, surenesses: Surenesses) -> None:
         self._calibrations = calibrations
         self._surenesses = surenesses
 
     async def stands(self, answer: ProviderAnswer, provider: str, domain: Domain) -> bool:
-        """Whether nobody would have to look at it, were the domain's threshold also the cascade's.
-        A bad picture gets no better by asking another one. Raises ProviderUnknown."""
+        """Whether the answer would be accepted if it also had to reach the cascade's threshold. The
+        quality of the picture does not count: another provider would see the same picture. Raises
+        ProviderUnknown."""
         key = key_of(answer, provider, domain)
         sureness = await self._surenesses.of(key, domain)
         if sureness.threshold is None:
@@ -65,10 +66,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Unsure:
-    """An answer that stands if there comes no better one, and who gave it.
+    """An answer that stands unless a better one follows, and who gave it.
 
     Attributes:
-        answers: what each of `entries`, of its calls, brought.
+        entries: of the ledger, for its calls.
+        answers: how many answers each of `entries` brought.
     """
 
     answer: ProviderAnswer
@@ -93,8 +95,7 @@ class _Unsure:
 
 
 class Cascading:
-    """Asks as `Eliciting` does, which it stands on; only domains with a cascade are asked about
-    step by step."""
+    """Asks through `Eliciting`, and provider by provider only where the domain has a cascade."""
 
     def __init__(
         self, eliciting: Eliciting, standing: Standing, providers: ProviderRegistry
@@ -105,8 +106,9 @@ class Cascading:
         self._quotes = Remembered[tuple[str, str, str, int], Quote](MAX_QUOTED)
 
     async def elicit(self, names: Sequence[str], case: Case) -> ProviderAnswer:
-        """What Eliciting.elicit does. In a cascade the first answer that is sure enough, else that
-        of the last one who answers: `spent.degraded` where somebody better could not."""
+        """As Eliciting.elicit. In a cascade, returns the first answer that is sure enough, else
+        that of the last provider that answers; sets `spent.degraded` where a better one could
+        not."""
         domain, spent = case.domain, case.spent
         if domain.cascade is None or len(names) < 2:
             return await self._eliciting.elicit(names, case)
@@ -121,7 +123,7 @@ class Cascading:
             except (BudgetSpent, ProviderError, *WORTH_ANOTHER_PROVIDER) as error:
                 failure = self._failed(error, failure, name, unsure, case)
                 continue
-            # The local model in place of one that is too dear is not that one, however sure it is.
+            # Where a budget put the local model in its place, this provider was not asked.
             is_asked = spent.provider == name
             if not later or (is_asked and await self._standing.stands(answer, name, domain)):
                 spent.degraded = not is_asked
@@ -131,7 +133,7 @@ class Cascading:
                 return answer
             said = _Unsure.of(answer, spent, spent.entries[entries:])
             for entry in said.entries:
-                entry.answers = 0  # they brought none that anybody is told
+                entry.answers = 0  # no result has this answer
             spent.incomplete = False
             unsure.append(said)
         if not unsure:
@@ -146,10 +148,11 @@ class Cascading:
         unsure: Sequence[_Unsure],
         case: Case,
     ) -> ClassifierError:
-        """What to raise if nobody answers. Raises what asking others does not help against."""
+        """The error to raise if nobody answers. Raises it at once where asking another provider
+        does not help."""
         if isinstance(error, BudgetSpent):
             if case.payer.batch_id is not None and not error.degrades:
-                # A batch waits until there is more, and then asks again.
+                # A batch waits until its budget has room, and then asks again.
                 if not case.spent.entries:
                     case.spent.calls = 0
                 raise error
@@ -161,7 +164,7 @@ class Cascading:
     async def _spared(
         self, names: Sequence[str], image: PreparedImage, domain: Domain
     ) -> Decimal | None:
-        """What the first of these that costs anything would have cost; None: none does."""
+        """What the first metered provider of these would have cost; None: none is metered."""
         for name in names:
             with suppress(ProviderUnknown):
                 provider, *_ = await self._providers.get(name)
@@ -170,7 +173,7 @@ class Cascading:
         return None
 
     def _cost(self, provider: Provider, image: PreparedImage, domain: Domain) -> Decimal:
-        """US dollars, about; 0 where the price is not known."""
+        """Approximately, in US dollars; 0 where the price is not known."""
         if not isinstance(provider, Quoting):
             return Decimal(0)
         few_shot = self._eliciting.few_shot(domain)
@@ -186,7 +189,8 @@ class Cascading:
 
 
 def _contradicts(answer: ProviderAnswer, earlier: ProviderAnswer) -> bool:
-    """What a model says of a picture that is like nothing it was taught is no opinion."""
+    """Whether the labels differ. An earlier answer about a picture unlike anything that the model
+    was taught is no opinion, and does not count."""
     return answer.label != earlier.label and not earlier.out_of_domain
 
 

@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Asker:
-    """One question, whose calls go one way."""
+    """One question, whose calls share a dispatcher, a turn and examples."""
 
     dispatcher: Dispatcher
     case: Case
@@ -35,8 +35,8 @@ class _Asker:
     async def others(
         self, first: ProviderAnswer, orders: Sequence[Sequence[int]]
     ) -> list[ProviderAnswer]:
-        """Of calls at the same time. Those that failed are missing, and such as are of another kind
-        and can't be counted with the first."""
+        """The answers of calls made at the same time, without those that failed, and those of
+        another kind, which can't be counted with the first."""
         spent = [Spent() for _ in orders]
         try:
             async with asyncio.TaskGroup() as group:
@@ -45,7 +45,7 @@ class _Asker:
                     for each in zip(orders, spent, strict=True)
                 ]
         finally:
-            # What is paid is paid, also where nobody waits for it any more; but it is one answer.
+            # Book what was paid, even if nobody waits for it any more; but it is one answer.
             for entry in chain.from_iterable(each.entries for each in spent):
                 entry.answers = 0
             self.case.spent.add(spent)
@@ -80,8 +80,8 @@ class _Asker:
 
 
 class Eliciting:
-    """Each call offers the classes in an order that follows from the picture. Whatever fails after
-    the first call, the answer stands on what is there."""
+    """Each call offers the classes in an order derived from the picture. If calls after the first
+    fail, the answer rests on the others."""
 
     def __init__(self, dispatcher: Dispatcher, showing: Showing | None = None) -> None:
         """No `showing`: no model is shown examples."""
@@ -106,7 +106,7 @@ class Eliciting:
             lesson = self._showing.lesson(domain)
             found = await self._showing.like(image, domain, names)
             if found is None:
-                lesson = ""  # the answer is not that of who was shown them
+                lesson = ""  # the model answers without having seen examples
             examples = found or ()
         asker = _Asker(self._dispatcher, case, turn, examples)
         order = self._orders.of(image.sha256, domain)
@@ -122,8 +122,8 @@ class Eliciting:
 
 
 async def _reverse(asker: _Asker, first: ProviderAnswer, order: Order) -> ProviderAnswer:
-    """The same in the reversed order. Of more classes than the model tells probabilities of, those
-    that it told."""
+    """Ask again in reversed order. If the model did not report the probability of every class, only
+    those that it reported are offered again."""
     domain = asker.case.domain
     offered = domain.offered
     again = [
@@ -141,8 +141,8 @@ async def _reverse(asker: _Asker, first: ProviderAnswer, order: Order) -> Provid
 
 
 async def _vote(asker: _Asker, first: ProviderAnswer, orders: Orders) -> ProviderAnswer:
-    """As many at once as decide it when they agree with who leads; more while it is open, or who
-    leads is not accepted yet and could be."""
+    """Cast as many votes at once as decide if they agree with the leader; cast more while the vote
+    is open, or the leader is not accepted yet and could be."""
     image, domain = asker.case.image, asker.case.domain
     ballots, asked, most = [first], 1, domain.votes
     while (wanted := pooling.votes_wanted(ballots, domain, left=most - asked)) > 0:

@@ -1,4 +1,4 @@
-"""From a picture's source to all that is known of it before a provider is asked."""
+"""From a picture's source to all that is known about it before a provider is asked."""
 
 import hashlib
 import time
@@ -39,20 +39,20 @@ from app.storage import AnswerRepository, KeptAnswer
 T = TypeVar("T")
 
 HASHED_AT_ONCE = 262_144
-"""Bytes that are hashed in less time than a change of thread takes."""
+"""Up to this many bytes are hashed in less time than a switch of threads takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """
     Attributes:
-        keys: by provider, of those of whom an answer will do, the first that would be asked first;
-            equal for questions that one answer of it serves.
-        learned: by provider, what was known to it when the keys were made.
-        basis: what a provider looks at, or an answer that was given before and still stands.
-        findings: in what it is no good picture.
-        looked_at: when (time.monotonic) an answer was looked for in vain; None: it was not.
-        source: where what was not prepared can be read again.
+        keys: by provider, for the providers whose answer will do, in the order in which they would
+            be asked; equal for questions that the same answer of the provider serves.
+        learned: by provider, an id of what it had learned when the keys were made.
+        basis: what a provider looks at, or an earlier answer that still stands.
+        findings: what is wrong with the quality of the picture.
+        looked_at: when (time.monotonic) a kept answer was looked for and not found, else None.
+        source: where a picture that was not prepared can be read again.
     """
 
     facts: ImageFacts
@@ -65,13 +65,13 @@ class Picture:
 
     @property
     def key(self) -> str:
-        """Equal for what may be asked together."""
+        """Equal for questions that one call can answer."""
         return next(iter(self.keys.values()))
 
 
 class Intake:
-    """Reads, recognises and prepares. A picture with an answer costs no preparation, and one that
-    is known by its digest is not even read then."""
+    """Reads, recognises and prepares pictures. One that has an answer already is not prepared, and
+    if its digest is known it is not even read."""
 
     def __init__(
         self,
@@ -139,15 +139,16 @@ class Intake:
         return replace(picture, looked_at=looked_at)
 
     async def jpeg(self, picture: Picture, domain: Domain) -> bytes:
-        """As a provider gets it, though none had to look at it. Raises what reading and preparing
-        raise."""
+        """The picture as a provider gets it, even if none had to look at it. Raises what reading
+        and preparing raise."""
         if isinstance(picture.basis, PreparedImage):
             return await self._workers.run(lambda basis: basis.jpeg, picture.basis)
         assert picture.source is not None  # noqa: S101 - of a kept answer
         return await self.jpeg_of(picture.source, domain, sha256=picture.facts.sha256)
 
     async def jpeg_of(self, source: ImageSource, domain: Domain, *, sha256: str) -> bytes:
-        """The same of a picture that is not taken in. Raises what reading and preparing raise."""
+        """The same for a picture that `take` has not seen. Raises what reading and preparing
+        raise."""
         load = await self._reader.loader(source)
         prepared = await self._prepare(load, longest=domain.image_size, sha256=sha256, encode=True)
         return await self._workers.run(lambda each: each.jpeg, prepared)
@@ -161,8 +162,8 @@ class Intake:
         )
 
     async def look_ahead(self, digests: Sequence[str], domain: Domain, names: Sequence[str]) -> int:
-        """See AnswerRepository.look_ahead; by the pictures' SHA-256. What it returns is of the
-        provider that has most answers. Raises ProviderUnknown."""
+        """See AnswerRepository.look_ahead; `digests` are the pictures' SHA-256. Returns the count
+        of the provider with the most kept answers. Raises ProviderUnknown."""
         if not (self._answers.enabled and digests):
             return 0
         found = []
@@ -178,7 +179,7 @@ class Intake:
         return any(each.metered for each in every.values())
 
     async def _capabilities(self, names: Sequence[str], domain: Domain) -> dict[str, Capabilities]:
-        """Of those whose answers will do, the first of which has to be there."""
+        """By provider, for those whose answers will do; the first of them has to exist."""
         first, *others = answering(names, domain)
         found = {first: await self._providers.capabilities(first)}
         for name in others:
@@ -187,13 +188,13 @@ class Intake:
         return found
 
     async def _learned(self, name: str, capabilities: Capabilities, domain: Domain) -> str:
-        """What answers hang on besides, and the domain's version does not say."""
+        """What answers depend on besides the domain's version."""
         learned = await self._providers.learned(name, domain)
         return learned or (self._showing.lesson(domain) if capabilities.takes_examples else "")
 
     async def _kept(self, keys: Mapping[str, str], last: str, domain: Domain) -> KeptAnswer | None:
-        """The first that is sure enough by what is known now, else that of the `last` one, which
-        stands whatever a cascade goes by: it may have been paid for."""
+        """The first kept answer that is sure enough by what is known now, else that of the `last`
+        provider, which stands whatever the cascade's threshold: it may have been paid for."""
         for name, key in keys.items():
             kept = await self._answers.get(key)
             if kept is not None and (
@@ -216,7 +217,7 @@ class Intake:
         return Picture(facts, keys, learned, basis, found)
 
     async def let_go(self, picture: Picture) -> None:
-        """Before it waits: hold the small pixels only."""
+        """Hold only the small pixels of a picture that has to wait."""
         if isinstance(picture.basis, PreparedImage) and not picture.basis.is_small:
             await self._workers.run(picture.basis.let_go)
 

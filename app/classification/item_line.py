@@ -10,5 +10,5 @@ items = logging.getLogger("app.items")
 
 
 def log_item(trace: Trace, result: Result, **facts: object) -> None:
-    """When its result is stored."""
+    """To be called when the result is stored."""
     write_line(items, "item", {**trace.ids, **facts, **told(result)})

@@ -1,4 +1,4 @@
-"""What it takes to ask again about an accepted picture, kept until it is answered."""
+"""Keeps what is needed to ask again about an accepted picture, until it is answered."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from app.storage import (
 
 
 class Keeper:
-    """For a database that lasts: a crash costs an accepted picture nothing but time."""
+    """For a persistent database: a crash delays an accepted picture, and does not lose it."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Keeper:
         self._clock = clock
 
     async def keep(self, result_id: str, question: Question, data: bytes | None) -> Unit[None]:
-        """`data` is the picture, None where it has a URL. What it returns is to be stored with the
-        pending result. Raises StorageUnavailable."""
+        """`data` is the picture, None where it has a URL. The unit that is returned is to be stored
+        with the pending result. Raises StorageUnavailable."""
         url = question.source.url if isinstance(question.source, Url) else None
         if data is not None:
             await self._blobs.put_as(result_id, data)
@@ -48,29 +48,29 @@ class Keeper:
         )
 
     def forgetting(self, result_id: str) -> Unit[None]:
-        """To be stored with the outcome."""
+        """The unit to store with the outcome."""
         return self._accepted.forgetting(result_id)
 
     async def let_go(self, result_id: str) -> None:
-        """The outcome is stored: the picture is not needed any more."""
+        """Delete the picture, which is not needed any more once the outcome is stored."""
         try:
             await self._blobs.delete(result_id)
         except StorageUnavailable:
-            return  # it costs room, and no answer
+            return  # that costs space, not the answer
 
     async def all(self) -> list[str]:
         """Ids of pending results, the oldest first."""
         return await self._accepted.all()
 
     async def waiting(self, *, seconds: float) -> list[str]:
-        """Of those that have waited so long."""
+        """Ids of those that have waited for at least `seconds`."""
         return await self._accepted.all(until=self._clock() - timedelta(seconds=seconds))
 
     async def count(self) -> int:
         return await self._accepted.count()
 
     async def kept(self, result_id: str) -> Question | None:
-        """What was asked; None when it is answered, or deleted."""
+        """The question; None if it is answered or deleted."""
         kept = await self._accepted.find(result_id)
         question = None if kept is None else await self._question(kept)
         if kept is not None and question is None:

@@ -13,11 +13,11 @@ from app.result import Result
 from app.storage import Claim, IdempotencyRepository, ResultRepository
 
 Answer = Callable[[str], Awaitable[Result]]
-"""From the id that the result shall have to the result."""
+"""Takes the id that the result is to have, and returns the result."""
 
 
 class Once:
-    """A request that failed frees its key: sent again, it is tried again."""
+    """A failed request frees its key: when it is sent again, it is tried again."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Once:
 
 
 def fingerprint(question: Question) -> str:
-    """SHA-256 over all that makes a request the same request."""
+    """SHA-256 over everything that two requests must share to count as the same."""
     match question.source:
         case Upload():
             source = hashlib.sha256(question.source.peek()).hexdigest()

@@ -1,4 +1,4 @@
-"""In which order the classes are offered, that no class profits from its place."""
+"""The order in which the classes are offered, chosen so that no class profits from its position."""
 
 from random import Random
 
@@ -8,28 +8,28 @@ from app.providers.question import ChatQuestion
 from app.remembered import Remembered
 
 Order = tuple[int, ...]
-"""Places of the classes, "none of these" included where it is allowed."""
+"""Positions of the classes, "none of these" included where it is allowed."""
 
 CACHED_FROM = 1_024
-"""Tokens. Prompts that begin with as many alike are cheaper after the first. Source: Azure OpenAI's
-"Prompt caching"."""
+"""Tokens. Prompts that share at least this long a beginning are cheaper after the first. Source:
+Azure OpenAI's "Prompt caching"."""
 
 FIXED = 8
-"""Orders of a domain whose prompt is as long, half of them the others' reverse."""
+"""How many orders a domain has whose prompt is that long; half of them are the others' reverse."""
 
 MAX_KEPT = 1_000
-"""Domains of which it is known how long their prompts are."""
+"""How many domains' prompt lengths are remembered."""
 
 
 class Orders:
-    """The same picture is asked about in the same order whenever that is."""
+    """The same picture is asked about in the same order every time."""
 
     def __init__(self) -> None:
         self._are_long = Remembered[tuple[str, str], bool](MAX_KEPT)
 
     def of(self, sha256: str, domain: Domain, call: int = 0) -> Order:
-        """Of this call about this picture: its own, or, where the prompt is so long that it is
-        worth caching, one of a few."""
+        """The order for this call about this picture: its own, or one of a few where the prompt is
+        long enough to be cached."""
         is_long = self._are_long.of((domain.name, domain.version), lambda: _is_long(domain))
         return (fixed if is_long else shuffled)(sha256, domain, call)
 
@@ -40,12 +40,12 @@ def _is_long(domain: Domain) -> bool:
 
 
 def shuffled(sha256: str, domain: Domain, call: int = 0) -> Order:
-    """One of all that there are."""
+    """One of all possible orders."""
     return _drawn(f"{sha256} {call}", domain)
 
 
 def fixed(sha256: str, domain: Domain, call: int = 0) -> Order:
-    """One of those that all pictures of the domain share; of calls one after the other all."""
+    """One of the few that all pictures of the domain share; successive calls go through them."""
     number = (int(sha256, 16) + call) % FIXED
     order = _drawn(f"order {number // 2}", domain)
     return order[::-1] if number % 2 else order

@@ -1,4 +1,4 @@
-"""One distribution of several answers about the same picture."""
+"""Pools several answers about the same picture into one distribution."""
 
 import math
 from collections import Counter, defaultdict
@@ -10,10 +10,10 @@ from app.providers.base import ProviderAnswer
 from app.result import none_of_these
 
 LEAST = 1e-6
-"""No probability is taken for less where its logarithm counts."""
+"""The least value of a probability where its logarithm counts."""
 
 Shares = Mapping[str | None, float]
-"""The probability of each label, and at None of "none of these" where that was offered."""
+"""The probability of each label, and under None that of "none of these" where it was offered."""
 
 
 def both_orders(
@@ -22,22 +22,23 @@ def both_orders(
     offered: Sequence[str | None],
     domain: Domain,
 ) -> ProviderAnswer:
-    """The mean of two answers whose classes were `offered` in opposite orders, the second time
-    perhaps the most probable ones alone.
+    """The mean of two answers whose classes were `offered` in opposite orders; the second call may
+    have offered only the most probable ones.
 
         p(class) ~ sqrt(p1(class) * p2(class))
 
-    A model that multiplies the odds of a class by a factor of its place gives two classes both
-    factors once, so that they cancel exactly; of more classes those in the middle keep theirs.
+    If a model multiplies the odds of a class by a factor that depends on its position, each of two
+    classes gets both factors once, and they cancel exactly; with more classes, those in the middle
+    keep theirs.
     Source: Zheng et al., "Large Language Models Are Not Robust Multiple Choice Selectors", ICLR
     2024 (cyclic and full permutations, averaged; here two, and in logarithms).
 
-    What was not offered again keeps its probability, and the others share the rest.
+    Classes that were not offered again keep their probability, and the others share the rest.
 
-    The tail is no more than that of the first answer, and what the second adds: let `z` be the sum
-    of the roots of what both told. A class that one of them did not tell has at most its own share
-    there, and the other's tail, so that no probability is off by more than the sum of such roots
-    over `z`.
+    The tail is at most that of the first answer plus what the second adds. Let `z` be the sum of
+    the roots of the classes that both answers reported. For a class that an answer did not report,
+    that answer contributes at most its tail to the root, so that no probability is off by more than
+    the sum of such roots over `z`.
     """
     before, after = _shares(first, domain), _shares(second, domain)
     roots = {each: math.sqrt(_least(before[each]) * _least(after[each])) for each in offered}
@@ -63,20 +64,20 @@ def both_orders(
 
 
 def votes_wanted(ballots: Sequence[ProviderAnswer], domain: Domain, *, left: int) -> int:
-    """How many more to cast at once, of those that are `left`: so many that it is decided if they
-    all agree with who leads, and that this class gets to the domain's threshold if it can; 0 when
-    nobody can draw level any more, and no vote gets it there."""
+    """How many more votes to cast at once, of those that are `left`: enough to decide if they all
+    agree with the leading class, and to lift it to the domain's threshold if that is possible. 0
+    when no class can draw level any more, and no vote lifts the leader to the threshold."""
     (leader, lead), *others = Counter(each.label for each in ballots).most_common(2)
     behind = others[0][1] if others else 0
     open_still = 0 if lead - behind > left else min(left, (left - lead + behind) // 2 + 1)
-    # "None of these" has to be looked at, however sure it is.
+    # "None of these" goes to a person, however sure it is.
     lacking = 0 if leader is None else domain.votes_lacking(lead, len(ballots), left=left)
     return max(open_still, lacking)
 
 
 def counted(ballots: Sequence[ProviderAnswer], domain: Domain) -> ProviderAnswer:
-    """The answer with the most votes, of those with as many the one that they were surest of; each
-    class has the probability `Domain.vote_share`."""
+    """The answer with the most votes; in a tie, the class with the highest sum of probabilities.
+    Each class gets the probability `Domain.vote_share`."""
     votes = Counter(each.label for each in ballots)
     sure: defaultdict[str | None, float] = defaultdict(float)
     for each in ballots:
@@ -93,7 +94,7 @@ def counted(ballots: Sequence[ProviderAnswer], domain: Domain) -> ProviderAnswer
 
 
 def _shares(answer: ProviderAnswer, domain: Domain) -> Shares:
-    """What is missing of 1 is "none of these", where that may be answered."""
+    """What the classes leave of 1 is "none of these", where that may be answered."""
     shares: dict[str | None, float] = {
         label: answer.probabilities.get(label, 0.0) for label in domain.labels
     }

@@ -16,12 +16,12 @@ class Question:
     """What a caller wants to know.
 
     Attributes:
-        provider: who shall answer; None: as the domain or the settings say.
+        provider: the one that shall answer; None: as the domain or the settings say.
         expected: the true class where it is known.
-        fresh: no answer that was given before will do.
-        lane: whether somebody waits for the answer.
-        callback_url: to whom the outcome of an accepted picture is told.
-        batch_id, budget: of the batch that it belongs to.
+        fresh: no earlier answer will do.
+        lane: whether a client waits for the answer.
+        callback_url: where the outcome of an accepted picture is sent.
+        batch_id, budget: of the batch that the question belongs to.
     """
 
     source: ImageSource

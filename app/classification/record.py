@@ -1,4 +1,4 @@
-"""The row of a classification: while it is pending, when it is answered, when it failed."""
+"""The row of a classification: pending, answered or failed."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from app.storage import KeptAnswer
 
 
 def pending(result_id: str, question: Question, domain: Domain) -> Result:
-    """Accepted, and no more known than what was asked."""
+    """The row of an accepted picture, of which only the question is known."""
     return Result(**_known(result_id, question, domain), status="pending")
 
 
@@ -30,14 +30,15 @@ def failed(
     asked: Asked | None,
     stopwatch: Stopwatch,
 ) -> Result:
-    """Whatever was `asked` is told, for it was paid; None: it did not come to that."""
+    """The failed row, with what asking cost, because that was paid; `asked` None: it did not come
+    to that."""
     spent = {} if asked is None else _spent(asked, stopwatch)
     known = _known(result_id, question, domain) | spent
     return ended(Result(**known, status="pending"), error)
 
 
 def ended(pending: Result, error: ClassifierError) -> Result:
-    """A pending one that nobody answers any more."""
+    """The failed row of a pending result that nobody will answer any more."""
     changed = {"status": "failed", "error": Failure.of(error), "completed_at": datetime.now(UTC)}
     return pending.model_copy(update=changed)
 
@@ -51,7 +52,7 @@ def completed(
     stopwatch: Stopwatch,
     calibrations: Calibrations,
 ) -> Result:
-    """What came of asking."""
+    """The row of what the providers answered, an error included."""
     return Result(
         **_known(result_id, question, domain)
         | _spent(asked, stopwatch)
@@ -61,8 +62,9 @@ def completed(
 
 
 def to_keep(picture: Picture, asked: Asked) -> KeptAnswer | None:
-    """The answer, when it is a new one of a provider that the picture has a key for, and stands on
-    as many calls as the domain asks for, and on what was learned when the picture came."""
+    """The answer to keep for later requests: only one that is new, from a provider that the picture
+    has a key for, and that rests on as many calls as the domain asks for and on what had been
+    learned when the picture came."""
     answer, provider = asked.outcome, asked.spent.provider
     if isinstance(answer, ClassifierError) or asked.again:
         return None
@@ -102,7 +104,7 @@ def _known(result_id: str, question: Question, domain: Domain) -> dict[str, Any]
 
 
 def unstorable(result: Result) -> Result:
-    """Without its answer, which no database takes."""
+    """The result without its answer, which no database accepts."""
     answer = (
         *("predicted_class", "confidence", "probabilities", "confidence_source", "tail"),
         *("raw_confidence", "raw_probabilities", "calibration", "revision"),
@@ -176,13 +178,13 @@ def _told(
 
 
 def _is_contradicted(asked: Asked, domain: Domain) -> bool:
-    """Whether that matters here."""
+    """Whether providers disagree, in a domain that asks for a second opinion."""
     wanted = domain.cascade is not None and domain.cascade.second_opinion
     return wanted and asked.spent.contradicted
 
 
 def _decided(judged: Verdict, answer: ProviderAnswer) -> dict[str, Any]:
-    """What is accepted stands until a person says otherwise."""
+    """An accepted answer stands until a person says otherwise."""
     if judged.status != "accepted":
         return {}
     return {"final_class": answer.label, "decided_by": MODEL}

@@ -16,21 +16,21 @@ from app.storage.review_rows import UNSEEN, Queue
 log = structlog.stdlib.get_logger(__name__)
 
 KEPT_WITHIN_S = 5.0
-"""A store that takes longer costs the picture: somebody waits for the answer."""
+"""Seconds. If the store takes longer, the picture is not kept: somebody waits for the answer."""
 
 
 class Reviewing:
-    """What needs review is queued, and of what is accepted a share that is drawn at random."""
+    """Queues every answer that needs review, and a random share of the accepted ones."""
 
     def __init__(self, intake: Intake, blobs: BlobStore, *, random_share: float) -> None:
-        """`random_share`: of accepted answers, 0 to 1."""
+        """`random_share` is the share of accepted answers to queue, 0 to 1."""
         self._intake = intake
         self._blobs = blobs
         self._random_share = random_share
 
     async def of(self, result: Result, domain: Domain, picture: Picture) -> ToReview | None:
-        """To be stored with the result; its picture is kept already. None: nobody needs to look, or
-        the true class is known."""
+        """Keep the picture, and return the entry to store with the result. None: nobody needs to
+        look, or the true class is known."""
         if result.expected is not None or result.confidence is None:
             return None
         kind: Queue
@@ -47,7 +47,8 @@ class Reviewing:
         return ToReview(result.id, result.status, kind, share, rank, kept)
 
     async def _kept(self, domain: Domain, picture: Picture) -> str | None:
-        """Its name in the store; None: it can't be kept, which costs no answer."""
+        """Keep the picture and return its name in the store. None: it can't be kept, which does not
+        affect the answer."""
         try:
             jpeg = await self._intake.jpeg(picture, domain)
             async with asyncio.timeout(KEPT_WITHIN_S):
@@ -61,15 +62,15 @@ class Reviewing:
 
 
 class Lot(NamedTuple):
-    """Two numbers, 0 to 1, that have nothing to do with each other."""
+    """Two independent numbers, 0 to 1."""
 
     drawn: float
     rank: float
 
 
 def draw(result_id: str) -> Lot:
-    """From the id alone, so that nothing about picture, answer or caller matters, and whoever asks
-    again draws the same."""
+    """Draw from the id alone, so that picture, answer and caller have no influence, and a second
+    draw gives the same lot."""
     digest = hashlib.sha256(result_id.encode()).digest()
     drawn, rank = (int.from_bytes(digest[part : part + 8]) / 2**64 for part in (0, 8))
     return Lot(drawn, rank)

@@ -1,4 +1,4 @@
-"""Pictures under way, though whoever waits for them goes away."""
+"""Pictures in progress: work on them continues even if the waiting client goes away."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,22 +11,22 @@ from app.storage import ResultRepository
 from app.telemetry.metrics import Metrics
 
 LOOKED_AT_EVERY_S = 0.25
-"""Between two looks at a result that another process works on."""
+"""Seconds between two looks at a result that another process works on."""
 
 
 class Running:
-    """By the ids of their results."""
+    """The pictures in progress, by the ids of their results."""
 
     def __init__(self, results: ResultRepository, metrics: Metrics, *, shared: bool) -> None:
-        """`shared`: other processes answer pictures, too, and keep the results in one place."""
+        """`shared`: other processes answer pictures, too, and store results in the same place."""
         self._results = results
         self._metrics = metrics
         self._shared = shared
         self._tasks: dict[str, asyncio.Task[Result]] = {}
         self.draining = False
-        """Nothing more is to be begun."""
+        """No new work may begin."""
         self.stopping = False
-        """What runs still is cut off."""
+        """Work that still runs is cancelled."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -35,7 +35,7 @@ class Running:
         return result_id in self._tasks
 
     def start(self, result_id: str, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Run what brings this result."""
+        """Run the work that produces this result."""
         task = asyncio.create_task(work)
         self._tasks[result_id] = task
         self._metrics.classification_started()
@@ -43,7 +43,7 @@ class Running:
         return task
 
     async def wait_for(self, result_id: str, *, seconds: float) -> None:
-        """Return when the picture is answered, or the time is over, or nobody works on it."""
+        """Return when the picture is answered, the time is up, or nobody works on it."""
         task = self._tasks.get(result_id)
         if task is not None and seconds > 0:
             await asyncio.wait([task], timeout=seconds)
@@ -53,7 +53,7 @@ class Running:
                     await self._answered_elsewhere(result_id)
 
     async def drain(self, *, seconds: float) -> None:
-        """Let what runs end; what does not in time is stopped."""
+        """Let running work finish, and cancel what does not finish in time."""
         self.draining = True
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)

@@ -1,4 +1,4 @@
-"""What it is worth that nobody had to be asked: entries of the ledger beside those of calls."""
+"""What was saved where no provider had to be asked: ledger entries beside those of calls."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -17,8 +17,8 @@ class Savings:
         self._books = books
 
     def beside(self, asked: Asked, question: Question, *, again: Kind) -> Asked:
-        """With an entry for what it saved to ask nobody, or nobody further, where that would have
-        been billed; `again`: of what kind it is where the answer was another's."""
+        """Add a ledger entry for what was saved by making no call, or no further call, where that
+        would have been billed. `again` is its kind if the answer belongs to another request."""
         answer = asked.outcome
         if asked.again:
             kind, worth_usd = again, asked.saved_usd
@@ -39,7 +39,7 @@ class Savings:
         return replace(asked, spent=replace(asked.spent, entries=entries))
 
     def of_duplicate(self, batch_id: str, result: Result, worth_usd: Decimal) -> LedgerEntry:
-        """Of a batch: the entry for an answer that another item has paid for."""
+        """The entry for an item of a batch whose answer another item has paid for."""
         entry = self._books.saved(
             "duplicate",
             Payer(result.caller, batch_id),

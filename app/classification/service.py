@@ -29,11 +29,11 @@ from app.telemetry.trace import Tracing, current, told
 log = structlog.stdlib.get_logger(__name__)
 
 FETCHING = 16
-"""Of pictures that nobody waits for, that are fetched and decoded at once: each may be 20 MB."""
+"""How many pictures that no client waits for are fetched and decoded at once: each may be 20 MB."""
 
 
 class ClassificationService:
-    """Answers questions. Whatever reached a provider leaves a row, also when it failed."""
+    """Answers questions. Every question that reached a provider leaves a row, even if it failed."""
 
     def __init__(
         self,
@@ -64,14 +64,15 @@ class ClassificationService:
         self._fetching = asyncio.Semaphore(FETCHING)
 
     async def classify(self, question: Question, *, result_id: str | None = None) -> Result:
-        """The stored result. Raises what the stages raise; a ProviderError names its row."""
+        """Answer the question and return the stored result. Raises what the stages raise; a
+        ProviderError names its row."""
         result_id = result_id or new_id(RESULT, question.asked_at)
         domain = await self.checked_domain(question)
         work = self._classify(result_id, question, domain, Stopwatch(self._metrics))
         return await asyncio.shield(self._running.start(result_id, work))
 
     async def answer(self, question: Question) -> Answered:
-        """What comes of it, whatever goes wrong. Nothing is stored: that is for who asked."""
+        """Return the outcome, also when it is a failure. Storing it is left to the calling code."""
         domain = await self._domains.find(question.domain)
         stopwatch = Stopwatch(self._metrics)
         of_batch = {} if question.batch_id is None else {"batch_id": question.batch_id}
@@ -81,15 +82,15 @@ class ClassificationService:
         return replace(answered, trace=trace)
 
     async def look_ahead(self, digests: Sequence[str], domain: str, provider: str | None) -> None:
-        """Learn at once which of these pictures, by their SHA-256, have no answer yet: questions
-        about them are then answered without a look for each. Raises DomainNotFound,
-        ProviderUnknown, StorageUnavailable."""
+        """Find out in bulk which of these pictures, by their SHA-256, have no answer yet: questions
+        about them then need no lookup of their own. Raises DomainNotFound, ProviderUnknown,
+        StorageUnavailable."""
         known = await self._domains.find(domain)
         await self._intake.look_ahead(digests, known, self._providers.chain(provider, known))
 
     async def is_metered(self, domain: str, provider: str | None) -> bool:
-        """Whether answers wait for a quota, and not for this machine. Raises DomainNotFound,
-        ProviderUnknown."""
+        """Whether answers are limited by a quota rather than by this machine. Raises
+        DomainNotFound, ProviderUnknown."""
         known = await self._domains.find(domain)
         return await self._intake.is_metered(self._providers.chain(provider, known), known)
 
@@ -124,7 +125,7 @@ class ClassificationService:
         picture: Picture | None,
         stopwatch: Stopwatch,
     ) -> Answered:
-        """The result of this id, whatever goes wrong."""
+        """The outcome under this result id: errors become a failed result, and are not raised."""
         asked: Asked | None = None
         failure: ClassifierError
         try:
@@ -148,7 +149,8 @@ class ClassificationService:
         return await self._intake.take(question, domain, names, stopwatch)
 
     async def take_small(self, question: Question, domain: Domain, stopwatch: Stopwatch) -> Picture:
-        """A thousand that wait hold small pixels, not the uploads."""
+        """Take the picture and let go of its upload: a thousand that wait hold only their small
+        pixels."""
         picture = await self._take(question, domain, stopwatch)
         await self._intake.let_go(picture)
         return picture
@@ -156,7 +158,8 @@ class ClassificationService:
     async def _ask(
         self, question: Question, domain: Domain, picture: Picture, stopwatch: Stopwatch
     ) -> Asked:
-        """Raises why nobody could be asked: nothing was spent then, and nothing is to be kept."""
+        """Raises the error if no provider could be asked: nothing was spent then, and there is
+        nothing to store."""
         if isinstance(picture.basis, KeptAnswer):
             self._metrics.answer("kept")
             return self._savings.beside(Asked.of(picture.basis), question, again="kept")
@@ -188,7 +191,7 @@ class ClassificationService:
         asked: Asked,
         stopwatch: Stopwatch,
     ) -> Answered:
-        """The row of what came of asking, and what is to be stored beside it."""
+        """The row of what the providers answered, with what is to be stored beside it."""
         result = record.completed(
             result_id, question, domain, picture, asked, stopwatch, self._calibrations
         )

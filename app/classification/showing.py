@@ -1,4 +1,4 @@
-"""Which examples of a domain a chat model is shown beside a picture: the ones most like it."""
+"""Chooses the examples that a chat model is shown beside a picture: those most similar to it."""
 
 import asyncio
 from collections import OrderedDict
@@ -27,10 +27,10 @@ from app.storage import BlobStore, ExampleRepository, ExampleRow, LessonReposito
 log = structlog.stdlib.get_logger(__name__)
 
 MOST_OF_A_LABEL = 200
-"""Examples that are looked at: the newest."""
+"""Examples of each label that are considered: the newest."""
 
 PICTURES_HELD = 256
-"""Examples' pictures that stay in memory: some ten megabytes."""
+"""Pictures of examples that stay in memory: some ten megabytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,12 +46,12 @@ class Shelf:
     directions: Embeddings
 
     def like(self, direction: Embeddings, domain: Domain, *, but: str) -> list[ExampleRow]:
-        """As many as the domain wants shown, the one most like the picture last, so that it stands
-        next to the question; the picture with the SHA-256 `but` is none of them.
+        """As many examples as the domain wants shown. The most similar comes last, so that it
+        stands next to the question; the picture with the SHA-256 `but` is excluded.
 
-        Of each class the nearest, the nearest class first; then of each the second nearest, and so
-        on: of four examples of one class a model would learn that class, and of the nearest class
-        alone it would learn nothing that it does not see.
+        Chosen are the nearest of each class, nearest class first, then the second nearest of each,
+        and so on: from four examples of one class a model would learn that class, and from the
+        nearest class alone it would learn nothing that it does not see.
         """
         near: dict[str, list[tuple[float, int]]] = {}
         offered = {NONE if each is None else each for each in domain.offered}
@@ -72,13 +72,13 @@ class Shelf:
 def _chosen(
     shelf: Shelf, embedder: Embedder, image: PreparedImage, domain: Domain
 ) -> list[ExampleRow]:
-    """CPU work."""
+    """CPU-bound: to be run in a worker thread."""
     return shelf.like(embedder.embed(image), domain, but=image.sha256)
 
 
 class Showing:
-    """The examples are those that the lesson in force was taught with, so that the same picture is
-    shown the same ones until there is another lesson."""
+    """The examples are those that the current lesson was taught with, so that the same picture is
+    shown with the same ones until there is another lesson."""
 
     def __init__(
         self,
@@ -100,13 +100,13 @@ class Showing:
         self._loading = asyncio.Lock()
 
     def lesson(self, domain: Domain) -> str:
-        """Changes with what is shown; empty: nothing is."""
+        """An id that changes with what is shown; empty: nothing is shown."""
         taught = self._taught.of(domain.name) if domain.few_shot else None
         return "" if taught is None else taught.revision
 
     async def some(self, domain: Domain, name: str) -> list[PreparedImage]:
-        """As many pictures as this provider is shown beside another one, evenly from all. Raises
-        StorageUnavailable."""
+        """As many pictures as this provider is shown beside the one in question, chosen evenly from
+        all examples. Raises StorageUnavailable."""
         shelf = await self._shelf(domain)
         if shelf is None or not await self._is_of_use((name,)):
             return []
@@ -118,8 +118,8 @@ class Showing:
     async def like(
         self, image: PreparedImage, domain: Domain, names: Sequence[str]
     ) -> tuple[Example, ...] | None:
-        """Nothing where none of these providers would make use of them; an example that is gone is
-        left out. None: they can't be read just now."""
+        """The examples most like the picture; empty where none of these providers uses any. A
+        deleted example is left out. None: they can't be read just now."""
         try:
             if not await self._is_of_use(names):
                 return ()
@@ -127,7 +127,7 @@ class Showing:
             if shelf is None or not shelf.rows:
                 return ()
             rows = await self._workers.run(_chosen, shelf, embedder, image, domain)
-            # Whoever deletes one wants nobody to see it any more, whatever a lesson knew.
+            # A deleted example must not be shown any more, though the lesson knows it.
             there = await self._examples.there([row.id for row in rows])
             shown = [await self._shown(row, domain) for row in rows if row.id in there]
         except StorageUnavailable as error:

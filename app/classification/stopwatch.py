@@ -28,14 +28,14 @@ class _Stage:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds by stage, since it was made."""
+    """Seconds by stage; the total counts from its creation."""
 
     metrics: Metrics
     began: float = field(default_factory=time.perf_counter)
     stages: dict[str, float] = field(default_factory=dict)
 
     def time(self, stage: str) -> "_Stage":
-        """For a `with`."""
+        """A context manager that times the stage."""
         return _Stage(self, stage)
 
     def note(self, stage: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What is stored of an answer, in one transaction, and though the database is away for a while."""
+"""Stores an answer with all that belongs to it in one transaction, and retries in an outage."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ from app.traffic import Books
 log = structlog.stdlib.get_logger(__name__)
 
 STORE_WAITS_S = (0.1, 0.5, 2.0)
-"""Between attempts to store an answer while the database is locked or full."""
+"""Seconds between attempts to store an answer while the database is locked or full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Answered:
     trace: Trace = UNTRACED
 
     def unstorable(self) -> "Answered":
-        """What is left where no database takes the answer: that it failed, and what it cost."""
+        """What is left if no database accepts the answer: that it failed, and what it cost."""
         return replace(self, result=record.unstorable(self.result), kept={}, to_review=None)
 
 
@@ -80,8 +80,8 @@ class Storing:
         self._sleep = sleep
 
     def beside(self, answered: Sequence[Answered]) -> Unit[None] | None:
-        """What is to be stored beside the rows: entries of the ledger, new answers, kept for the
-        next who ask, and what waits for a person."""
+        """What to store beside the rows: ledger entries, new answers that are kept for later
+        requests, and what waits for a person."""
         kept: dict[str, KeptAnswer] = {}
         entries: list[LedgerEntry] = []
         for each in answered:
@@ -94,19 +94,20 @@ class Storing:
         return both(self._ledger.booking(entries), self._answers.keeping(kept), queueing(to_review))
 
     def stored(self, answered: Sequence[Answered]) -> None:
-        """With what is beside them. Whoever looks for a kept answer from now on finds it."""
+        """Note that these are stored, with what is beside them. A lookup of a kept answer finds
+        them from now on."""
         for each in answered:
             if each.asked is not None:
                 each.asked.settled()
                 self._books.booked(each.asked.entries)
 
     def unanswered(self, question: Question, error: ClassifierError) -> None:
-        """Counted only: there is no result."""
+        """Count a picture that has no result."""
         self._tallies.count_unanswered(question.caller, question.domain, error.slug())
         self._metrics.unanswered(question.domain, error.slug())
 
     async def insert(self, answered: Answered, stopwatch: Stopwatch) -> Result | None:
-        """A new result. Raises and returns what `store` does."""
+        """Store a new result. Raises and returns what `store` does."""
         beside = self.beside([answered])
         return await self.store(self._results.insert, answered, stopwatch, beside=beside)
 
@@ -119,8 +120,8 @@ class Storing:
         beside: Unit[None] | None,
         waits_s: Iterable[float] = STORE_WAITS_S,
     ) -> Result | None:
-        """Keep what may have cost something, though the database is locked or full for a while.
-        Returns what is stored; None: what there is of it is another's, or was deleted."""
+        """Store what may have cost something, and retry while the database is locked or full.
+        Returns what is stored; None: another process stored its own, or the result was deleted."""
         result = answered.result
         with stopwatch.time("store"):
             try:

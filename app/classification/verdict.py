@@ -23,7 +23,8 @@ Reason = Literal[
 class Verdict:
     """
     Attributes:
-        confidence: probability of the answer, 0 to 1; for "none of these" what is left of 1.
+        confidence: probability of the answer, 0 to 1; for "none of these", what the classes leave
+            of 1.
     """
 
     status: Literal["accepted", "needs_review"]
@@ -40,15 +41,15 @@ def verdict(
     contradicted: bool = False,
     threshold: float = 0.0,
 ) -> Verdict:
-    """Judge an answer by the domain's threshold (and `threshold`, where that is higher) and margin,
-    by what it says of bad pictures, and by who gave it.
+    """Judge an answer by the domain's threshold (or `threshold`, where that is higher), its margin
+    and its rule for bad pictures, and by who gave the answer.
 
-    Reasons come in this order: what the answer says of itself, what another one said of the
-    picture, the picture, who answered, and whether the picture belongs at all.
+    Reasons come in this order: those of the answer itself, another provider's answer, the quality
+    of the picture, who answered, and whether the picture belongs to the domain at all.
 
     Args:
-        degraded: a fallback of which nobody knows what its confidence means here.
-        contradicted: another provider said another class, and that is to be looked at.
+        degraded: the answer is a fallback's, and nobody knows what its confidence means here.
+        contradicted: another provider gave another class, and the domain wants that reviewed.
     """
     sure = confidence(answer)
     besides: dict[Reason, bool] = {
@@ -65,7 +66,7 @@ def verdict(
 
 
 def confidence(answer: ProviderAnswer) -> float:
-    """Of what it says; for "none of these" what is left of 1."""
+    """The probability of the answer; for "none of these", what the classes leave of 1."""
     if answer.label is None:
         return none_of_these(answer.probabilities)
     return answer.probabilities[answer.label]

@@ -1,4 +1,4 @@
-"""What a domain is: its classes, its prompt, and how sure an answer must be."""
+"""Defines a domain: its classes, its prompt, and how sure an answer must be."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ ACCURACY = 0.97
 """Target accuracy of accepted answers, 0 to 1, unless another one is given."""
 
 PRIOR = 1.0
-"""Votes that are spread over the choices before any is cast."""
+"""Votes that are spread evenly over the choices before any is cast."""
 
 Label = Annotated[
     str,
@@ -204,33 +204,33 @@ class Domain(DomainSpec):
         return len(self.classes) + self.allow_none
 
     def vote_share(self, votes: int, of: int) -> float:
-        """How probable a choice is that has so many of the votes, above 0 and below 1.
+        """The probability of a choice that has `votes` of `of` votes, above 0 and below 1.
 
             p = (votes + 1 / choices) / (of + 1)
 
-        the mean of a Dirichlet distribution whose prior is worth one vote, evenly spread: nothing
-        has the probability 0 for want of a vote. Source: Gelman et al., Bayesian Data Analysis, 3rd
-        edition, section 3.4.
+        This is the mean of a Dirichlet distribution whose prior is worth one vote, evenly spread:
+        no choice has the probability 0 for want of a vote. Source: Gelman et al., Bayesian Data
+        Analysis, 3rd edition, section 3.4.
         """
         return (votes + PRIOR / self.choices) / (of + PRIOR)
 
     def votes_lacking(self, votes: int, of: int, *, left: int) -> int:
-        """How many more for a choice with so many of the votes lift it to the threshold; 0 when it
-        is there, or can't get there with those that are left."""
+        """How many more votes lift a choice with `votes` of `of` votes to the threshold; 0 if it is
+        there, or can't get there with those that are left."""
         lifting = range(left + 1)
         wanted = self.confidence_threshold
         return next((n for n in lifting if self.vote_share(votes + n, of + n) >= wanted), 0)
 
     @property
     def least_votes(self) -> int:
-        """That a picture takes: so many decide it when they all agree, and are accepted if that
-        can be."""
+        """The least votes that a picture takes: as many as decide it when they all agree, and lift
+        the answer to the threshold if that is possible."""
         lacking = self.votes_lacking(1, 1, left=self.votes - 1)
         return max(self.votes // 2, lacking) + 1
 
     @cached_property
     def truths(self) -> frozenset[str]:
-        """What a picture may be told to show: one of the classes, or NONE."""
+        """What may be named as a picture's true class: one of the classes, or NONE."""
         return frozenset((*self.labels, NONE))
 
     @cached_property

@@ -34,19 +34,19 @@ class DomainRegistry:
         _warn_of(self._of_file.values())
         self._stored: dict[str, Domain] = {}
         self._texts: dict[str, str] = {}
-        """Of those that were read: what did not change is not read anew every few seconds."""
+        """Texts of the stored domains, so that unchanged ones are not parsed again every time."""
         self._shadowed: set[str] = set()
         self._changing = asyncio.Lock()
         self._tell_metrics()
 
     async def load_stored(self) -> None:
-        """Those that were made through the API, by whichever process."""
+        """Load the domains that were made through the API, by any process."""
         async with self._changing:
             await self._load()
 
     def reload_file(self) -> None:
-        """Take the file as it is now. When it is wrong the last good one stays, and this raises
-        ConfigurationRefused."""
+        """Load the file as it is now. If it is wrong, the last good one stays in force, and this
+        raises ConfigurationRefused."""
         try:
             self._of_file = read_domains(self._path)
         except ConfigurationError as error:
@@ -59,11 +59,11 @@ class DomainRegistry:
         log.info("domains reloaded", domains=sorted(self._of_file))
 
     def all(self) -> list[Domain]:
-        """By name."""
+        """All domains, sorted by name."""
         return sorted((self._stored | self._of_file).values(), key=lambda domain: domain.name)
 
     def get(self, name: str) -> Domain:
-        """Raises DomainNotFound, naming those that there are."""
+        """Raises DomainNotFound, which names the known domains."""
         domain = self._of_file.get(name) or self._stored.get(name)
         if domain is None:
             known = ", ".join(each.name for each in self.all())
@@ -71,7 +71,7 @@ class DomainRegistry:
         return domain
 
     async def find(self, name: str) -> Domain:
-        """As `get`; another process may have made it just now."""
+        """As `get`, but also finds a domain that another process has just made."""
         if name not in self._of_file and name not in self._stored:
             await self.load_stored()
         return self.get(name)
@@ -141,7 +141,7 @@ class DomainRegistry:
 
 
 def _warn_of(domains: Iterable[Domain]) -> None:
-    """No error: a calibration may say that votes are worth more than they look."""
+    """Warn only: a calibration may show that votes are worth more than they seem."""
     for each in domains:
         sure = each.vote_share(each.votes, each.votes)
         if each.votes > 1 and sure < each.confidence_threshold:

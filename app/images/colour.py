@@ -1,4 +1,4 @@
-"""Every way of storing colours, as sRGB on white."""
+"""Converts every way of storing colours to sRGB on white."""
 
 import io
 
@@ -10,13 +10,13 @@ from app.errors import ImageUnreadable
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 BAND_PIXELS = 1_000_000
-"""Pixels that are converted at once: a large picture is never there twice."""
+"""Pixels that are converted at a time, so that a large picture is never in memory twice."""
 
 
 def reduced(picture: Image.Image, factor: int) -> Image.Image:
     """`picture` shrunk by a whole factor, in 8 bits a channel, its palette resolved.
 
-    The mean of each square of factor x factor pixels, clear ones without weight.
+    Each pixel is the mean of factor x factor pixels; transparent ones have no weight.
     """
     plain = _Plain(picture)
     if factor <= 1:
@@ -35,7 +35,8 @@ def reduced(picture: Image.Image, factor: int) -> Image.Image:
 
 
 def srgb(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
-    """RGB in sRGB, transparency on white; and whether the embedded `profile` was of use.
+    """The picture as RGB in sRGB, transparency on white; and whether the embedded `profile`, if
+    there is one, could be used.
 
     A profile that is broken or does not fit is ignored, as browsers do. A picture that needs no
     change is returned as it is.
@@ -73,8 +74,9 @@ class _Plain:
 
 
 def _top_value(picture: Image.Image) -> float | None:
-    """What is white in grey of 16 bits or more; None for 8 bits. Pillow's own conversion cuts at
-    255: all white. With 32 bits it is a matter of custom, which the values tell."""
+    """The value of white in grey of 16 bits or more; None for 8 bits. Pillow's own conversion clips
+    at 255, so that all is white. With 32 bits there are several customs; the largest value tells
+    which one applies."""
     if picture.mode.startswith("I;"):
         return 65_535
     if picture.mode not in ("I", "F"):

@@ -12,33 +12,33 @@ from app.images.prepared import PreparedImage, fitted
 from app.images.structure import count_scans
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is taken, by content; an MPO is a JPEG. No other decoder is tried."""
+"""Formats that are accepted, judged by content; an MPO is a JPEG. No other decoder is tried."""
 
 MEGAPIXEL = 1_000_000
 MAX_PIXELS = 32 * MEGAPIXEL
 MAX_PIXELS_BASELINE_JPEG = 100 * MEGAPIXEL
-"""A JPEG of one scan is decoded at a fraction of its size, row by row; all else needs it whole."""
+"""A JPEG of one scan is decoded at a fraction of its size, row by row; others are decoded whole."""
 
 MAX_PIXELS_WEBP = 18 * MEGAPIXEL
-"""Its decoder takes 16 bytes for a pixel: a picture may cost 300 MB."""
+"""The WebP decoder takes 16 bytes per pixel: one picture may take 300 MB."""
 
 MAX_SCANNED_PIXELS = 1_000 * MEGAPIXEL
-"""Each scan of a JPEG goes through all its pixels, also when it says nothing, and a small file may
+"""Each scan of a JPEG goes through all its pixels, even if it changes none, and a small file may
 hold thousands of scans. A progressive photograph has 10 to 20."""
 
 LIGHT_PIXELS = 6 * MEGAPIXEL
 LIGHT_PIXELS_BASELINE_JPEG = 48 * MEGAPIXEL
 LIGHT_SCANNED_PIXELS = 100 * MEGAPIXEL
-"""What is decoded in a tenth of a second, about."""
+"""Up to these limits a picture is decoded in about a tenth of a second."""
 
-# Where Pillow itself stops, which is at twice this, before it makes room for a picture.
+# Pillow's own limit: it refuses twice as many pixels before it allocates memory for a picture.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_BASELINE_JPEG // 2
 
 PREPARATION_VERSION = 2
-"""Raised with every change of what a provider sees of a picture, or of what is measured."""
+"""Incremented with every change of what a provider sees of a picture, or of what is measured."""
 
 FLAT = 0.02
-"""Contrast up to which a picture has no perceptual hash: it would be that of its noise."""
+"""Contrast up to which a picture has no perceptual hash: it would only describe noise."""
 
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -50,7 +50,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation; those from 5 on swap width and height."""
+"""The operation that undoes each EXIF orientation; those from 5 on swap width and height."""
 
 
 class HeavyPicture(Exception):
@@ -67,11 +67,11 @@ def prepare(
 ) -> PreparedImage:
     """Decode a picture for providers that want its longest side at most `longest` pixels.
 
-    CPU work: milliseconds for an ordinary photograph, at most two seconds for a hostile one, which
-    is not begun when `light` is set, but raises HeavyPicture. `sha256` of `data` where it is known;
-    `encode` makes the JPEG at once.
-    Raises ImageUnreadable for what is no picture of a kind in FORMATS, broken or cut off, and
-    ImageTooLarge for too many pixels.
+    CPU-bound: milliseconds for an ordinary photograph, at most two seconds for a hostile one. With
+    `light` set, such a heavy picture is not decoded, but raises HeavyPicture. `sha256` is that of
+    `data`, where it is known; `encode` makes the JPEG at once.
+    Raises ImageUnreadable for what is not a picture in one of the FORMATS, or is broken or cut off,
+    and ImageTooLarge for too many pixels.
     """
     if not data:
         raise ImageUnreadable("The file is empty.")
@@ -118,10 +118,10 @@ def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> Pr
         if orientation >= 5:
             width, height = height, width
     if decoded is picture and kind != "JPEG":
-        # A file of several frames would stay open as long as its pixels are there.
+        # A file of several frames would stay open as long as its pixels are held.
         decoded = picture.copy()
-    # What Pillow still knows of the original (a comment, a profile) would go into every JPEG, or
-    # be held as long as its pixels.
+    # What Pillow still holds of the original (a comment, a profile) would be written into every
+    # JPEG, or be held as long as the pixels.
     for known in ("info", "app", "applist"):
         getattr(decoded, known, []).clear()
     tables = getattr(picture, "quantization", None)
@@ -147,7 +147,7 @@ def _prepare(picture: Image.Image, data: bytes, longest: int, sha256: str) -> Pr
 
 
 def _check_size(picture: Image.Image, scans: int | None, *, light: bool) -> None:
-    """From the header alone. `scans` is None for what is no JPEG."""
+    """Judged by the header alone. `scans` is None for anything but a JPEG."""
     pixels = picture.width * picture.height
     most = MAX_PIXELS_WEBP if picture.format == "WEBP" else MAX_PIXELS
     row_by_row = scans == 1 and not picture.info.get("progressive")

@@ -1,4 +1,4 @@
-"""What tells pictures apart: the same bytes, or nearly the same look."""
+"""Fingerprints that recognise pictures: by the same bytes, or by nearly the same look."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def sha256(data: bytes) -> str:
-    """Hex. Long input lets go of the interpreter lock: call it in a thread."""
+    """In hex. For long input the interpreter lock is released: call it in a thread."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,5 +1,5 @@
-"""What is being decoded, noted where it outlives the process: so a picture that ends the process
-each time it is decoded is found out."""
+"""Notes which pictures are being decoded where it outlives the process, to find those that end the
+process each time they are decoded."""
 
 import mmap
 import re
@@ -17,29 +17,30 @@ from app.process_file import claim, mapped
 log = structlog.stdlib.get_logger(__name__)
 
 MOST_DEATHS = 2
-"""Of processes that decoded this picture and no other; then it is refused."""
+"""Deaths of processes that were decoding this picture and no other; then it is refused."""
 
 REFUSED_FOR_S = 24 * 3_600.0
-"""Then it is tried once more: decoders get better."""
+"""Seconds; then it is tried once more, because decoders get better."""
 
 SUSPECTED_FOR_S = 30 * 24 * 3_600.0
-"""Of what never came again."""
+"""Seconds that a picture stays suspect if it never comes again."""
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
 NOTHING = b" " * 64 + b"\n"
-"""A line of no picture."""
+"""A line without a picture."""
 
 
 class Journal:
-    """Each process has a file, with the SHA-256 of each picture that it decodes just now. What a
-    dead process left there is suspected of its death. While a suspect is decoded no other picture
-    is, so that the next death leaves no doubt; who survives it clears it.
+    """Each process has a file with the SHA-256 of each picture that it is decoding. The pictures
+    that a dead process left there are suspected of its death. A suspect is decoded alone, so that
+    another death leaves no doubt; a process that survives it clears it.
     """
 
     def __init__(self, folder: Path | None, *, lines: int) -> None:
-        """`folder`: of all processes on this machine; None: nothing is found out, nor, with a
-        warning, where it can't be written. `lines`: pictures that are decoded at once, at most."""
+        """`folder` is shared by all processes on this machine. None: no picture is found out; the
+        same, with a warning, if it can't be written. `lines` is how many pictures are decoded at
+        once, at most."""
         self._turns = _Turns()
         self._free = [number * len(NOTHING) for number in range(lines)]
         self._folder = folder or Path()
@@ -58,7 +59,8 @@ class Journal:
 
     @contextmanager
     def decoding(self, digest: str) -> Iterator[None]:
-        """Within it a thread decodes the picture of this SHA-256. Raises ImageHarmful."""
+        """The context in which a thread decodes the picture of this SHA-256. Raises
+        ImageHarmful."""
         alone = digest in self._suspects and self._is_suspect(digest)
         self._turns.begin(alone=alone)
         line = self._free.pop()
@@ -73,7 +75,7 @@ class Journal:
             self._clear(digest)
 
     def close(self) -> None:
-        """When nothing is decoded any more."""
+        """To be called when nothing is being decoded any more."""
         self._closing.close()
 
     def _open(self, folder: Path) -> None:
@@ -85,7 +87,8 @@ class Journal:
         self._lines = mapped(path, bytes(self._lines), self._closing)
 
     def _blame(self, left: set[str]) -> None:
-        """All that was being decoded. Each is a file, of a byte for each death it was alone at."""
+        """Suspect all that was being decoded. A suspect is a file, with one byte for each death at
+        which it was the only picture."""
         self._suspects |= left
         for digest in left:
             suspect = self._folder / digest
@@ -99,7 +102,8 @@ class Journal:
                 log.warning("a process ended while it decoded a picture", sha256=digest)
 
     def _is_suspect(self, digest: str) -> bool:
-        """Others may have cleared it, and people may delete it. Raises ImageHarmful."""
+        """Other processes may have cleared a suspect, and people may delete its file. Raises
+        ImageHarmful."""
         try:
             found = (self._folder / digest).stat()
         except FileNotFoundError:
@@ -111,7 +115,7 @@ class Journal:
 
     def _clear(self, digest: str) -> None:
         self._suspects.discard(digest)
-        with suppress(OSError):  # then it is decoded alone for longer
+        with suppress(OSError):  # then it goes on being decoded alone
             (self._folder / digest).unlink(missing_ok=True)
 
     def _write(self, line: int, text: bytes) -> None:
@@ -130,7 +134,7 @@ def _known(folder: Path) -> Iterator[str]:
 
 
 class _Turns:
-    """Many at a time, or one alone, before whom the others wait."""
+    """Lets many threads decode at a time, or one alone, for which the others wait."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())

@@ -11,7 +11,7 @@ _LUMINANCE = 3_688
 
 
 def quality_of(tables: Mapping[int, Sequence[int]]) -> int | None:
-    """The quality, 1 to 100, at which libjpeg would write these quantisation tables, about."""
+    """About the quality, 1 to 100, at which libjpeg would write these quantisation tables."""
     if not tables:
         return None
     scale = 100 * sum(tables[min(tables)]) / _LUMINANCE
@@ -22,9 +22,9 @@ def quality_of(tables: Mapping[int, Sequence[int]]) -> int | None:
 def encoded(image: Image.Image, quality: int) -> bytes:
     """A baseline JPEG without metadata.
 
-    Into a file in memory where the system has such: Pillow lets go of the interpreter lock while it
-    writes to a file descriptor, and holds it while it writes to an object. Then nothing else runs
-    for half a millisecond, and a second thread is of no use.
+    It is written to a file in memory, where the system has these: Pillow releases the interpreter
+    lock while it writes to a file descriptor, and holds it while it writes to an object. Then
+    nothing else would run for half a millisecond, and a second thread would be of no use.
     """
     if not hasattr(os, "memfd_create"):  # not Linux
         buffer = io.BytesIO()

@@ -23,8 +23,8 @@ class PreparedImage:
 
     `decoded` holds them, at `longest` or somewhat larger, until the JPEG takes their place.
 
-    Nothing is computed before it is asked for: the local model wants a small square, a remote one
-    the JPEG. Both are CPU work of milliseconds: call them off the event loop.
+    Nothing is computed before it is needed: the local model wants a small square, a remote one the
+    JPEG. Both take milliseconds of CPU time: call them in a worker thread.
 
     Attributes:
         sha256: of the bytes as they arrived, hex.
@@ -68,7 +68,7 @@ class PreparedImage:
         decoded = self._source()
         if decoded.size == self.size:
             return decoded
-        # Not bicubic: it takes 5 ms more and shows no more, by at most half the size.
+        # Not bicubic: it takes 5 ms more, and shows no more when shrinking by half at most.
         return decoded.resize(self.size, Image.Resampling.HAMMING)
 
     @cached_property
@@ -82,7 +82,8 @@ class PreparedImage:
         return "jpeg" in self.__dict__
 
     def encode(self) -> None:
-        """Make `jpeg` now and hold nothing else: who wants pixels after all decodes it."""
+        """Make `jpeg` now and hold nothing else; pixels that are needed later are decoded from
+        it."""
         _ = self.jpeg
         self._decoded = None
         self.__dict__.pop("pixels", None)
@@ -93,7 +94,7 @@ class PreparedImage:
         return self._decoded is None
 
     def let_go(self) -> None:
-        """Hold no more than `pixels`: for those that wait by the thousand."""
+        """Hold no more than `pixels`: pictures may wait by the thousand."""
         if self._decoded is not None:
             self._decoded = self.pixels
 

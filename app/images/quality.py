@@ -1,7 +1,7 @@
-"""Whether a picture is good enough to be judged: measured once, held against thresholds later.
+"""Whether a picture is good enough to be judged: measured once, compared with thresholds later.
 
 All is measured on a copy of at most SIDE pixels, so that it means the same for every size. The
-thresholds' defaults were set on photographs made bad on purpose: docs/images.md has the figures.
+default thresholds were set on deliberately degraded photographs: docs/images.md has the figures.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from app.settings_groups import QualitySettings
 
 SIDE = 256
 HOT = 250
-"""A channel from here on, of 255, holds no more detail."""
+"""Value of a channel, of 255, from which on it holds no more detail."""
 STUDIO = 0.95
-"""Share of the frame that is white where somebody put a thing before a white background."""
+"""Share of the outermost pixels above which white means an object on a white background."""
 STUDIO_CLIPPED = 1 / 3
-"""There only the thing itself is looked at, and less of it may be clipped."""
+"""On such a background only the object itself is measured, and less of it may be clipped."""
 
 Kind = Literal[
     "uniform",
@@ -37,7 +37,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a picture, and in words with its value."""
+    """What is wrong with a picture, also in words with the measured value."""
 
     kind: Kind
     text: str
@@ -78,7 +78,8 @@ def findings(measures: Quality, limits: QualitySettings) -> list[Finding]:
 
 
 def _of_light(measures: Quality, limits: QualitySettings) -> Iterator[Finding]:
-    """Where there is no light there is no contrast either: only what explains the rest is told."""
+    """Without light there is no contrast either: only the finding that explains the others is
+    given."""
     if measures.contrast < limits.min_contrast / 4:
         yield Finding("uniform", f"It is nearly one colour (contrast {measures.contrast:.0%}).")
     elif measures.brightest < limits.min_brightest:

@@ -34,11 +34,12 @@ class _OneTime(Generic[T]):
 
 
 class Upload(_OneTime[bytes]):
-    """The picture's bytes. Read once, and empty then: who waits for an answer holds no upload."""
+    """The picture's bytes. They are read once and released then, so that a request that waits for
+    an answer holds no upload."""
 
 
 class Base64Text(_OneTime[str]):
-    """Plain base64, or a data URL. Read once, too."""
+    """Plain base64, or a data URL. It is read once, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class InStorage:
-    """What lies in an object store or a folder, and stays there."""
+    """A picture that lies in an object store or a folder, and stays there."""
 
     uri: str
 
@@ -71,7 +72,7 @@ Load = Callable[[], bytes]
 
 
 class ImageReader:
-    """Brings the bytes, at most `max_bytes` of them."""
+    """Reads a picture's bytes, at most `max_bytes` of them."""
 
     def __init__(
         self,
@@ -104,8 +105,9 @@ class ImageReader:
                 return await self._objects.get(uri, max_bytes=self._max_bytes)
 
     async def loader(self, source: ImageSource) -> Load:
-        """What gives a thread the bytes. They are read here, but from a disk there: that takes less
-        time than a change of thread. Both raise what `read` raises."""
+        """A function that gives a worker thread the bytes. They are read here, but from a disk in
+        that thread: that takes less time than a switch of threads. Both raise what `read`
+        raises."""
         if isinstance(source, Stored) and self._blobs.on_disk:
             return lambda: self._bounded(self._blobs.get_here(source.name))
         data = await self.read(source)
@@ -126,7 +128,7 @@ class ImageReader:
 
 
 def decode_base64(text: str) -> bytes:
-    """Raises InvalidRequest. White space is allowed, other strange characters are not."""
+    """Raises InvalidRequest. White space is allowed, other characters outside of base64 are not."""
     prefix = _DATA_URL.match(text)
     if prefix:
         text = text[prefix.end() :]

@@ -1,4 +1,4 @@
-"""How a file is put together, bounded before any decoder goes through it.
+"""Bounds the number of pieces that a file consists of, before any decoder goes through it.
 
 Pillow reads segments, chunks and blocks one by one, in Python: millions of empty ones would take
 it a quarter of a minute and most of a gigabyte.
@@ -29,8 +29,8 @@ _TRAILER, _EXTENSION, _IMAGE = 0x3B, 0x21, 0x2C
 def count_scans(data: bytes) -> int | None:
     """How often a decoder has to go through a JPEG: 1 for most, about 10 for progressive ones.
 
-    None for what is no JPEG; that is bounded here, too. Raises ImageUnreadable for more pieces than
-    a picture has.
+    None for other formats, of which PNG and GIF are bounded here, too. Raises ImageUnreadable for
+    more pieces than a picture has.
     """
     if data.startswith(b"\xff\xd8"):
         return _scans_of_jpeg(data)
@@ -42,7 +42,7 @@ def count_scans(data: bytes) -> int | None:
 
 
 def _scans_of_jpeg(data: bytes) -> int:
-    """Goes on where a decoder would: over junk, and past segments by the length they tell."""
+    """Continues where a decoder would: over junk, and past segments by the length they declare."""
     position, pieces, junk, scans = 2, 0, 0, 0
     while found := _MARKER.search(data, position):
         pieces += 1
@@ -74,7 +74,7 @@ def _bound_png(data: bytes) -> None:
 
 
 def _bound_gif(data: bytes) -> None:
-    """Up to the end, as far as it can be followed."""
+    """Follows the blocks to the end, as far as that is possible."""
     position, pieces = 13 + _gif_colours(data, 10), 0
     while position < len(data) and data[position] != _TRAILER:
         introducer = data[position]
@@ -95,7 +95,7 @@ def _bound_gif(data: bytes) -> None:
 
 
 def _gif_colours(data: bytes, flags_at: int) -> int:
-    """Bytes of a colour table, by the flags that tell of it."""
+    """Length of a colour table in bytes, by the flags that describe it."""
     flags = data[flags_at] if flags_at < len(data) else 0
     return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
 

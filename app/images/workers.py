@@ -1,4 +1,4 @@
-"""The threads that CPU work goes to, so that the event loop never waits for it."""
+"""The threads for CPU-bound work, so that the event loop never waits for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 HEAVY_QUEUE = 16
-"""Heavy pictures that may wait, and one that is worked on."""
+"""Heavy pictures that may wait while one is worked on."""
 
 
 class ImageWorkers:
-    """A bounded pool. Pillow and onnxruntime let go of the interpreter lock while they compute.
+    """A bounded pool. Pillow and onnxruntime release the interpreter lock while they compute.
 
     Heavy pictures have one thread of their own: however many come, the others stay free.
     """
@@ -29,7 +29,7 @@ class ImageWorkers:
 
     @property
     def threads(self) -> int:
-        """All of them."""
+        """How many threads there are, of both kinds."""
         return self._ordinary.threads + self._heavy.threads
 
     async def take(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -50,7 +50,7 @@ class ImageWorkers:
 
 
 class _Lane:
-    """Threads, and the room before them."""
+    """Threads with a bounded queue."""
 
     def __init__(self, threads: int, queue: int, name: str) -> None:
         self.threads = threads

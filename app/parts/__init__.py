@@ -1,4 +1,4 @@
-"""The one place where parts are built and joined."""
+"""The only place where the parts are built and connected."""
 
 from app.parts.background import DOMAINS_EVERY_S, FOLLOWED_EVERY_S
 from app.parts.build import build_parts

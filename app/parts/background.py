@@ -1,4 +1,4 @@
-"""What a serving process does again and again beside answering."""
+"""What a serving process does periodically, besides answering requests."""
 
 import signal
 from contextlib import AsyncExitStack
@@ -20,37 +20,38 @@ from app.telemetry.event_loop import LagWatch
 log = structlog.stdlib.get_logger(__name__)
 
 LOOKED_THROUGH_EVERY_S = 60.0
-"""For work that lost its task, because Redis or a process did."""
+"""Seconds between searches for work whose task was lost by Redis or with a process."""
 
 CHECKED_EVERY_S = 15.0
-"""What /health checks, so that metrics know without being asked."""
+"""Seconds between the checks that /health reports, so that metrics have them without a request."""
 
 RETENTION_AFTER_S, RETENTION_EVERY_S, FITTED_AFTER_S = 60.0, 3_600.0, 60.0
-"""A start has other things to do."""
+"""The first run of each waits, because a process that starts has other things to do."""
 
 ROLLED_EVERY_S = 1.0
 FORGOTTEN_EVERY_S = 3_600.0
 
 DOMAINS_EVERY_S = 2.0
 FOLLOWED_EVERY_S = 0.5
-"""Until what one process changed, of domains, webhooks and calibrations or of a batch, holds in
-all."""
+"""Seconds until a change made by one process takes effect in all: to domains, webhooks and
+calibrations, or to a batch."""
 
 LOCK_KEPT_EVERY_S = 1.0
-"""Of a PostgreSQL that this process has for itself: whoever else starts meanwhile takes it."""
+"""Seconds between checks of the lock on a PostgreSQL that this process has to itself: if the lock
+is lost, another process that starts meanwhile takes it."""
 
 HELD_AGAIN_EVERY_S = 5.0
-"""Idempotency-Keys, by the requests that are worked on."""
+"""Seconds between renewals of the Idempotency-Keys that requests in progress hold."""
 
 
 async def begin(parts: Parts, stack: AsyncExitStack) -> None:
-    """Go on with what is unfinished, and look again and again for what others left."""
+    """Resume unfinished work, and look periodically for work that other processes left."""
     await parts.audit.add_when_new(SERVICE, "keys.changed", parts.settings.key_fingerprints)
     stack.push_async_callback(parts.alerting.aclose)
     recurring = Recurring()
     stack.push_async_callback(recurring.aclose)
     if parts.settings.shared:
-        # Whoever is at it is alive: only what is too old was left behind.
+        # Other processes may still be receiving uploads: only those too old were abandoned.
         left_behind = partial(parts.receiving.forget_unreceived, older_than_s=RECEIVED_WITHIN_S)
         recurring.every(LOOKED_THROUGH_EVERY_S, "left behind", left_behind)
     else:
@@ -63,7 +64,7 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
             log.warning("accepted pictures were cut off by a crash and are failed now", count=count)
     recurring.every(LOOKED_THROUGH_EVERY_S, "accepted", parts.accepting.look)
     recurring.every(HELD_AGAIN_EVERY_S, "keys", parts.idempotency.renew)
-    # Commands, and other processes, change them.
+    # Commands and other processes change these.
     recurring.every(DOMAINS_EVERY_S, "domains", parts.domains.load_stored)
     recurring.every(DOMAINS_EVERY_S, "webhooks", parts.outbox.load)
     recurring.every(DOMAINS_EVERY_S, "calibrations", parts.calibrations.load)
@@ -105,6 +106,6 @@ async def _keep_lock(database: Database) -> None:
     try:
         await database.keep_lock()
     except DatabaseInUse:
-        # It took this one for dead, and goes on with its work.
+        # The other process took this one for dead, and continues its work.
         log.critical("the database is another process's now: this one ends")
         signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Many pictures at a time."""
+"""Builds the parts that process many pictures at a time."""
 
 from dataclasses import dataclass
 

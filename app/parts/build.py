@@ -1,4 +1,4 @@
-"""From settings to parts that run: built from the ground up, and closed in the reversed order."""
+"""Builds running parts from settings, from the ground up; they are closed in reverse order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -37,10 +37,10 @@ from app.storage import (
 async def build_parts(
     settings: Settings, *, serving: bool = False, clock: Callable[[], datetime] = now
 ) -> AsyncIterator[Parts]:
-    """Build, start, and in the end drain and close all parts.
+    """Build and start all parts; at the end, drain and close them.
 
-    `serving`: this process works on its database. Unless several share the work it keeps others
-    off, and settles what an earlier one left unfinished. Raises ConfigurationError.
+    `serving`: this process does the work in its database. Unless several processes share the work,
+    it locks others out and settles what an earlier one left unfinished. Raises ConfigurationError.
     """
     async with AsyncExitStack() as stack:
         yield await _build(settings, stack, serving=serving, clock=clock)
@@ -59,7 +59,7 @@ async def _build(
     telling = await build_telling(ground, queues.webhooks, serving=serving)
 
     async def drain() -> None:
-        """All at the same time: whoever stops the process waits this long only."""
+        """Drain all at the same time, so that a shutdown waits for one timeout, not for three."""
         await asyncio.gather(
             *(
                 each(seconds=settings.drain_timeout)

@@ -1,4 +1,4 @@
-"""From a picture to a stored result, with all that was learned of earlier ones."""
+"""Builds the way from a picture to a stored result, and what was learned from earlier ones."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ from app.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What people said of earlier answers, and what follows from it."""
+    """What people said about earlier answers, and what is derived from it."""
 
     calibrations: Calibrations
     thresholds: ThresholdFinder
@@ -97,7 +97,7 @@ async def build_learned(ground: Ground) -> Learned:
 async def build_classification(
     ground: Ground, traffic: Traffic, learned: Learned, pictures: Work
 ) -> Classification:
-    """`pictures`: through which other processes take what was accepted here."""
+    """`pictures` is the queue through which other processes take what was accepted here."""
     settings, metrics = ground.settings, ground.metrics
     answers = await _load_answers(ground)
     intake = Intake(

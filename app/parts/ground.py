@@ -1,4 +1,4 @@
-"""What the other parts stand on: telemetry, the database, stores, threads, providers."""
+"""The foundation of the other parts: telemetry, the database, stores, threads, providers."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -40,8 +40,8 @@ def now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """`process` is what this one is called by others; `objects` are what batches are read from,
-    `targets` where exports are written to."""
+    """`process` is the id by which other processes know this one; batches are read from `objects`,
+    and exports are written to `targets`."""
 
     settings: Settings
     process: str
@@ -68,7 +68,7 @@ class Ground:
 async def lay_ground(
     settings: Settings, stack: AsyncExitStack, *, clock: Callable[[], datetime], lock: bool
 ) -> Ground:
-    """`lock`: keep other processes off the database. Raises ConfigurationError."""
+    """`lock`: keep other serving processes off the database. Raises ConfigurationError."""
     health = Health()
     metrics = Metrics(enabled=settings.monitoring.enable_metrics)
     metrics.watch_checks(lambda: health.passed)

@@ -1,4 +1,4 @@
-"""All that a face of the service needs."""
+"""All that an interface of the service needs."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ from app.webhooks import Deliveries, Publisher, Webhooks
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """All that a face of the service (HTTP, command line) needs."""
+    """All that an interface of the service (HTTP, command line) needs."""
 
     settings: Settings
     health: Health

@@ -1,4 +1,4 @@
-"""Who is told of what happens: webhooks of callers, and people whom alerts wake."""
+"""Builds the notifications: webhooks for callers, and alerts for people on duty."""
 
 import time
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ from app.work import Work
 from app.yaml_file import config_dir
 
 SHARED_LINGER_S, LINGER_S = 1.0, 10.0
-"""How long a task waits for more to send to its webhook: a new one costs more than many deliveries.
-What other processes tell it does not hear of before it ends."""
+"""Seconds that a task waits for more to send to its webhook before it ends: starting a new task
+costs more than many deliveries. Until it ends it does not notice events of other processes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What stands between a question and the providers: quota, money, order."""
+"""Builds what lies between a question and the providers: quotas, budgets, scheduling."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ async def _build_books(ground: Ground, stack: AsyncExitStack, ledger: LedgerRepo
     process, leases = ground.process, BudgetRepository(ground.database)
     folder = ground.settings.calls_folder
     if folder is not None:
-        # Calls of another database in the same folder are none of ours.
+        # Several databases may share one folder: this id keeps their calls apart.
         folder /= await chosen(ground.database, "id", new_id("ins"))
     books = Books(
         process,

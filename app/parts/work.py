@@ -1,4 +1,4 @@
-"""Background work, of which each kind has a queue of its own."""
+"""Background work: each kind has its own queue."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from app.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """None has to wait behind the others."""
+    """One for each kind of work, so that none has to wait behind another."""
 
     pictures: Work
     shards: Work
@@ -29,7 +29,7 @@ async def build_queues(ground: Ground, stack: AsyncExitStack, *, serving: bool) 
     redis_url, installation = None, ""
     if settings.shared and settings.redis_url is not None:
         redis_url = settings.redis_url.get_secret_value()
-        # Tasks of another database in the same Redis are none of ours.
+        # Several databases may share one Redis: this id keeps their tasks apart.
         installation = await chosen(ground.database, "id", new_id("ins"))
 
     def build(name: str, at_once: int) -> Work:

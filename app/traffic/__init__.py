@@ -1,4 +1,4 @@
-"""The way to the providers: their quota spent in full, never exceeded, shared out fairly."""
+"""The way to the providers: uses their quota in full, never exceeds it, and shares it fairly."""
 
 from app.traffic.board import Board
 from app.traffic.books import Books

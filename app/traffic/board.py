@@ -1,5 +1,5 @@
-"""What every process tells of its deployments and its health, where all can read it: in Redis, and
-in the database, for one process may have lost Redis while others have it."""
+"""Publishes the state of every process's deployments and its health, where all can read it: in
+Redis, and in the database, as one process may have lost Redis while others have it."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -21,13 +21,14 @@ PUBLISHED_EVERY_S = 2.0
 LASTS_S = 5 * PUBLISHED_EVERY_S
 
 KEPT_EVERY_S = 10.0
-"""In a database, by a process that has Redis."""
+"""Seconds between publications in the database, by a process that has Redis."""
 
 KEPT_FOR = timedelta(seconds=30)
-"""In a database: clocks of processes differ."""
+"""How long a state in the database counts: clocks of processes differ."""
 
 WITHIN_S = PUBLISHED_EVERY_S
-"""A database answers, or is passed over: Redis is to be told in time that it is gone."""
+"""Seconds within which the database has to answer, or it is skipped: Redis has to be told in time
+that the database is gone."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -35,7 +36,7 @@ _STATES = TypeAdapter(list[ProviderState])
 
 
 class Board:
-    """Of this process alone without a `link`."""
+    """Without a `link`, it covers this process only."""
 
     def __init__(
         self,
@@ -46,8 +47,8 @@ class Board:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        """`checks`: whether each health check of this process passed. `kept`: where it is told
-        besides; None: nowhere."""
+        """`checks`: whether each health check of this process passed. `kept`: where states are
+        published as well; None: nowhere."""
         self._states = states
         self._checks = checks
         self._link = link
@@ -63,13 +64,13 @@ class Board:
             self._publishing.every(PUBLISHED_EVERY_S, "telling of deployments", tell)
 
     async def read(self) -> list[ProviderState]:
-        """What is known of all processes, this one's first."""
+        """The known states of all processes, this one's first."""
         own = self._own()
         others = await self._told_by_others(self._link) if self._link else {}
         return [*own, *(each for process in sorted(others) for each in others[process])]
 
     async def _told_by_others(self, link: RedisLink) -> dict[str, list[ProviderState]]:
-        """The newest of each."""
+        """The newest states of each process."""
         newest: dict[str, list[ProviderState]] = {}
         for texts in await link.told_by_others(), await self._kept_of_others(link):
             for process, text in texts.items():
@@ -111,7 +112,7 @@ class Board:
 
 
 def _read(text: str) -> list[ProviderState]:
-    """Nothing of what another version tells in its own form."""
+    """Empty for what another version publishes in a form of its own."""
     try:
         return _STATES.validate_json(text)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Every call that may be billed, from before it is made until it is in the ledger."""
+"""Keeps track of every call that may be billed, from before it is made until the ledger has it."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -24,16 +24,16 @@ from app.usage import TokenUsage
 log = structlog.stdlib.get_logger(__name__)
 
 SUMMED_EVERY_S = 1.0
-"""Entries are added to sums, and leases that are not needed given back."""
+"""Seconds between adding entries to sums, and giving back leases that are not needed."""
 
 LOOKED_AT_EVERY_S = 60.0
-"""At entries that are long in the ledger, and that no sum of this process has."""
+"""Seconds between looks at entries of this process that another one may have added to the sums."""
 
 FOLLOWED_EVERY_S = 2.0
-"""Until a budget that one process changed holds in all."""
+"""Seconds until a budget that one process changed takes effect in all."""
 
 STORED_WITHIN_S = 30.0
-"""After a call. Then its entry is written without the result that it was made for."""
+"""Seconds after a call. Then its entry is written without the result that it was made for."""
 
 LONGEST_NAME = 100
 """Bytes of a model or deployment that are kept."""
@@ -41,7 +41,7 @@ LONGEST_NAME = 100
 
 @dataclass(slots=True)
 class OpenCall:
-    """A call under way.
+    """A call in progress.
 
     Attributes:
         most: what it costs at most.
@@ -63,8 +63,9 @@ class _Ended:
 
 
 class Books:
-    """Of this process. What the result of a call is stored with, its entry is stored with; what has
-    no result is stored alone, and what a dead process left by whoever finds it."""
+    """The books of this process. The entry of a call is stored together with the call's result; an
+    entry without a result is stored alone, and those that a dead process left are stored by the
+    process that finds them."""
 
     def __init__(
         self,
@@ -94,13 +95,13 @@ class Books:
         await self.recover()
         self._journal.open()
         self._keeping.every(0, "sums of costs", self._sum_when_changed)
-        # Another process changes them, too.
+        # Other processes change budgets, too.
         self._keeping.every(
             FOLLOWED_EVERY_S, "budgets", self.budgets.load, first_after_s=FOLLOWED_EVERY_S
         )
 
     async def aclose(self) -> None:
-        """Write what no result was stored with, and give back what was reserved."""
+        """Write the entries that were not stored with a result, and give back what was reserved."""
         await self._keeping.aclose()
         try:
             if self.budgets.changed.is_set() or self._ended or self.budgets.has_leases:
@@ -114,7 +115,7 @@ class Books:
     def begin(
         self, provider: Provider, payer: Payer, domain: str, most: TokenUsage, hold: Hold = FREE
     ) -> OpenCall:
-        """Before the call is made. Raises StorageUnavailable."""
+        """Note a call before it is made. Raises StorageUnavailable."""
         now, capabilities = hold.at or self._clock(), provider.capabilities()
         entry = LedgerEntry(
             id=new_call_id(now),
@@ -139,7 +140,7 @@ class Books:
     def end(
         self, call: OpenCall, outcome: ProviderAnswer | BaseException, image_tokens: int
     ) -> LedgerEntry | None:
-        """None: it costs nothing, for sure."""
+        """Note how a call ended, and return its entry; None: it certainly costs nothing."""
         entry = call.entry
         entry.outcome, entry.answers = "interrupted", 0
         told: TokenUsage | None = None
@@ -159,7 +160,7 @@ class Books:
             self._journal.forget(call.slot)
             return None
         if entry.cost_usd is None and call.hold.wallets:
-            # No budget lets a call go that costs nobody knows what: it costs what was reserved.
+            # No budget allows a call of unknown cost: it counts as what was reserved.
             entry.cost_usd, entry.estimated = call.hold.amount, True
         if entry.cost_usd is None:
             self._warn_unpriced(entry)
@@ -182,7 +183,7 @@ class Books:
         deployment: str | None,
         worth_usd: Decimal,
     ) -> LedgerEntry:
-        """For an answer that nobody was asked for again."""
+        """The entry for an answer that took no call of its own."""
         now = self._clock()
         return LedgerEntry(
             id=new_call_id(now),
@@ -202,7 +203,7 @@ class Books:
         )
 
     def booked(self, entries: Iterable[LedgerEntry]) -> None:
-        """They are in the ledger."""
+        """Note that these entries are in the ledger."""
         for entry in entries:
             ended = self._ended.pop(entry.id, None)
             if ended is not None:
@@ -223,7 +224,8 @@ class Books:
                     )
 
     async def sum_of_the_dead(self) -> None:
-        """Entries that a process wrote and did not live to sum; leases that none can give back."""
+        """Sum the entries that a process wrote and did not live to sum, and end the leases that
+        none can give back."""
         before = self._clock() - DEAD_AFTER
         for process in await self._rows.processes_behind(before):
             if process != self._process:
@@ -260,10 +262,10 @@ class Books:
             self.budgets.changed.set()
 
     async def _sum_some(self) -> bool:
-        """Whether there is more."""
+        """Sum some entries; returns whether there are more."""
         budgets = self.budgets
         async with budgets.settling:
-            # What another one summed, who took this process for dead, is owed no more.
+            # What another process summed, because it took this one for dead, is not owed any more.
             if budgets.unsure or (self._owed and clock.now() > self._looked_at + LOOKED_AT_EVERY_S):
                 self._looked_at = clock.now()
                 self._forget_owed(await self._rows.rolled(list(self._owed)))
@@ -311,7 +313,7 @@ def _bill(entry: LedgerEntry, usage: TokenUsage, *, estimated: bool) -> None:
 
 
 def _name(text: str) -> str:
-    """As any database takes it, and the journal has room for it."""
+    """The name as any database takes it, and no longer than the journal has room for."""
     if not text.isprintable():
         text = "".join(filter(str.isprintable, text))
     return text.encode()[:LONGEST_NAME].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Whether a deployment is worth calling: set aside while it fails, then tried with one call."""
+"""A circuit breaker: sets a deployment aside while it fails, then tries it with one call."""
 
 from collections import deque
 from typing import Literal
@@ -8,16 +8,16 @@ State = Literal["closed", "open", "half_open"]
 CALLS = 10
 FAILURES = 6
 WINDOW_S = 30.0
-"""It opens when so many of the last calls failed, all of them within the window. Of calls that fail
-at random at 5 %, one in 300,000 completes such a series."""
+"""The breaker opens when so many of the last calls failed, all of them within the window. Of calls
+that fail at random at 5 %, one in 300,000 completes such a series."""
 
 PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
-"""Before the first probe, and at most: the pause doubles with every probe that fails."""
+"""Seconds before the first probe, and the longest pause: it doubles with every probe that fails."""
 
 
 class Breaker:
-    """A value: times are passed in, in seconds of one clock."""
+    """It reads no clock: times are passed in, in seconds of one clock."""
 
     def __init__(self) -> None:
         self._calls: deque[tuple[float, bool]] = deque(maxlen=CALLS)
@@ -25,7 +25,7 @@ class Breaker:
         self._open_until: float | None = None
         self._probing = False
         self.failing_since: float | None = None
-        """When it opened last, unless it is closed again."""
+        """When it last opened after being closed; None while it is closed."""
 
     @property
     def pause_s(self) -> float:
@@ -38,7 +38,7 @@ class Breaker:
         return "half_open" if self._probing or now >= self._open_until else "open"
 
     def free_at(self, now: float) -> float:
-        """When a call may be tried; infinite while the one probe is under way."""
+        """When a call may be tried; infinite while the one probe is in progress."""
         if self._open_until is None:
             return now
         return float("inf") if self._probing else max(now, self._open_until)
@@ -49,7 +49,7 @@ class Breaker:
         return self._probing
 
     def ended(self, now: float, *, failed: bool | None, probe: bool) -> None:
-        """A call ended; `failed` None: it says nothing of the deployment."""
+        """A call ended; `failed` None: it says nothing about the deployment."""
         if probe:
             self._probed(now, failed=failed)
         elif failed is not None and self._open_until is None:

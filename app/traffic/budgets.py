@@ -1,7 +1,7 @@
-"""What may be spent: reserved before a call, settled after it, never exceeded.
+"""Budgets: their amounts are reserved before a call, settled after it, and never exceeded.
 
-A process spends from leases without asking anybody. What it can't reserve there it asks the
-database for, and gives back what it does not need, once a second.
+A process spends from its leases without asking the database. It asks for what it can't reserve
+there, and gives back what it does not need, once a second.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from app.traffic.wallet import NOTHING, Hold, Wallet
 from app.usage import TokenUsage
 
 CALLS_AHEAD = 16
-"""For which a lease is taken, at least, where there is enough."""
+"""For how many calls a lease is taken, at least, where there is enough."""
 
 SETTLES_WITHIN_S = 3.0
-"""Calls under way cost less than is reserved for them, and other processes give back what they do
-not need: so long it is waited for what is left."""
+"""Seconds to wait for room: calls in progress cost less than is reserved for them, and other
+processes give back what they do not need."""
 
 LOOKED_AT_EVERY_S = 0.1
 
 REFUSED_FOR_S = 1.0
-"""What was just found to be spent is not looked at again."""
+"""Seconds for which a budget that was found to be spent is not looked at again."""
 
 CUT_OFF_AFTER_S = DEAD_AFTER.total_seconds() / 2
-"""Without a word from the database a lease is not spent from any more."""
+"""Seconds without an answer from the database, after which leases are not spent from any more."""
 
 _NEVER = float("-inf")
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -52,7 +52,8 @@ MAX_FOUND = 10_000
 class _Found:
     """
     Attributes:
-        lack: the first that has no room, and what of it sums say is spent; None: all have.
+        lack: the first wallet that has no room, and what the sums say is spent of its budget; None:
+            all have room.
     """
 
     wallets: tuple[Wallet, ...]
@@ -61,7 +62,7 @@ class _Found:
 
 
 class Budgets:
-    """Those of the settings, those that were given while the service runs, and those of batches."""
+    """Budgets from the settings, those given while the service runs, and those of batches."""
 
     def __init__(
         self,
@@ -80,15 +81,16 @@ class Budgets:
         self._found: dict[tuple[str, str], tuple[Budget, ...]] = {}
         self._wallets: dict[Purse, Wallet] = {}
         self.exhausted: dict[Purse, Budget] = {}
-        """Of which too little was left for a call; their owners are not told yet."""
+        """Budgets of which too little was left for a call, and whose owners are not notified
+        yet."""
         self._present: dict[tuple[str, str], tuple[datetime, tuple[Wallet, ...]]] = {}
         self._lost: dict[Purse, Decimal] = {}
-        """Of leases that no wallet has."""
+        """Amounts of leases that no wallet has."""
         self.settling = asyncio.Lock()
-        """Held by whoever changes leases, or looks what they are."""
+        """Held while leases are changed or read."""
         self._taking: set[asyncio.Task[object]] = set()
         self.unsure = False
-        """Whether what was last written of leases is there, nobody knows."""
+        """Whether it is unknown if the last write of leases succeeded."""
         self.heard_at = _NEVER
         """When the database was last written to, by the event loop's clock."""
         self.changed = asyncio.Event()
@@ -100,13 +102,13 @@ class Budgets:
 
     @property
     def watched(self) -> list[Budget]:
-        """Whose owners are told when they get spent."""
+        """Budgets whose owners are notified when they get spent."""
         of_batches = {each.budget for each in self._wallets.values() if each.budget.batch_id}
         return [*self.all, *of_batches]
 
     async def load(self) -> None:
-        """Those that were given: at the start, and after every change. Raises
-        StorageUnavailable."""
+        """Load the budgets that were given while the service runs: at the start, and after every
+        change. Raises StorageUnavailable."""
         names = {each.name for each in self.configured}
         stored = tuple(each for each in await self._rows.all() if each.name not in names)
         if stored == self.stored:
@@ -117,7 +119,7 @@ class Budgets:
         self._present.clear()
 
     async def states(self, wanted: Iterable[Budget]) -> list[BudgetState]:
-        """How much of them is spent. Raises StorageUnavailable."""
+        """How much of these budgets is spent. Raises StorageUnavailable."""
         return await self._rows.states(wanted, self._clock())
 
     def find(self, name: str) -> Budget:
@@ -128,8 +130,8 @@ class Budgets:
         raise BudgetNotFound(f"There is no budget {name!r}.")
 
     async def put(self, *budgets: Budget, only: bool = False, by: By) -> None:
-        """Make or change them; `only`: all others that were given while the service runs go. Raises
-        BudgetReadOnly, StorageUnavailable."""
+        """Create or change budgets; `only`: all others that were given while the service runs are
+        deleted. Raises BudgetReadOnly, StorageUnavailable."""
         self._refuse_configured(*(each.name for each in budgets))
         await self._rows.put(*budgets, only=only, by=by)
         await self.load()
@@ -147,14 +149,14 @@ class Budgets:
                 raise BudgetReadOnly(f"The budget {each.name} is set in the settings.")
 
     def covers(self, payer: Payer, domain: str) -> bool:
-        """Whether a call has to have its cost reserved."""
+        """Whether the cost of a call has to be reserved."""
         return bool(self.covering(payer, domain))
 
     async def wait_for_room(
         self, payer: Payer, domain: str, most: TokenUsage, *, until: float
     ) -> None:
         """Return when a call that costs at most `most` may be made. Raises BudgetSpent, and
-        StorageUnavailable: nobody spends what nobody counts."""
+        StorageUnavailable, because nothing may be spent that can't be counted."""
         until = min(until, clock.now() + SETTLES_WITHIN_S)
         amount = _amount(most, self.covering(payer, domain))
         while (lack := (await self._look(payer, domain, amount)).lack) is not None:
@@ -168,7 +170,7 @@ class Budgets:
             await asyncio.sleep(LOOKED_AT_EVERY_S)
 
     async def reserve(self, payer: Payer, domain: str, most: TokenUsage) -> Hold | None:
-        """For a call that is about to be made. None: others were quicker."""
+        """Reserve the cost of a call that is about to be made. None: other calls took the room."""
         amount = _amount(most, self.covering(payer, domain))
         found = await self._look(payer, domain, amount)
         if found.lack is not None:
@@ -178,7 +180,7 @@ class Budgets:
         return Hold(amount, found.wallets, found.at)
 
     def settle(self, hold: Hold, cost: Decimal) -> dict[Purse, Decimal]:
-        """The call cost that; returns what is owed of leases until sums have it."""
+        """Settle what a call cost; returns what is owed of leases until the sums have it."""
         for each in hold.wallets:
             each.held -= hold.amount
             each.owed += cost
@@ -186,8 +188,8 @@ class Budgets:
         return {each.purse: cost for each in hold.wallets} if cost else {}
 
     def give_up(self) -> dict[Purse, Decimal]:
-        """What of leases is not needed for as much as was lately spent, of some nothing; while
-        `settling`."""
+        """What each lease does not need to spend as much as lately, which may be nothing. To be
+        called while `settling` is held."""
         given_up, self._lost = self._lost, {}
         for purse, wallet in list(self._wallets.items()):
             idle = wallet.room - wallet.lately
@@ -201,15 +203,15 @@ class Budgets:
         return given_up
 
     def summed(self, owed: dict[Purse, Decimal]) -> None:
-        """Sums have it now, and the lease is that much less."""
+        """The sums have these amounts now, and the leases are that much less."""
         for purse, amount in owed.items():
             if purse in self._wallets:
                 self._wallets[purse].owed -= amount
                 self._wallets[purse].lease -= amount
 
     async def look_again(self) -> None:
-        """What the leases are, when nobody knows what was written of them; while `settling`. Raises
-        StorageUnavailable."""
+        """Read the leases when it is unknown what was written of them. To be called while
+        `settling` is held. Raises StorageUnavailable."""
         leases = await self._rows.leases(self._process, self._clock())
         for purse, wallet in self._wallets.items():
             wallet.lease = leases.pop(purse, NOTHING)
@@ -221,7 +223,8 @@ class Budgets:
         return bool(self._wallets)
 
     def covering(self, payer: Payer, domain: str) -> tuple[Budget, ...]:
-        """In which a call's cost is reserved; those that refuse come before those that degrade."""
+        """The budgets in which a call's cost is reserved; those that refuse come before those that
+        degrade."""
         if not self._kept:
             return () if payer.budget is None else (payer.budget,)
         key = (payer.caller, domain)
@@ -238,7 +241,7 @@ class Budgets:
         return found if payer.budget is None else (payer.budget, *found)
 
     def _wallets_of(self, payer: Payer, domain: str, now: datetime) -> tuple[Wallet, ...]:
-        """In the periods of `now`, which are found once for all calls of a period."""
+        """The wallets for the periods of `now`, which are found once for all calls of a period."""
         key = (payer.caller, domain)
         until, wallets = self._present.get(key, _NO_WALLETS)
         if now >= until or payer.budget is not None:
@@ -260,14 +263,14 @@ class Budgets:
         return wallet
 
     async def _look(self, payer: Payer, domain: str, amount: Decimal) -> _Found:
-        """Whether there is room, after a lease was asked for if there is none. Nothing is waited
-        for between the last look at a wallet and the return."""
+        """Whether there is room; if there is none, a lease is asked for first. There is no await
+        between the last look at a wallet and the return."""
         while True:
             now = self._clock()
             wallets = self._wallets_of(payer, domain, now)
             if not self._is_cut_off and all(each.room >= amount for each in wallets):
                 return _Found(wallets, now)
-            # Whoever stops waiting for it: it has to be known what was got.
+            # Even if the caller stops waiting, it has to be known which lease was got.
             taking = asyncio.create_task(self._take(payer, domain, amount, now))
             self._taking.add(taking)
             taking.add_done_callback(self._taken)
@@ -275,7 +278,7 @@ class Budgets:
                 return _Found(wallets, now, lack)
 
     def _taken(self, taking: asyncio.Task[object]) -> None:
-        """A failure that nobody waits for any more is no news for the event loop."""
+        """Retrieve a failure that nobody waits for any more, or the event loop would report it."""
         self._taking.discard(taking)
         if not taking.cancelled():
             taking.exception()
@@ -283,8 +286,8 @@ class Budgets:
     async def _take(
         self, payer: Payer, domain: str, amount: Decimal, now: datetime
     ) -> tuple[Wallet, Decimal] | None:
-        """Leases, where there is no room; the first budget that has too little, and what sums say
-        is spent of it."""
+        """Take leases where there is no room. Returns the first wallet whose budget has too little,
+        and what the sums say is spent of it; None: there is room."""
         async with self.settling:
             if self.unsure or self._is_cut_off:
                 await self.look_again()
@@ -323,12 +326,13 @@ class Budgets:
 
     @property
     def _is_cut_off(self) -> bool:
-        """For so long that others may have taken it for dead, and its leases."""
+        """Whether the database was silent for so long that other processes may have taken this one
+        for dead, and ended its leases."""
         return bool(self._wallets) and clock.now() > self.heard_at + CUT_OFF_AFTER_S
 
 
 def check_budgets(settings: Settings, models: ModelTable) -> None:
-    """Raises ConfigurationError: a budget is to be kept, and nobody knows what calls cost."""
+    """Raises ConfigurationError if a budget is to be kept while it is unknown what calls cost."""
     kept = [each.name for each in settings.budgets if each.is_kept]
     unpriced = models.unpriced(settings)
     if kept and unpriced:

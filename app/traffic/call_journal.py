@@ -1,4 +1,4 @@
-"""Calls that no database knows of yet, noted where they outlive the process."""
+"""Notes calls that the database does not have yet where they outlive the process."""
 
 import json
 import mmap
@@ -20,12 +20,12 @@ from app.process_file import abandoned, claim, mapped
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_CALLS = 2_048
-"""That are under way, or answered and not stored: no more are made before some of them are."""
+"""Calls in progress, or answered and not stored: no more are made before some of these are."""
 
 RECORD = 1_024
 SLOT = 2 * RECORD
-"""Bytes: a record from when the call begins, and one from when it ends. Written half, the second
-one is no record, and the first one holds."""
+"""Bytes: a record from when the call begins, and one from when it ends. If the second one is only
+half written, it does not count, and the first one holds."""
 
 _NAMES = tuple(each.name for each in fields(LedgerEntry))
 _VALUES = attrgetter(*_NAMES)
@@ -35,7 +35,7 @@ _VALUES = attrgetter(*_NAMES)
 class DeadProcess:
     """
     Attributes:
-        entries: of its calls; those that it did not see the end of are `estimated`.
+        entries: of its calls; those whose end it did not see are `estimated`.
     """
 
     name: str
@@ -43,12 +43,12 @@ class DeadProcess:
 
 
 class CallJournal:
-    """Each process has a file. Who is killed leaves its calls there; a machine that loses its power
-    may lose them."""
+    """Each process has a file. A process that is killed leaves its calls there; if the machine
+    loses power, they may be lost."""
 
     def __init__(self, folder: Path | None, process: str) -> None:
-        """`folder`: of all processes on this machine; None: nothing outlives the process, nor, with
-        a warning, where it can't be written."""
+        """`folder` is shared by all processes on this machine. None: nothing outlives the process;
+        the same, with a warning, if it can't be written."""
         self._folder = folder
         self._process = process
         self._closing = ExitStack()
@@ -56,12 +56,12 @@ class CallJournal:
         self._slots: mmap.mmap | None = None
 
     def open(self) -> None:
-        """Have a file, from now on."""
+        """Claim a file."""
         if self._folder is None:
             return
         blank = self._process.encode().ljust(SLOT, b"\0") + bytes(SLOT * MAX_CALLS)
         try:
-            # Somebody may have died since the dead were looked for: what it left is not lost.
+            # A process may have died since dead ones were looked for: its file must not be lost.
             path = claim(self._folder, self._closing, new=True)
             self._slots = mapped(path, blank, self._closing)
         except OSError as error:
@@ -71,7 +71,7 @@ class CallJournal:
 
     @contextmanager
     def dead_processes(self) -> Iterator[list[DeadProcess]]:
-        """What they left in the folder; forgotten if nothing goes wrong within."""
+        """What dead processes left in the folder; deleted unless the context ends with an error."""
         if self._folder is None:
             yield []
             return
@@ -89,8 +89,8 @@ class CallJournal:
                 path.unlink(missing_ok=True)
 
     def begin(self, entry: LedgerEntry) -> int:
-        """Note a call that is about to be made; what it returns is to be given back. Raises
-        StorageUnavailable when too many could not be stored."""
+        """Note a call that is about to be made; returns its slot, for `end` and `forget`. Raises
+        StorageUnavailable when too many calls could not be stored."""
         if not self._free:
             raise StorageUnavailable("Too many calls are not in the ledger yet.")
         slot = self._free.pop()
@@ -98,17 +98,17 @@ class CallJournal:
         return slot
 
     def end(self, slot: int, entry: LedgerEntry) -> None:
-        """Its bill is known."""
+        """Note the bill of a call."""
         self._write(slot + RECORD, entry)
 
     def forget(self, slot: int) -> None:
-        """It is in the ledger, or costs nothing."""
+        """Free the slot of a call that is in the ledger, or costs nothing."""
         if self._slots is not None:
             self._slots[slot] = self._slots[slot + RECORD] = 0
         self._free.append(slot)
 
     def close(self) -> None:
-        """What is noted still is for another process."""
+        """Leave what is still noted to another process."""
         self._closing.close()
 
     def _warn(self, error: OSError) -> None:
@@ -125,7 +125,7 @@ class CallJournal:
     def _write(self, place: int, entry: LedgerEntry) -> None:
         if self._slots is not None:
             text = (to_json(_VALUES(entry)) + b"\n")[:RECORD]
-            # Its first byte last: until then it is no record, whatever else is there.
+            # The first byte is written last: until then this is no record, whatever else is there.
             self._slots[place + 1 : place + len(text)] = text[1:]
             self._slots[place] = text[0]
 

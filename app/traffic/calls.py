@@ -1,4 +1,4 @@
-"""One call to a provider: with leave of the quota and of the budgets, timed, and booked."""
+"""One call to a provider: admitted by the quota and the budgets, timed, and booked."""
 
 import asyncio
 from collections.abc import Collection
@@ -24,7 +24,7 @@ from app.usage import TokenUsage
 
 
 class Calls:
-    """There is no other way to a provider."""
+    """The only way in which a metered provider is called."""
 
     def __init__(self, settings: Settings, metrics: Metrics, health: Health, books: Books) -> None:
         self._settings = settings
@@ -39,8 +39,8 @@ class Calls:
         without: Collection[Deployment],
         instead: ProviderError | None,
     ) -> tuple[Ticket, OpenCall | None]:
-        """Leave for a call by the quota and by the budgets; no books are kept of what is not
-        metered. What is answered in between can leave too little of a budget again."""
+        """Wait until the quota and the budgets admit a call; no books are kept of calls that are
+        not metered. Calls answered in between can leave too little of a budget again."""
         with current().span("wait"):
             return await self._leave(enquiry, without=without, instead=instead)
 
@@ -72,7 +72,7 @@ class Calls:
             enquiry.scheduler.give_back(ticket)
 
     async def _wait_for_room(self, enquiry: Enquiry, asked: Deployment) -> None:
-        """In the budgets, for what a call to this deployment costs at most."""
+        """Wait until the budgets have room for what a call to this deployment costs at most."""
         budgets, payer, domain = self._books.budgets, enquiry.case.payer, enquiry.case.domain
         if budgets.covers(payer, domain.name):
             began, most = clock.now(), enquiry.most(asked)
@@ -82,7 +82,8 @@ class Calls:
                 enquiry.case.spent.wait_s += clock.now() - began
 
     async def _open(self, deployment: Deployment, enquiry: Enquiry) -> OpenCall | None:
-        """None: what is left of a budget was reserved by others meanwhile."""
+        """Reserve the cost, and note the call. None: other calls have reserved what was left of a
+        budget meanwhile."""
         payer, domain = enquiry.case.payer, enquiry.case.domain.name
         most = enquiry.most(deployment)
         hold: Hold | None = FREE
@@ -99,8 +100,8 @@ class Calls:
         without: Collection[Deployment],
         instead: ProviderError | None,
     ) -> Ticket:
-        """Leave for a call. Where one that moves finds none, what made it move is raised `instead`
-        of the refusal."""
+        """Wait for admission. If a call that moves to another deployment is refused, the error that
+        made it move is raised `instead` of the refusal."""
         began = clock.now()
         try:
             return await enquiry.scheduler.admit(enquiry.waiter(without=without, now=began))
@@ -129,7 +130,7 @@ class Calls:
             for each in enquiry.deployments
             if each is not deployment and each not in failed
         ):
-            # One that hangs must leave time for another.
+            # A deployment that hangs must leave time for another.
             timeout = min(timeout / 2, deployment.patience_s(ticket))
         outcome: ProviderAnswer | BaseException
         try:
@@ -183,7 +184,7 @@ class Calls:
             picture = deployment.image_tokens(enquiry.case.image, enquiry.case.domain, outcome)
             entry = self._books.end(call, outcome, picture)
         if isinstance(outcome, ProviderCannotServeDomain):
-            return  # nobody was asked: the row goes on telling of whoever was before
+            return  # nothing was asked: the row still names the provider asked before
         usage = TokenUsage()
         if entry is not None:
             spent.entries.append(entry)

@@ -1,8 +1,8 @@
-"""What time it is on the way to a provider."""
+"""The clock of everything on the way to a provider."""
 
 import asyncio
 
 
 def now() -> float:
-    """Seconds of the event loop's clock, by which whoever waits is woken."""
+    """Seconds of the event loop's clock, which also wakes tasks that wait."""
     return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""One deployment as traffic sees it: its quota, its breaker, what is under way."""
+"""One deployment as traffic sees it: its quota, its breaker, its calls in progress."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +20,14 @@ from app.traffic.window import Window
 from app.usage import TokenUsage
 
 SHORTEST_WINDOW_S = 1.0
-"""Over which Azure enforces calls per minute where it does not over ten seconds."""
+"""Seconds over which Azure enforces calls per minute where it does not use ten seconds."""
 
 SHORTEST_LATENCY_S = 0.05
-"""Below it one is as quick as the other. What was not called yet is taken for as quick."""
+"""Seconds; below it, deployments count as equally fast. One that was not called yet is taken to be
+as fast."""
 LATENCIES = 2
-"""A call takes so many usual latencies at most, nearly always: what is given less time and runs out
-of it says nothing of the deployment."""
+"""Nearly always, a call takes at most so many times the usual latency: one that is given less time
+and times out says nothing about the deployment."""
 
 NEWEST_SHARE = 0.2
 """Weight of the newest call in the running mean of latencies."""
@@ -34,7 +35,7 @@ NEWEST_SHARE = 0.2
 
 @dataclass(slots=True)
 class Ticket:
-    """Leave to make one call. Given back by `Deployment.ended` or, unused, `give_back`."""
+    """Permission to make one call. Returned by `Deployment.ended` or, unused, `give_back`."""
 
     deployment: "Deployment"
     reservation: Reservation
@@ -42,7 +43,7 @@ class Ticket:
 
 
 class Deployment:
-    """`provider` behind what it is granted. Times are seconds of the event loop's clock."""
+    """`provider` with the limits it is granted. Times are seconds of the event loop's clock."""
 
     def __init__(
         self,
@@ -52,8 +53,8 @@ class Deployment:
         now: float,
         link: RedisLink | None = None,
     ) -> None:
-        """`limits` None: calls to it are not metered. `link`: they are counted together with those
-        of other processes."""
+        """`limits` None: calls to it are not metered. `link`: through it, calls are counted
+        together with those of other processes."""
         self.provider = provider
         self._quoting = provider if isinstance(provider, Quoting) else None
         self.name = provider.capabilities().deployment or provider.name
@@ -77,7 +78,7 @@ class Deployment:
     def of(
         cls, provider: Provider, settings: Settings, link: RedisLink | None = None
     ) -> "Deployment":
-        """With the limits that the settings have for it."""
+        """The deployment with the limits that the settings have for it."""
         capabilities = provider.capabilities()
         limits = settings.limits(capabilities.deployment) if capabilities.metered else None
         return cls(provider, limits, now=clock.now(), link=link)
@@ -93,7 +94,8 @@ class Deployment:
         return {"requests": 1.0, "tokens": float(self.provider.estimate_tokens(image, domain))}
 
     def most(self, image: PreparedImage, domain: Domain) -> TokenUsage:
-        """What a call about this picture is billed at most. Of who can't tell no price is known."""
+        """What a call about this picture is billed at most. If the provider can't tell, the price
+        is not known."""
         if self._quoting is not None:
             return self._quoting.most(image, domain)
         return TokenUsage(self.provider.estimate_tokens(image, domain), cost_usd=None)
@@ -107,11 +109,12 @@ class Deployment:
         return self._quoting.image_tokens(image, domain).count if self._quoting else 0
 
     def free_at(self, now: float, amounts: Amounts, *, burst_s: float) -> float:
-        """When a call may begin; infinite: not before one that is under way ends."""
+        """When a call may begin; infinite: not before a call in progress ends."""
         return max(self._callable_at(now), self.quota.free_at(now, amounts, burst_s=burst_s))
 
     def per_second(self, now: float) -> Amounts:
-        """What it lets through in the long run, by dimension; infinite where nothing limits it."""
+        """What it lets through per second in the long run, by dimension; infinite where nothing
+        limits it."""
         rates = dict.fromkeys(("requests", "tokens"), float("inf"))
         for name in self.quota.windows:
             rates[name] = self.quota.per_second(now, name)
@@ -121,17 +124,17 @@ class Deployment:
         return rates
 
     def attraction(self, now: float) -> float:
-        """Of several that are free, the one with the most is taken."""
+        """Of several deployments that are free, the one with the highest value is taken."""
         weight = self.limits.weight if self.limits else 1.0
         return weight * self.quota.share_left(now) / max(self.latency_s, SHORTEST_LATENCY_S)
 
     async def admit(self, now: float, amounts: Amounts, *, burst_s: float) -> Ticket | float:
-        """Leave for a call, or the time at which to ask again; infinite: not before one that is
-        under way ends."""
+        """A ticket for a call, or the time at which to ask again; infinite: not before a call in
+        progress ends."""
         at = self._callable_at(now)
         if at > now:
             return at
-        self.in_flight += 1  # before anything is waited for: the limit holds
+        self.in_flight += 1  # before the first await, so that the limit holds
         probe = self.breaker.began()
         try:
             reserved = await self.quota.try_reserve(now, amounts, burst_s=burst_s)
@@ -145,12 +148,12 @@ class Deployment:
 
     @property
     def call_s(self) -> float:
-        """How long a call takes at most, nearly always."""
+        """How long nearly every call takes at most."""
         return LATENCIES * self.latency_s
 
     def patience_s(self, ticket: Ticket) -> float:
-        """How long a call may take that has somewhere else to go. A probe is given the more time
-        the longer there was nothing but failures: it may be well, and slower than before."""
+        """How long a call may take that could also go elsewhere. A probe is given more time the
+        longer there were only failures: the deployment may be well again, but slower."""
         return max(self.breaker.pause_s, self.call_s) if ticket.probe else float("inf")
 
     def give_back(self, now: float, ticket: Ticket) -> None:

@@ -1,4 +1,4 @@
-"""The one way to a provider: admitted, retried, timed, and on to the next one when one is down."""
+"""The way to a provider: calls are admitted, timed, retried, and moved on when one is down."""
 
 import asyncio
 import random
@@ -47,7 +47,7 @@ from app.traffic.state import ProviderState, states
 
 log = structlog.stdlib.get_logger(__name__)
 BATCH_PATIENCE_S = 600.0
-"""How long a call of a batch waits for quota: nobody waits for it."""
+"""Seconds that a call of a batch waits for quota, as no client waits for it."""
 
 DOWN = (ProviderUnavailable, ProviderRateLimited, ProviderRejected, Overloaded)
 WORTH_ANOTHER_PROVIDER = (*DOWN, ProviderCannotServeDomain, ProviderUnknown)
@@ -55,10 +55,10 @@ WORTH_ANOTHER_PROVIDER = (*DOWN, ProviderCannotServeDomain, ProviderUnknown)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Of one of several who are asked one after the other about the same picture.
+    """The turn of one of several providers that are asked about the same picture in sequence.
 
     Attributes:
-        since: when (the event loop's clock) the time began that they all have together.
+        since: when (the event loop's clock) the time that they all share began.
         later: how many come after it: each must have time left to answer in.
         alone: the local model does not answer in its place, whatever a budget says.
     """
@@ -69,8 +69,8 @@ class Turn:
 
 
 class Dispatcher:
-    """Asks providers. The time is the event loop's, and the policy's total is for all of it: waits,
-    retries, other deployments, other providers."""
+    """Asks providers. Times are of the event loop's clock, and the policy's total covers it all:
+    waits, retries, other deployments, other providers."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Dispatcher:
         link: RedisLink | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`link`: through it the quota is one with that of other processes."""
+        """`link`: the connection through which the quota is shared with other processes."""
         self._registry = registry
         self._settings = settings
         self._metrics = metrics
@@ -104,10 +104,10 @@ class Dispatcher:
         turn: Turn | None = None,
     ) -> ProviderAnswer:
         """Ask the providers in order until one answers. `code_order` and `examples` are as in
-        `Provider.classify`; no `turn`: nobody was asked before, and nobody will be later.
+        `Provider.classify`; without a `turn`, none was asked before, and none will be later.
 
-        Raises the ProviderError of the last one that was down, else why none could be asked; and
-        BudgetSpent, where the local model may not answer instead or can't.
+        Raises the ProviderError of the last provider that was down, else why none could be asked;
+        and BudgetSpent, where the local model may not answer instead, or can't.
         """
         turn, spent = turn or Turn(clock.now()), case.spent
         deadline = turn.since + self._patience_s(case.lane)
@@ -115,7 +115,7 @@ class Dispatcher:
         names = list(names)
         for position, name in enumerate(names):
             now = clock.now()
-            # Whoever comes later must have time left to answer in.
+            # Later providers must have time left to answer in.
             total_s = max(0.0, deadline - now) / (len(names) - position + turn.later)
             policy = RetryPolicy(retries=self._retries_of(case.domain), total_s=total_s)
             try:
@@ -135,14 +135,14 @@ class Dispatcher:
                     names.append(LOCAL)
             except WORTH_ANOTHER_PROVIDER as error:
                 log.warning("a provider does not answer", provider=name, reason=error.slug())
-                # Who was down matters more than who could not have helped.
+                # A provider that was down matters more than one that could not have helped.
                 if not isinstance(failure, BudgetSpent):
                     failure = error if isinstance(error, DOWN) else failure or error
                     spent.degraded = isinstance(failure, DOWN)
         if failure is None:
             raise ProviderUnavailable("No provider is named for this domain.")
         if isinstance(failure, ProviderRateLimited) and failure.retry_after_s is not None:
-            # A day, as some deployments say, is no advice.
+            # A day, as some deployments say, is no useful advice.
             failure.retry_after_s = min(failure.retry_after_s, LONGEST_PAUSE_S)
         raise failure
 
@@ -157,9 +157,9 @@ class Dispatcher:
         since: float,
         call_s: float,
     ) -> ProviderAnswer:
-        """Ask the provider `name` and the model of the `first` answer another time about the same
-        picture; nobody answers instead. All calls together have the time of one, which began at
-        `since`: none is made that would not end in it, if it took `call_s`.
+        """Ask the provider `name`, with the model of the `first` answer, again about the same
+        picture; no other provider answers instead. All calls together have the time of one, which
+        began at `since`: no call is made that would not end in time if it took `call_s`.
 
         Raises a ProviderError, or BudgetSpent.
         """
@@ -187,11 +187,11 @@ class Dispatcher:
         await self._scheduler(name)
 
     async def deployments(self, name: str) -> Sequence[Deployment]:
-        """Of one provider. Raises ProviderUnknown."""
+        """The deployments of one provider. Raises ProviderUnknown."""
         return (await self._scheduler(name)).deployments
 
     def states(self) -> list[ProviderState]:
-        """Of every provider that was asked or opened."""
+        """The states of all providers that were asked or opened."""
         return list(states(self._schedulers.items(), clock.now()))
 
     async def aclose(self) -> None:
@@ -199,7 +199,7 @@ class Dispatcher:
             await scheduler.aclose()
 
     async def _ask(self, enquiry: Enquiry) -> ProviderAnswer:
-        """Ask one provider until it answers, or insisting is of no use any more."""
+        """Ask one provider until it answers, or trying again is of no use any more."""
         retries = self._retries[enquiry.provider]
         attempt, adjustments = 1, 0
         failed: frozenset[Deployment] = frozenset()
@@ -225,7 +225,7 @@ class Dispatcher:
             failed |= {ticket.deployment}
             pause_s = 0.0
             if not self._moves(failure, decision, enquiry, failed):
-                # Moves need no budget: the breaker ends them. What is asked again does.
+                # Moves need no retry budget, because the breaker ends them; retries do.
                 if isinstance(decision, GiveUp) or not (adjusting or retries.spend()):
                     raise failure
                 failed, pause_s = frozenset(), decision.seconds
@@ -240,8 +240,8 @@ class Dispatcher:
         enquiry: Enquiry,
         failed: Collection[Deployment],
     ) -> bool:
-        """Whether the call goes, without a pause, to a deployment that did not fail it yet: one
-        that has room now, or soon, when this one is not to be asked again."""
+        """Whether the call moves, without a pause, to a deployment on which it has not failed yet:
+        one that has room now, or soon, if this one is not to be asked again."""
         if not helps_elsewhere(error) or len(failed) == len(enquiry.deployments):
             return False
         if isinstance(decision, GiveUp):
@@ -261,7 +261,7 @@ class Dispatcher:
             traffic = self._settings.traffic
             providers = await self._registry.get(name)
             if name in self._schedulers:
-                return self._schedulers[name]  # somebody else was as quick
+                return self._schedulers[name]  # another task made it meanwhile
             self._retries[name] = RetryBudget(traffic.retry_share)
             self._schedulers[name] = Scheduler(
                 [Deployment.of(each, self._settings, self._link) for each in providers],

@@ -1,4 +1,4 @@
-"""What one provider is asked, by when, and for whom; and what that has cost."""
+"""A question to one provider: what is asked, by when, and for whom; and what that has cost."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -22,20 +22,20 @@ MOVES_WITHIN_S = 1.0
 
 @dataclass(slots=True)
 class Spent:
-    """What asking has cost so far, also when it fails in the end.
+    """What asking has cost so far, even if it fails in the end.
 
     Attributes:
-        wait_s: seconds spent waiting for quota, and between attempts; of calls at the same time
+        wait_s: seconds spent waiting for quota, and between attempts; of calls at the same time,
             those of the one that took longest, here and below.
         provider_s: seconds spent in calls.
-        call_s: seconds that the last call took that was answered.
-        provider: who was asked last; None before the first call.
-        over_budget: somebody was not asked for what is left of the payer's budgets.
-        degraded: a provider that is preferred to this one was down, or too dear.
-        contradicted: who was asked before, and was not sure enough, said another class.
-        spared_usd: what the next one would have cost, about, that was not asked, for this one was
-            sure enough; None: there was none to spare.
-        incomplete: the answer stands on fewer calls than the domain asks for: some failed.
+        call_s: seconds that the last answered call took.
+        provider: the one asked last; None before the first call.
+        over_budget: a provider was not asked because too little is left of the payer's budgets.
+        degraded: a provider that is preferred to this one was down, or too expensive.
+        contradicted: a provider asked before, which was not sure enough, gave another class.
+        spared_usd: about what the next provider would have cost, which was not asked because this
+            one was sure enough; None: there was none to spare.
+        incomplete: the answer rests on fewer calls than the domain asks for: some failed.
         entries: of the ledger, one for each call that may be billed.
     """
 
@@ -54,7 +54,7 @@ class Spent:
     entries: list[LedgerEntry] = field(default_factory=list)
 
     def add(self, further: Sequence["Spent"]) -> None:
-        """Further calls, made at the same time."""
+        """Add further calls, which were made at the same time."""
         for each in further:
             self.usage += each.usage
             self.calls += each.calls
@@ -67,7 +67,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A picture that is asked about, whoever is asked; what it costs is added to `spent`."""
+    """A picture to ask about, whichever provider is asked; what that costs is added to `spent`."""
 
     image: PreparedImage
     domain: Domain
@@ -78,12 +78,12 @@ class Case:
 
 @dataclass(slots=True)
 class Enquiry:
-    """To one provider. Times are seconds of the event loop's clock.
+    """A question to one provider. Times are seconds of the event loop's clock.
 
     Attributes:
         code_order, examples: as in `Provider.classify`.
-        model: whose deployments alone may be asked; None: all of the provider's.
-        least_s: what a call takes, about: with less time left none is made.
+        model: only its deployments may be asked; None: all of the provider's.
+        least_s: about how long a call takes: with less time left, none is made.
     """
 
     provider: str
@@ -102,7 +102,7 @@ class Enquiry:
         return self.began + self.policy.total_s
 
     def is_too_late(self, now: float) -> bool:
-        """A call would not end in time, and be billed."""
+        """Whether a call would not end in time, and still be billed."""
         return self.deadline - now < self.least_s
 
     @property
@@ -114,7 +114,7 @@ class Enquiry:
         return [each for each in every if each.provider.capabilities().may_be(self.model)] or every
 
     def amounts(self, *, without: Collection[Deployment]) -> dict[Deployment, Amounts]:
-        """What a call takes, by deployment."""
+        """What a call takes of the quota, by deployment."""
         return {
             each: each.amounts(self.case.image, self.case.domain)
             for each in self.deployments
@@ -129,8 +129,8 @@ class Enquiry:
         return known
 
     def waiter(self, *, without: Collection[Deployment], now: float) -> Waiter:
-        """Leave is of use while there is time left for the call. One that moves away from where it
-        failed waits a moment only, or is told why it did."""
+        """Admission is of use only while there is time left for the call. A call that moves away
+        from where it failed waits a moment only; after that its failure is raised."""
         amounts = self.amounts(without=without)
         call_s = min(each.call_s for each in amounts)
         deadline = self.deadline - max(self.least_s, min(call_s, self.policy.total_s / 2))

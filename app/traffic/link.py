@@ -1,4 +1,4 @@
-"""The connection to Redis: whether it works, who shares it, and what the others tell."""
+"""The connection to Redis: whether it works, which processes share it, and what they publish."""
 
 import asyncio
 import json
@@ -17,19 +17,19 @@ from app.traffic.belief import MINUTE_S
 log = structlog.stdlib.get_logger(__name__)
 
 ANSWER_S = 0.25
-"""Redis answers within it, or counts as gone."""
+"""Seconds within which Redis has to answer, or it counts as gone."""
 
 CONNECT_S = 3.0
-"""A new connection may take longer: TLS, and a password."""
+"""Seconds. A new connection may take longer: TLS, and a password."""
 
 RETRY_S = 1.0
-"""Between attempts to reach it again."""
+"""Seconds between attempts to reach it again."""
 
 SETTLE_S = 2 * RETRY_S
-"""After it is back: none that was cut off as well waits longer to try."""
+"""Seconds after it is back: no other process that was cut off waits longer until it tries again."""
 
 PROCESSES = "classifier:processes"
-"""Key of the names of those that tell something; each tells it under its own."""
+"""Key of the names of the processes that publish something; each does so under a key of its own."""
 
 _FOLDER = Path(__file__).parent
 RESERVE, GIVE_BACK, TELL = (
@@ -39,12 +39,12 @@ RESERVE, GIVE_BACK, TELL = (
 
 
 class RedisLink:
-    """Whoever finds Redis gone goes on without; it is looked for in the background."""
+    """A call that finds Redis gone does without; reconnecting is tried in the background."""
 
     def __init__(self, url: str, *, process: str | None = None, processes: int = 1) -> None:
-        """`process` is what others call this one; `processes` share the quota, as long as Redis has
-        not told."""
-        # Only who shares a quota pays for the import.
+        """`process` is the name by which others know this one; `processes` is how many share the
+        quota, until Redis has told."""
+        # Only a process that shares a quota pays for the import.
         from redis.asyncio import Redis
         from redis.exceptions import RedisError
 
@@ -59,7 +59,7 @@ class RedisLink:
         self.process = process or new_id(PROCESS)
         self.connected = False
         self.settled_at = float("-inf")
-        """When all are back after Redis was gone."""
+        """When all processes are back after Redis was gone."""
         self._expected = processes
         self._counted: deque[tuple[float, int]] = deque()
         self._reserve = self._redis.register_script(RESERVE)
@@ -70,11 +70,12 @@ class RedisLink:
 
     @property
     def processes(self) -> int:
-        """How many share the quota: the most that told something at once in the last minute."""
+        """How many processes share the quota: the most that published at once in the last
+        minute."""
         return max((count for _, count in self._counted), default=self._expected)
 
     async def open(self) -> None:
-        """Connect, or go on looking in the background."""
+        """Connect, or keep trying in the background."""
         try:
             await self.ping()
         except self._gone as error:
@@ -88,7 +89,7 @@ class RedisLink:
             return None
         try:
             async with asyncio.timeout(ANSWER_S):
-                if self._running:  # what is given back is there to be had
+                if self._running:  # so that what is being given back can be had
                     await asyncio.wait(self._running)
                 reply: str = await self._reserve(keys=keys, args=[json.dumps(asked)])
         except self._gone as error:
@@ -98,14 +99,14 @@ class RedisLink:
         return answer
 
     def give_back(self, keys: list[str], arguments: list[Any]) -> None:
-        """In the background: what is not given back ends with its window."""
+        """Give back in the background; what can't be given back ends with its window."""
         task = asyncio.create_task(self._quietly(self._give_back(keys=keys, args=arguments)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def tell(self, text: bytes, *, lasts_s: float) -> None:
-        """Let other processes read `text`, for so long, and count them. Nothing happens while Redis
-        is gone."""
+        """Publish `text` to other processes for `lasts_s` seconds, and count them. Does nothing
+        while Redis is gone."""
         if not self.connected:
             return
         arguments: list[Any] = [self.process, text, round(lasts_s * 1000)]
@@ -123,7 +124,7 @@ class RedisLink:
             self._counted.popleft()
 
     async def told_by_others(self) -> dict[str, str]:
-        """What other processes let read, by process; nothing while Redis is gone."""
+        """What other processes publish, by process; nothing while Redis is gone."""
         if not self.connected:
             return {}
         with suppress(*self._gone):
@@ -141,7 +142,7 @@ class RedisLink:
             await self._redis.ping()
 
     async def aclose(self) -> None:
-        """Leave, so that the others need not wait to notice."""
+        """Sign off, so that the others need not wait to notice."""
         if self._looking is not None:
             self._looking.cancel()
         if self._running:

@@ -1,4 +1,4 @@
-"""Who waits for leave to call, and who of them is next."""
+"""The calls that wait for admission, and which of them is next."""
 
 import asyncio
 import heapq
@@ -16,25 +16,25 @@ LANES: tuple[Lane, ...] = ("interactive", "batch")
 
 BURST_S: Mapping[Lane, float] = {"interactive": 1.0, "batch": 0.5}
 """Seconds' worth of quota that goes through at once. Bulk work goes evenly, and leaves room for
-those who wait for their answer."""
+clients that wait for their answer."""
 
 INFINITE = float("inf")
 
 Ways = frozenset[Deployment]
-"""Where a call may go."""
+"""The deployments that a call may go to."""
 
 NOWHERE: Ways = frozenset()
 
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """A call that is wanted.
+    """A call that waits for admission.
 
     Attributes:
         amounts: what it takes, by deployment that may be asked.
-        deadline: the event loop's time at which leave is of no use any more.
+        deadline: the event loop's time at which admission is of no use any more.
         ways: the deployments that may be asked.
-        number: of its place in the queue, by arrival.
+        number: its place in the queue, by arrival.
     """
 
     caller: str
@@ -52,12 +52,12 @@ class Waiter:
 
     @property
     def typical(self) -> Amounts:
-        """What it takes of the deployment named first: of the others about as much."""
+        """What it takes of the deployment named first; of the others it takes about as much."""
         return next(iter(self.amounts.values()))
 
     @property
     def cost(self) -> float:
-        """What it counts for among callers: tokens, else requests."""
+        """What it counts for when callers are compared: tokens, else requests."""
         return cost(self.typical)
 
 
@@ -66,7 +66,8 @@ def cost(amounts: Amounts) -> float:
 
 
 class _Line:
-    """One caller's calls in a lane, in order; apart by where they may go, and what these want."""
+    """One caller's calls in a lane, in order; grouped by where they may go, with what each group
+    wants."""
 
     def __init__(self) -> None:
         self._waiting: dict[Ways, OrderedDict[Waiter, None]] = {}
@@ -90,7 +91,7 @@ class _Line:
             del self._waiting[waiter.ways], self.wanted[waiter.ways]
 
     def first(self, held: Ways) -> Waiter | None:
-        """That may go elsewhere than to those that are `held`."""
+        """The first call that may go to a deployment that is not `held`."""
         first = (next(iter(each)) for ways, each in self._waiting.items() if not ways <= held)
         return min(first, key=_number, default=None)
 
@@ -100,11 +101,11 @@ class _Line:
 
 class WaitingQueue:
     """Lanes share by weight, callers within a lane equally, both by what they were given; each
-    caller's own calls go in order, but for those that are passed over while there is no room where
-    they may go. Adding, removing and finding the next cost O(log n), passing over O(callers)."""
+    caller's own calls go in order, except for those that are skipped while there is no room where
+    they may go. Adding, removing and finding the next cost O(log n), skipping O(callers)."""
 
     def __init__(self, *, batch_share: float) -> None:
-        """`batch_share` of what there is goes to batches when both lanes have work."""
+        """`batch_share` of the quota goes to batches when both lanes have work."""
         self._shares: dict[Lane, float] = {"interactive": 1 - batch_share, "batch": batch_share}
         self._lanes: Turns[Lane] = Turns(self._shares.__getitem__)
         self._callers: dict[Lane, Turns[str]] = {lane: Turns() for lane in LANES}
@@ -116,7 +117,7 @@ class WaitingQueue:
         return self._size
 
     def newest_of_longest(self) -> Waiter | None:
-        """Of the caller with the most waiting calls, the one that came last."""
+        """The last call of the caller with the most waiting calls."""
         longest = max(self._waiting.values(), key=len, default=None)
         return None if longest is None else longest.newest()
 
@@ -138,8 +139,8 @@ class WaitingQueue:
         self._size += 1
 
     def next(self, held: Ways = NOWHERE) -> Waiter | None:
-        """Whose turn it is, of those that may go elsewhere than to the deployments that are `held`
-        for others; None when nobody may."""
+        """The call whose turn it is, of those that may go to a deployment that is not `held` for
+        others; None when there is none."""
         if held:
             lines = (self._waiting[each] for each in self._in_turn())
             return next((first for line in lines if (first := line.first(held))), None)
@@ -150,13 +151,13 @@ class WaitingQueue:
         return self._waiting[lane, caller].first(NOWHERE)
 
     def serve(self, waiter: Waiter) -> None:
-        """It was given leave, and counts for its caller and its lane."""
+        """The call is admitted, and counts for its caller and its lane."""
         self._callers[waiter.lane].served(waiter.caller, waiter.cost)
         self._lanes.served(waiter.lane, waiter.cost)
         self.remove(waiter)
 
     def remove(self, waiter: Waiter) -> None:
-        """It waits no longer; nothing happens if it did not."""
+        """The call no longer waits; does nothing if it did not wait."""
         key = (waiter.lane, waiter.caller)
         line = self._waiting.get(key)
         if line is None or waiter not in line:
@@ -173,7 +174,7 @@ class WaitingQueue:
             heapq.heapify(self._deadlines)
 
     def earliest_deadline(self) -> Waiter | None:
-        """Who gives up first."""
+        """The call that gives up first."""
         while self._deadlines:
             waiter = self._deadlines[0][2]
             if self._waits(waiter):
@@ -182,10 +183,10 @@ class WaitingQueue:
         return None
 
     def ahead(self, waiter: Waiter, ways: Set[Deployment], *, of_all: bool = False) -> Amounts:
-        """What is let through before `waiter`, which is not in the queue, if nobody comes after it,
-        of what may go to these `ways` alone: its own caller's calls, of each other caller as much
-        (`of_all`: all that wait), and of the other lane what that has a right to meanwhile. Costs
-        O(callers)."""
+        """What is let through before `waiter`, which is not in the queue, if no call comes after
+        it; only calls count that may go to no deployment outside `ways`. These are its own caller's
+        calls, as much of each other caller (`of_all`: all that wait), and what the other lane has a
+        right to meanwhile. Costs O(callers)."""
         all_wanted = {key: _wanted(line, ways) for key, line in self._waiting.items()}
         ahead = all_wanted.get((waiter.lane, waiter.caller), {})
         turn = INFINITE if of_all else waiter.cost + cost(ahead)
@@ -227,6 +228,6 @@ def _add(total: dict[str, float], amounts: Amounts, *, times: float = 1.0) -> No
 
 
 def _part(amounts: Amounts, most: float) -> float:
-    """Of `amounts`, what costs `most`."""
+    """The share of `amounts` that costs `most`, 1 at most."""
     whole = cost(amounts)
     return min(1.0, most / whole) if whole else 1.0

@@ -7,10 +7,10 @@ from app.traffic.window import Entry, Window
 from app.usage import QuotaReport
 
 LONGEST_PAUSE_S = 60.0
-"""A service that asks for a day (`retry-after: 86400`) is asked again sooner."""
+"""Seconds. A provider that asks for a day (`retry-after: 86400`) is asked again sooner."""
 
 UNTOLD_PAUSE_S = 1.0
-"""After a refusal that names no time."""
+"""Seconds of pause after a refusal that names no time."""
 
 Amounts = Mapping[str, float]
 """What a call takes, by dimension: `{"requests": 1, "tokens": 450}`."""
@@ -21,9 +21,10 @@ class Reservation:
     """What a call holds.
 
     Attributes:
-        at: when, in seconds of the clock that the quota is asked with.
-        own: what was taken in the minute up to it, by dimension, by all who count together.
-        shared_id: under which it is counted in Redis; None where it is not.
+        at: when it was made, in seconds of the clock that the quota is asked with.
+        own: what was taken in the minute up to it, by dimension, by all processes that count
+            together.
+        shared_id: the id under which it is counted in Redis; None where it is not.
     """
 
     at: float
@@ -33,10 +34,10 @@ class Reservation:
 
 
 class Quota:
-    """A value: it decides and never waits. All times are seconds of one clock.
+    """Decides, and never waits for room. All times are seconds of one clock.
 
-    What is reserved stays so until its window ends, also when the call fails or costs less: that is
-    how Azure counts. Only what the service itself says corrects it.
+    What is reserved stays so until its window ends, even if the call fails or costs less: that is
+    how Azure counts. Only what the provider itself says corrects it.
     """
 
     is_shared = False
@@ -72,34 +73,35 @@ class Quota:
         return Reservation(now, entries, own)
 
     def give_back(self, reservation: Reservation) -> None:
-        """The call never left."""
+        """Give back what was reserved for a call that was never made."""
         for name, entry in reservation.entries.items():
             self.windows[name].give_back(entry)
 
     def per_second(self, now: float, name: str) -> float:
-        """What of a dimension is let through in the long run."""
+        """How much of a dimension is let through per second in the long run."""
         return self.windows[name].per_second(now)
 
     def left(self, now: float, name: str) -> float:
-        """What of a dimension could be taken at once."""
+        """How much of a dimension could be taken at once."""
         return self.windows[name].left(now)
 
     def share_left(self, now: float) -> float:
-        """Of the scarcest dimension, 0 to 1; 0 while the service asked to be left alone."""
+        """What is left of the scarcest dimension, as a share, 0 to 1; 0 during a pause after a
+        refusal."""
         if now < self.paused_until:
             return 0.0
         shares = (self.left(now, name) / each.limit(now) for name, each in self.windows.items())
         return min(shares, default=1.0)
 
     def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:
-        """Take in what the service said with its answer to a call."""
+        """Take in what the provider said with its answer to a call."""
         for name, window in self.windows.items():
             limit, remaining = report.of(name)
             window.report(now, limit=limit, remaining=remaining, own=reservation.own[name])
 
     def refused(self, now: float, report: QuotaReport, retry_after_s: float | None) -> None:
-        """The service refused a call for lack of quota, or of capacity: then others with the same
-        quota are no reason."""
+        """The provider refused a call for lack of quota, or of capacity: in the latter case, the
+        reason is not that others use the same quota."""
         for name in self._lacking(report):
             self.windows[name].refused(
                 now, retry_after_s=retry_after_s, times_own=self._times_own(now, name)
@@ -108,7 +110,7 @@ class Quota:
         self.paused_until = max(self.paused_until, now + min(pause_s, LONGEST_PAUSE_S))
 
     def _times_own(self, now: float, name: str) -> float:
-        """What all took who count together, as a multiple of what was taken here."""
+        """What all processes that count together took, as a multiple of what was taken here."""
         return 1.0
 
     def _lacking(self, report: QuotaReport) -> list[str]:

@@ -14,18 +14,18 @@ from app.errors import (
 )
 
 MAX_ADJUSTMENTS = 8
-"""More than a deployment can have to teach: every parameter that can be left out, and its cap."""
+"""More than a deployment can teach: every parameter that can be left out, and its cap."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to insist.
+    """How long to keep trying.
 
     Attributes:
         retries: calls after the first one.
         total_s: seconds from the first call to the last answer.
         base_s: mean wait before the first retry is half of this; it doubles each time.
-        cap_s: no wait of our own choosing is longer.
+        cap_s: the longest wait that we choose ourselves.
     """
 
     retries: int = 3
@@ -63,7 +63,7 @@ def decide_retry(
 
     The wait is full jitter: uniform over [0, base_s * 2**(attempt - 1)], capped (AWS Architecture
     Blog, "Exponential Backoff And Jitter", 2015). `jitter` in [0, 1) is the random number it is
-    drawn with. After a refusal for quota there is none: the quota knows when there is room again.
+    drawn with. After a refusal for quota there is no wait here: the quota knows when there is room.
     """
     if isinstance(error, ProviderAdjusting) and adjustments <= MAX_ADJUSTMENTS:
         return Wait(0.0) if elapsed_s < policy.total_s else GiveUp("out of time")
@@ -82,8 +82,8 @@ def decide_retry(
 
 
 class RetryBudget:
-    """Retries may be `share` of all calls, beyond the first few: when a provider fails for long,
-    retries would only add to its load, and to the bill."""
+    """Beyond the first few, retries may be `share` of all calls: when a provider fails for long,
+    more retries would only add to its load, and to the bill."""
 
     RESERVE = 10.0
 
@@ -104,7 +104,7 @@ class RetryBudget:
 
 
 def speaks_against(error: ClassifierError) -> bool | None:
-    """Whether an error says that its deployment fails; None: it says nothing of that."""
+    """Whether an error shows that its deployment fails; None: it says nothing about that."""
     if isinstance(error, ProviderUnavailable | ProviderDenied):
         return True
     if isinstance(error, ProviderAnswerInvalid | ContentFiltered | ProviderRefused):

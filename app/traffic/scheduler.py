@@ -1,4 +1,4 @@
-"""Leave to call a deployment: who waits, for how long, and which deployment it is in the end."""
+"""Admission to deployments: which calls wait, for how long, and which deployment each gets."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +18,16 @@ SHORTEST_RETRY_AFTER_S = 1.0
 NEVER = float("inf")
 
 GAPS = 0.05
-"""Share of a window that calls leave empty, at most, where they are not tiny."""
+"""Share of a window that calls leave unused, at most, where they are not tiny."""
 
 
 class Scheduler:
-    """Of one provider's deployments. Calls wait in one queue, whichever deployment will be free.
+    """Schedules calls to one provider's deployments. They wait in one queue, whichever deployment
+    becomes free.
 
-    The one that is next is waited for, also when it takes more than is free now: smaller ones that
+    The next call keeps its turn, even if it takes more than is free now: smaller calls that
     overtook it might keep it waiting for ever. So the deployments that it may go to are held for
-    it. Those after it may go to others meanwhile, and hold these when there is no room either.
+    it. Calls behind it may go to others meanwhile, and hold these when there is no room either.
     """
 
     def __init__(
@@ -35,10 +36,10 @@ class Scheduler:
         self.deployments = deployments
         self._queue = WaitingQueue(batch_share=batch_share)
         self._most_waiting = most_waiting
-        # Where nothing is asked of Redis an offer takes no time, in which others could come.
+        # Without Redis, an offer never waits, so no other call can come in between.
         self._at_once = not any(each.quota.is_shared for each in deployments)
         self._again_at = NEVER
-        """When there is room for the one that is next; infinite: that is not known."""
+        """When there is room for the next call; infinite: that is not known."""
         self._changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -50,10 +51,10 @@ class Scheduler:
         return self._queue.length(lane)
 
     async def admit(self, waiter: Waiter) -> Ticket:
-        """Wait for leave.
+        """Wait for admission.
 
-        Raises Overloaded when too many wait already, and ProviderRateLimited or
-        ProviderPaused, at once, when there will be none before the deadline; each says when
+        Raises Overloaded when too many calls wait already, and ProviderRateLimited or
+        ProviderPaused, at once, when there will be no room before the deadline; each says when
         there would be.
         """
         if self._at_once and not len(self._queue):
@@ -76,7 +77,7 @@ class Scheduler:
             raise
 
     def has_room(self, amounts: Mapping[Deployment, Amounts], lane: Lane) -> bool:
-        """Whether leave would be given at once to a call that takes `amounts`."""
+        """Whether a call that takes `amounts` would be admitted at once."""
         now, burst_s = clock.now(), BURST_S[lane]
         return not len(self._queue) and any(
             each.free_at(now, taken, burst_s=burst_s) <= now for each, taken in amounts.items()
@@ -103,7 +104,7 @@ class Scheduler:
             self._serving = asyncio.create_task(self._serve())
 
     async def _serve(self) -> None:
-        """Give leave as long as anybody waits, with one timer for all."""
+        """Admit calls as long as any wait, with one timer for all."""
         while len(self._queue):
             # What changes while Redis is asked must not be missed.
             self._changed.clear()
@@ -126,8 +127,8 @@ class Scheduler:
         self._again_at = NEVER
 
     async def _serve_next(self, waiter: Waiter, held: Ways) -> float | None:
-        """Give leave to the one whose turn it is, or refuse it: None. Else the time at which there
-        is room for it."""
+        """Admit the call whose turn it is, or refuse it, and return None; else return the time at
+        which there is room for it."""
         if waiter.leave.done():
             self._queue.remove(waiter)
             return None
@@ -142,7 +143,7 @@ class Scheduler:
         return offer
 
     async def _let_pass(self, until: float) -> None:
-        """Time, or refuse the one that has none left."""
+        """Let time pass, or refuse the call that has none left."""
         first = self._queue.earliest_deadline()
         if first is None:
             return
@@ -165,7 +166,8 @@ class Scheduler:
             waiter.leave.set_result(ticket)
 
     async def _offer(self, waiter: Waiter, held: Ways = NOWHERE) -> Ticket | float:
-        """Leave, or the time at which to look again; not of those that are `held` for others."""
+        """A ticket, or the time at which to look again, for deployments that are not `held` for
+        other calls."""
         now, burst_s = clock.now(), BURST_S[waiter.lane]
         again_at = NEVER
         for each in self._by_preference(waiter, now):
@@ -178,8 +180,8 @@ class Scheduler:
         return again_at
 
     def _by_preference(self, waiter: Waiter, now: float) -> Iterable[Deployment]:
-        """Who is due for a probe comes first: else one that failed would never be found well again
-        while another has room for all."""
+        """Deployments due for a probe come first: otherwise one that failed would never be found
+        well again while another has room for all."""
         if len(waiter.amounts) == 1:
             return waiter.amounts
         return sorted(
@@ -192,28 +194,28 @@ class Scheduler:
         )
 
     def _refuse_hopeless(self, waiter: Waiter) -> None:
-        """At once, when those before it take all the time that it has."""
+        """Refuse a call at once when those before it take all the time that it has."""
         if self._through_at(waiter) > waiter.deadline:
             raise self._refusal(waiter, self._after_all(waiter))
 
     def _make_room(self, waiter: Waiter) -> None:
-        """Who has most calls waiting gives up the newest of them. Raises Overloaded when that is
-        the caller itself."""
+        """The caller with the most waiting calls loses the newest of them. Raises Overloaded when
+        that is the caller of this call."""
         newest = self._queue.newest_of_longest()
         if newest is None or self._queue.waiting_for(waiter) + 1 >= self._queue.waiting_for(newest):
             raise self._overload(waiter)
         self._refuse(newest, self._overload(newest))
 
     def _after_all(self, waiter: Waiter) -> float:
-        """When all that wait are through, about. As long as the others' work lasts, who comes back
-        finds as many before it again."""
+        """About when all waiting calls are through. As long as the others' work lasts, a call that
+        comes back finds as many before it again."""
         now, at = clock.now(), self._through_at(waiter, of_all=True)
         return now + (at - now) * (1 + GAPS)
 
     def _through_at(self, waiter: Waiter, *, of_all: bool = False) -> float:
-        """When a call that comes now is let through, about (`of_all`: and all that wait): all go
-        at the pace of all deployments, and those that may go where it may, and nowhere else, at the
-        pace of these."""
+        """About when a call that comes now is let through (`of_all`: and all that wait). All calls
+        go at the pace of all deployments; those that may go only where this one may go, at the pace
+        of these."""
         now, everywhere = clock.now(), frozenset(self.deployments)
         begins_at = self._again_at if now < self._again_at < NEVER else now
         return begins_at + max(
@@ -250,6 +252,7 @@ class Scheduler:
         return ProviderRateLimited("The quota leaves no room in time.", retry_after_s=retry_after_s)
 
     def _retry_after_s(self, waiter: Waiter, at: float) -> float:
-        """Who comes back then, and can wait as long again, need not for more than half of it."""
+        """A call that comes back then, and can wait as long again, needs at most half of that
+        time."""
         now = clock.now()
         return max(SHORTEST_RETRY_AFTER_S, at - now - max(0.0, waiter.deadline - now) / 2)

@@ -1,4 +1,4 @@
-"""One quota for all processes, kept in Redis; each falls back to its share when Redis is gone."""
+"""One quota for all processes, kept in Redis; while Redis is gone, each process has its share."""
 
 import math
 from collections import Counter, deque
@@ -13,17 +13,17 @@ from app.traffic.window import Window
 from app.usage import QuotaReport
 
 SHORTEST_WAIT_S = 1e-6
-"""Redis' clock counts no finer."""
+"""Seconds: the resolution of Redis' clock."""
 
 
 class SharedQuota(Quota):
     """Counts in Redis, with its clock. What is taken here is counted here as well: for the times
-    when Redis is gone, and to tell what others, who share no Redis with us, take."""
+    when Redis is gone, and to tell what others take who do not share this Redis."""
 
     is_shared = True
 
     def __init__(self, windows: Mapping[str, Window], link: RedisLink, name: str) -> None:
-        """Who names the same `name` shares it."""
+        """All processes that use the same `name` share the quota."""
         super().__init__(windows)
         self.link = link
         prefix = f"{{classifier:quota:{name}}}"
@@ -64,7 +64,7 @@ class SharedQuota(Quota):
             self.link.give_back(self._keys, [reservation.shared_id, *amounts])
 
     def left(self, now: float, name: str) -> float:
-        """As Redis said last, and what was let go since."""
+        """As Redis said last, plus what was released since."""
         if not self.link.connected or name not in self._left:
             return super().left(now, name)
         window = self.windows[name]
@@ -72,14 +72,14 @@ class SharedQuota(Quota):
         return min(window.cap(now), self._left[name] + let_go)
 
     def per_second(self, now: float, name: str) -> float:
-        """An equal part, or more where the others leave it."""
+        """An equal part, or more where the other processes leave it."""
         equal = super().per_second(now, name)
         if self.link.connected:
             equal /= self.link.processes
         return max(equal, self.windows[name].own_in_minute(now) / MINUTE_S)
 
     def learn(self, now: float, report: QuotaReport, reservation: Reservation) -> None:
-        """What is left tells of others only where all that we took is known."""
+        """What is left tells about others only where all that we took is known."""
         counted_at = self.link.settled_at + MINUTE_S
         if reservation.shared_id is None or reservation.at < counted_at:
             report = report.limits_only()
@@ -88,7 +88,7 @@ class SharedQuota(Quota):
     def _asked(
         self, reservation_id: str, now: float, amounts: Amounts, burst_s: float
     ) -> dict[str, Any]:
-        """What the script wants to know."""
+        """The arguments of the script."""
         return {
             "id": reservation_id,
             "burst_s": burst_s,
@@ -107,7 +107,7 @@ class SharedQuota(Quota):
         }
 
     def _taken_alone(self, now: float, name: str) -> list[dict[str, float]]:
-        """What was taken while Redis was gone, by how many seconds ago."""
+        """What was taken while Redis was gone, by its age in seconds."""
         taken: Counter[int] = Counter()
         for each in self._alone:
             taken[math.floor(now - each.at)] += math.ceil(each.entries[name].amount)

@@ -19,7 +19,7 @@ class DimensionState:
     Attributes:
         per_minute: the limit, as it is believed now.
         left: what could be taken at once.
-        share_left: of what a window holds, 0 to 1.
+        share_left: the same as a share of what a window holds, 0 to 1.
     """
 
     per_minute: float
@@ -55,10 +55,10 @@ class ProviderState:
     sees them.
 
     Attributes:
-        checks: whether each health check of the process passed. They are told with each provider,
-            where versions that do not know them pass over them.
-        told_at: when it was told to others, by the clock of the process; None: it was not, or by
-            a version that does not say.
+        checks: whether each health check of the process passed. They are published with each
+            provider, where versions that do not know them ignore them.
+        told_at: when it was published, by the clock of the process; None: it was not, or by a
+            version that does not say.
     """
 
     process: str
@@ -70,7 +70,7 @@ class ProviderState:
 
 
 def states(schedulers: Iterable[tuple[str, Scheduler]], now: float) -> Iterator[ProviderState]:
-    """Of this process, as of `now`, the event loop's time."""
+    """The states in this process, as of `now`, the event loop's time."""
     for provider, scheduler in schedulers:
         yield ProviderState(
             f"{socket.gethostname()}:{os.getpid()}",
@@ -81,7 +81,7 @@ def states(schedulers: Iterable[tuple[str, Scheduler]], now: float) -> Iterator[
 
 
 def troubles(states: Iterable[ProviderState]) -> Iterator[Trouble]:
-    """What it means for callers that deployments fail."""
+    """What failing deployments mean for callers."""
     for provider in states:
         for each in provider.deployments:
             if each.breaker != "closed":
@@ -95,7 +95,7 @@ def troubles(states: Iterable[ProviderState]) -> Iterator[Trouble]:
 
 
 def _at(then: float, now: float) -> datetime:
-    """Of the event loop's time."""
+    """The wall clock's time for one of the event loop's."""
     return datetime.now(UTC) - timedelta(seconds=now - then)
 
 

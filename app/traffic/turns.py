@@ -1,4 +1,4 @@
-"""Whose turn it is: weighted fair shares by what each has been served, not by who came first."""
+"""Decides whose turn it is: weighted fair shares by what each was served, not by arrival."""
 
 import heapq
 from collections.abc import Callable, Hashable
@@ -7,15 +7,15 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 SLACK = 64
-"""Outdated entries that are not worth a rebuild."""
+"""So many outdated entries are not worth a rebuild."""
 
 
 class Turns(Generic[K]):
     """Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) over keys.
 
     Each key's next turn starts where its last one ended, in units of cost over weight, and the
-    earliest start is next. Who was away starts at the present: nothing is saved up. A turn and a
-    key that comes cost O(log n).
+    earliest start is next. A key that was away starts at the present: it saves nothing up. A turn
+    costs O(log n), and so does a key that comes.
     """
 
     def __init__(self, weight: Callable[[K], float] = lambda _: 1.0) -> None:
@@ -45,7 +45,7 @@ class Turns(Generic[K]):
         return None
 
     def in_turn(self) -> list[K]:
-        """All that have work, whose turn it is first. O(n log n)."""
+        """All keys that have work, in the order of their turns. O(n log n)."""
         live = (key for start, _, key in sorted(self._heap) if self._start.get(key) == start)
         return list(dict.fromkeys(live))
 
@@ -71,6 +71,6 @@ class Turns(Generic[K]):
         self._count += 1
         heapq.heappush(self._heap, (start, self._count, key))
         if len(self._heap) > 2 * len(self._start) + SLACK:
-            # Those that went without a turn are still in there.
+            # Keys that went without a turn are still in the heap.
             self._heap = [each for each in self._heap if self._start.get(each[2]) == each[0]]
             heapq.heapify(self._heap)

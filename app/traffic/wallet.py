@@ -1,4 +1,4 @@
-"""This process's part of a budget, and what calls hold of it."""
+"""This process's part of a budget, and what is reserved of it for calls."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,10 @@ class Wallet:
     """This process's part of a budget in one period.
 
     Attributes:
-        held: for calls under way.
-        owed: for calls that ended, and that no sum has yet.
-        lately: of that, since it was last looked at.
-        refused: why there is nothing for a while, and until when, by the event loop's clock.
+        held: reserved for calls in progress.
+        owed: the cost of calls that ended, and that are not in the sums yet.
+        lately: the cost of those that ended since it was last looked at.
+        refused: until when, by the event loop's clock, no lease is asked for, and what was spent.
     """
 
     budget: Budget
@@ -36,7 +36,7 @@ class Wallet:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the period does; None: never."""
+        """When the period ends; None: never."""
         return self.budget.resets_at(self.starts_at)
 
     @property
@@ -44,7 +44,7 @@ class Wallet:
         return self.lease - self.held - self.owed
 
     def spent(self, known: Decimal) -> BudgetSpent:
-        """The error; `known` is what sums say."""
+        """The error to raise; `known` is what the sums say is spent."""
         budget, resets_at = self.budget, self.ends_at
         until = f" until {resets_at:%Y-%m-%dT%H:%M:%SZ}" if resets_at else ""
         left = max(NOTHING, budget.amount_usd - known - self.owed)
@@ -62,7 +62,7 @@ class Hold:
     """What is reserved for one call.
 
     Attributes:
-        at: in the periods of which moment; None: it does not matter.
+        at: the moment in whose periods it counts; None: it does not matter.
     """
 
     amount: Decimal

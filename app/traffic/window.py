@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from app.traffic.belief import MINUTE_S, Belief
 
 START_STEPS = 20
-"""Pieces in which what may have been spent before the start is let go."""
+"""Steps in which the amount that may have been spent before the start is released."""
 
 LEAST_DEBT_S, DEBT_SHARE = 2.0, 0.1
-"""A large amount holds up those after it for so many seconds, or for this share of the span, at
-most, while there is room: the pace is to smooth what is small."""
+"""While there is room, a large amount holds up those after it for at most so many seconds, or this
+share of the span, whichever is longer: the pace is meant to smooth small amounts."""
 
 TINY = 1e-6
-"""Sums of amounts are this exact."""
+"""Precision of sums of amounts."""
 
 MIN_ELAPSED = 0.1
-"""Share of a span that must have gone by before a refusal tells how fast others spend."""
+"""Share of a span that must have passed before a refusal tells how fast others spend."""
 
 
 @dataclass(slots=True)
@@ -62,14 +62,14 @@ class _Log:
 
 
 class Window:
-    """At most `per_minute * span_s / 60` in any `span_s` seconds, counted where the service counts.
+    """At most `per_minute * span_s / 60` in any `span_s` seconds, counted where the provider does.
 
-    Whoever enforces the quota sees a call somewhat later than it was taken here, one later than the
-    other: so an amount is held for `span_s + guard_s`. It is held whatever becomes of the call, as
-    Azure counts calls at their arrival, refused ones too.
+    The provider sees a call somewhat later than it was taken here, with a delay that varies: so an
+    amount is held for `span_s + guard_s`. It is held whatever becomes of the call, as Azure counts
+    calls at their arrival, refused ones too.
 
-    Others may spend from the same quota: what is believed of them is left to them. Times are
-    seconds of any clock; one that goes back stands still.
+    Others may spend from the same quota: what they are believed to spend is left to them. Times are
+    seconds of any clock; if it goes back, it counts as standing still.
     """
 
     def __init__(
@@ -82,12 +82,13 @@ class Window:
         estimated: bool = False,
         now: float = 0.0,
     ) -> None:
-        """`shortest_s`: the service may enforce the limit over as few seconds, too, which its
-        refusals tell. `estimated`: amounts are estimates. The span before the start counts as
-        spent, but for the first amount: a process that was here before may have spent it."""
+        """`shortest_s`: the provider may also enforce the limit over as few seconds, which its
+        refusals show. `estimated`: amounts are estimates. The span before the start counts as
+        spent, except for the first amount: an earlier process may have spent it."""
         self.belief = Belief(per_minute, estimated=estimated, now=now)
         self.share = 1.0
-        """Of all of it: what is this process's while it can't count together with others."""
+        """Share of the whole that this process may take while it can't count together with
+        others."""
         self.span_s = span_s
         self._spans = (span_s if shortest_s is None else shortest_s, span_s)
         self._guard_s = guard_s
@@ -100,7 +101,7 @@ class Window:
 
     @property
     def assumes(self) -> bool:
-        """The service has not told yet what is left of the quota."""
+        """Whether the provider has not told yet what is left of the quota."""
         return bool(self._assumed)
 
     @property
@@ -114,12 +115,12 @@ class Window:
         return self._of_span(self.belief.limit(self._now))
 
     def cap(self, now: float) -> float:
-        """What a span holds, less what is believed of others."""
+        """What a span holds, less what others are believed to spend."""
         self._age(now)
         return self._of_span(self.belief.left_by_others(self._now)) * self.share
 
     def per_second(self, now: float) -> float:
-        """What is let through in the long run."""
+        """What is let through per second in the long run."""
         return self.cap(now) / self._held.span_s
 
     def left(self, now: float) -> float:
@@ -129,8 +130,8 @@ class Window:
     def free_at(self, now: float, amount: float, *, burst_s: float) -> float:
         """When `amount` fits, if nothing else is taken before; `now` or earlier: at once.
 
-        At most the limit of `burst_s` seconds is let through at once. More than the limit fits into
-        an empty window, at the pace that keeps the limit in the long run.
+        At most the limit of `burst_s` seconds is let through at once. An amount above the limit
+        fits into an empty window, at the pace that keeps the limit in the long run.
         """
         if amount > self.limit(now):
             burst_s = 0.0
@@ -144,14 +145,14 @@ class Window:
         self._held.add(entry)
         self._minute.add(entry)
         paced = max(self._next, self._now) + amount / self.per_second(now)
-        # For more than the limit there is never room: its pace alone keeps the limit.
+        # There is never room for more than the limit: the pace alone keeps the limit then.
         fills_s = amount / self.limit(now) * self.held_s
         most_s = max(LEAST_DEBT_S, DEBT_SHARE * self.held_s)
         self._next = min(paced, self._now + (most_s if fills_s <= self.held_s else fills_s))
         return entry
 
     def give_back(self, entry: Entry) -> None:
-        """What was taken for a call that never left."""
+        """Give back what was taken for a call that was never made."""
         for log in (self._held, self._minute):
             log.lose(entry, self._now)
         self._next -= entry.amount / self.per_second(self._now)
@@ -165,16 +166,16 @@ class Window:
     def report(
         self, now: float, *, limit: float | None, remaining: float | None, own: float
     ) -> None:
-        """What the service said, of a minute, with an answer to the call at which `own` was taken
-        here in a minute."""
+        """Take in what the provider said about a minute, with its answer to the call at which `own`
+        had been taken here in a minute."""
         self._age(now)
         if self.belief.report(self._now, limit=limit, remaining=remaining, own=own):
             self._forget_assumed()
 
     def refused(self, now: float, *, retry_after_s: float | None, times_own: float = 1.0) -> None:
-        """The service found no room where here there was: others are there. When its window ends is
-        known from `retry_after_s`, so how fast it filled. Those who count together with us took
-        what we did `times_own`, ours included."""
+        """The provider found no room where we did, so there are other users. `retry_after_s` tells
+        when its window ends, and so how fast it filled. `times_own` is what all who count together
+        took, ourselves included, as a multiple of what was taken here."""
         self._age(now)
         self._forget_assumed()
         self.belief.refused(self._now)
@@ -192,8 +193,8 @@ class Window:
             self.belief.others_filled(self._now, own=own, elapsed_s=elapsed_s, span_s=self.span_s)
 
     def _span_that_explains(self, retry_after_s: float) -> float:
-        """The shorter one, when a burst of our own is too much for it; the longer one, when the
-        time to wait is more than the shorter one's."""
+        """The shorter span, when a burst of our own is too much for it; the longer one, when the
+        time to wait is longer than the shorter span."""
         shortest_s, longest_s = self._spans
         if self.span_s > shortest_s >= retry_after_s:
             burst = self._minute.since(self._now - shortest_s - self._guard_s)
