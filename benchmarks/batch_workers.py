@@ -110,9 +110,8 @@ def main() -> None:
         folder = Path(name)
         instant.install(folder)
         sys.path.insert(0, name)
-        for each in ("postgres", "redis"):
-            (folder / each).mkdir()
-        postgres, redis = PostgresServer(folder / "postgres"), RedisServer(folder / "redis")
+        (folder / "redis").mkdir()
+        postgres, redis = PostgresServer(), RedisServer(folder / "redis")
         found: dict[str, Any] = {}
         try:
             for count in map(int, options.workers.split(",")):
@@ -130,7 +129,7 @@ def main() -> None:
                 )
         finally:
             redis.kill()
-            postgres.stop()
+            postgres.close()
         first = next(iter(found))
         found["of_linear"] = {
             count: rate / (found[first] / int(first) * int(count)) for count, rate in found.items()

@@ -22,8 +22,7 @@ LATER = timedelta(hours=1)
 async def pick(pending: int, folder: Path) -> dict[str, Any]:
     """On both databases, before and after the planner has statistics of the table."""
     found = {"sqlite": await measure(Database(f"sqlite:///{folder}/pick.db"), pending)}
-    (folder / "postgres").mkdir()
-    server = PostgresServer(folder / "postgres")
+    server = PostgresServer()
     try:
         found["postgresql"] = await measure(Database(server.url(server.new_database())), pending)
     finally:

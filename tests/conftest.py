@@ -5,8 +5,6 @@ import functools
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
@@ -89,11 +87,9 @@ def _own_settings(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def postgres():
-    # Not in a folder of pytest's: another pytest revokes PostgreSQL's own user's access to these.
-    with TemporaryDirectory(prefix="postgres-") as folder:
-        server = PostgresServer(Path(folder) / "data")
-        yield server
-        server.close()
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

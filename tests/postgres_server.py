@@ -5,6 +5,7 @@ import warnings
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import psycopg
@@ -19,10 +20,12 @@ FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200")
 
 
 class PostgresServer:
-    """Listens on a socket in `folder`."""
+    """Listens on a socket in a folder of its own, and not of pytest's: the next pytest revokes
+    PostgreSQL's own user's access to these."""
 
-    def __init__(self, folder: Path) -> None:
-        self._server = get_server(str(folder), cleanup_mode="stop")
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
+        self._server = get_server(str(Path(self._folder.name) / "data"), cleanup_mode="stop")
         self._numbers = count()
         # The socket's folder was set at the first start; `start` does not report it.
         place = self._server.get_postmaster_info().socket_dir
@@ -69,6 +72,7 @@ class PostgresServer:
         with suppress(subprocess.CalledProcessError):  # a test stopped it
             self.stop()
         self._server.cleanup()
+        self._folder.cleanup()
 
     def _control(self, *arguments: str) -> None:
         server = self._server

@@ -16,10 +16,9 @@ class SharedServers:
     """
 
     def __init__(self, folder: Path) -> None:
-        for each in ("postgres", "redis"):
-            (folder / each).mkdir()
+        (folder / "redis").mkdir()
         with ExitStack() as started:
-            self.postgres = PostgresServer(folder / "postgres")
+            self.postgres = PostgresServer()
             started.callback(self.postgres.close)
             self.redis = RedisServer(folder / "redis")
             started.callback(self.redis.kill)
