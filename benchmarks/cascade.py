@@ -122,7 +122,7 @@ async def taught(parts: Parts, domain: Domain, pictures: Pictures) -> None:
     for path, label in pictures:
         seen = await parts.collecting.see(Upload(path.read_bytes()), domain)
         await parts.collecting.keep(domain, label, seen, caller="benchmark")
-    await parts.lessons.teach(domain.name, accuracy=RIGHT)
+    await parts.lessons.teach(domain.name, accuracy=RIGHT, by=COMMAND_LINE)
 
 
 async def labelled(parts: Parts, domain: Domain, pictures: Pictures) -> None:

@@ -56,6 +56,7 @@ async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
     """Read config/domains.yaml again. When it is wrong the last good one stays in force."""
     parts.domains.reload_file()
     await parts.audit.add(operator.by, "domains.reloaded")
+    await parts.audit.add_when_new(operator.by, "domain.configured", parts.domains.configured)
     return await list_domains(parts, operator)
 
 

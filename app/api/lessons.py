@@ -91,7 +91,7 @@ async def teach(
     answers at once, and in other processes within seconds."""
     wanted = wanted or LessonRequest()
     lesson_id, _ = await parts.lessons.teach(
-        name, accuracy=wanted.accuracy, set_aside=wanted.set_aside
+        name, accuracy=wanted.accuracy, set_aside=wanted.set_aside, by=operator.by
     )
     found = await parts.lessons.versions(name)
     return LessonView.of(next(each for each in found if each.row.id == lesson_id))

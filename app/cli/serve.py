@@ -22,7 +22,7 @@ from app.listening import ListeningServer
 from app.main import create_app
 from app.parts import Parts, build_parts
 from app.settings import Settings
-from app.storage.audit import SERVICE
+from app.storage.audit import SERVICE, Action
 
 log = structlog.stdlib.get_logger("app.serve")
 
@@ -135,16 +135,17 @@ def _settle_allocator() -> None:
 
 
 def _reload_on_sighup(parts: Parts) -> None:
-    files: dict[str, DomainRegistry | Rules] = {
+    files: dict[Action, DomainRegistry | Rules] = {
         "domains.reloaded": parts.domains,
         "alerts.reloaded": parts.alerting.rules,
     }
     noting: set[asyncio.Task[None]] = set()
 
-    async def note(actions: list[str]) -> None:
+    async def note(actions: list[Action]) -> None:
         with suppress(StorageUnavailable):  # which is logged where it is raised
             for each in actions:
                 await parts.audit.add(SERVICE, each)
+            await parts.audit.add_when_new(SERVICE, "domain.configured", parts.domains.configured)
 
     def reload() -> None:
         reloaded = []

@@ -47,6 +47,4 @@ async def _secret(settings: Settings) -> str:
 
 async def _reencrypt(settings: Settings) -> int:
     async with build_parts(settings) as parts:
-        count = await parts.webhooks.reseal()
-        await parts.audit.add(COMMAND_LINE, "webhooks.reencrypted")
-        return count
+        return await parts.webhooks.reseal(by=COMMAND_LINE)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -57,6 +58,11 @@ class DomainRegistry:
         self._tell_metrics()
         _warn_of(self._of_file.values())
         log.info("domains reloaded", domains=sorted(self._of_file))
+
+    @property
+    def configured(self) -> dict[str, dict[str, Any]]:
+        """What the file says, by name, as in JSON."""
+        return {name: each.model_dump(mode="json") for name, each in self._of_file.items()}
 
     def all(self) -> list[Domain]:
         """All domains, sorted by name."""

@@ -46,7 +46,7 @@ HELD_AGAIN_EVERY_S = 5.0
 
 async def begin(parts: Parts, stack: AsyncExitStack) -> None:
     """Resume unfinished work, and look periodically for work that other processes left."""
-    await parts.audit.add_when_new(SERVICE, "keys.changed", parts.settings.key_fingerprints)
+    await _note_configured(parts)
     stack.push_async_callback(parts.alerting.aclose)
     recurring = Recurring()
     stack.push_async_callback(recurring.aclose)
@@ -100,6 +100,15 @@ async def begin(parts: Parts, stack: AsyncExitStack) -> None:
         parts.retention.keep_to_policy,
         first_after_s=RETENTION_AFTER_S,
     )
+
+
+async def _note_configured(parts: Parts) -> None:
+    """Record what was changed in the configuration since the last start."""
+    budgets = {each.name: each.model_dump(mode="json") for each in parts.settings.budgets}
+    note = partial(parts.audit.add_when_new, SERVICE)
+    await note("keys.changed", {"": parts.settings.key_fingerprints})
+    await note("budget.configured", budgets)
+    await note("domain.configured", parts.domains.configured)
 
 
 async def _keep_lock(database: Database) -> None:

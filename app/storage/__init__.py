@@ -25,7 +25,7 @@ from app.storage.evaluations import EvaluationRepository, EvaluationRow
 from app.storage.examples import ExampleChange, ExampleRepository, ExampleRow
 from app.storage.exporting import ExportRepository
 from app.storage.idempotency import Claim, IdempotencyRepository
-from app.storage.installation import chosen, replace_chosen
+from app.storage.installation import chosen
 from app.storage.labelled import LabelledAnswer, LabelledRepository
 from app.storage.ledger import LedgerRepository
 from app.storage.lessons import LessonRepository, LessonRow
@@ -118,5 +118,4 @@ __all__ = [
     "migrate",
     "parse_url",
     "queueing",
-    "replace_chosen",
 ]

@@ -4,14 +4,43 @@ never changed, and are deleted only by age."""
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
 from app.identifiers import AUDIT, lowest_id, new_id
 from app.storage.database import Database
+from app.storage.installation import exchange
 from app.storage.tables import audit
+
+Action = Literal[
+    "alerts.reloaded",
+    "budget.configured",
+    "budget.deleted",
+    "budget.put",
+    "calibration.withdrawn",
+    "caller.erased",
+    "caller.erasing",
+    "domain.configured",
+    "domain.created",
+    "domain.deleted",
+    "domain.updated",
+    "domains.reloaded",
+    "example.deleted",
+    "examples.forgotten",
+    "examples.taken",
+    "keys.changed",
+    "lesson.withdrawn",
+    "result.erased",
+    "webhook.changed",
+    "webhook.created",
+    "webhook.deleted",
+    "webhook.disabled",
+    "webhook.rotated",
+    "webhooks.reencrypted",
+]
+"""Every action there is an entry for."""
 
 MAX_VALUE = 500
 """Bytes of one value, as JSON; a larger one is replaced by its size. This keeps an entry small:
@@ -74,20 +103,24 @@ class AuditRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, by: By, action: str, subject: str = "") -> None:
+    async def add(self, by: By, action: Action) -> None:
         """For an action that changes no row, such as reading a file again."""
-        await self._database.write(lambda connection: note(connection, by, action, subject))
+        await self._database.write(lambda connection: note(connection, by, action))
 
-    async def add_when_new(self, by: By, action: str, state: Mapping[str, Any]) -> None:
-        """For state that is set outside the service, unless the last entry already has it."""
-        last = sa.select(_C.change).where(_C.action == action).order_by(_C.id.desc()).limit(1)
+    async def add_when_new(
+        self, by: By, action: Action, state: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """For state that is set outside the service: an entry for each subject that differs from
+        the last call, by any process. `state`: the fields of each subject, as in JSON."""
 
-        def known(connection: sa.Connection) -> dict[str, Any]:
-            found = connection.execute(last).scalar()
-            return {} if found is None else dict(from_json(found)["after"])
+        def unit(connection: sa.Connection) -> None:
+            known = from_json(exchange(connection, action, to_json(state).decode()) or "{}")
+            for subject in sorted(known.keys() | state.keys()):
+                before, after = known.get(subject), state.get(subject)
+                if before != after:
+                    note(connection, by, action, subject, before=before, after=after)
 
-        if await self._database.read(known) != state:
-            await self._database.write(lambda connection: note(connection, by, action, after=state))
+        await self._database.write(unit)
 
     async def page(
         self, wanted: AuditFilter, *, before: str | None = None, limit: int
@@ -102,7 +135,7 @@ class AuditRepository:
 def note(
     connection: sa.Connection,
     by: By,
-    action: str,
+    action: Action,
     subject: str = "",
     *,
     before: Mapping[str, Any] | None = None,

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.budget import THRESHOLDS, Budget
-from app.storage.audit import By, note
+from app.storage.audit import Action, By, note
 from app.storage.budget_sums import Purse, fresh_of, sums_of
 from app.storage.database import Database
 from app.storage.events import budget_threshold
@@ -149,7 +149,7 @@ class BudgetRepository:
 def _note(
     connection: sa.Connection,
     by: By,
-    action: str,
+    action: Action,
     *,
     before: str | None = None,
     after: str | None = None,

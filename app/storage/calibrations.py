@@ -51,7 +51,7 @@ class CalibrationRow:
 class CalibrationRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._versions = Versions(database, calibrations, _KEY)
+        self._versions = Versions(database, calibrations, _KEY, withdrawn="calibration.withdrawn")
 
     async def mark(self) -> Mark:
         return await self._versions.mark()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.errors import ExampleNotFound
-from app.storage.audit import By, note
+from app.storage.audit import Action, By, note
 from app.storage.database import Database
 from app.storage.tables import IS_SET_ASIDE, batch_items, examples, lessons, results, reviews
 
@@ -178,19 +178,19 @@ class ExampleRepository:
         change = sa.update(examples).where(_C.id.in_(list(ids))).values(set_aside=reason)
         await self._database.change(change)
 
-    async def take_back(self, domain: str, now: datetime) -> int:
-        """Learn from the examples set aside after all; returns how many there were."""
+    async def take_back(self, domain: str, now: datetime, *, by: By) -> None:
+        """Learn from the examples set aside after all."""
         change = (
             sa.update(examples)
             .where(_C.domain == domain, IS_SET_ASIDE)
             .values(set_aside=None, created_at=now)
         )
-        return await self._database.change(change)
+        await self._settle_aside(change, domain, "examples.taken", by)
 
-    async def forget_aside(self, domain: str) -> int:
-        """Delete the examples set aside; returns how many there were."""
+    async def forget_aside(self, domain: str, *, by: By) -> None:
+        """Delete the examples set aside."""
         change = sa.delete(examples).where(_C.domain == domain, IS_SET_ASIDE)
-        return await self._database.change(change)
+        await self._settle_aside(change, domain, "examples.forgotten", by)
 
     async def domains(self) -> set[str]:
         """Domains that have examples."""
@@ -245,6 +245,16 @@ class ExampleRepository:
                 connection.execute(gone)
             else:
                 _put(connection, replace(row, asked_by=connection.execute(asked_by).scalar()))
+
+        await self._database.write(unit)
+
+    async def _settle_aside(
+        self, change: sa.Update | sa.Delete, domain: str, action: Action, by: By
+    ) -> None:
+        def unit(connection: sa.Connection) -> None:
+            if count := connection.execute(change).rowcount:
+                told = {"before": {"set_aside": count}, "after": {"set_aside": 0}}
+                note(connection, by, action, domain, **told)
 
         await self._database.write(unit)
 

@@ -1,20 +1,12 @@
-"""Values chosen once per installation and used by all its processes. All SQL for them is here."""
+"""Values kept once per installation and used by all its processes. All SQL for them is here."""
+
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
 
 from app.storage.database import Database
 from app.storage.tables import installation
-
-
-async def replace_chosen(database: Database, name: str, before: str, after: str) -> bool:
-    """False: the value is no longer `before`."""
-    change = (
-        sa.update(installation)
-        .where(installation.c.name == name, installation.c.value == before)
-        .values(value=after)
-    )
-    return await database.change(change) > 0
 
 
 async def chosen(database: Database, name: str, proposed: str) -> str:
@@ -25,8 +17,27 @@ async def chosen(database: Database, name: str, proposed: str) -> str:
         return str(found)
 
     def unit(connection: sa.Connection) -> str:
-        row = {"name": name, "value": proposed}
-        connection.execute(insert(installation).on_conflict_do_nothing(), row)
+        connection.execute(_ADD, {"name": name, "value": proposed})
         return str(connection.execute(query).scalar_one())
 
     return await database.write(unit)
+
+
+def change_chosen(connection: sa.Connection, name: str, change: Callable[[str], str]) -> str:
+    """Change the value under `name`, if there is one; returns the previous one, or else nothing."""
+    this = sa.update(installation).where(installation.c.name == name)
+    # The first statement writes, so no other process changes the value in between.
+    touch = this.values(value=installation.c.value).returning(installation.c.value)
+    before: str | None = connection.execute(touch).scalar()
+    if before is not None:
+        connection.execute(this.values(value=change(before)))
+    return before or ""
+
+
+def exchange(connection: sa.Connection, name: str, value: str) -> str:
+    """Store `value` under `name`; returns the previous one, or else nothing."""
+    connection.execute(_ADD, {"name": name, "value": ""})
+    return change_chosen(connection, name, lambda _: value)
+
+
+_ADD = insert(installation).on_conflict_do_nothing()

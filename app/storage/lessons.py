@@ -52,7 +52,7 @@ class LessonRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._versions = Versions(database, lessons, [_C.domain])
+        self._versions = Versions(database, lessons, [_C.domain], withdrawn="lesson.withdrawn")
 
     async def mark(self) -> Mark:
         return await self._versions.mark()

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.storage.audit import By, note
+from app.storage.audit import Action, By, note
 from app.storage.database import Database
 
 Mark = tuple[str | None, int, int]
@@ -17,10 +17,19 @@ Mark = tuple[str | None, int, int]
 class Versions:
     """For a table with `id`, `domain` and `withdrawn_at`; each key has versions of its own."""
 
-    def __init__(self, database: Database, table: sa.Table, key: Sequence[sa.Column[Any]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        table: sa.Table,
+        key: Sequence[sa.Column[Any]],
+        *,
+        withdrawn: Action,
+    ) -> None:
+        """`withdrawn`: how the audit log names a withdrawal."""
         self._database = database
         self._table = table
         self._key = key
+        self._withdrawn = withdrawn
 
     async def mark(self) -> Mark:
         column = self._table.c
@@ -52,12 +61,11 @@ class Versions:
             )
             .values(withdrawn_at=now)
         )
-        action = f"{self._table.name.removesuffix('s')}.withdrawn"
 
         def unit(connection: sa.Connection) -> bool:
             withdrawn = bool(connection.execute(change).rowcount)
             if withdrawn:
-                note(connection, by, action, domain, after={"id": version_id})
+                note(connection, by, self._withdrawn, domain, after={"id": version_id})
             return withdrawn
 
         return await self._database.write(unit)

@@ -1,9 +1,9 @@
 """Webhooks in the database. All SQL for them is here; their deliveries are in `deliveries`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
@@ -12,6 +12,7 @@ from app.storage.audit import SERVICE, By, note
 from app.storage.database import Database
 from app.storage.event_types import EndpointDisabled
 from app.storage.events import endpoint_disabled
+from app.storage.installation import change_chosen
 from app.storage.outbox import Outbox, origin
 from app.storage.seen_by import seen_by
 from app.storage.tables import webhooks
@@ -118,22 +119,39 @@ class WebhookRepository:
         await self._outbox.load()
         return WebhookRow(**row)
 
-    async def replace_sealed(
-        self, webhook_id: str, name: Sealed, before: str, after: str, *, by: By | None = None
-    ) -> bool:
-        """`by` None: only the encryption changes, not the value. False: it was changed
-        meanwhile."""
+    async def rotate(self, webhook_id: str, before: str, after: str, *, by: By) -> bool:
+        """Replace its encrypted secrets. False: they were changed meanwhile."""
         change = (
             sa.update(webhooks)
-            .where(webhooks.c.id == webhook_id, webhooks.c[name] == before)
-            .values({name: after})
+            .where(webhooks.c.id == webhook_id, webhooks.c.secrets == before)
+            .values(secrets=after)
         )
 
         def unit(connection: sa.Connection) -> bool:
             changed = bool(connection.execute(change).rowcount)
-            if changed and by is not None:
+            if changed:
                 note(connection, by, "webhook.rotated", webhook_id)
             return changed
+
+        return await self._database.write(unit)
+
+    async def reseal(self, reseal: Callable[[str], str], *, chosen: str, by: By) -> int:
+        """Replace everything encrypted, or nothing; returns the number of webhooks. `chosen`: name
+        of the installation's own encrypted value, if there is one. Raises what `reseal` raises."""
+        # Callbacks have no secrets of their own.
+        query = sa.select(webhooks).where(webhooks.c.kind == "endpoint").order_by(webhooks.c.id)
+
+        def unit(connection: sa.Connection) -> int:
+            change_chosen(connection, chosen, reseal)
+            rows = connection.execute(query.with_for_update()).mappings().all()
+            for row in rows:
+                sealed = {name: row[name] for name in get_args(Sealed) if row[name] is not None}
+                values = {name: reseal(text) for name, text in sealed.items()}
+                connection.execute(
+                    sa.update(webhooks).where(webhooks.c.id == row["id"]).values(values)
+                )
+            note(connection, by, "webhooks.reencrypted")
+            return len(rows)
 
         return await self._database.write(unit)
 

@@ -133,7 +133,7 @@ class FolderTeaching:
         self, domain: Domain, accuracy: float, trial: _Trial | None
     ) -> tuple[str | None, LessonReport]:
         if trial is None:
-            return await self._lessons.teach(domain.name, accuracy=accuracy)
+            return await self._lessons.teach(domain.name, accuracy=accuracy, by=COMMAND_LINE)
         _, report = await self._lessons.try_out(domain, list(trial.rows.values()), accuracy)
         return None, report
 

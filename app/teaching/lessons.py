@@ -105,7 +105,12 @@ class Lessons:
         await self.load()
 
     async def teach(
-        self, domain: str, *, accuracy: float = ACCURACY, set_aside: SetAside = "leave"
+        self,
+        domain: str,
+        *,
+        accuracy: float = ACCURACY,
+        set_aside: SetAside = "leave",
+        by: By,
     ) -> tuple[str, LessonReport]:
         """Teach a new version with all examples; it is in force at once. `set_aside`: what to do
         with the examples set aside. Returns its id. Raises DomainNotFound, TooFewExamples,
@@ -113,9 +118,9 @@ class Lessons:
         known = await self._domains.find(domain)
         began = self._clock()
         if set_aside == "take":
-            await self._examples.take_back(domain, began)
+            await self._examples.take_back(domain, began, by=by)
         elif set_aside == "forget":
-            await self._examples.forget_aside(domain)
+            await self._examples.forget_aside(domain, by=by)
         rows = await self._collecting.to_learn(known)
         return await self.add(known, rows, accuracy=accuracy, cause="taught", began=began)
 

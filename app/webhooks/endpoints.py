@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import structlog
 
@@ -19,9 +19,9 @@ from app.errors import (
     WebhookDisabled,
 )
 from app.identifiers import WEBHOOK, new_id
-from app.storage import Database, Outbox, WebhookRepository, chosen, replace_chosen
+from app.storage import Database, Outbox, WebhookRepository, chosen
 from app.storage.audit import By
-from app.storage.webhooks import Sealed, WebhookRow, no_webhook
+from app.storage.webhooks import WebhookRow, no_webhook
 from app.webhooks.keyring import Keyring
 from app.webhooks.signing import check_secret, new_private_key, new_secret, public_key
 from app.webhooks.vault import Vault
@@ -199,9 +199,7 @@ class Webhooks:
             after = Keyring.of(key) if before is None else before.rotated(key, self._clock())
             sealed = self._vault.seal(after.dump())
             # Two concurrent rotations must not lose each other's secret.
-            if await self._stored.replace_sealed(
-                webhook_id, "secrets", row.secrets or "", sealed, by=by
-            ):
+            if await self._stored.rotate(webhook_id, row.secrets or "", sealed, by=by):
                 return await self.get(webhook_id, caller=caller), key
 
     async def enable(self, webhook_id: str, *, caller: str | None, by: By) -> Endpoint:
@@ -243,17 +241,11 @@ class Webhooks:
             self._callback_secret = self._vault.read(await self._sealed_callback_secret())
         return self._callback_secret
 
-    async def reseal(self) -> int:
-        """Encrypt everything with the newest key; returns how many webhooks there are. Raises
-        ConfigurationError."""
-        sealed = await self._sealed_callback_secret()
-        await replace_chosen(self._database, CALLBACK_SECRET, sealed, self._vault.reseal(sealed))
-        rows = await self._stored.all(caller=None)
-        for row in rows:
-            for name in get_args(Sealed):
-                if (text := getattr(row, name)) is not None:
-                    await self._stored.replace_sealed(row.id, name, text, self._vault.reseal(text))
-        return len(rows)
+    async def reseal(self, *, by: By) -> int:
+        """Encrypt everything with the newest key, or nothing where a secret can't be read; returns
+        how many webhooks there are. Raises ConfigurationError."""
+        await self._vault.open()
+        return await self._stored.reseal(self._vault.reseal, chosen=CALLBACK_SECRET, by=by)
 
     async def check_enabled(self, webhook_id: str) -> None:
         """Raises WebhookDisabled."""

@@ -47,8 +47,8 @@ class Words(NamedTuple):
 OWN_WORDS = Words("blossom", "4711", "the receiver's own words")
 THEIR_WORDS = Words("petal", "0815", "what it says to others")
 WORDS = ["orchidee", "blossom", "meta-4711", "key-4711", "the receiver's own words", "note-4711"]
-KEPT_TABLES = ("audit", "erasures")
-"""Which say that it was erased, and whose it was."""
+KEPT_TABLES = ("audit", "erasures", "installation")
+"""Which say that it was erased, whose it was, and which keys are configured."""
 
 
 @pytest.fixture

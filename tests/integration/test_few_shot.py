@@ -37,7 +37,7 @@ async def teach(parts, domain: Domain, per_class: int = PER_CLASS, first: int = 
         for seed in range(first, first + per_class):
             seen = await parts.collecting.see(Upload(picture(kind, seed)), domain)
             await parts.collecting.keep(domain, kind, seen, caller="me")
-    await parts.lessons.teach(domain.name)
+    await parts.lessons.teach(domain.name, by=COMMAND_LINE)
 
 
 async def ask(client, kind: str, seed: int, **fields) -> dict:
@@ -134,7 +134,7 @@ class TestShown:
         await spy("azure_openai")
 
         await ask(client, "discs", 99)
-        await parts.lessons.teach("patterns")
+        await parts.lessons.teach("patterns", by=COMMAND_LINE)
         await ask(client, "discs", 99)
 
         before, after = (len(examples) for _, examples in calls)

@@ -77,7 +77,7 @@ class Month:
 
     async def teach(self, per_class: int) -> str:
         await self.give(per_class)
-        return (await self.parts.lessons.teach("patterns"))[0]
+        return (await self.parts.lessons.teach("patterns", by=COMMAND_LINE))[0]
 
     async def review(self, per_class: int, *, wrongly: bool = False) -> list[str]:
         """Answers, and what somebody says of them, at once; the answers' ids."""
@@ -363,7 +363,7 @@ async def test_nobody_waits_while_a_lesson_is_written_down(month, monkeypatch):
         return written(head, *args)
 
     monkeypatch.setattr(Head, "to_json", writing)
-    await month.parts.lessons.teach("patterns")
+    await month.parts.lessons.teach("patterns", by=COMMAND_LINE)
 
     assert threads
     assert threading.current_thread() not in threads

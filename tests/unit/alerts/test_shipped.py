@@ -10,6 +10,7 @@ from app.alerts import Rules
 from app.identifiers import EXAMPLE, LESSON, new_id
 from app.settings_groups import AlertThresholds
 from app.storage import ExampleRow, LessonRow
+from app.storage.audit import COMMAND_LINE
 from tests.alerting import EVERY_S, SHIPPED, World
 from tests.inline_database import Inline
 
@@ -79,7 +80,7 @@ def aside(count: int) -> Act:
         await world.lessons.add(
             LessonRow(new_id(LESSON), "flowers", "taught", 8, 0.9, "", "{}", world.clock.now)
         )
-        await world.examples.forget_aside("flowers")
+        await world.examples.forget_aside("flowers", by=COMMAND_LINE)
         for number in range(count):
             values = ("flowers", "rose", f"{number}", None, b"", "", "review", None, "me")
             row = ExampleRow(new_id(EXAMPLE), *values, world.clock.now)
