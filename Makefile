@@ -101,7 +101,7 @@ test-security: .venv/development  ## a corpus of hostile URLs and pictures; CASE
 fuzz: .venv/development       ## 10,000 damaged pictures against a real server
 	$(BIN)/python -m tests.security.fuzz
 
-fuzz-api: .venv/development   ## 14,000 requests made from openapi.json against a real server
+fuzz-api: .venv/development   ## 16,000 requests made from openapi.json against a real server
 	$(BIN)/python -m tests.security.api
 
 audit: .venv/development      ## known vulnerabilities of what runs; fails where no database answers

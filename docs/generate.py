@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app.alerts import RuleSpec, prometheus_rules, read_rules
-from app.api.problems import PROBLEMS
+from app.api.forms import SMALL_BODY
+from app.api.problems import MEDIA_TYPE, PROBLEMS
 from app.batches.shard import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
@@ -196,6 +197,11 @@ spent and until when. Responses with 503, `budget-spent` for a budget that is re
 `about:blank`. `/health/ready` answers 503 with a body of its own. If an accepted picture fails, its
 result's `error` has `type` and `detail`.
 
+The [API reference](api_reference.md) and `openapi.json` name every error that an operation may
+answer with. They leave out what reaches no operation: unknown paths, wrong methods, a body of more
+than {SMALL_BODY:,} bytes sent where none is expected (413), and malformed HTTP, which the server
+refuses with a plain-text 400.
+
 | type | status | title | meaning |
 | --- | --- | --- | --- |
 {rows}
@@ -228,16 +234,19 @@ BOUNDS = {
 
 def api_reference(app: FastAPI) -> str:
     schema = app.openapi()
+    shared = schema["components"]["responses"]
     parts = [
         f"# API reference\n\n<!-- {MADE} -->\n\nThe service itself has this reference at `/docs` "
         "(to try requests), at `/redoc` (to read) and at `/openapi.json` (for programs).\n\n"
         "If the service has [API keys](deployment.md#api-keys), send `Authorization: Bearer "
         "KEY` or `X-API-Key: KEY`. Lists are paged: send `next_cursor` as `cursor`. Every response "
-        "has an `X-Request-ID`. Errors are RFC 9457 problem details: [errors](errors.md).\n"
+        "has an `X-Request-ID`. Errors are RFC 9457 problem details: [errors](errors.md). Besides "
+        "those listed, every operation may answer 500 "
+        f"({shared['fault']['description']}).\n"
     ]
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            parts.append(_operation(method.upper(), path, operation))
+            parts.append(_operation(method.upper(), path, operation, shared))
     parts.append("## Bodies\n")
     for name, model in sorted(schema["components"]["schemas"].items()):
         if "properties" in model:
@@ -245,7 +254,9 @@ def api_reference(app: FastAPI) -> str:
     return "\n".join(parts)
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+def _operation(
+    method: str, path: str, operation: dict[str, Any], shared: Mapping[str, dict[str, Any]]
+) -> str:
     lines = [f"## {method} {path}\n", operation.get("description", operation["summary"]), ""]
     roles = (each.get("ApiKey", ()) for each in operation.get("security", ()))
     if "admin" in chain.from_iterable(roles):
@@ -263,11 +274,19 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
             lines += [f"`{kind}`:", "", *_properties(content["schema"]), ""]
         else:
             lines += [f"Body, `{kind}`: {_schema_type(content['schema'])}", ""]
-    answers = []
+    answers, errors = [], []
     for status, answer in operation["responses"].items():
-        shapes = [_schema_type(each["schema"]) for each in answer.get("content", {}).values()]
-        answers.append(f"{status} {' or '.join(shapes)}".strip())
+        if "$ref" in answer:
+            answer = shared[answer["$ref"].rpartition("/")[2]]
+        content = answer.get("content", {})
+        if MEDIA_TYPE not in content:
+            shapes = [_schema_type(each["schema"]) for each in content.values()]
+            answers.append(f"{status} {' or '.join(shapes)}".strip())
+        elif status != "500":
+            errors.append(f"{status} {answer['description'].rstrip('.')}")
     lines += [f"Answers: {'; '.join(answers)}.", ""]
+    if errors:
+        lines += [f"Errors: {'; '.join(errors)}.", ""]
     return "\n".join(lines)
 
 

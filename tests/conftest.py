@@ -22,6 +22,7 @@ from app.settings_groups import CacheSettings, ReviewSettings
 from app.settings_sources import leaves, variable
 from app.storage import Database, migrate
 from tests.clock import Clock
+from tests.described import is_described
 from tests.fakes import ENTRY_POINTS
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
@@ -169,9 +170,14 @@ async def parts(settings, clock_of_parts, monkeypatch):
 
 @pytest.fixture
 async def client(parts):
-    """A client of the app in this process, without a socket."""
+    """A client of the app in this process, without a socket; it takes no error that openapi.json
+    does not describe."""
     transport = httpx2.ASGITransport(create_app(parts), raise_app_exceptions=False)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
+    async with httpx2.AsyncClient(
+        transport=transport,
+        base_url="http://service",
+        event_hooks={"response": [is_described]},
+    ) as client:
         yield client
 
 

@@ -7,12 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.alerts import RuleNow, signals, written
 from app.api.dependencies import Joined, Operator
+from app.api.raising import Raises
+from app.errors import AlertNotFound, ConfigurationRefused
 from app.identifiers import ALERT_PATTERN
 from app.storage.event_types import AlertReport
 
 router = APIRouter(prefix="/alerts", tags=["operations"])
 
-AlertId = Annotated[str, Path(pattern=ALERT_PATTERN, examples=["alr_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
+AlertId = Annotated[
+    str,
+    Path(pattern=ALERT_PATTERN, examples=["alr_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(AlertNotFound),
+]
 
 
 class AlertQuery(BaseModel):
@@ -115,6 +121,7 @@ async def alert_rules(parts: Joined, _: Operator) -> RuleList:
 
 
 @router.post("/rules/reload")
+@Raises(ConfigurationRefused)
 async def reload_alert_rules(parts: Joined, operator: Operator) -> RuleList:
     """Read config/alerts.yaml again, in this process. When it is wrong the last good one stays in
     force."""

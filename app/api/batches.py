@@ -24,10 +24,22 @@ from app.api.batch_requests import read_batch, request_body
 from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.exports import AS_EXPORT, AS_TEXT, Exported, ExportOrder, ExportQuery
 from app.api.paging import cut
+from app.api.raising import Raises
 from app.batches import BatchEstimate
 from app.errors import (
+    ArchiveRefused,
     BatchNotFound,
     BatchOver,
+    BatchTooLarge,
+    BudgetSpent,
+    DomainNotFound,
+    IdempotencyKeyInUse,
+    Overloaded,
+    ProviderUnknown,
+    UnsupportedContentType,
+    UrlRefused,
+    UrlTooLarge,
+    UrlUnreachable,
 )
 from app.exports import BAD_ROWS, fields, reading
 from app.identifiers import BATCH_PATTERN
@@ -54,7 +66,11 @@ EVENT: dict[str, Any] = {
 }
 """What a client that follows a batch is sent, for OpenAPI."""
 
-BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
+BatchId = Annotated[
+    str,
+    Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(BatchNotFound),
+]
 
 
 @router.post(
@@ -63,6 +79,11 @@ BatchId = Annotated[str, Path(pattern=BATCH_PATTERN, examples=["bat_01J9ZK3Q8XWV
     response_model=BatchReport,
     responses={200: {"model": BatchEstimate, "description": "With `dry_run`."}},
     openapi_extra={"requestBody": request_body()},
+)
+@Raises(
+    *(ArchiveRefused, BatchNotFound, BatchTooLarge, BudgetSpent, DomainNotFound),
+    *(IdempotencyKeyInUse, Overloaded, ProviderUnknown, UnsupportedContentType),
+    *(UrlRefused, UrlTooLarge, UrlUnreachable),
 )
 async def create_batch(
     request: Request,
@@ -137,6 +158,7 @@ async def list_items(
 
 
 @router.delete("/{batch_id}", status_code=204)
+@Raises(BatchOver)
 async def delete_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> None:
     """Forget it, with its items and their results. It has to be over, or cancelled."""
     await parts.batches.get(batch_id, caller=caller.sees)
@@ -190,6 +212,7 @@ async def export_batch(
 
 
 @router.post("/{batch_id}/export", status_code=201)
+@Raises(UrlRefused)
 async def put_batch_export(
     batch_id: BatchId, order: ExportOrder, parts: Joined, caller: Caller
 ) -> Exported:
@@ -220,6 +243,7 @@ async def follow_batch(
 
 
 @router.post("/{batch_id}/pause")
+@Raises(BatchOver)
 async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """Take no more pictures; those under way are answered. One that is paused for its budget does
     not go on by itself any more."""
@@ -229,6 +253,7 @@ async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batch
 
 
 @router.post("/{batch_id}/resume")
+@Raises(BatchOver)
 async def resume_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """Go on with a paused batch."""
     report = await _changed(parts, batch_id, caller.sees, "running", of=("paused",))
@@ -237,12 +262,14 @@ async def resume_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batc
 
 
 @router.post("/{batch_id}/cancel")
+@Raises(BatchOver)
 async def cancel_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """End it; what is answered stays."""
     return await _changed(parts, batch_id, caller.sees, "cancelled", of=(*UNFINISHED, "paused"))
 
 
 @router.post("/{batch_id}/retry")
+@Raises(BatchOver)
 async def retry_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
     """Classify again what failed, and what is left of a batch that was ended early."""
     batch = await parts.batches.get(batch_id, caller=caller.sees)

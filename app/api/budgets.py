@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.api.dependencies import Caller, Joined, Operator
+from app.api.raising import Raises
 from app.budget import NAME_PATTERN, Budget, BudgetSpec, budget_of_batch
-from app.errors import BudgetNotFound
+from app.errors import BatchNotFound, BudgetNotFound, BudgetReadOnly
 from app.identifiers import BATCH
 from app.moment import EPOCH
 from app.parts import Parts
@@ -21,7 +22,9 @@ router = APIRouter(prefix="/budgets", tags=["budgets"])
 
 MAX_BUDGETS = 1_000
 
-BudgetName = Annotated[str, Path(max_length=64, examples=["shop-per-month"])]
+BudgetName = Annotated[
+    str, Path(max_length=64, examples=["shop-per-month"]), Raises(BudgetNotFound)
+]
 NewBudgetName = Annotated[str, Path(pattern=NAME_PATTERN, examples=["shop-per-month"])]
 
 
@@ -85,6 +88,7 @@ async def list_budgets(parts: Joined, caller: Caller) -> BudgetList:
 
 
 @router.put("")
+@Raises(BudgetReadOnly)
 async def replace_budgets(wanted: BudgetSet, parts: Joined, operator: Operator) -> BudgetList:
     """Have these, and no others but those of the settings."""
     await parts.books.budgets.put(*wanted.budgets, only=True, by=operator.by)
@@ -92,6 +96,7 @@ async def replace_budgets(wanted: BudgetSet, parts: Joined, operator: Operator) 
 
 
 @router.get("/{name}")
+@Raises(BatchNotFound)
 async def get_budget(name: BudgetName, parts: Joined, caller: Caller) -> BudgetReport:
     """One budget; that of a batch has the batch's id as its name."""
     if name.startswith(f"{BATCH}_"):
@@ -104,6 +109,7 @@ async def get_budget(name: BudgetName, parts: Joined, caller: Caller) -> BudgetR
 
 
 @router.put("/{name}")
+@Raises(BudgetReadOnly)
 async def put_budget(
     name: NewBudgetName, spec: BudgetSpec, parts: Joined, operator: Operator
 ) -> BudgetReport:
@@ -114,6 +120,7 @@ async def put_budget(
 
 
 @router.delete("/{name}", status_code=204)
+@Raises(BudgetReadOnly)
 async def delete_budget(name: BudgetName, parts: Joined, operator: Operator) -> None:
     """Let calls cost what they cost. Those under way are not held up."""
     await parts.books.budgets.delete(name, by=operator.by)

@@ -7,15 +7,19 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Caller, Joined, Operator
-from app.api.domains import DomainName
+from app.api.domains import DomainName, NameOfDomain
+from app.api.raising import Raises
 from app.calibration import Calibration, NotFitted, Threshold, Thresholds, Version
 from app.classification import check_label
+from app.errors import CalibrationNotFound, CalibrationRefused, LabelNotInDomain, TooFewLabels
 from app.identifiers import CALIBRATION_PATTERN
 
 router = APIRouter(prefix="/domains/{name}", tags=["domains"])
 
 CalibrationId = Annotated[
-    str, Path(pattern=CALIBRATION_PATTERN, examples=["fit_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    str,
+    Path(pattern=CALIBRATION_PATTERN, examples=["fit_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(CalibrationNotFound),
 ]
 AnAccuracy = Annotated[
     float,
@@ -115,6 +119,7 @@ async def list_calibrations(name: DomainName, parts: Joined, caller: Caller) -> 
 
 
 @router.post("/calibrations", status_code=201)
+@Raises(CalibrationRefused, TooFewLabels)
 async def calibrate(
     name: DomainName, parts: Joined, operator: Operator, wanted: FitRequest | None = None
 ) -> FitReport:
@@ -132,7 +137,7 @@ async def calibrate(
 
 @router.delete("/calibrations/{calibration_id}", status_code=204)
 async def withdraw_calibration(
-    name: DomainName, calibration_id: CalibrationId, parts: Joined, operator: Operator
+    name: NameOfDomain, calibration_id: CalibrationId, parts: Joined, operator: Operator
 ) -> None:
     """Withdraw a version: the one before it is in force again, or none. Results keep what it made
     of them, and there is no new one by itself before there are 20 % more labels."""
@@ -189,6 +194,7 @@ class ThresholdReport(Answerer, ThresholdView):
 
 
 @router.get("/threshold")
+@Raises(LabelNotInDomain, TooFewLabels)
 async def threshold(
     name: DomainName,
     parts: Joined,

@@ -21,9 +21,29 @@ from app.api.forms import (
     validated,
 )
 from app.api.prediction_sets import Coverage, ResultWithSet, with_set
+from app.api.problems import PROBLEMS
+from app.api.raising import Raises
 from app.classification import Question
 from app.errors import (
+    BudgetSpent,
+    DomainNotFound,
+    IdempotencyKeyInUse,
+    ImageHarmful,
+    ImageRejected,
+    ImageTooLarge,
+    ImageUnreadable,
+    Interrupted,
     InvalidRequest,
+    LabelNotInDomain,
+    MetadataTooLarge,
+    Overloaded,
+    PriceUnknown,
+    ProviderError,
+    ProviderUnknown,
+    UnsupportedContentType,
+    UrlRefused,
+    UrlTooLarge,
+    UrlUnreachable,
 )
 from app.images import Base64Text, ImageSource, Upload, Url
 from app.result import MAX_METADATA, Result, check_metadata
@@ -107,6 +127,13 @@ def _request_body() -> dict[str, Any]:
     response_model=ResultWithSet,
     responses={202: {"model": ResultWithSet, "description": "Accepted; see `Location`."}},
     openapi_extra={"requestBody": _request_body()},
+)
+@Raises(
+    *(DomainNotFound, IdempotencyKeyInUse, LabelNotInDomain, MetadataTooLarge, ProviderUnknown),
+    *(UnsupportedContentType, UrlRefused, UrlTooLarge, UrlUnreachable),
+    *(ImageHarmful, ImageRejected, ImageTooLarge, ImageUnreadable),
+    *(BudgetSpent, Interrupted, Overloaded, PriceUnknown),
+    *(each for each in PROBLEMS if issubclass(each, ProviderError)),
 )
 async def classify(
     request: Request,

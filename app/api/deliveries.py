@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Caller, Joined
 from app.api.paging import Limit, NextCursor, cut, page_cursor
+from app.api.raising import Raises
+from app.errors import DeliveryNotFound, EventForgotten, WebhookDisabled
 from app.identifiers import DELIVERY_PATTERN, WEBHOOK_PATTERN
 from app.parts import Parts
 from app.storage.delivery_rows import Attempt, DeliveryFilter, DeliveryRow
@@ -17,7 +19,9 @@ router = APIRouter(prefix="/deliveries", tags=["webhooks"])
 
 State = Literal["pending", "delivered", "failed", "missed"]
 DeliveryId = Annotated[
-    str, Path(pattern=DELIVERY_PATTERN, examples=["dlv_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    str,
+    Path(pattern=DELIVERY_PATTERN, examples=["dlv_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(DeliveryNotFound),
 ]
 
 
@@ -117,6 +121,7 @@ async def get_delivery(delivery_id: DeliveryId, parts: Joined, caller: Caller) -
 
 
 @router.post("/{delivery_id}/redeliver", status_code=202)
+@Raises(EventForgotten, WebhookDisabled)
 async def redeliver(delivery_id: DeliveryId, parts: Joined, caller: Caller) -> DeliveryReport:
     """Send it again now, whatever became of it; where that fails, by the schedule from its
     start."""

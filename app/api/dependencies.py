@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from app.api import security
+from app.api.raising import Raises
+from app.errors import IdempotencyKeyReused, NotAllowed, NotAuthenticated, StorageUnavailable
 from app.parts import Parts
 
 
@@ -14,9 +16,13 @@ async def parts(request: Request) -> Parts:
     return found
 
 
-Joined = Annotated[Parts, Depends(parts)]
-Caller = Annotated[security.Caller, Depends(security.caller)]
-Operator = Annotated[security.Caller, Depends(security.operator)]
+Joined = Annotated[Parts, Depends(parts), Raises(StorageUnavailable)]
+InMemory = Annotated[Parts, Depends(parts)]
+"""For routes that need no storage."""
+Caller = Annotated[security.Caller, Depends(security.caller), Raises(NotAuthenticated)]
+Operator = Annotated[
+    security.Caller, Depends(security.operator), Raises(NotAuthenticated, NotAllowed)
+]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -24,4 +30,5 @@ IdempotencyKey = Annotated[
         description="The same key and request get the same answer for 24 hours.",
         pattern=r"^[\x21-\x7e]{1,255}$",
     ),
+    Raises(IdempotencyKeyReused),
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.api.dependencies import Joined, Operator
+from app.api.dependencies import InMemory, Operator
 from app.traffic import DeploymentState, ProviderState
 
 router = APIRouter(tags=["operations"])
@@ -84,7 +84,7 @@ class ProviderReport(BaseModel):
 
 
 @router.get("/deployments")
-async def deployments(parts: Joined, _: Operator) -> list[ProviderReport]:
+async def deployments(parts: InMemory, _: Operator) -> list[ProviderReport]:
     """Every provider that was asked since the start, and the one that is asked by default. With
     `REDIS_URL`: of every process, as of the last two seconds, this one's first."""
     return [ProviderReport.of(each) for each in await parts.board.read()]

@@ -5,12 +5,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
-from app.api.dependencies import Caller, Joined, Operator
+from app.api.dependencies import Caller, InMemory, Joined, Operator
+from app.api.raising import Raises
 from app.domains import NAME_PATTERN, Domain, DomainSpec
+from app.errors import ConfigurationRefused, DomainExists, DomainNotFound, DomainReadOnly
 
 router = APIRouter(prefix="/domains", tags=["domains"])
 
-DomainName = Annotated[str, Path(max_length=64, examples=["garden-birds"])]
+NameOfDomain = Annotated[str, Path(max_length=64, examples=["garden-birds"])]
+DomainName = Annotated[NameOfDomain, Raises(DomainNotFound)]
 NewDomainName = Annotated[str, Path(pattern=NAME_PATTERN, examples=["garden-birds"])]
 
 
@@ -36,12 +39,13 @@ def _view(domain: Domain, parts: Joined) -> DomainView:
 
 
 @router.get("")
-async def list_domains(parts: Joined, caller: Caller) -> DomainList:
+async def list_domains(parts: InMemory, caller: Caller) -> DomainList:
     """All domains, by name."""
     return DomainList(domains=[_view(domain, parts) for domain in parts.domains.all()])
 
 
 @router.post("", status_code=201)
+@Raises(DomainExists)
 async def create_domain(
     domain: Domain, response: Response, parts: Joined, operator: Operator
 ) -> DomainView:
@@ -52,6 +56,7 @@ async def create_domain(
 
 
 @router.post("/reload")
+@Raises(ConfigurationRefused)
 async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
     """Read config/domains.yaml again. When it is wrong the last good one stays in force."""
     parts.domains.reload_file()
@@ -67,6 +72,7 @@ async def get_domain(name: DomainName, parts: Joined, caller: Caller) -> DomainV
 
 
 @router.put("/{name}")
+@Raises(DomainNotFound, DomainReadOnly)
 async def replace_domain(
     name: NewDomainName, spec: DomainSpec, parts: Joined, operator: Operator
 ) -> DomainView:
@@ -77,6 +83,7 @@ async def replace_domain(
 
 
 @router.delete("/{name}", status_code=204)
+@Raises(DomainReadOnly)
 async def delete_domain(name: DomainName, parts: Joined, operator: Operator) -> None:
     """Forget a domain that was made through the API, with its examples and lessons. Its results
     stay."""

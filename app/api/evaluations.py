@@ -8,6 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.dependencies import Caller, Joined
 from app.api.paging import NextCursor, cut, page_cursor
+from app.api.raising import Raises
+from app.errors import (
+    BatchNotFound,
+    DomainNotFound,
+    EvaluationNotFound,
+    NothingLabelled,
+    Overloaded,
+)
 from app.evaluation import Evaluation, ShortEvaluation, Wanted
 from app.identifiers import BATCH_PATTERN, EVALUATION_PATTERN
 from app.moment import Moment
@@ -23,7 +31,9 @@ POLICY = (
 )
 
 EvaluationId = Annotated[
-    str, Path(pattern=EVALUATION_PATTERN, examples=["evl_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    str,
+    Path(pattern=EVALUATION_PATTERN, examples=["evl_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(EvaluationNotFound),
 ]
 AS_PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 
@@ -69,6 +79,7 @@ class EvaluationPage(BaseModel):
 
 
 @router.post("", status_code=201)
+@Raises(BatchNotFound, DomainNotFound, EvaluationNotFound, NothingLabelled, Overloaded)
 async def evaluate(
     order: EvaluationOrder, response: Response, parts: Joined, caller: Caller
 ) -> Evaluation:

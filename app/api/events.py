@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from app.api.dependencies import Caller, IdempotencyKey, Joined, Operator
+from app.api.dependencies import Caller, IdempotencyKey, InMemory, Joined, Operator
 from app.api.forms import validated
+from app.api.raising import Raises
+from app.errors import DomainNotFound
 from app.storage.event_types import EVENT_TYPES
 
 router = APIRouter(prefix="/events", tags=["events"])
@@ -59,7 +61,7 @@ class PublishedEvent(BaseModel):
 
 
 @router.get("")
-async def list_event_types(parts: Joined, caller: Caller) -> EventTypeList:
+async def list_event_types(parts: InMemory, caller: Caller) -> EventTypeList:
     """What webhooks may be told of."""
     return EventTypeList(
         event_types=[
@@ -72,6 +74,7 @@ async def list_event_types(parts: Joined, caller: Caller) -> EventTypeList:
 
 
 @router.post("", status_code=202)
+@Raises(DomainNotFound)
 async def publish(
     event: NewEvent, parts: Joined, operator: Operator, idempotency_key: IdempotencyKey = None
 ) -> PublishedEvent:

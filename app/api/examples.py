@@ -22,12 +22,24 @@ from app.api.forms import (
     validated,
 )
 from app.api.paging import Limit, NextCursor, cut
+from app.api.raising import Raises
 from app.batches import Files, Row, Unusable
 from app.classification import check_label
 from app.domains import Domain
 from app.errors import (
+    ArchiveRefused,
     ClassifierError,
+    ExampleNotFound,
+    ImageHarmful,
+    ImageTooLarge,
+    ImageUnreadable,
     InvalidRequest,
+    LabelNotInDomain,
+    Overloaded,
+    UnsupportedContentType,
+    UrlRefused,
+    UrlTooLarge,
+    UrlUnreachable,
 )
 from app.identifiers import EXAMPLE_PATTERN
 from app.images import Base64Text, ImageSource, Url
@@ -40,7 +52,9 @@ router = APIRouter(prefix="/domains/{name}/examples", tags=["teaching"])
 MAX_FILES = 1_000
 
 ExampleId = Annotated[
-    str, Path(pattern=EXAMPLE_PATTERN, examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    str,
+    Path(pattern=EXAMPLE_PATTERN, examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(ExampleNotFound),
 ]
 
 
@@ -160,6 +174,10 @@ def _request_body() -> dict[str, Any]:
 
 
 @router.post("", openapi_extra={"requestBody": _request_body()})
+@Raises(
+    *(ArchiveRefused, LabelNotInDomain, Overloaded, UnsupportedContentType),
+    *(ImageHarmful, ImageTooLarge, ImageUnreadable, UrlRefused, UrlTooLarge, UrlUnreachable),
+)
 async def add_examples(
     name: DomainName, request: Request, parts: Joined, operator: Operator
 ) -> ExamplesTaken:
@@ -230,6 +248,7 @@ def _source_of(body: ExampleJson, domain: Domain) -> tuple[str, ImageSource]:
 
 
 @router.get("")
+@Raises(LabelNotInDomain)
 async def list_examples(
     name: DomainName,
     parts: Joined,

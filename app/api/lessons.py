@@ -7,14 +7,20 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Caller, Joined, Operator
-from app.api.domains import DomainName
+from app.api.domains import DomainName, NameOfDomain
+from app.api.raising import Raises
 from app.domains import ACCURACY
+from app.errors import LessonNotFound, TooFewExamples
 from app.identifiers import LESSON_PATTERN
 from app.teaching import LessonReport, Version
 
 router = APIRouter(prefix="/domains/{name}/lessons", tags=["teaching"])
 
-LessonId = Annotated[str, Path(pattern=LESSON_PATTERN, examples=["les_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
+LessonId = Annotated[
+    str,
+    Path(pattern=LESSON_PATTERN, examples=["les_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(LessonNotFound),
+]
 
 
 class LessonView(BaseModel):
@@ -84,6 +90,7 @@ async def list_lessons(name: DomainName, parts: Joined, caller: Caller) -> Lesso
 
 
 @router.post("", status_code=201)
+@Raises(TooFewExamples)
 async def teach(
     name: DomainName, parts: Joined, operator: Operator, wanted: LessonRequest | None = None
 ) -> LessonView:
@@ -99,7 +106,7 @@ async def teach(
 
 @router.delete("/{lesson_id}", status_code=204)
 async def withdraw_lesson(
-    name: DomainName, lesson_id: LessonId, parts: Joined, operator: Operator
+    name: NameOfDomain, lesson_id: LessonId, parts: Joined, operator: Operator
 ) -> None:
     """Withdraw a version: the one before it is in force again, or what came with the service. Its
     examples stay."""

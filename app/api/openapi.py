@@ -1,16 +1,30 @@
 """Describes errors in openapi.json: each is a problem, not the framework's own shape."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 
 from app.api import event_operations
-from app.api.problems import MEDIA_TYPE
+from app.api.problems import MEDIA_TYPE, PROBLEMS
+from app.api.raising import Kind, raised_by
+from app.errors import (
+    ConfigurationError,
+    InternalError,
+    InvalidRequest,
+    SecretUnreadable,
+    UploadTooLarge,
+)
 from app.storage.event_types import EventType
+
+FAULTS = (ConfigurationError, InternalError, SecretUnreadable)
+"""Of the service itself, which any request may meet."""
 
 
 class FieldProblem(BaseModel):
@@ -58,9 +72,53 @@ def _below(key: str, schema: Any) -> Iterator[Any]:
             yield from _below(key, each)
 
 
+def _example(kind: Kind) -> dict[str, Any]:
+    """A problem of this kind, as its answer holds it."""
+    problem = PROBLEMS[kind]
+    about = inspect.getdoc(kind) or problem.title
+    return {
+        "summary": problem.title,
+        "value": {
+            "type": kind.type(),
+            "title": problem.title,
+            "status": problem.status,
+            "detail": about.partition("\n\n")[0].replace("\n", " "),
+            "instance": "/the/path/that/was/asked",
+        },
+    }
+
+
+def _response(kinds: Collection[Kind]) -> dict[str, Any]:
+    """One status, and the problems that have it."""
+    slugs = sorted(kind.slug() for kind in kinds)
+    content = {
+        "schema": {"$ref": "#/components/schemas/ProblemBody"},
+        "examples": {slug: {"$ref": f"#/components/examples/{slug}"} for slug in slugs},
+    }
+    return {
+        "description": ", ".join(f"`{slug}`" for slug in slugs),
+        "content": {MEDIA_TYPE: content},
+    }
+
+
+def _responses(kinds: Collection[Kind], shared: dict[str, Any]) -> dict[str, Any]:
+    """By status. One that is of a single kind becomes `shared`, under the kind's name."""
+    of_status: defaultdict[int, list[Kind]] = defaultdict(list)
+    for kind in kinds:
+        of_status[PROBLEMS[kind].status].append(kind)
+    found = {}
+    for status, each in sorted(of_status.items()):
+        found[str(status)] = _response(each)
+        if len(each) == 1:
+            name = each[0].slug()
+            shared[name] = found[str(status)]
+            found[str(status)] = {"$ref": f"#/components/responses/{name}"}
+    return found | {"500": {"$ref": "#/components/responses/fault"}}
+
+
 def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
-    """Give every operation a `default` response, a problem, and describe what webhooks are sent for
-    events of these types. All is built on the first request, as a start has no time for it."""
+    """Describe which problems every operation may answer with, and what webhooks are sent for events
+    of these types. All is built on the first request, as a start has no time for it."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -80,16 +138,17 @@ def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
                     ref_template="#/components/schemas/{model}"
                 )
                 shapes[model.__name__].pop("$defs", None)
-            content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-            for methods in schema["paths"].values():
-                for operation in methods.values():
-                    for definitions in _below("$defs", operation.get("requestBody")):
-                        shapes |= definitions
-                    operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = {
-                        "description": "A problem.",
-                        "content": content,
-                    }
+            shared = {"fault": _response(FAULTS)}
+            told = set(FAULTS)
+            for operation, raised in _operations(app, schema):
+                for definitions in _below("$defs", operation.get("requestBody")):
+                    shapes |= definitions
+                operation["responses"] |= _responses(raised, shared)
+                told |= raised
+            schema["components"]["responses"] = dict(sorted(shared.items()))
+            schema["components"]["examples"] = {
+                kind.slug(): _example(kind) for kind in sorted(told, key=lambda each: each.slug())
+            }
             # What receivers answer is up to them.
             for methods in schema["webhooks"].values():
                 for operation in methods.values():
@@ -98,3 +157,19 @@ def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any], set[Kind]]]:
+    """Each, and all that it may raise."""
+    for route in iter_route_contexts(app.routes):
+        for method in route.methods or ():
+            operation = schema["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is None or route.endpoint is None:
+                continue
+            raised = raised_by(route.endpoint)
+            # So FastAPI says that something in the request may be wrong.
+            if operation["responses"].pop("422", None) is not None:
+                raised.add(InvalidRequest)
+            if "requestBody" in operation:
+                raised |= {InvalidRequest, UploadTooLarge}
+            yield operation, raised

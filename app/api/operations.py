@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from app import __version__
-from app.api.dependencies import Caller, Joined
+from app.api.dependencies import Caller, InMemory
+from app.api.problems import MEDIA_TYPE
 
 router = APIRouter(tags=["operations"])
 
@@ -19,6 +20,10 @@ AS_METRICS: dict[str, Any] = {
     for media_type in ("text/plain", "application/openmetrics-text")
 }
 """What scrapers are sent, for OpenAPI."""
+OFF: dict[str, Any] = {
+    "description": "`about:blank`: `monitoring.enable_metrics` is false.",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+}
 
 
 class TroubleReport(BaseModel):
@@ -67,7 +72,7 @@ class Ready(BaseModel):
 
 
 @router.get("/health")
-async def health(parts: Joined) -> HealthReport:
+async def health(parts: InMemory) -> HealthReport:
     """How the service is doing. Always 200 while it can answer at all."""
     name = parts.settings.provider_name
     capabilities = await parts.providers.capabilities(name)
@@ -94,15 +99,15 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health/ready", response_model=Ready, responses={503: {"model": Ready}})
-async def ready(parts: Joined) -> Response:
+async def ready(parts: InMemory) -> Response:
     """503 while starting or draining, or while what it can't do without is down."""
     failing = await parts.health.unready()
     report = Ready(status="not_ready" if failing else "ready", failing=failing)
     return JSONResponse(report.model_dump(), 503 if failing else 200)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": AS_METRICS}})
-async def metrics(request: Request, parts: Joined, caller: Caller) -> Response:
+@router.get("/metrics", response_class=Response, responses={200: {"content": AS_METRICS}, 404: OFF})
+async def metrics(request: Request, parts: InMemory, caller: Caller) -> Response:
     """Prometheus' text format, or OpenMetrics where `Accept` names it."""
     if not parts.metrics.enabled:
         raise HTTPException(404, "Not Found")

@@ -12,7 +12,16 @@ from app.api.dependencies import Caller, Joined
 from app.api.exports import AS_EXPORT, Exported, ExportOrder, ExportQuery
 from app.api.paging import Limit, NextCursor, cut, page_cursor
 from app.api.prediction_sets import Coverage, ResultWithSet, with_set
+from app.api.raising import Raises
 from app.classification import check_label
+from app.errors import (
+    DomainNotFound,
+    LabelNotInDomain,
+    Overloaded,
+    PictureNotKept,
+    ResultNotFound,
+    UrlRefused,
+)
 from app.exports import fields, reading
 from app.identifiers import RESULT_PATTERN
 from app.moment import Moment
@@ -31,7 +40,11 @@ IMAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-ResultId = Annotated[str, Path(pattern=RESULT_PATTERN, examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])]
+ResultId = Annotated[
+    str,
+    Path(pattern=RESULT_PATTERN, examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(ResultNotFound),
+]
 
 
 class ResultPage(BaseModel):
@@ -94,6 +107,7 @@ class ResultExport(ResultConditions, ExportQuery):
 
 
 @router.get("")
+@Raises(ResultNotFound)
 async def list_results(
     query: Annotated[ResultQuery, Query()], parts: Joined, caller: Caller
 ) -> ResultPage:
@@ -109,6 +123,7 @@ async def list_results(
     response_class=StreamingResponse,
     responses={200: {"content": AS_EXPORT}},
 )
+@Raises(ResultNotFound)
 async def export_results(
     request: Request,
     query: Annotated[ResultExport, Query()],
@@ -123,6 +138,7 @@ async def export_results(
 
 
 @router.post("/export", status_code=201)
+@Raises(ResultNotFound, UrlRefused)
 async def put_export(
     query: Annotated[ResultConditions, Query()],
     order: ExportOrder,
@@ -162,6 +178,7 @@ async def delete_result(result_id: ResultId, parts: Joined, caller: Caller) -> N
 
 
 @router.put("/{result_id}/expected", status_code=204)
+@Raises(DomainNotFound, LabelNotInDomain)
 async def set_expected(
     result_id: ResultId, expected: Expected, parts: Joined, caller: Caller
 ) -> None:
@@ -182,6 +199,7 @@ async def set_expected(
     response_class=Response,
     responses={200: {"content": AS_JPEG}},
 )
+@Raises(Overloaded, PictureNotKept)
 async def get_image(result_id: ResultId, parts: Joined, caller: Caller) -> Response:
     """The picture as a model got it: of what a person should look at, or is to be learned from, and
     of batches, as long as it is kept."""

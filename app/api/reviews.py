@@ -6,7 +6,16 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.dependencies import Caller, Joined
+from app.api.raising import Raises
 from app.api.results import ResultId
+from app.errors import (
+    DomainNotFound,
+    LabelNotInDomain,
+    NotAllowed,
+    NothingToReview,
+    ReviewDecided,
+    ReviewTaken,
+)
 from app.moment import Moment
 from app.reviews import Decision, NextReviews, ReviewHistory, ReviewItem, ReviewStatistics
 from app.storage import Reviewer
@@ -66,6 +75,7 @@ class ReviewOrder(BaseModel):
 
 
 @router.get("")
+@Raises(DomainNotFound)
 async def next_reviews(
     query: Annotated[ReviewQuery, Query()], response: Response, parts: Joined, caller: Caller
 ) -> NextReviews:
@@ -78,6 +88,7 @@ async def next_reviews(
 
 
 @router.get("/statistics")
+@Raises(DomainNotFound)
 async def review_statistics(
     query: Annotated[StatisticsQuery, Query()], response: Response, parts: Joined, caller: Caller
 ) -> ReviewStatistics:
@@ -99,6 +110,10 @@ async def get_review(
 
 
 @router.post("/{result_id}")
+@Raises(
+    *(DomainNotFound, LabelNotInDomain, NotAllowed),
+    *(NothingToReview, ReviewDecided, ReviewTaken),
+)
 async def review(
     result_id: ResultId, order: ReviewOrder, parts: Joined, caller: Caller
 ) -> ReviewItem:

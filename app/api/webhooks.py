@@ -8,6 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from app.api.deliveries import DeliveryPage, DeliveryQuery, DeliveryReport, page_of
 from app.api.dependencies import Caller, Joined
+from app.api.raising import Raises
+from app.errors import (
+    DomainNotFound,
+    EventForgotten,
+    TooManyWebhooks,
+    UrlRefused,
+    WebhookDisabled,
+    WebhookNotFound,
+)
 from app.identifiers import WEBHOOK_PATTERN
 from app.moment import Moment
 from app.storage.delivery_rows import DeliveryFilter
@@ -16,7 +25,9 @@ from app.webhooks import Endpoint, Signature
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 WebhookId = Annotated[
-    str, Path(pattern=WEBHOOK_PATTERN, examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    str,
+    Path(pattern=WEBHOOK_PATTERN, examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
+    Raises(WebhookNotFound),
 ]
 Url = Annotated[
     str,
@@ -206,6 +217,7 @@ class Replayed(BaseModel):
 
 
 @router.post("", status_code=201)
+@Raises(DomainNotFound, TooManyWebhooks, UrlRefused)
 async def create_webhook(
     body: WebhookRequest, response: Response, parts: Joined, caller: Caller
 ) -> WebhookWithSecret:
@@ -234,6 +246,7 @@ async def get_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> W
 
 
 @router.patch("/{webhook_id}")
+@Raises(DomainNotFound, UrlRefused)
 async def change_webhook(
     webhook_id: WebhookId, change: WebhookChange, parts: Joined, caller: Caller
 ) -> WebhookReport:
@@ -263,6 +276,7 @@ async def rotate_secret(
 
 
 @router.post("/{webhook_id}/test")
+@Raises(EventForgotten)
 async def test_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> DeliveryReport:
     """Send a `ping` now, once, and say what came of it; also to a disabled webhook."""
     return DeliveryReport.of(await parts.deliveries.test(webhook_id, caller=caller.sees))
@@ -295,6 +309,7 @@ async def list_deliveries(
 
 
 @router.post("/{webhook_id}/replay", status_code=202)
+@Raises(WebhookDisabled)
 async def replay(
     webhook_id: WebhookId, query: Annotated[Replay, Query()], parts: Joined, caller: Caller
 ) -> Replayed:

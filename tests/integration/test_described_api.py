@@ -1,8 +1,10 @@
 """The API keeps to its description: `make fuzz-api` in short."""
 
+import re
 import subprocess
 import sys
 
+from tests.described import OPERATIONS
 from tests.service import ROOT
 
 
@@ -16,4 +18,9 @@ def test_answers_are_as_openapi_json_says(tmp_path):
     )
 
     assert done.returncode == 0, done.stdout[-5_000:] + done.stderr[-5_000:]
-    assert done.stdout.rstrip().endswith(" requests, 0 wrong")
+    *lines, total = done.stdout.splitlines()
+    asked = re.findall(r"^ *\d+ ([A-Z]+) (/\S*): ", "\n".join(lines), re.MULTILINE)
+    assert set(asked) == OPERATIONS.keys()
+    count = re.fullmatch(r"(\d+) requests, 0 wrong", total)
+    assert count
+    assert int(count[1]) >= 700

@@ -1,6 +1,9 @@
-"""What requests can name, and what the service finds of the world: all of it on this machine."""
+"""What requests can name and bring, and what the service finds of the world: all of it on this
+machine."""
 
+import base64
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,12 +16,16 @@ from tests.teaching import picture
 
 PICTURE = jpeg()
 KINDS = ("stripes", "discs")
+HOST, SLOW_HOST, SLOW_S = "pictures.example", "slow.example", 2.0
+TARGETS = "memory://exports/"
 
 
 class Outside(BaseHTTPRequestHandler):
     """A proxy that is all the world: a picture at each URL, and receivers of webhooks."""
 
     def do_GET(self) -> None:
+        if SLOW_HOST in self.path:
+            time.sleep(SLOW_S)
         self._answer(200, PICTURE)
 
     def do_POST(self) -> None:
@@ -78,6 +85,11 @@ class Supply:
         match kind, name:
             case _, "result_id":
                 return self._result()
+            case "pause", "batch_id":
+                return self._slow_batch()
+            case "resume", "batch_id":
+                batch = self._slow_batch()
+                return _post(self._caller, f"/batches/{batch}/pause")["id"]
             case _, "batch_id":
                 files = [("file", (f"{each}.jpg", PICTURE)) for each in range(2)]
                 order = {"domain": "flowers"}
@@ -109,6 +121,11 @@ class Supply:
             case _:
                 return None  # calibrations want 100 labels, alerts their time
 
+    def _slow_batch(self) -> str:
+        """One that is not over at once."""
+        order = {"domain": "flowers", "items": [{"image_url": f"http://{SLOW_HOST}/"}]}
+        return _post(self._caller, "/batches", json=order)["id"]
+
     def _result(self) -> str:
         order = {"domain": "flowers", "expected": "rose"}
         return _post(self._caller, "/classify", data=order, files={"file": PICTURE})["id"]
@@ -120,9 +137,27 @@ class Supply:
         return taken["examples"][0]["id"]
 
 
+def with_what_is_there(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A JSON body that brings pictures, and names a class and a place that are there."""
+    body = dict(given)
+    if "image_base64" in body:
+        body.pop("image_url", None)
+        body["image_base64"] = base64.b64encode(PICTURE).decode()
+    if path.endswith("/examples"):
+        body["label"] = KINDS[0]
+    if path == "/batches":
+        body.pop("source", None)
+        body |= {"domain": "flowers", "items": [{"image_url": f"http://{HOST}/"}]}
+    if "to" in body:
+        body["to"] = f"{TARGETS}results.json"
+    return body
+
+
 def _kind(path: str) -> str:
     """Deliveries are gone with their webhooks, reviews with their results."""
-    first = path.split("/")[1]
+    first, last = path.split("/")[1], path.split("/")[-1]
+    if last in ("pause", "resume"):
+        return last
     return {"deliveries": "webhooks", "reviews": "results"}.get(first, first)
 
 
