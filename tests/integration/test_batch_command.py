@@ -230,7 +230,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(begin, interrupted, t
     assert not early
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 401
     assert stopped[0] == 130
-    assert "the same command goes on" in stopped[1]
+    assert "run the same command to resume" in stopped[1]
     assert 20 <= before < 400
     assert resumed[0] == 0
     assert (results, batches) == (400, 1)
