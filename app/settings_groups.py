@@ -308,8 +308,8 @@ class RetentionSettings(Group):
         30.0,
         ge=0,
         le=36_500,
-        description="Days that the picture of an answer that needs review is kept; `null` in "
-        "settings.yaml: as long as its result.",
+        description="Days that pictures for reviewers are kept; `null` in settings.yaml: as long "
+        "as their results.",
     )
     deliveries: float | None = Field(
         30.0,
