@@ -98,7 +98,9 @@ def results(
 def export(
     batch_id: Annotated[
         str | None,
-        typer.Argument(metavar="BATCH", help="ID of a batch; unset: all results, or those below."),
+        typer.Argument(
+            metavar="BATCH", help="ID of a batch; unset: all results, or those selected below."
+        ),
     ] = None,
     output: Output = None,
     form: Annotated[

@@ -123,7 +123,10 @@ def watch(
 )
 def teach(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="FOLDER/CLASS/*; 'none': none of the classes.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Pictures as FOLDER/CLASS/*; in 'none': none of the classes."
+        ),
     ],
     domain: Domain,
     accuracy: Annotated[
@@ -164,7 +167,9 @@ def evaluate(
     domain: Domain,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="FOLDER/CLASS/*; 'none': none of the classes."),
+        typer.Argument(
+            metavar="[FOLDER]", help="Pictures as FOLDER/CLASS/*; in 'none': none of the classes."
+        ),
     ] = None,
     provider: Provider = None,
     none: Annotated[
