@@ -86,7 +86,7 @@ def batch(
         from app.cli.batch import batch as work
         from app.cli.export import STDOUT, order
     if output is not None and dry_run:
-        raise typer.BadParameter("It writes no --output.", param_hint="--dry-run")
+        raise typer.BadParameter("A dry run has nothing to write.", param_hint="--dry-run")
     if output == STDOUT and as_json:
         raise typer.BadParameter("--output - uses stdout, too: name a file.", param_hint="--json")
     file = None if output is None else order(output)

@@ -168,7 +168,7 @@ def test_the_results_are_written_when_it_is_over(begin, pictures, tmp_path):
         (["--output", "nowhere/r.csv"], 2, "There is no folder"),
         (["--output", "r.pdf"], 2, "there is no 'pdf'"),
         (["--output", "file:///r.csv"], 1, "EXPORT_TARGETS"),
-        (["--output", "-", "--json"], 2, "Both on stdout"),
+        (["--output", "-", "--json"], 2, "uses stdout, too"),
         (["--output", "r.csv", "--dry-run"], 2, "nothing to write"),
         (["--resume"], 1, "There is no unfinished batch"),
     ],
