@@ -19,7 +19,7 @@ PAGE = 1_000
 
 STYLES = {"accepted": "green", "needs_review": "yellow", "failed": "red", "pending": "dim"}
 
-HEADS = ("id", "age", "domain", "class", "confidence", "status")
+HEADS = ("id", "age", "domain", "class", "sure", "status")
 
 
 def list_results(wanted: ResultFilter, *, limit: int, as_json: bool) -> None:

@@ -65,7 +65,7 @@ def _troubles(found: "Status", gone: str | None) -> Iterator[RenderableType]:
 
 
 def _sums(found: "Status") -> Table:
-    table = _table("", "results", "per minute", *_HEADS)
+    table = _table("", "results", "per min", *_HEADS)
     for name, report in (("last hour", found.last_hour), ("24 hours", found.last_day)):
         total = report.total
         table.add_row(name, f"{total.results:,}", _rate(total.per_minute), *_cells(total))
@@ -153,7 +153,7 @@ def _deployments(providers: Sequence[ProviderReport]) -> Table:
 
 
 def _batches(batches: Sequence[BatchReport]) -> Table:
-    table = _table("batch", "status", "done", "", "per second", "left")
+    table = _table("batch", "status", "done", "", "per s", "left")
     for each in batches[:MOST_ROWS]:
         table.add_row(
             plain(each.name or each.id),

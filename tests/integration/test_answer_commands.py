@@ -69,7 +69,7 @@ class TestResults:
         head, *rows = without_escapes(told).splitlines()
 
         assert status == 0
-        assert head.split() == ["id", "age", "domain", "class", "confidence", "status"]
+        assert head.split() == ["id", "age", "domain", "class", "sure", "status"]
         assert [row.split()[0] for row in rows] == [each["id"] for each in shell.results]
         assert [row.split()[-1] for row in rows] == [each["status"] for each in shell.results]
         assert all(len(row.rstrip()) <= 80 for row in rows)

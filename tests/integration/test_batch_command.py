@@ -104,7 +104,7 @@ def test_a_dry_run_only_tells(begin, pictures, tmp_path):
     assert process.returncode == 0
     assert "notes.txt: is no picture" in told
     assert re.search(r"items +3\b", told)
-    assert re.search(r"costs +nothing", told)
+    assert re.search(r"cost +nothing", told)
     assert (results, batches) == (0, 0)
 
 
