@@ -48,15 +48,15 @@ class ConfigurationError(ClassifierError):
 
 
 class ConfigurationRefused(ConfigurationError):
-    """A file that was to be read again: what held before goes on to hold."""
+    """A configuration file that was to be reloaded is wrong; the previous one stays in force."""
 
 
 class DatabaseInUse(ConfigurationError):
-    """By another process that serves."""
+    """Another process that serves is using the database."""
 
 
 class SecretUnreadable(ConfigurationError):
-    """What is secret about a webhook was encrypted with a key that the service has no more."""
+    """A webhook's secret was encrypted with a key that the service no longer has."""
 
 
 # The caller asked for something malformed, not there or not allowed.
@@ -89,19 +89,19 @@ class UnsupportedContentType(ClassifierError):
 
 
 class UploadTooLarge(ClassifierError):
-    """The picture, or the body that carries it, is larger than the service takes."""
+    """The picture, or the body that carries it, is larger than the service accepts."""
 
 
 class MetadataTooLarge(ClassifierError):
-    """The metadata is larger than the service keeps."""
+    """The metadata is larger than the service stores."""
 
 
 class NotAuthenticated(ClassifierError):
-    """No API key, or one that is not known."""
+    """The request has no API key, or an unknown one."""
 
 
 class NotAllowed(ClassifierError):
-    """The API key is known, but this needs an operator's key."""
+    """The API key is valid, but this needs an operator's key."""
 
 
 class ResultNotFound(ClassifierError):
@@ -109,19 +109,19 @@ class ResultNotFound(ClassifierError):
 
 
 class NothingToReview(ClassifierError):
-    """The result has no answer that a person could look at, or nothing that could be undone."""
+    """The result has no answer to review, or no decision to undo."""
 
 
 class ReviewTaken(ClassifierError):
-    """Another reviewer is looking at it just now."""
+    """Another reviewer is looking at the result now."""
 
 
 class ReviewDecided(ClassifierError):
-    """It is decided already, and otherwise."""
+    """The review is decided already, with another outcome."""
 
 
 class PictureNotKept(ClassifierError):
-    """The result is kept, but its picture is not, or not any more."""
+    """The result is stored, but its picture never was, or is no longer stored."""
 
 
 class BatchNotFound(ClassifierError):
@@ -129,23 +129,23 @@ class BatchNotFound(ClassifierError):
 
 
 class ArchiveRefused(ClassifierError):
-    """An archive that is broken, or made to do harm: none of it is taken."""
+    """The archive is broken or malicious; nothing in it is accepted."""
 
 
 class BatchTooLarge(ClassifierError):
-    """More items, or more bytes, than one batch may have."""
+    """The batch has more items, or more bytes, than one batch may have."""
 
 
 class BlobNotFound(ClassifierError):
-    """A picture that was kept for a batch is not kept any more."""
+    """A picture that the service had stored is no longer stored."""
 
 
 class BatchOver(ClassifierError):
-    """What was asked of a batch is not possible in the state it is in."""
+    """The request is not possible in the batch's current status."""
 
 
 class AlertNotFound(ClassifierError):
-    """There is no such alert, or it is not kept any more."""
+    """No alert has this id, or it is no longer stored."""
 
 
 class EvaluationNotFound(ClassifierError):
@@ -153,7 +153,7 @@ class EvaluationNotFound(ClassifierError):
 
 
 class NothingLabelled(ClassifierError):
-    """None of the answers that are to be judged has a true class to judge it by."""
+    """None of the answers to be evaluated has a label."""
 
 
 class WebhookNotFound(ClassifierError):
@@ -161,11 +161,11 @@ class WebhookNotFound(ClassifierError):
 
 
 class TooManyWebhooks(ClassifierError):
-    """The caller has as many webhooks as one may have."""
+    """The caller already has the maximum number of webhooks."""
 
 
 class WebhookDisabled(ClassifierError):
-    """To a disabled webhook nothing is sent: enable it first."""
+    """Nothing is sent to a disabled webhook: enable it first."""
 
 
 class DeliveryNotFound(ClassifierError):
@@ -173,11 +173,11 @@ class DeliveryNotFound(ClassifierError):
 
 
 class EventForgotten(ClassifierError):
-    """What the event was about is deleted, and with it what there was to tell."""
+    """The event's content was deleted together with what it was about."""
 
 
 class BudgetNotFound(ClassifierError):
-    """No budget has this name, or it is another caller's."""
+    """No budget has this name, or it belongs to another caller."""
 
 
 class BudgetReadOnly(ClassifierError):
@@ -185,7 +185,7 @@ class BudgetReadOnly(ClassifierError):
 
 
 class IdempotencyKeyReused(ClassifierError):
-    """The Idempotency-Key was used before, with another request."""
+    """The Idempotency-Key was used before, with a different request."""
 
 
 class IdempotencyKeyInUse(ClassifierError):
@@ -200,7 +200,7 @@ class DomainNotFound(ClassifierError):
 
 
 class DomainExists(ClassifierError):
-    """A domain of this name is there already."""
+    """A domain of this name already exists."""
 
 
 class DomainReadOnly(ClassifierError):
@@ -208,7 +208,7 @@ class DomainReadOnly(ClassifierError):
 
 
 class LabelNotInDomain(ClassifierError):
-    """A label was given that is none of the domain's classes."""
+    """The label is not one of the domain's classes."""
 
 
 class ExampleNotFound(ClassifierError):
@@ -216,23 +216,23 @@ class ExampleNotFound(ClassifierError):
 
 
 class TooFewExamples(ClassifierError):
-    """A head tells two classes apart at least, and each needs an example."""
+    """A head distinguishes at least two classes, and each needs an example."""
 
 
 class LessonNotFound(ClassifierError):
-    """No lesson of the domain that is in use has this id."""
+    """The domain has no lesson with this id, or it was withdrawn before."""
 
 
 class CalibrationNotFound(ClassifierError):
-    """The domain has no calibration of this id, or it was withdrawn before."""
+    """The domain has no calibration with this id, or it was withdrawn before."""
 
 
 class TooFewLabels(ClassifierError):
-    """Of too few answers the true class is known to say anything; the message has the numbers."""
+    """Too few answers have a label; the message has the numbers."""
 
 
 class CalibrationRefused(ClassifierError):
-    """With the calibration that the labels give, confidence would mean less than without it."""
+    """The calibration fitted to the labels would make confidence less accurate than without it."""
 
 
 # Pictures, and the URLs they come from.
@@ -247,21 +247,21 @@ class ImageTooLarge(ClassifierError):
 
 
 class ImageHarmful(ClassifierError):
-    """Decoding the picture ended the service, more than once; for a day it is not tried again."""
+    """Decoding the picture crashed the service more than once; it is not tried again for a day."""
 
 
 class ImageRejected(ClassifierError):
-    """The picture is blurred, too dark, too small or the like, and the domain wants good ones."""
+    """The picture is blurred, too dark, too small or the like, and the domain rejects such ones."""
 
 
 class UrlRefused(ClassifierError):
-    """The URL is against the policy for strangers' URLs, or a storage URI outside of those that are
-    allowed; nothing was fetched from it."""
+    """The URL violates the policy for URLs from callers, or is a storage URI outside the allowed
+    ones; nothing was fetched from it."""
 
 
 class UrlUnreachable(ClassifierError):
-    """Nothing usable came from the URL: connection refused, TLS, error status, timeout; or nothing
-    is at the storage URI.
+    """The URL returned nothing usable: connection refused, TLS error, error status, timeout; or
+    there is nothing at the storage URI.
 
     Attributes:
         kind: a short word for logs, from a closed set.
@@ -273,7 +273,7 @@ class UrlUnreachable(ClassifierError):
 
 
 class UrlTooLarge(ClassifierError):
-    """What the URL holds is larger than the service takes."""
+    """The file at the URL is larger than the service accepts."""
 
 
 # The provider did not answer, or not with a class.
@@ -305,50 +305,50 @@ class ProviderUnknown(ClassifierError):
 
 
 class ProviderCannotServeDomain(ProviderError):
-    """The provider has no knowledge of some of the domain's classes; the message names them."""
+    """The provider does not know some of the domain's classes; the message names them."""
 
     kind = "cannot_serve_domain"
 
 
 class ProviderUnavailable(ProviderError):
-    """Connection error, 408, 409 or 5xx: the next call may succeed."""
+    """Connection error, 408, 409 or 5xx from the provider: the next call may succeed."""
 
     kind = "unavailable"
 
 
 class ProviderTimeout(ProviderUnavailable):
-    """No answer in time: the next call may succeed."""
+    """The provider did not answer in time: the next call may succeed."""
 
     kind = "timeout"
 
 
 class ProviderPaused(ProviderUnavailable):
-    """The last calls failed, so that none is made for a while."""
+    """The last calls failed, so no calls are made for a while."""
 
     kind = "paused"
 
 
 class ProviderRateLimited(ProviderError):
-    """The provider's quota is spent, or the own limit leaves no room in time."""
+    """The provider's quota is spent, or the service's own limit leaves no room in time."""
 
     kind = "rate_limited"
 
 
 class ProviderAnswerInvalid(ProviderError):
-    """The provider answered with something that is not one of the codes; asked again once."""
+    """The provider's answer is not one of the classes, or is malformed; it was asked again once."""
 
     kind = "answer_invalid"
 
 
 class ProviderAdjusting(ProviderError):
-    """The deployment takes less than it was asked with. That is remembered: asked again at once,
-    and seen by a caller only when no time was left for it."""
+    """The call showed that the deployment needs other parameters. The service remembers them and
+    calls again at once; callers see this error only if no time was left for that."""
 
     kind = "adjusting"
 
 
 class ContentFiltered(ProviderError):
-    """The provider's content filter refuses this picture; asking again gives the same answer.
+    """The provider's content filter refused this picture; asking again gives the same answer.
 
     Attributes:
         categories: the filter's categories that fired, may be empty.
@@ -368,13 +368,13 @@ class ProviderRefused(ProviderError):
 
 
 class ProviderRejected(ProviderError):
-    """The provider does not accept the call: key, deployment name or request are wrong."""
+    """The provider rejected the call: the key, the deployment name or the request is wrong."""
 
     kind = "rejected"
 
 
 class ProviderDenied(ProviderRejected):
-    """The provider does not know the key or the deployment: no call to it will succeed."""
+    """The provider does not recognise the key or the deployment: no call to it will succeed."""
 
     kind = "denied"
 
@@ -383,7 +383,7 @@ class ProviderDenied(ProviderRejected):
 
 
 class BudgetSpent(ClassifierError):
-    """What is left of a budget is too little for the call.
+    """The remainder of a budget is too small for the call.
 
     Attributes:
         budget: its name.
@@ -406,14 +406,14 @@ class BudgetSpent(ClassifierError):
 
 
 class PriceUnknown(BudgetSpent):
-    """A budget can't be kept, for nobody knows what the call costs."""
+    """A budget can't be enforced, because the price of the call is unknown."""
 
 
 # The service itself can't take more right now.
 
 
 class Overloaded(ClassifierError):
-    """More work waits than the service holds; later there will be room.
+    """More work is waiting than the service accepts; there will be room later.
 
     Attributes:
         retry_after_s: seconds after which there may be room; None: not known.
@@ -432,7 +432,7 @@ class Interrupted(ClassifierError):
 
 
 class InternalError(ClassifierError):
-    """A mistake in the service; its log says more."""
+    """A bug in the service; its log has the details."""
 
 
 class StorageUnavailable(ClassifierError):

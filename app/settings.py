@@ -75,109 +75,111 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     database_url: str = Field(
         "sqlite:///data/app.db",
-        description="Where results are kept: an SQLite file, `sqlite://` for memory only, or "
-        "`postgresql://USER:PASSWORD@HOST/NAME`, which several processes may share.",
+        description="URL of the database: an SQLite file, `sqlite://` for memory only, or "
+        "`postgresql://USER:PASSWORD@HOST/NAME`, which several processes can share.",
     )
     blobs_url: str | None = Field(
         None,
-        description="Where pictures are kept: uploads of batches, accepted pictures, those for "
-        "reviewers, examples. A folder, or what fsspec reaches. Unset: `blobs` beside the "
-        "database, in memory when that is.",
+        description="Where pictures are stored: batch uploads, accepted pictures, pictures for "
+        "reviewers, and examples. A folder, or any URL that fsspec supports. Unset: `blobs` beside "
+        "the database, or in memory if the database is.",
         examples=["file:///data/blobs"],
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="A Redis through which several processes share the quota of a provider and, "
-        "with a PostgreSQL, all work; unset: this is the only process.",
+        description="URL of a Redis through which several processes share a provider's quota and, "
+        "with PostgreSQL, all work; unset: this is the only process.",
         examples=["redis://127.0.0.1:6379/0"],
     )
     work: bool = Field(
         True,
-        description="Off: background work is left to other processes, `python -m app worker`.",
+        description="Whether this process does background work; off: other processes do it, "
+        "`python -m app worker`.",
     )
     provider: str | None = Field(
         None,
-        description="Who answers: `azure_openai`, `openai_compatible`, `local`, or a plug-in's "
-        "name. Unset: azure_openai when it is configured, else local.",
+        description="Default provider: `azure_openai`, `openai_compatible`, `local`, or a "
+        "plug-in's name. Unset: azure_openai if it is configured, else local.",
         examples=["local"],
     )
     api_keys: Annotated[tuple[ApiKey, ...], CommaSeparated] = Field(
         (),
-        description="Who may call: `name:sha256-hex` or `name:sha256-hex:admin`, comma-separated; "
-        "`python -m app keys new NAME` makes one. None: everybody, as `anonymous`.",
+        description="API keys that are accepted: `name:sha256-hex` or `name:sha256-hex:admin`, "
+        "comma-separated; `python -m app keys new NAME` makes one. Empty: no key is needed, and "
+        "every caller is `anonymous`.",
     )
     allow_anonymous: bool = Field(
-        False, description="Listen on a public address although there are no API keys."
+        False, description="Allow listening on a public address without API keys."
     )
     max_upload: int = Field(
-        20_000_000, ge=1_000, description="Largest picture, in bytes as decoded from the request."
+        20_000_000, ge=1_000, description="Largest picture, in bytes, after decoding the request."
     )
     egress_allow: Annotated[tuple[str, ...], CommaSeparated] = Field(
         (),
-        description="Non-public places that URLs of images and webhooks may name, and where "
-        "webhooks may go without https: `host:port`, `host` or CIDR, "
-        "comma-separated.",
+        description="Non-public hosts that image and webhook URLs may name, and to which webhooks "
+        "may be sent without https: `host:port`, `host` or CIDR, comma-separated.",
         examples=["images.internal:8080,10.20.0.0/16"],
     )
     webhook_secret: SecretStr | None = Field(
         None,
-        description="What signs deliveries to a `callback_url`: `whsec_...`. Unset: one is made "
-        "and kept in the database (`python -m app webhooks secret` tells it).",
+        description="Secret that signs deliveries to a `callback_url`: `whsec_...`. Unset: one is "
+        "generated and kept in the database (`python -m app webhooks secret` prints it).",
     )
     egress_proxy: SecretStr | None = Field(
         None,
-        description="URL of a proxy for image URLs, for networks without another way out. It looks "
-        "the names up, so it has to refuse those that lead to addresses which are not public.",
+        description="URL of a proxy for fetching image URLs, for networks without another way out. "
+        "The proxy resolves host names, so it must refuse those with non-public addresses.",
         examples=["http://proxy.example:3128"],
     )
     rate_limit_rpm: int | None = Field(
-        None, ge=1, description="Calls to the provider per minute; wins over `api.rate_limit`."
+        None, ge=1, description="Calls to the provider per minute; overrides `api.rate_limit`."
     )
     rate_limit_tpm: int | None = Field(
         None,
         ge=1,
-        description="Tokens per minute, for deployments that have no `tpm` of their own; unset: "
-        "not limited.",
+        description="Tokens per minute, for deployments without a `tpm` of their own; unset: "
+        "unlimited.",
     )
     deployments: Annotated[tuple[DeploymentSettings, ...], JsonText] = Field(
         (),
-        description="Several deployments on Azure OpenAI, a list of mappings (a JSON text in a "
-        "variable): docs/traffic.md.",
+        description="Several deployments on Azure OpenAI, as a list of mappings (JSON in an "
+        "environment variable): docs/traffic.md.",
         examples=['[{"name": "west", "rpm": 600, "tpm": 100000}]'],
     )
     budgets: Annotated[tuple[Budget, ...], JsonText] = Field(
         (),
-        description="What calls may cost, a list of mappings (a JSON text in a variable): "
-        "docs/costs.md.",
+        description="Limits on what calls may cost, as a list of mappings (JSON in an environment "
+        "variable): docs/costs.md.",
         examples=['[{"name": "all", "period": "month", "amount_usd": 500, "action": "block"}]'],
     )
     image_workers: int = Field(
         default_factory=lambda: (os.cpu_count() or 1) + 1,
         ge=1,
         le=256,
-        description="Threads for decoding pictures and for the local model. Default: one more than "
-        "cores, so that none idles while a thread hands over.",
+        description="Threads that decode pictures and run the local model. Default: one more than "
+        "there are cores, so that no core idles while a thread hands over its result.",
     )
     image_queue: int = Field(
         128,
         ge=1,
-        description="Pictures that may wait for one of these threads; more are told to come back.",
+        description="Pictures that may wait for one of these threads; further requests are refused "
+        "with 503 and `Retry-After`.",
     )
     drain_delay: float = Field(
         1.0,
         ge=0,
         le=60,
-        description="Seconds after SIGTERM in which /health/ready says 503 and requests are still "
-        "taken, so that a load balancer can turn away.",
+        description="Seconds after SIGTERM during which /health/ready answers 503 and requests are "
+        "still accepted, so that a load balancer can stop sending them.",
     )
     drain_timeout: float = Field(
-        10.0, gt=0, le=300, description="Seconds that running requests get to end after that."
+        10.0, gt=0, le=300, description="Seconds that running requests then have to finish."
     )
     log_level: Literal["debug", "info", "warning", "error"] | None = Field(
-        None, description="Wins over `level` in config/logging.yaml."
+        None, description="Overrides `level` in config/logging.yaml."
     )
     log_renderer: Literal["auto", "json", "console"] | None = Field(
-        None, description="Wins over `renderer` in config/logging.yaml."
+        None, description="Overrides `renderer` in config/logging.yaml."
     )
 
     azure_openai: AzureOpenAISettings = Field(AzureOpenAISettings(), validate_default=True)

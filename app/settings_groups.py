@@ -87,15 +87,15 @@ class AzureOpenAISettings(Group):
 
     endpoint: str | None = Field(
         None,
-        description="URL of the resource; `http://127.0.0.1:...` is valid too.",
+        description="URL of the resource; `http://127.0.0.1:...` is valid, too.",
         examples=["https://my-resource.openai.azure.com"],
     )
     api_key: SecretStr | None = Field(None, description="Key of the resource (`auth: key`).")
     deployment: str | None = Field(None, description="Name of the deployment.", examples=["gpt-4o"])
     model: str | None = Field(
         None,
-        description="Model family behind the deployment, as in config/models.yaml; found out from "
-        "the first answer when unset.",
+        description="Model family behind the deployment, as in config/models.yaml; unset: taken "
+        "from the first answer.",
         examples=["gpt-4o"],
     )
     api_version: str | None = Field(
@@ -104,7 +104,7 @@ class AzureOpenAISettings(Group):
         examples=["2024-10-21"],
     )
     auth: Literal["key", "entra"] = Field(
-        "key", description="`entra` takes tokens from Microsoft Entra ID (extra `azure`)."
+        "key", description="`entra` uses tokens from Microsoft Entra ID (extra `azure`)."
     )
     client_id: str | None = Field(
         None, description="Client id of a user-assigned managed identity (`auth: entra`)."
@@ -114,12 +114,12 @@ class AzureOpenAISettings(Group):
     )
     type: DeploymentType = Field(
         "global_standard",
-        description="Type of the deployment, which its price depends on: docs/costs.md.",
+        description="Type of the deployment, on which its price depends: docs/costs.md.",
     )
     price: Annotated[AgreedPrice | None, JsonText] = Field(
         None,
-        description="What it costs, where config/models.yaml has another price or none "
-        "(a JSON text in a variable): docs/costs.md.",
+        description="Price of the deployment, if config/models.yaml has a different one or none "
+        "(JSON in an environment variable): docs/costs.md.",
         examples=['{"input": 2.2, "output": 8.8}'],
     )
 
@@ -141,25 +141,27 @@ class DeploymentLimits(BaseModel):
 
     rpm: int = Field(ge=1, description="Calls per minute.")
     tpm: int | None = Field(
-        None, ge=1, description="Tokens per minute, as Azure estimates them; unset: not limited."
+        None, ge=1, description="Tokens per minute, as Azure estimates them; unset: unlimited."
     )
     window: Literal[1, 10] = Field(
         10, description="Seconds over which Azure enforces the calls per minute."
     )
-    max_in_flight: int = Field(64, ge=1, description="Calls at the same time.")
+    max_in_flight: int = Field(64, ge=1, description="Most calls under way at the same time.")
     priority: int = Field(
-        0, description="The lowest that is free is asked: provisioned throughput before the rest."
+        0,
+        description="The lowest with room is called first: provisioned throughput, then the rest.",
     )
-    weight: float = Field(1.0, gt=0, description="Among those of one priority.")
+    weight: float = Field(1.0, gt=0, description="Preference among those of one priority.")
 
 
 class DeploymentSettings(DeploymentLimits):
     """One of several deployments on Azure OpenAI. What is unset is as in `azure_openai`."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Its name here, in results and metrics."
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Name of the deployment in results and metrics.",
     )
-    deployment: str | None = Field(None, description="Its name at Azure; unset: the same.")
+    deployment: str | None = Field(None, description="Name at Azure; unset: the same.")
     endpoint: str | None = None
     api_key: SecretStr | None = None
     model: str | None = None
@@ -183,22 +185,24 @@ class TrafficSettings(Group):
     """How calls get to the provider when more are wanted than its quota allows."""
 
     max_waiting: int = Field(
-        1_000, ge=1, description="Calls that may wait for quota; more are told to come back."
+        1_000,
+        ge=1,
+        description="Calls that may wait for quota; beyond that, they are refused with 503.",
     )
     batch_share: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="Share of the quota that batches get while requests want all of it.",
+        description="Share of the quota that batches get while requests need all of it.",
     )
     retry_share: float = Field(
-        0.1, ge=0, le=1, description="Retries, as a share of all calls, beyond the first ten."
+        0.1, ge=0, le=1, description="Most retries beyond the first ten, as a share of all calls."
     )
     processes: int = Field(
         1,
         ge=1,
-        description="Processes that share the quota through Redis: for the time that it can't be "
-        "reached from the start on. Later they are counted.",
+        description="Processes that share the quota through Redis. Used only while Redis has been "
+        "unreachable since the start; after that, processes are counted.",
     )
 
 
@@ -210,14 +214,14 @@ class OpenAISettings(Group):
         description="Base URL, with its version part.",
         examples=["http://127.0.0.1:11434/v1"],
     )
-    api_key: SecretStr | None = Field(None, description="Key, where the server wants one.")
+    api_key: SecretStr | None = Field(None, description="Key, if the server needs one.")
     model: str | None = Field(
-        None, description="Model to ask; needed for this provider.", examples=["gpt-4.1-mini"]
+        None, description="Model to call; required for this provider.", examples=["gpt-4.1-mini"]
     )
     price: Annotated[AgreedPrice | None, JsonText] = Field(
         None,
-        description="What its tokens cost (a JSON text in a variable); unset: as "
-        'config/models.yaml says. A server of one\'s own costs `{"input": 0, "output": 0}`.',
+        description="Price of its tokens (JSON in an environment variable); unset: as in "
+        'config/models.yaml. For your own server: `{"input": 0, "output": 0}`.',
     )
 
     @field_validator("base_url")
@@ -229,18 +233,18 @@ class OpenAISettings(Group):
 class ApiSettings(Group):
     """Calls to the provider."""
 
-    rate_limit: int = Field(60, ge=1, description="Calls per minute.")
+    rate_limit: int = Field(60, ge=1, description="Calls to the provider per minute.")
     timeout: float = Field(
-        30, gt=0, le=600, description="Seconds for one answer, all its retries included."
+        30, gt=0, le=600, description="Seconds for one answer, including all its retries."
     )
-    max_retries: int = Field(3, ge=0, le=10, description="Calls after the first one.")
+    max_retries: int = Field(3, ge=0, le=10, description="Retries after the first call.")
 
 
 class BatchSettings(Group):
     """Bulk work."""
 
     default_size: int = Field(
-        10, ge=10, le=100, description="Items taken and committed together, 10 to 100."
+        10, ge=10, le=100, description="Items processed and committed together, 10 to 100."
     )
     checkpoint_interval: int = Field(
         100, ge=1, le=10_000, description="Items in one shard of a batch."
@@ -249,19 +253,19 @@ class BatchSettings(Group):
         16, ge=1, description="Shards that this process works on at the same time."
     )
     in_flight: int = Field(
-        64, ge=1, description="Pictures of batches that this process has under way at once."
+        64, ge=1, description="Pictures of batches that this process works on at the same time."
     )
     max_items: int = Field(1_000_000, ge=1, description="Items in one batch.")
     max_upload: int = Field(
         2_000_000_000,
         ge=1_000,
-        description="Largest request that brings a batch, or list or archive that it names by a "
-        "storage URI, in bytes.",
+        description="Largest request that creates a batch, and largest list or archive that a "
+        "request names by a storage URI, in bytes.",
     )
     sources: Annotated[tuple[str, ...], CommaSeparated] = Field(
         (),
-        description="Storage URIs below which batches may name pictures, comma-separated. None: "
-        "no storage URI is taken.",
+        description="Storage URIs below which batches may name pictures, comma-separated. Empty: "
+        "no storage URI is accepted.",
         examples=["s3://bucket/folder/,file:///data/pictures/"],
     )
 
@@ -271,8 +275,8 @@ class ExportSettings(Group):
 
     targets: Annotated[tuple[str, ...], CommaSeparated] = Field(
         (),
-        description="Storage URIs below which callers may have exports put, comma-separated. None: "
-        "exports are only downloaded.",
+        description="Storage URIs below which callers may have exports stored, comma-separated. "
+        "Empty: exports can only be downloaded.",
         examples=["s3://bucket/exports/,file:///data/exports/"],
     )
 
@@ -284,56 +288,56 @@ class RetentionSettings(Group):
         None,
         ge=0,
         le=36_500,
-        description="Days that a result is kept after it was asked; unset: for good.",
+        description="Days that a result is kept after its request; unset: forever.",
     )
     batches: float | None = Field(
         None,
         ge=0,
         le=36_500,
         description="Days that a batch is kept after its end, with its items and their results; "
-        "unset: for good.",
+        "unset: forever.",
     )
     pictures: float | None = Field(
         7.0,
         ge=0,
         le=36_500,
-        description="Days that uploads of a batch are kept after its end, for `retry`; `null` in "
+        description="Days that a batch's uploads are kept after its end, for `retry`; `null` in "
         "settings.yaml: as long as the batch.",
     )
     reviews: float | None = Field(
         30.0,
         ge=0,
         le=36_500,
-        description="Days that the picture of an answer that a person should look at is kept; "
-        "unset in settings.yaml (`null`): as long as its result.",
+        description="Days that pictures for reviewers are kept; `null` in settings.yaml: as long "
+        "as their results.",
     )
     deliveries: float | None = Field(
         30.0,
         ge=0,
         le=36_500,
-        description="Days that it is kept what was sent to webhooks, for looking and replaying; "
-        "what is to be sent still is kept.",
+        description="Days that finished webhook deliveries are kept, for inspection and replay; "
+        "pending ones are always kept.",
     )
     ledger: float | None = Field(
         None,
         # No process still has to find out whether something as old as this was stored.
         ge=1,
         le=36_500,
-        description="Days that the ledger keeps single calls; unset: for good. Sums by hour and "
-        "day stay for good.",
+        description="Days that the ledger keeps single calls; unset: forever. Sums by hour and "
+        "day are kept forever.",
     )
     alerts: float | None = Field(
         30.0,
         ge=1,  # or people could be notified of an alert that can't be looked up any more
         le=36_500,
-        description="Days that an alert is kept after it resolved.",
+        description="Days that an alert is kept after it is resolved.",
     )
     audit: float | None = Field(
         365.0,
         ge=1,
         le=36_500,
-        description="Days that the audit log keeps who changed what; `null` in settings.yaml: for "
-        "good.",
+        description="Days that entries of the audit log are kept; `null` in settings.yaml: "
+        "forever.",
     )
 
 
@@ -344,61 +348,75 @@ class WebhookSettings(Group):
         Field(
             (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
             min_length=1,
-            description="Seconds before each attempt at a delivery, comma-separated; after the "
-            "last one that fails it is given up. Default: that of Standard Webhooks, 10 attempts "
-            "in 75.6 hours.",
+            description="Seconds to wait before each attempt at a delivery, comma-separated; when "
+            "the last attempt fails, the delivery is given up. Default: the schedule of Standard "
+            "Webhooks, 10 attempts in 75.6 hours.",
         )
     )
     jitter: float = Field(
-        0.2, ge=0, lt=1, description="By what share each of these is shorter or longer, at random."
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share by which each wait is made shorter or longer, at random.",
     )
     max_retry_after: float = Field(
-        86_400, ge=0, description="Longest `Retry-After` of a receiver that is kept to, in seconds."
+        86_400, ge=0, description="Longest `Retry-After` of a receiver to honour, in seconds."
     )
     timeout: float = Field(15, gt=0, le=60, description="Seconds that a receiver has to answer.")
     at_once: int = Field(
-        8, ge=1, le=256, description="Deliveries under way to one webhook at the same time."
+        8, ge=1, le=256, description="Most deliveries under way to one webhook at the same time."
     )
     disable_after: float = Field(
-        5, gt=0, description="Days of nothing but failures after which a webhook is disabled."
+        5, gt=0, description="Days of only failed attempts after which a webhook is disabled."
     )
     encryption_keys: Annotated[tuple[SecretStr, ...], CommaSeparated] = Field(
         (),
-        description="Keys that encrypt the secrets of webhooks in the database, comma-separated: "
-        "the first encrypts, all read (`python -m app webhooks new-key` makes one). Unset: one is "
-        "made and kept beside the database; several processes need to be given it.",
+        description="Keys that encrypt webhook secrets in the database, comma-separated: the first "
+        "encrypts, all decrypt (`python -m app webhooks new-key` makes one). Unset: one is "
+        "generated and kept beside the database; with several processes it must be set.",
     )
 
 
 class AlertThresholds(Group):
     """When the operator is notified."""
 
-    accuracy: float = Field(0.8, ge=0, le=1, description="Least share of right answers.")
-    response_time: float = Field(5.0, gt=0, description="Longest answer, in seconds.")
+    accuracy: float = Field(
+        0.8, ge=0, le=1, description="Lowest acceptable share of right answers."
+    )
+    response_time: float = Field(
+        5.0, gt=0, description="Longest acceptable 95th percentile of response times, in seconds."
+    )
 
 
 class QualitySettings(Group):
     """When a picture is called bad. Measured on a copy of at most 256 px; docs/images.md has the
     figures behind the defaults."""
 
-    min_sharpness: float = Field(0.5, ge=0, description="Below it a picture is blurred.")
+    min_sharpness: float = Field(0.5, ge=0, description="A picture below it is blurred.")
     min_brightest: float = Field(
-        0.22, ge=0, le=1, description="Luma of the brightest 1 %; below it a picture is too dark."
+        0.22, ge=0, le=1, description="Luma of the brightest 1 %; a picture below it is too dark."
     )
     max_clipped: float = Field(
-        0.24, ge=0, le=1, description="Share of burnt-out pixels; above it it is too bright."
+        0.24, ge=0, le=1, description="Share of burnt-out pixels; a picture above it is too bright."
     )
     min_contrast: float = Field(
         0.16,
         ge=0,
         le=1,
-        description="Luma of the brightest 1 % less that of the darkest; below it there is too "
-        "little contrast, below a quarter of it a picture is nearly uniform.",
+        description="Luma of the brightest 1 % minus that of the darkest; a picture below it has "
+        "too little contrast, and below a quarter of it is nearly uniform.",
     )
-    min_side: int = Field(56, ge=1, description="Pixels of the long side.")
-    max_aspect: float = Field(5.0, ge=1, description="Long side over short side.")
+    min_side: int = Field(
+        56, ge=1, description="Pixels of the long side; a picture below it is too small."
+    )
+    max_aspect: float = Field(
+        5.0, ge=1, description="Long side divided by short side; above it is too narrow."
+    )
     min_jpeg_quality: int = Field(
-        20, ge=1, le=100, description="On libjpeg's scale, from the file's quantisation tables."
+        20,
+        ge=1,
+        le=100,
+        description="Lowest JPEG quality, on libjpeg's scale, from the file's quantisation tables.",
     )
 
 
@@ -409,9 +427,11 @@ class CacheSettings(Group):
         604_800,
         ge=0,
         le=315_360_000,
-        description="Seconds that an answer is given again; 0 turns the cache off.",
+        description="Seconds that an answer is reused; 0 turns the cache off.",
     )
-    max_entries: int = Field(100_000, ge=1, description="Answers kept; the oldest go first.")
+    max_entries: int = Field(
+        100_000, ge=1, description="Most answers kept; the oldest are dropped first."
+    )
 
 
 class ReviewSettings(Group):
@@ -421,14 +441,14 @@ class ReviewSettings(Group):
         0.02,
         ge=0,
         le=1,
-        description="Of accepted answers, how many are drawn for a person to look at all the same: "
-        "so it stays known how often they are right.",
+        description="Share of accepted answers that are drawn at random for review, to measure how "
+        "often accepted answers are right.",
     )
     claim: float = Field(
         300,
         ge=1,
         le=86_400,
-        description="Seconds for which what a reviewer was given is given to nobody else.",
+        description="Seconds during which an answer given to one reviewer is given to no other.",
     )
 
 
@@ -437,11 +457,11 @@ class TeachingSettings(Group):
 
     automatic: bool = Field(
         True,
-        description="Teach a domain's head anew as reviews bring examples; else only when told to: "
+        description="Retrain a domain's head as reviews add examples; off: only on request: "
         "docs/custom_domains.md.",
     )
     after: int = Field(
-        20, ge=1, le=100_000, description="New examples from reviews after which that is done."
+        20, ge=1, le=100_000, description="New examples from reviews after which it is retrained."
     )
 
 
@@ -450,8 +470,8 @@ class CalibrationSettings(Group):
 
     automatic: bool = Field(
         True,
-        description="Fit anew whenever there are 20 % more labels than before, 100 at least; else "
-        "only when told to: docs/confidence.md.",
+        description="Refit whenever there are 20 % more labels than before, 100 at least; off: "
+        "only on request: docs/confidence.md.",
     )
 
 
@@ -461,7 +481,7 @@ class TracingSettings(Group):
     enabled: bool = Field(
         False,
         description="Send traces to a collector, by OTLP over HTTP; needs the extra `tracing`. "
-        "Where to, and how many, OpenTelemetry's own variables say: "
+        "OpenTelemetry's own variables configure the destination and the sampling: "
         "`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`; "
         "docs/monitoring.md.",
     )
@@ -470,7 +490,7 @@ class TracingSettings(Group):
 class MonitoringSettings(Group):
     """What the service reports about itself."""
 
-    enable_metrics: bool = Field(True, description="Whether /metrics answers.")
+    enable_metrics: bool = Field(True, description="Whether /metrics is served.")
     alert_thresholds: AlertThresholds = AlertThresholds()
     alerts_every: float = Field(
         15.0,
@@ -480,7 +500,7 @@ class MonitoringSettings(Group):
     )
     notify: Annotated[tuple[SecretStr, ...], BeforeValidator(_split_urls)] = Field(
         (),
-        description="Who is told of alerts, besides webhooks: URLs of Apprise, comma-separated "
-        "(extra `alerts`): docs/monitoring.md.",
+        description="Where alerts are sent, besides webhooks: Apprise URLs, comma-separated (extra "
+        "`alerts`): docs/monitoring.md.",
         examples=["slack://TOKEN_A/TOKEN_B/TOKEN_C,mailto://USER:PASSWORD@example.com"],
     )

@@ -46,8 +46,8 @@ class Benchmark:
 
 
 START, REQUESTS, PICTURES = "Start, memory, size", "Requests", "Pictures"
-BATCHES, STORING, TRAFFIC = "Batches", "Books, exports, webhooks", "Quotas"
-RIGHT = "How right, how sure"
+BATCHES, STORING, TRAFFIC = "Batches", "Ledger, exports, webhooks", "Quotas"
+RIGHT = "Accuracy and confidence"
 
 QUOTA = "steady,bursty,tenant,faults,people,replicas"
 WHOLE = f"{IMAGES}/flowers"

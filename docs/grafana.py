@@ -24,7 +24,7 @@ WITH_EXEMPLARS = ("classifier_classification_seconds", "classifier_http_request_
 def dashboard() -> str:
     made = {
         "annotations": {"list": [_alerts()]},
-        "description": "What an operator looks at: is it well, and if not, where.",
+        "description": "Whether the service is healthy, and if not, where it fails.",
         "graphTooltip": 1,  # one crosshair for all
         "panels": list(_placed()),
         "refresh": "30s",

@@ -34,27 +34,27 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
         figure("Up", "Processes that Prometheus reaches.", "short", f"sum(up{{{OF}}})"),
         figure(
             "Down",
-            "Processes that Prometheus knows of and does not reach.",
+            "Processes that Prometheus knows of but does not reach.",
             "short",
             f"count(up{{{OF}}} == 0) or vector(0)",
             bad=1,
         ),
         figure(
-            "Results a minute",
-            "Failed ones, too; of the last five minutes.",
+            "Results per minute",
+            "Over the last five minutes, including failed ones.",
             "short",
             f"{STORED} * 60",
         ),
         figure(
             "Failures",
-            "Of the pictures of the last five minutes, the share that got no answer.",
+            "Share of pictures without an answer, over the last five minutes.",
             "percentunit",
             f"({FAILED} + {UNANSWERED}) / (({STORED} + {UNANSWERED}) > 0)",
             bad=0.05,
         ),
         figure(
             "Time, p95",
-            "95 of 100 results of the last five minutes were there within it.",
+            "95 of 100 results of the last five minutes took at most this long.",
             "s",
             quantile(0.95, SECONDS, of=OF_DOMAIN, window=LAST).expression + " >= 0",
             bad=THRESHOLDS.response_time,
@@ -67,14 +67,14 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
         ),
         figure(
             "Cost, 24 hours",
-            "Of the calls whose price is known.",
+            "Cost of calls whose price is known.",
             "currencyUSD",
             f"sum(increase(classifier_cost_usd_total{{{OF_DOMAIN}}}[24h])) or vector(0)",
         ),
         figure(
             "Alerts",
-            "As the service itself counts those that fire: GET /alerts names them. The red marks "
-            "in the charts are alerts of Prometheus.",
+            "Firing alerts, as the service itself counts them: GET /alerts lists them. The red "
+            "marks in the charts are alerts of Prometheus.",
             "short",
             f'sum(max by (rule, severity) (classifier_alerts{{{OF},state="firing"}})) or vector(0)',
             bad=1,
@@ -83,36 +83,36 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
     "Quality": (
         chart(
             "Accuracy",
-            "Of the answers of the last 24 hours whose true class is known, the share that is "
-            "right, without those reviewed because they were unsure. Few of them make it jump.",
+            "Share of right answers among those of the last 24 hours whose true class is known, "
+            "without those reviewed because they were unsure. It jumps when there are few.",
             "percentunit",
             share("classifier_labels_total", 'right="true"', "24h", 'source!="review"'),
             bad=THRESHOLDS.accuracy,
         ),
         chart(
-            "Accuracy of the unseen",
-            "Of the accepted answers whose true class a person told in the last 7 days, drawn at "
-            "random, the share that is right.",
+            "Accuracy unreviewed",
+            "Share of right answers among the accepted ones that were drawn at random and reviewed "
+            "in the last 7 days.",
             "percentunit",
             share("classifier_labels_total", 'right="true"', "7d", 'source="random_review"'),
             bad=0.9,
         ),
         chart(
             "Known classes",
-            "Answers of the last 24 hours whose true class was told.",
+            "Answers whose true class became known in the last 24 hours.",
             "short",
             increase("classifier_labels_total", "domain", "24h"),
         ),
         chart(
-            "For review",
-            "Of the results of the last hour, the share that a person should look at.",
+            "Needs review",
+            "Share of the results of the last hour that need review.",
             "percentunit",
             share(RESULTS, 'status="needs_review"', "1h"),
         ),
         chart(
             "Drift",
-            "How unlike the four weeks before the answers of the last day are, by class and by "
-            "confidence: below 0.1 little, above 0.25 much.",
+            "How much the answers of the last day differ from the four weeks before, by class and "
+            "by confidence: below 0.1 is little, above 0.25 is much.",
             "short",
             gauge("max", "classifier_drift", "domain, of", OF_DOMAIN),
             bad=0.25,
@@ -121,15 +121,15 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
     "Speed": (
         chart(
             "Time of a result",
-            "50, 95 and 99 of 100 results are there within it. A dot is one of them, with the id "
-            "of its trace.",
+            "50, 95 and 99 of 100 results take at most this long. A dot is one of them, with its "
+            "trace id.",
             "s",
             *(quantile(each, SECONDS, of=OF_DOMAIN) for each in (0.5, 0.95, 0.99)),
         ),
         *(
             chart(
                 f"Time of a result by domain, p{100 * each:.0f}",
-                f"{100 * each:.0f} of 100 results of the domain are there within it.",
+                f"{100 * each:.0f} of 100 results of the domain take at most this long.",
                 "s",
                 quantile(each, SECONDS, "domain", OF_DOMAIN),
             )
@@ -137,78 +137,78 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
         ),
         stack(
             "Work by stage",
-            "How many pictures are in each stage at the same time, on average. What grows is what "
-            "takes the time: fetching, preparing, waiting for quota, the provider, storing.",
+            "Pictures in each stage at the same time, on average: fetching, preparing, waiting for "
+            "quota, the provider, storing. The stage that grows is the one that takes the time.",
             "short",
             rate("classifier_stage_seconds_sum", "stage"),
         ),
         chart(
             "Time of a stage, p95",
-            "95 of 100 pictures pass the stage within it.",
+            "95 of 100 pictures spend at most this long in the stage.",
             "s",
             quantile(0.95, "classifier_stage_seconds", "stage"),
         ),
         chart(
             "Time of a request, p95",
-            "95 of 100 HTTP requests of the route are answered within it.",
+            "95 of 100 HTTP requests of the route take at most this long.",
             "s",
             quantile(0.95, "classifier_http_request_seconds", "route"),
         ),
         chart(
             "Event loop lag, p99",
-            "How late a process does what it should do. Above 0.1 s it is short of processor time.",
+            "Delay of a process's event loop. Above 0.1 s, it is short of processor time.",
             "s",
             quantile(0.99, "classifier_event_loop_lag_seconds", "instance"),
         ),
     ),
     "Traffic": (
-        stack("Results", "A second, by outcome.", "reqps", rate(RESULTS, "status", OF_DOMAIN)),
+        stack("Results", "Per second, by outcome.", "reqps", rate(RESULTS, "status", OF_DOMAIN)),
         stack(
             "Failed results",
-            "A second, by kind of error: docs/errors.md.",
+            "Per second, by kind of error: docs/errors.md.",
             "reqps",
             rate("classifier_failed_results_total", "kind", OF_DOMAIN),
         ),
         stack(
             "Requests",
-            "HTTP requests a second, by status.",
+            "HTTP requests per second, by status.",
             "reqps",
             rate("classifier_http_requests_total", "status"),
         ),
         stack(
             "Where answers come from",
-            "A second: asked for, shared with a request at the same time, or kept from before, "
-            "which costs nothing.",
+            "Per second: asked from a provider, shared with a simultaneous request, or kept from "
+            "an earlier one, which costs nothing.",
             "reqps",
             rate("classifier_answers_total", "how"),
         ),
         chart(
             "Quota left",
-            "Share of what a deployment grants each minute, by the process that sees the least.",
+            "Share of a deployment's quota that is left, by the process that sees the least.",
             "percentunit",
             gauge("min", "classifier_deployment_quota_left_ratio", "deployment, dimension"),
         ),
         chart(
             "Wait for quota, p95",
-            "95 of 100 calls are let through within it. Requests go before batches.",
+            "95 of 100 calls wait at most this long. Requests go before batches.",
             "s",
             quantile(0.95, "classifier_admission_wait_seconds", "lane"),
         ),
         chart(
             "Calls under way",
-            "To each deployment.",
+            "By deployment.",
             "short",
             gauge("sum", "classifier_deployment_calls_in_flight", "provider, deployment"),
         ),
         chart(
-            "Calls that wait",
-            "For quota.",
+            "Waiting calls",
+            "Calls that wait for quota.",
             "short",
             gauge("sum", "classifier_waiting_calls", "provider, lane"),
         ),
         chart(
-            "Breakers that are open",
-            "Processes that leave the deployment alone because it fails.",
+            "Open breakers",
+            "Processes that have paused calls to the deployment because it fails.",
             "short",
             gauge(
                 "sum",
@@ -218,20 +218,20 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
             ),
         ),
         chart(
-            "Calls that failed",
-            "A second, those that were made again too.",
+            "Failed calls",
+            "Per second, including those that were retried.",
             "reqps",
             rate("classifier_provider_errors_total", "provider, kind"),
         ),
         chart(
-            "Calls made again",
-            "A second, by what failed before.",
+            "Retried calls",
+            "Per second, by the failure before.",
             "reqps",
             rate("classifier_retries_total", "provider, kind"),
         ),
         chart(
             "Time of a call, mean",
-            "Of the deployment, as the process that finds it slowest.",
+            "Mean time of a call to the deployment, in the process where it is slowest.",
             "s",
             gauge("max", "classifier_deployment_latency_seconds", "provider, deployment"),
         ),
@@ -239,25 +239,25 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
     "Batches and webhooks": (
         stack(
             "Pictures of batches",
-            "A second, by what became of them; again: put off, and asked once more.",
+            "Per second, by outcome; again: postponed, to be asked again.",
             "reqps",
             rate("classifier_batch_items_total", "state"),
         ),
         stack(
             "Deliveries",
-            "Attempts a second to tell a webhook of an event.",
+            "Attempts per second to deliver an event to a webhook.",
             "reqps",
             rate("classifier_webhook_attempts_total", "outcome"),
         ),
         chart(
-            "Deliveries to be made",
-            "As of the last minute; those that wait for another attempt too.",
+            "Pending deliveries",
+            "As of the last minute, including those that wait for a retry.",
             "short",
             Query(f"max(classifier_webhook_deliveries_pending{{{OF}}})", "deliveries"),
         ),
         chart(
             "Time of a delivery, p95",
-            "From the event on, with all attempts.",
+            "From the event to its delivery, including all attempts.",
             "s",
             quantile(0.95, "classifier_webhook_delivery_seconds"),
         ),
@@ -266,7 +266,7 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
         *(
             stack(
                 f"Cost by {each}",
-                "Of the hour before, where the price is known.",
+                "Over the past hour, where the price is known.",
                 "currencyUSD",
                 increase("classifier_cost_usd_total", each, "1h"),
             )
@@ -275,7 +275,7 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
         *(
             stack(
                 f"Tokens by {each}",
-                "A second, as billed.",
+                "Per second, as billed.",
                 "short",
                 rate("classifier_tokens_total", f"{each}, kind", OF_DOMAIN),
             )
@@ -285,25 +285,25 @@ ROWS: Mapping[str, tuple[Panel, ...]] = {
     "Processes": (
         chart(
             "Memory",
-            "Resident.",
+            "Resident memory.",
             "bytes",
             gauge("sum", "process_resident_memory_bytes", "instance"),
         ),
         chart(
             "Processor",
-            "1 is a whole core.",
+            "Cores in use.",
             "short",
             rate("process_cpu_seconds_total", "instance"),
         ),
         chart(
             "Open files",
-            "Files and connections, as a share of those that it may open.",
+            "Open files and connections, as a share of the process's limit.",
             "percentunit",
             named_by(f"process_open_fds{{{OF}}} / process_max_fds{{{OF}}}", "instance"),
         ),
         chart(
             "Health checks",
-            "1: it passed in all processes when it was last run. 0: it fails in some.",
+            "1: passed in all processes when last run. 0: failed in some.",
             "short",
             gauge("min", "classifier_check_up", "check"),
         ),

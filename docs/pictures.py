@@ -95,7 +95,7 @@ async def review(page: Page, service: RunningService) -> None:
     await page.goto(f"{service.url}/review?domain=flowers")
     await page.get_by_label("Your name").fill("Ada")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_alt_text("The picture to look at")).to_be_visible()
+    await expect(page.get_by_alt_text("The picture to review")).to_be_visible()
 
 
 async def evaluation(page: Page, service: RunningService) -> None:

@@ -33,27 +33,27 @@ class RuleSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     signal: str = Field(
-        description=f"What is looked at: {', '.join(OWN)}, or what a package brings."
+        description=f"What is measured: {', '.join(OWN)}, or a signal of a package."
     )
-    above: float | None = Field(None, description="It is wrong above this value.")
-    below: float | None = Field(None, description="It is wrong below this value.")
+    above: float | None = Field(None, description="Out of bounds above this value.")
+    below: float | None = Field(None, description="Out of bounds below this value.")
     window: Duration | None = Field(
-        None, description="How far back it is looked at: `10m`, `24h`, `7d`; at most `400d`."
+        None, description="Time span measured: `10m`, `24h`, `7d`; at most `400d`."
     )
     lasting: Duration = Field(
-        timedelta(0), alias="for", description="How long it has to be wrong before the alert fires."
+        timedelta(0), alias="for", description="Time out of bounds before the alert fires."
     )
     severity: Severity = Field(description="`info`, `warning` or `critical`.")
-    domains: tuple[DomainName, ...] = Field((), description="Only these; empty: each domain.")
+    domains: tuple[DomainName, ...] = Field((), description="Only these domains; empty: all.")
     at_least: int = Field(
-        0, ge=0, description="Results or labels in the window; with fewer nothing is said."
+        0, ge=0, description="Results or labels in the window below which the rule has no data."
     )
     description: str = Field(
-        min_length=1, max_length=500, description="What it means, in a sentence."
+        min_length=1, max_length=500, description="What the alert means, in a sentence."
     )
     runbook: str = Field(
         pattern=r"^([a-z0-9-]{1,100}|https?://\S{1,1000})$",
-        description="A heading of docs/monitoring.md, or a URL: what to do about it.",
+        description="What to do: a heading of docs/monitoring.md, or a URL.",
     )
 
     @field_validator("signal")

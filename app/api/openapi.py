@@ -117,8 +117,8 @@ def _responses(kinds: Collection[Kind], shared: dict[str, Any]) -> dict[str, Any
 
 
 def document(app: FastAPI, types: Mapping[str, EventType]) -> None:
-    """Describe which problems every operation may answer with, and what webhooks are sent for events
-    of these types. All is built on the first request, as a start has no time for it."""
+    """Describe which problems every operation may answer with, and what webhooks are sent for
+    events of these types. All is built on the first request, as a start has no time for it."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

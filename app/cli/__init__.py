@@ -23,18 +23,19 @@ for part in (pictures, answers, confidence, service, configuration):
     app.add_typer(part.app)
 
 ABOUT = """
-    Which class of a domain an image shows, how sure that is, and whether a person should look.
+    Find out which class of a domain an image shows, with what confidence, and whether a person
+    should look.
 
-    Data goes to stdout, all else to stderr; there are colours on a terminal only, and none with
-    NO_COLOR.
+    Data goes to stdout, everything else to stderr. Colours are for terminals only, and NO_COLOR
+    turns them off.
 """
 EXIT_CODES = listing(
     "Exit codes",
     "0    done",
-    "1    it could not be done, or not all of it",
-    "2    wrong use or configuration",
+    "1    failed, or only partly done",
+    "2    wrong usage or configuration",
     "130  stopped by Ctrl-C",
-    "141  whoever read the output went away, as `head` does",
+    "141  the reader of the output closed it, as `head` does",
 )
 
 
@@ -48,12 +49,10 @@ def _tell_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Say which one this is.", callback=_tell_version, is_eager=True
-        ),
+        typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
     ] = False,
 ) -> None:
-    """What all commands have in common: nothing."""
+    """The options of the program itself."""
 
 
 def main() -> None:

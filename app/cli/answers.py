@@ -33,7 +33,7 @@ PANEL = "Answers"
 
 CALLS = "Which calls"
 
-BOTH = "Give an ID, or say which results: not both."
+BOTH = "Give either an ID or filters, not both."
 
 
 @command(
@@ -45,7 +45,7 @@ BOTH = "Give an ID, or say which results: not both."
 )
 def results(
     result_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Only this one, in full.")
+        str | None, typer.Argument(metavar="ID", help="Show only this result, in full.")
     ] = None,
     domain: OfDomain = None,
     predicted_class: OfClass = None,
@@ -57,13 +57,13 @@ def results(
     min_confidence: MinConfidence = None,
     max_confidence: MaxConfidence = None,
     similar_to: SimilarTo = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Most results to show.")] = 20,
     as_json: AsLines = False,
 ) -> None:
-    """Show what was answered, the newest first.
+    """Show results, newest first.
 
-    On a terminal as a table, else as lines with tabs: id, time, domain, class, confidence, status,
-    provider, reasons for a review, final class, who decided it.
+    Prints a table on a terminal, otherwise tab-separated lines: id, time, domain, class,
+    confidence, status, provider, reasons for a review, final class, who decided it.
     """
     with loading():
         from app.cli.results import list_results, show_result
@@ -98,15 +98,17 @@ def results(
 def export(
     batch_id: Annotated[
         str | None,
-        typer.Argument(metavar="BATCH", help="A batch's id; else all results, or those below."),
+        typer.Argument(
+            metavar="BATCH", help="ID of a batch; unset: all results, or those selected below."
+        ),
     ] = None,
     output: Output = None,
     form: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="json, jsonl, csv, xml, parquet, xlsx or a plug-in's; unset: as the file's name "
-            "ends, csv on stdout.",
+            help="json, jsonl, csv, xml, parquet, xlsx or a plug-in's; unset: by the file's "
+            "suffix, csv on stdout.",
             autocompletion=format_names,
         ),
     ] = None,
@@ -114,15 +116,15 @@ def export(
         str | None,
         typer.Option(
             metavar="A,B...",
-            help="Which ones, in which order: image for all below it, metadata.order for a key, "
-            "metadata.* for each; unset: all.",
+            help="Columns to write, in this order: image for all below it, metadata.order for one "
+            "key, metadata.* for every key; unset: all.",
         ),
     ] = None,
     raw: Annotated[
         bool,
         typer.Option(
             "--raw",
-            help="In a CSV, no apostrophe before what a spreadsheet would run.",
+            help="In CSV, add no apostrophe before formulas that a spreadsheet would run.",
         ),
     ] = False,
     domain: OfDomain = None,
@@ -136,13 +138,13 @@ def export(
     max_confidence: MaxConfidence = None,
     similar_to: SimilarTo = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Tell what was written as a JSON object.")
+        bool, typer.Option("--json", help="Print what was written as a JSON object.")
     ] = False,
 ) -> None:
-    """Write results into a file: those of a batch in its order, else the newest first.
+    """Write results to a file: those of a batch in its order, otherwise newest first.
 
-    A file is there whole or not at all, and packed when its name ends with .gz. Without --output,
-    or with -, it goes to stdout.
+    The file appears whole or not at all, and is compressed if its name ends with .gz. Without
+    --output, or with -, results go to stdout.
     """
     with loading():
         from app.cli.export import export as work
@@ -174,13 +176,13 @@ def export(
     panel=PANEL,
 )
 def cost(
-    by: Annotated[CostGrouping, typer.Option(help="What each line has in common.")] = "day",
+    by: Annotated[CostGrouping, typer.Option(help="What to group costs by.")] = "day",
     since: Annotated[
         datetime | None,
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="From this hour on; unset: since the month began.",
+            help="From this hour on; unset: from the start of the month.",
             rich_help_panel=CALLS,
         ),
     ] = None,
@@ -192,21 +194,23 @@ def cost(
     ] = None,
     domain: Annotated[
         str | None,
-        typer.Option(help="About it.", autocompletion=domain_names, rich_help_panel=CALLS),
+        typer.Option(
+            help="Only calls for this domain.", autocompletion=domain_names, rich_help_panel=CALLS
+        ),
     ] = None,
     caller: Annotated[
-        str | None, typer.Option(help="On its account.", rich_help_panel=CALLS)
+        str | None, typer.Option(help="Only calls of this caller.", rich_help_panel=CALLS)
     ] = None,
     as_json: AsObject = False,
-    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """Show what calls cost, down to the last one, and what was saved by making none.
+    """Show what calls cost, up to the latest one, and what was saved by avoiding calls.
 
-    On a terminal as a table, else as lines with tabs: what the line has in common, US dollars,
-    share, calls, answers, tokens of prompts, tokens of completions.
+    Prints a table on a terminal, otherwise tab-separated lines: group, US dollars, share, calls,
+    answers, prompt tokens, completion tokens.
     """
     if as_json and csv:
-        raise typer.BadParameter("Either --json or --csv.")
+        raise typer.BadParameter("Give either --json or --csv, not both.")
     with loading():
         from app.cli.cost import cost as work
     wanted = {"since": since, "until": until, "domain": domain, "caller": caller}
@@ -217,13 +221,16 @@ def cost(
 def domains(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Only this one, in full.", autocompletion=domain_names),
+        typer.Argument(
+            metavar="NAME", help="Show only this domain, in full.", autocompletion=domain_names
+        ),
     ] = None,
     as_json: AsLines = False,
 ) -> None:
-    """Show what pictures may be classified as.
+    """Show the domains that pictures can be classified in.
 
-    On a terminal as a table, else as lines with tabs: name, threshold, providers, classes.
+    Prints a table on a terminal, otherwise tab-separated lines: name, threshold, providers,
+    classes.
     """
     with loading():
         from app.cli.domains import list_domains, show_domain

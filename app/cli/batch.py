@@ -79,7 +79,7 @@ def _run(work: Coroutine[Any, Any, BatchRow], *, as_json: bool) -> None:
     try:
         found = asyncio.run(work)
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on")
+        console.print("stopped; run the same command to resume")
         raise typer.Exit(130) from None
     line = f"{found.id}: {found.status}, {found.done:,} of {found.total:,} done"
     console.print(f"{line}, {found.failed:,} failed", highlight=False)

@@ -13,20 +13,23 @@ app = group()
 PANEL = "Confidence"
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", autocompletion=domain_names)]
-OfProvider = Annotated[str | None, typer.Option("--provider", help="Of this one's answers.")]
+OfProvider = Annotated[
+    str | None, typer.Option("--provider", help="Only answers of this provider.")
+]
 
 
 @command(app, "calibrate flowers", "calibrate flowers --provider azure_openai --json", panel=PANEL)
 def calibrate(
     domain: Domain,
     provider: OfProvider = None,
-    model: Annotated[str | None, typer.Option(help="Of this model's answers.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
     as_json: AsLines = False,
 ) -> None:
-    """Fit what makes confidence mean what it says, to the labels that there are now.
+    """Calibrate confidence with the labels that there are now, so that it matches accuracy.
 
-    A service beside it takes it within seconds. On a terminal as a table, else as lines with tabs:
-    provider, model, how it is sure, method, labels, calibration error before and after, id.
+    A running service applies the calibration within seconds. Prints a table on a terminal,
+    otherwise tab-separated lines: provider, model, source of confidence, method, labels,
+    calibration error before and after, id.
     """
     with loading():
         from app.cli.calibrate import calibrate as work
@@ -46,23 +49,23 @@ def threshold(
         typer.Option(
             min=0,
             max=0.999,
-            help="Share of accepted answers that are to be right.",
+            help="Share of accepted answers that should be right.",
             metavar="SHARE",
         ),
     ],
     label: Annotated[
         str | None,
-        typer.Option(help="Only answers that say this class.", autocompletion=class_names),
+        typer.Option(help="Only answers with this class.", autocompletion=class_names),
     ] = None,
-    per_label: Annotated[bool, typer.Option("--per-label", help="Each class apart, too.")] = False,
+    per_label: Annotated[bool, typer.Option("--per-label", help="Also per class.")] = False,
     provider: OfProvider = None,
     as_json: AsObject = False,
 ) -> None:
-    """Find the confidence from which on answers are right as often as you want.
+    """Find the confidence at or above which answers are right as often as you want.
 
-    From the labels that there are. On a terminal as a table, else as lines with tabs: class, or all
-    of them, threshold, share accepted, accuracy reached and where it lies, labels, and why there is
-    no threshold.
+    Uses the labels that there are. Prints a table on a terminal, otherwise tab-separated lines:
+    class or "all", threshold, share accepted, accuracy reached, lower and upper end of its
+    interval, labels, and why there is no threshold.
     """
     with loading():
         from app.cli.threshold import threshold as work

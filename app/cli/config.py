@@ -87,7 +87,7 @@ def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for warning in found["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"{found['config']}: right", markup=False)
+    console.print(f"{found['config']}: valid", markup=False)
     console.print(f"provider: {found['provider']}", markup=False)
     for line in found["limits"]:
         console.print(f"limit: {line}", markup=False)
@@ -161,6 +161,6 @@ def _dear(settings: Settings, models: ModelTable, domains: dict[str, Domain]) ->
             if taken > DEAR * least:
                 yield (
                     f"{domain.name}: a picture takes up to {taken} tokens of {name} "
-                    f"(image_size {side}, detail {domain.detail}); with {CHEAP_SIDE} px it can be "
-                    f"{least}"
+                    f"(image_size {side}, detail {domain.detail}); with {CHEAP_SIDE} px, {least} "
+                    "are possible"
                 )

@@ -10,15 +10,15 @@ from app.cli.service import PANEL
 from app.loading import loading
 
 app = group()
-config = group("Look at the configuration.")
-keys = group("API keys.")
+config = group("Check and show the configuration.")
+keys = group("Create API keys.")
 
 
 @command(config, "config check")
 def check(as_json: AsObject = False) -> None:
     """Check config/ and the environment without starting anything.
 
-    What is wrong is told on stderr, and the exit code is 2.
+    Errors go to stderr, and the exit code is 2.
     """
     with loading():
         from app.cli.config import check as work
@@ -27,10 +27,10 @@ def check(as_json: AsObject = False) -> None:
 
 @command(config, "config show", "config show --json")
 def show(as_json: AsLines = False) -> None:
-    """What every setting is, where that comes from, and what it means.
+    """Show the value of every setting, where it comes from, and what it means.
 
-    Also those of installed packages. What is secret is not shown. On a terminal as a table, else
-    as lines with tabs.
+    Includes the settings of installed packages. Secrets are not shown. Prints a table on a
+    terminal, otherwise tab-separated lines.
     """
     with loading():
         from app.cli.config_show import show as work
@@ -40,14 +40,16 @@ def show(as_json: AsLines = False) -> None:
 @command(keys, "keys new shop", "keys new operator --admin --json")
 def new(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Whose key it is; becomes `caller` of results.")
+        str, typer.Argument(metavar="NAME", help="Name of the caller; becomes `caller` of results.")
     ],
-    admin: Annotated[bool, typer.Option(help="Sees everybody's results, changes domains.")] = False,
+    admin: Annotated[
+        bool, typer.Option(help="May see everybody's results and change domains.")
+    ] = False,
     as_json: AsObject = False,
 ) -> None:
-    """Make a key.
+    """Create an API key.
 
-    It is shown once; the service only ever knows its SHA-256.
+    It is shown once; the service only knows its SHA-256.
     """
     with loading():
         from app.cli.keys import new as work

@@ -78,9 +78,9 @@ def _notes(report: CostReport) -> Iterator[tuple[str, str]]:
     if report.estimated_usd:
         yield "estimated", f"{_usd(report.estimated_usd)} of the total, at most"
     if report.unpriced_calls:
-        yield "not known", f"what {report.unpriced_calls:,} calls cost"
+        yield "unknown", f"the cost of {report.unpriced_calls:,} calls"
     if (ahead := report.forecast) is not None:
-        basis = f"by the mean of {ahead.basis_days:g} days"
+        basis = f"from the mean of {ahead.basis_days:g} days"
         spent, expected = _usd(ahead.spent_usd), _usd(ahead.expected_usd)
         yield ahead.month, f"{spent} so far, {expected} expected, {basis}"
 

@@ -9,8 +9,8 @@ from app.batches import BatchEstimate, TokenRange
 from app.cli.output import plain
 
 BASES = {
-    "measured": "text and answers as they were billed before",
-    "rule": "text and answers by a rule: too few were billed before",
+    "measured": "estimated: text and answers as billed before",
+    "rule": "estimated: text and answers by a rule, as too few were billed before",
 }
 
 
@@ -27,9 +27,9 @@ def show(estimate: BatchEstimate) -> None:
     if estimate.budgets:
         console.print(_budgets(estimate))
     if estimate.prompt is not None:
-        console.print("The model would be told:", style="bold")
+        console.print("The prompt:", style="bold")
         console.print(estimate.prompt.system, markup=False)
-    console.print("Nothing was stored, and no provider was asked.")
+    console.print("Nothing was stored, and no provider was called.")
 
 
 def _counts(estimate: BatchEstimate) -> Table:
@@ -37,14 +37,18 @@ def _counts(estimate: BatchEstimate) -> Table:
     rows = {
         "items": f"{estimate.items:,}",
         "duplicates": f"{estimate.duplicates:,}",
-        "no items": f"{estimate.bad_rows:,}",
-        "looked at": f"{estimate.sampled:,}: {estimate.unreadable:,} unreadable, "
+        "unusable": f"{estimate.bad_rows:,}",
+        "sampled": f"{estimate.sampled:,}: {estimate.unreadable:,} unreadable, "
         f"{estimate.kept:,} answered before"
-        + ("" if estimate.settled is None else f", {estimate.settled:,} settled by the first one"),
+        + (
+            ""
+            if estimate.settled is None
+            else f", {estimate.settled:,} settled by the first provider"
+        ),
         "answered by": f"{estimate.provider}, {estimate.model}",
-        "takes": _duration(estimate.duration_s),
+        "duration": _duration(estimate.duration_s),
     }
-    rows["costs"] = "nothing" if estimate.basis is None else BASES[estimate.basis]
+    rows["cost"] = "nothing" if estimate.basis is None else BASES[estimate.basis]
     for name, value in rows.items():
         table.add_row(name, value)
     return table
@@ -83,5 +87,5 @@ def _budgets(estimate: BatchEstimate) -> Table:
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return "nobody can say how long"
+        return "unknown"
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

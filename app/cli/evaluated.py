@@ -40,7 +40,10 @@ def _lines(found: Report) -> list[tuple[str, str]]:
     lines = [
         ("accuracy", f"{found.accuracy:.1%} of {found.n}  (95 %: {interval})"),
         ("accepted", _accepted(found)),
-        ("alone", f"{found.alone.share:.1%} by the verdict{_right(found.alone.accuracy)}"),
+        (
+            "verdict",
+            f"{found.alone.share:.1%} accepted at request time{_right(found.alone.accuracy)}",
+        ),
     ]
     brier = "" if found.brier is None else f", Brier score {found.brier:.3f}"
     if found.ece is not None:
@@ -56,13 +59,13 @@ def _lines(found: Report) -> list[tuple[str, str]]:
     latency = found.latency_ms
     told = "" if latency is None else f", median {milliseconds(latency.p50)}, p95 "
     told += "" if latency is None else milliseconds(latency.p95)
-    lines.append(("time", f"{found.seconds_per_image * 1000:.1f} ms an image{told}"))
+    lines.append(("time", f"{found.seconds_per_image * 1000:.1f} ms per image{told}"))
     lines.append(("cost", _cost(found)))
     if found.instead is not None:
         lines.append(
             (
                 "instead",
-                f"{money(found.instead.cost_per_1000)} for 1,000, had {found.instead.provider} "
+                f"{money(found.instead.cost_per_1000)} per 1,000 if {found.instead.provider} had "
                 f"answered all; it was asked for {found.instead.calls_share:.1%}",
             )
         )
@@ -77,7 +80,7 @@ def _accepted(found: Report) -> str:
 
 
 def _right(accuracy: float | None) -> str:
-    return "" if accuracy is None else f", {accuracy:.1%} of it right"
+    return "" if accuracy is None else f", {accuracy:.1%} of these right"
 
 
 def _calibrated(found: Report) -> str:
@@ -87,10 +90,10 @@ def _calibrated(found: Report) -> str:
 def _cost(found: Report) -> str:
     cached = f"; {found.measured_on.cached} answered before" if found.measured_on.cached else ""
     if not found.asked:
-        return f"nobody was asked{cached}"
+        return f"no provider was asked{cached}"
     tokens = found.tokens_per_1000
     told = "" if tokens is None else f", {tokens.prompt:,.0f} + {tokens.completion:,.0f} tokens"
-    return f"{money(found.cost_per_1000)} for 1,000{told}{cached}"
+    return f"{money(found.cost_per_1000)} per 1,000{told}{cached}"
 
 
 def _compared(found: Report) -> str:
@@ -100,7 +103,7 @@ def _compared(found: Report) -> str:
     low, high = 100 * comparison.interval.low, 100 * comparison.interval.high
     return (
         f"{100 * comparison.difference:+.1f} points on {comparison.n} pictures "
-        f"({low:+.1f} to {high:+.1f}); {comparison.better} only now right, {comparison.worse} only "
+        f"({low:+.1f} to {high:+.1f}); {comparison.better} right only now, {comparison.worse} only "
         f"in {comparison.earlier}; McNemar p = {comparison.p_value:.3g}"
     )
 
@@ -110,7 +113,7 @@ def _threshold_table(found: Report) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for each in found.thresholds:
-        wanted = "as it is" if each.target is None else f"{each.target:.0%}"
+        wanted = "current" if each.target is None else f"{each.target:.0%}"
         if each.threshold is None:
             table.add_row(wanted, "-", "", "", "")
             continue
@@ -121,9 +124,7 @@ def _threshold_table(found: Report) -> Table:
 
 
 def _provider_table(found: Report) -> Table:
-    table = Table(
-        "provider", "answers", "share", "right", "95 %", "for 1,000", title="who answered"
-    )
+    table = Table("provider", "answers", "share", "right", "95 %", "per 1,000", title="providers")
     for column in table.columns[1:]:
         column.justify = "right"
     for each in found.by_provider:

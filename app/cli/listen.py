@@ -110,7 +110,7 @@ class Receiver:
             verify(self._keys, headers, body, now=time.time())
         except SignatureRefused as error:
             return f"refused: {error}"
-        return "right signature"
+        return "valid signature"
 
     def _is_known(self, message_id: str) -> bool:
         if message_id in self._seen:
@@ -174,7 +174,7 @@ def _indented(value: Any) -> str:
     try:
         return _beginning(parts, MAX_SHOWN + 1)
     except RecursionError:
-        return "nested too deep to be shown"
+        return "nested too deeply to be shown"
 
 
 def _beginning(parts: Iterable[str], length: int) -> str:

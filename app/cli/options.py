@@ -51,12 +51,12 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text} is no time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+            f"{text} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
         ) from None
 
 
 Domain = Annotated[str, typer.Option(help="Name of the domain.", autocompletion=domain_names)]
-Provider = Annotated[str | None, typer.Option(help="Who shall answer.")]
+Provider = Annotated[str | None, typer.Option(help="Provider that answers.")]
 
 Output = Annotated[
     str | None,
@@ -64,60 +64,70 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE|URI|-",
-        help="Where to; - is stdout, and a URI must lie below EXPORT_TARGETS.",
+        help="Where to write: a file, a URI below EXPORT_TARGETS, or - for stdout.",
     ),
 ]
 
-AsObject = Annotated[bool, typer.Option("--json", help="As a JSON object.")]
-AsLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+AsObject = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 FILTERS = "Which results"
 
 OfDomain = Annotated[
     str | None,
     typer.Option(
-        "--domain", help="Of this domain.", autocompletion=domain_names, rich_help_panel=FILTERS
+        "--domain", help="Only this domain.", autocompletion=domain_names, rich_help_panel=FILTERS
     ),
 ]
 OfClass = Annotated[
     str | None,
     typer.Option(
         "--class",
-        help="Of this predicted class.",
+        help="Only this predicted class.",
         autocompletion=class_names,
         rich_help_panel=FILTERS,
     ),
 ]
 OfStatus = Annotated[
-    Status | None, typer.Option("--status", help="Of this status.", rich_help_panel=FILTERS)
+    Status | None, typer.Option("--status", help="Only this status.", rich_help_panel=FILTERS)
 ]
 OfProvider = Annotated[
-    str | None, typer.Option("--provider", help="Of this provider.", rich_help_panel=FILTERS)
+    str | None, typer.Option("--provider", help="Only this provider.", rich_help_panel=FILTERS)
 ]
 OfCaller = Annotated[
-    str | None, typer.Option("--caller", help="Asked by this one.", rich_help_panel=FILTERS)
+    str | None, typer.Option("--caller", help="Only this caller.", rich_help_panel=FILTERS)
 ]
 Since = Annotated[
     datetime | None,
     typer.Option(
-        parser=moment, metavar="TIME", help="Asked then or later.", rich_help_panel=FILTERS
+        parser=moment,
+        metavar="TIME",
+        help="Only results requested then or later.",
+        rich_help_panel=FILTERS,
     ),
 ]
 Until = Annotated[
     datetime | None,
-    typer.Option(parser=moment, metavar="TIME", help="Asked before.", rich_help_panel=FILTERS),
+    typer.Option(
+        parser=moment,
+        metavar="TIME",
+        help="Only results requested before.",
+        rich_help_panel=FILTERS,
+    ),
 ]
 MinConfidence = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="At least so sure.", rich_help_panel=FILTERS),
+    typer.Option(min=0, max=1, help="Lowest confidence.", rich_help_panel=FILTERS),
 ]
 MaxConfidence = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="At most so sure.", rich_help_panel=FILTERS),
+    typer.Option(min=0, max=1, help="Highest confidence.", rich_help_panel=FILTERS),
 ]
 SimilarTo = Annotated[
     str | None,
     typer.Option(
-        metavar="ID", help="Whose picture looks nearly like this one's.", rich_help_panel=FILTERS
+        metavar="ID",
+        help="Only pictures that look nearly like this result's.",
+        rich_help_panel=FILTERS,
     ),
 ]

@@ -27,7 +27,7 @@ def classify(
     provider: Provider = None,
     as_json: AsLines = False,
 ) -> None:
-    """Say which class each picture shows.
+    """Print which class each picture shows.
 
     Answers are stored like those of the service.
     """
@@ -47,13 +47,13 @@ def batch(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder of pictures, a list (.csv, .jsonl), a .zip; or a storage URI of these.",
+            help="A folder of pictures, a list (.csv, .jsonl), a .zip, or a storage URI of these.",
         ),
     ],
     domain: Domain,
     provider: Provider = None,
     name: Annotated[
-        str | None, typer.Option(help="What it is called; unset: the source's path.")
+        str | None, typer.Option(help="Name of the batch; unset: the source's path.")
     ] = None,
     budget: Annotated[
         float | None,
@@ -61,34 +61,34 @@ def batch(
             metavar="USD",
             min=0.000001,
             max=1_000_000,
-            help="What it may cost; then it is paused, and goes on with a larger one.",
+            help="What the batch may cost; it then pauses, and resumes with a larger budget.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would cost, and end.")
+        bool, typer.Option("--dry-run", help="Only print what it would cost.")
     ] = False,
     output: Output = None,
     resume: Annotated[
         bool | None,
         typer.Option(
-            help="There must be an unfinished batch of this name to go on with; or begin a new one "
-            "all the same. Unset: go on where there is one."
+            help="Resume the unfinished batch of this name, which must exist; or always begin a "
+            "new one. Unset: resume if there is one."
         ),
     ] = None,
     as_json: AsObject = False,
 ) -> None:
     """Classify many pictures.
 
-    Ctrl-C stops cleanly, and the same command goes on. With --output all results are written when
-    the batch is over, and nothing before; the name of the file says the format, as for export.
+    Ctrl-C stops cleanly, and the same command resumes. With --output, all results are written when
+    the batch is over, and nothing before; the file's suffix selects the format, as for export.
     """
     with loading():
         from app.cli.batch import batch as work
         from app.cli.export import STDOUT, order
     if output is not None and dry_run:
-        raise typer.BadParameter("There is nothing to write.", param_hint="--dry-run")
+        raise typer.BadParameter("A dry run has nothing to write.", param_hint="--dry-run")
     if output == STDOUT and as_json:
-        raise typer.BadParameter("Both on stdout: name a file.", param_hint="--json")
+        raise typer.BadParameter("--output - uses stdout, too: name a file.", param_hint="--json")
     file = None if output is None else order(output)
     work(
         source,
@@ -108,7 +108,7 @@ def watch(
     batch_id: Annotated[str, typer.Argument(help="The batch's id.", metavar="ID")],
     as_json: AsObject = False,
 ) -> None:
-    """Show how far a batch is, until it is over."""
+    """Show the progress of a batch, until it is over."""
     with loading():
         from app.cli.batch import watch as work
     work(batch_id, as_json=as_json)
@@ -123,7 +123,10 @@ def watch(
 )
 def teach(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="FOLDER/CLASS/*; 'none': none of them.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Pictures as FOLDER/CLASS/*; in 'none': none of the classes."
+        ),
     ],
     domain: Domain,
     accuracy: Annotated[
@@ -132,19 +135,19 @@ def teach(
             min=0.001,
             max=0.999,
             metavar="SHARE",
-            help="Share of accepted answers that are to be right.",
+            help="Share of accepted answers that should be right.",
         ),
     ] = 0.97,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how good it would be, and end.")
+        bool, typer.Option("--dry-run", help="Only report how good it would be.")
     ] = False,
     as_json: AsObject = False,
 ) -> None:
-    """Teach the local model classes by a few examples of each, and report how good it will be.
+    """Teach the local model classes with a few examples of each, and report how good it will be.
 
-    A domain that does not exist is made, its classes being the folders. What is taught answers at
-    once, and in a service beside it within seconds. Pictures that are known already are not taken
-    twice, so that more can be added to the folder.
+    A domain that does not exist is created, with the folders as its classes. The lesson takes
+    effect at once, and in a running service within seconds. Pictures that are already known are not
+    added twice, so you can add more to the folder.
     """
     with loading():
         from app.cli.teach import teach as work
@@ -164,36 +167,38 @@ def evaluate(
     domain: Domain,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="FOLDER/CLASS/*; 'none': none of them."),
+        typer.Argument(
+            metavar="[FOLDER]", help="Pictures as FOLDER/CLASS/*; in 'none': none of the classes."
+        ),
     ] = None,
     provider: Provider = None,
     none: Annotated[
-        list[Path] | None, typer.Option(help="More folders of pictures of none of the classes.")
+        list[Path] | None, typer.Option(help="More folders with pictures of none of the classes.")
     ] = None,
     json_out: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE|-", help="Write the report there too; - is stdout."),
+        typer.Option("--json", metavar="FILE|-", help="Also write the report there; - is stdout."),
     ] = None,
     html_out: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="And there as a page for people.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write it there as HTML.")
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="An earlier report, as --json wrote it."),
+        typer.Option(metavar="FILE", help="An earlier report written by --json, to compare with."),
     ] = None,
     batch: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Of this batch, without a FOLDER.", rich_help_panel=FILTERS
+            metavar="ID", help="Only this batch; without a FOLDER.", rich_help_panel=FILTERS
         ),
     ] = None,
     since: Since = None,
     until: Until = None,
 ) -> None:
-    """Classify labelled pictures, and report accuracy, confusion, and how far to trust it.
+    """Classify labelled pictures, and report accuracy, confusion, and how far to trust them.
 
-    Answers are stored with their labels, like those of the service. Without a FOLDER nobody is
-    asked: labelled results that are stored already are judged, of a batch or of a time.
+    Answers are stored with their labels, like those of the service. Without a FOLDER no provider is
+    called: labelled results that are already stored are judged, those of a batch or of a period.
     """
     with loading():
         from app.cli.evaluate import Order
@@ -202,17 +207,19 @@ def evaluate(
     stored = (batch, since, until)
     if folder is None and not any(stored):
         raise typer.BadParameter(
-            "Of what? Name a folder, or results by --batch, --since or --until.",
+            "Name a folder, or select results by --batch, --since or --until.",
             param_hint="FOLDER",
         )
     if folder is not None and any(stored):
         raise typer.BadParameter(
-            "With a folder, --batch, --since and --until choose nothing.", param_hint="FOLDER"
+            "It can't be combined with --batch, --since or --until.", param_hint="FOLDER"
         )
     if folder is None and none:
         raise typer.BadParameter("It needs a FOLDER.", param_hint="--none")
     if batch is not None and (since or until or provider):
-        raise typer.BadParameter("It is a batch's results or a time's.", param_hint="--batch")
+        raise typer.BadParameter(
+            "It can't be combined with --since, --until or --provider.", param_hint="--batch"
+        )
     work(
         Order(
             folder=folder,

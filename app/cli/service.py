@@ -13,10 +13,10 @@ from app.cli.options import AlertState, AsLines, AsObject, moment
 from app.loading import loading
 
 app = group()
-alerts = group("What is wrong, and when it is said to be.")
-db = group("Look after the database.")
-ledger = group("What calls cost.")
-webhooks = group("Events told to other services.")
+alerts = group("List alerts, or the rules behind them.")
+db = group("Maintain the database.")
+ledger = group("Correct the recorded costs of calls.")
+webhooks = group("Receive webhooks, and manage their secrets.")
 
 PANEL = "Run the service"
 
@@ -26,9 +26,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Answer over HTTP until SIGTERM or Ctrl-C.
+    """Serve over HTTP until SIGTERM or Ctrl-C.
 
-    SIGHUP reads config/domains.yaml and config/alerts.yaml again.
+    SIGHUP reloads config/domains.yaml and config/alerts.yaml.
     """
     _end_at_sigterm()
     with loading():
@@ -38,12 +38,12 @@ def serve(
 
 @command(app, "worker --port 8001", panel=PANEL)
 def worker(
-    host: Annotated[str | None, typer.Option(help="Address of health and metrics.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port of health and metrics.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address for health and metrics.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port for health and metrics.")] = None,
 ) -> None:
-    """Work in the background, beside processes that answer, until SIGTERM.
+    """Do the background work of processes that serve, until SIGTERM.
 
-    Over HTTP it only answers /health and /metrics.
+    Over HTTP it only serves /health and /metrics.
     """
     _end_at_sigterm()
     with loading():
@@ -55,32 +55,37 @@ def worker(
 def simulate(
     deployment: Annotated[
         list[str] | None,
-        typer.Option(help="Any number of them.", metavar="NAME[:MODEL[:RPM[:TPM]]]"),
+        typer.Option(help="A deployment; repeat for more.", metavar="NAME[:MODEL[:RPM[:TPM]]]"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.")] = 8001,
-    key: Annotated[str | None, typer.Option(help="The only key that is taken; else any.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The only key that is accepted; unset: any.")
+    ] = None,
     window: Annotated[
-        int, typer.Option(help="Seconds, 1 or 10, over which requests are limited.")
+        int, typer.Option(help="Seconds over which requests are limited: 1 or 10.")
     ] = 10,
     latency: Annotated[
         str | None, typer.Option(help="Seconds; 0: answer at once.", metavar="MEAN:P95")
     ] = None,
     accuracy: Annotated[
         float | None,
-        typer.Option(help="Share of right answers to the truth; else the local model looks."),
+        typer.Option(
+            help="Share of right answers; unset: 1 with --truth, else the local model answers."
+        ),
     ] = None,
     calibration: Annotated[
-        float, typer.Option(help="1: as sure as right; below 1 surer, above less sure.")
+        float,
+        typer.Option(help="1: confidence matches accuracy; below 1: overconfident; above: under."),
     ] = 1,
     truth: Annotated[
         Path | None, typer.Option(help='JSON, {"SHA-256 of a picture as received": "class"}.')
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
 ) -> None:
     """Simulate Azure OpenAI, for tests, benchmarks, and users without a key.
 
-    Prints `listening on URL`. Ends with SIGTERM or Ctrl-C.
+    Prints `listening on URL`. Ends on SIGTERM or Ctrl-C.
     """
     _end_at_sigterm()
     with loading():
@@ -101,10 +106,12 @@ def simulate(
 
 @command(app, "retention --dry-run", panel=PANEL)
 def retention(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be deleted.")
+    ] = False,
     as_json: AsObject = False,
 ) -> None:
-    """Delete what is kept no longer, by the settings `retention`.
+    """Delete data that has passed its retention period, as set by `retention`.
 
     A service may run meanwhile.
     """
@@ -115,20 +122,23 @@ def retention(
 
 @command(app, "audit", "audit --action domain.updated --since 2026-11-01", panel=PANEL)
 def audit(
-    action: Annotated[str | None, typer.Option(help="Only these, such as domain.updated.")] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this action, such as domain.updated.")
+    ] = None,
     subject: Annotated[
-        str | None, typer.Option(help="Of this domain, budget, webhook or caller.")
+        str | None, typer.Option(help="Only changes to this domain, budget, webhook or caller.")
     ] = None,
-    actor: Annotated[str | None, typer.Option(help="By this one.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only changes by this actor.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(parser=moment, metavar="TIME", help="Then or later.")
+        datetime | None,
+        typer.Option(parser=moment, metavar="TIME", help="Only changes then or later."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Most changes to show.")] = 100,
     as_json: AsLines = False,
 ) -> None:
-    """Who changed what: domains, budgets, webhooks, keys, and what was erased.
+    """Show who changed what: domains, budgets, webhooks, keys, and what was erased.
 
-    The newest first.
+    The newest changes come first.
     """
     with loading():
         from app.cli.audit import audit as work
@@ -138,16 +148,16 @@ def audit(
 
 @command(app, "erase --caller shop", "erase --result cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9", panel=PANEL)
 def erase(
-    caller: Annotated[str | None, typer.Option(help="All that is this one's.")] = None,
-    result: Annotated[str | None, typer.Option(metavar="ID", help="One result.")] = None,
+    caller: Annotated[str | None, typer.Option(help="Erase everything of this caller.")] = None,
+    result: Annotated[str | None, typer.Option(metavar="ID", help="Erase this result.")] = None,
     as_json: AsObject = False,
 ) -> None:
-    """Erase what is somebody's, with all that it left.
+    """Erase everything that belongs to a caller, or one result.
 
-    Nothing brings it back. A service may run meanwhile; batches under way end.
+    This can't be undone. A service may run meanwhile; the caller's running batches end.
     """
     if (caller is None) == (result is None):
-        raise typer.BadParameter("one of --caller and --result")
+        raise typer.BadParameter("Give either --caller or --result.")
     with loading():
         from app.cli import erase as work
     if result is not None:
@@ -160,15 +170,12 @@ def erase(
 def list_alerts(
     context: typer.Context,
     state: Annotated[
-        AlertState | None, typer.Option(help="Only these.", show_default="all")
+        AlertState | None, typer.Option(help="Only alerts in this state.", show_default="all")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Most alerts to show.")] = 100,
     as_json: AsLines = False,
 ) -> None:
-    """What is wrong now, and what was: firing, pending, resolved.
-
-    Without a command it lists alerts, as the database has them.
-    """
+    """List alerts, as the database has them: firing, pending, resolved."""
     if context.invoked_subcommand is not None:
         return
     with loading():
@@ -179,11 +186,11 @@ def list_alerts(
 @command(alerts, "alerts rules", "alerts rules --prometheus")
 def rules(
     prometheus: Annotated[
-        bool, typer.Option("--prometheus", help="As a file of rules for Prometheus.")
+        bool, typer.Option("--prometheus", help="Print a rule file for Prometheus.")
     ] = False,
     as_json: AsLines = False,
 ) -> None:
-    """The rules of config/alerts.yaml, with the thresholds of the settings."""
+    """Show the rules of config/alerts.yaml, with the thresholds from the settings."""
     with loading():
         from app.cli.alerts import rules as work
     work(as_json=as_json, prometheus=prometheus)
@@ -191,18 +198,18 @@ def rules(
 
 @command(app, "status", "status --url https://classifier.example.com --json", panel=PANEL)
 def status(
-    url: Annotated[str, typer.Option(help="Of the service.")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(help="URL of the service.")] = "http://127.0.0.1:8000",
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="CLASSIFIER_API_KEY", help="Where it wants one; best an operator's."),
+        typer.Option(envvar="CLASSIFIER_API_KEY", help="API key, if needed; best an operator's."),
     ] = None,
-    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2,
-    once: Annotated[bool, typer.Option("--once", help="Look only once.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two updates.")] = 2,
+    once: Annotated[bool, typer.Option("--once", help="Show the state once, and end.")] = False,
     as_json: AsObject = False,
 ) -> None:
-    """Show how a running service is doing, on one screen, until Ctrl-C.
+    """Show the state of a running service on one screen, until Ctrl-C.
 
-    Elsewhere than on a terminal it looks once.
+    If the output is not a terminal, it is shown once.
     """
     with loading():
         from app.cli.status import status as work
@@ -211,9 +218,9 @@ def status(
 
 @command(db, "db upgrade")
 def upgrade(as_json: AsObject = False) -> None:
-    """Bring the schema to what this version needs, as every start does.
+    """Upgrade the schema to what this version needs, as every start does.
 
-    For before several processes of a new version start, or with rights that these do not have.
+    Run it before several processes of a new version start, or if these lack the database rights.
     """
     with loading():
         from app.cli.db import upgrade as work
@@ -227,14 +234,16 @@ def upgrade(as_json: AsObject = False) -> None:
 )
 def reprice(
     since: Annotated[
-        datetime, typer.Option(parser=moment, metavar="TIME", help="Calls then or later.")
+        datetime, typer.Option(parser=moment, metavar="TIME", help="Only calls then or later.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it changes.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would change.")
+    ] = False,
     as_json: AsObject = False,
 ) -> None:
-    """Reckon anew what calls cost, by config/models.yaml and the settings as they are now.
+    """Recalculate what calls cost, from config/models.yaml and the settings as they are now.
 
-    Sums, results and batches follow. A call whose price is not known now keeps what it has. A
+    Sums, results and batches are updated. A call whose price is unknown now keeps its cost. A
     service may run meanwhile.
     """
     with loading():
@@ -244,7 +253,7 @@ def reprice(
 
 @command(webhooks, "webhooks secret", name="secret")
 def webhook_secret(as_json: AsObject = False) -> None:
-    """Tell what signs deliveries to a `callback_url`: whoever receives them has to know it."""
+    """Print the secret that signs deliveries to a `callback_url`: their receivers need it."""
     with loading():
         from app.cli.webhooks import secret as work
     work(as_json=as_json)
@@ -252,7 +261,7 @@ def webhook_secret(as_json: AsObject = False) -> None:
 
 @command(webhooks, "webhooks new-key")
 def new_key(as_json: AsObject = False) -> None:
-    """Make a key that encrypts the secrets of webhooks, for WEBHOOKS_ENCRYPTION_KEYS."""
+    """Create a key that encrypts the secrets of webhooks, for WEBHOOKS_ENCRYPTION_KEYS."""
     with loading():
         from app.cli.webhooks import new_key as work
     work(as_json=as_json)
@@ -262,7 +271,7 @@ def new_key(as_json: AsObject = False) -> None:
 def reencrypt(as_json: AsObject = False) -> None:
     """Encrypt the secrets of webhooks with the first of WEBHOOKS_ENCRYPTION_KEYS.
 
-    Then the others may be taken away. A service may run meanwhile.
+    Afterwards the other keys can be removed. A service may run meanwhile.
     """
     with loading():
         from app.cli.webhooks import reencrypt as work
@@ -274,7 +283,7 @@ def listen(
     secret: Annotated[
         list[str] | None,
         typer.Option(
-            help="Any number: what the sender signs with, or its public key, whpk_.",
+            help="Secret that the sender signs with, or its public key, whpk_; repeat for more.",
             envvar="WEBHOOK_SECRET",
             metavar="SECRET",
             show_default=False,
@@ -282,12 +291,12 @@ def listen(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.")] = 8900,
-    answer: Annotated[int, typer.Option(help="Status of every answer.", min=200, max=599)] = 204,
+    answer: Annotated[int, typer.Option(help="Status of every response.", min=200, max=599)] = 204,
     count: Annotated[
-        int | None, typer.Option(help="End after as many.", min=1, metavar="N")
+        int | None, typer.Option(help="End after N deliveries.", min=1, metavar="N")
     ] = None,
 ) -> None:
-    """Receive webhooks and show them: what they say, and whether their signature is right.
+    """Receive webhooks and print them: their content, and whether their signature is valid.
 
     Prints `listening on URL`. An id that came before is marked `again`. Without a secret nothing
     is verified.

@@ -56,16 +56,16 @@ def _troubles(found: "Status", gone: str | None) -> Iterator[RenderableType]:
     for alert in found.alerts or ():
         what = plain(f"{alert.rule} {alert.subject}".strip())
         yield Text(
-            f"{alert.state} since {_time(alert.since)}: {what} is {alert.value:.4g}, the threshold "
+            f"{alert.state} since {_time(alert.since)}: {what} is {alert.value:.4g}, threshold "
             f"{alert.threshold:g}",
             "bold red" if alert.state == "firing" else "yellow",
         )
     if found.alerts == []:
-        yield Text("no alert fires", "green")
+        yield Text("no alerts", "green")
 
 
 def _sums(found: "Status") -> Table:
-    table = _table("", "results", "a minute", *_HEADS)
+    table = _table("", "results", "per min", *_HEADS)
     for name, report in (("last hour", found.last_hour), ("24 hours", found.last_day)):
         total = report.total
         table.add_row(name, f"{total.results:,}", _rate(total.per_minute), *_cells(total))
@@ -153,7 +153,7 @@ def _deployments(providers: Sequence[ProviderReport]) -> Table:
 
 
 def _batches(batches: Sequence[BatchReport]) -> Table:
-    table = _table("batch", "status", "done", "", "a second", "to go")
+    table = _table("batch", "status", "done", "", "per s", "left")
     for each in batches[:MOST_ROWS]:
         table.add_row(
             plain(each.name or each.id),

@@ -17,7 +17,7 @@ from app.teaching import ClassReport, FolderLesson, FolderTeaching
 
 CALLER = "command-line"
 
-HEADS = ("class", "examples", "right", "95 %", "with half", "more helps", "told as")
+HEADS = ("class", "examples", "right", "95 %", "with half", "more helps", "confused with")
 NUMBERS = (1, 2, 4)
 MOST_CONFUSED = 3
 
@@ -65,13 +65,13 @@ def _print(told: FolderLesson) -> None:
     console.print(table)
     if report.missing:
         missing = ", ".join(report.missing)
-        console.print(f"Not in force before there are examples of: {missing}.", style="yellow")
+        console.print(f"Not used until there are examples of: {missing}.", style="yellow")
 
 
 def _lines(told: FolderLesson) -> list[tuple[str, str]]:
     report = told.report
     new = ", new" if told.is_new else ""
-    lesson = "a dry run: nothing was kept" if told.lesson is None else told.lesson
+    lesson = "a dry run: nothing was stored" if told.lesson is None else told.lesson
     none = f" and {report.none_examples:,} of none" if report.none_examples else ""
     changed = f", {told.changed:,} with another label" if told.changed else ""
     return [
@@ -90,16 +90,16 @@ def _lines(told: FolderLesson) -> list[tuple[str, str]]:
 def _accuracy(told: FolderLesson) -> str:
     report = told.report
     if report.accuracy is None or report.interval is None:
-        return "can't be said: a class has a single example"
+        return "not known: a class has a single example"
     low, high = report.interval
-    return f"{report.accuracy:.1%} when not seen before  (95 %: {low:.1%} to {high:.1%})"
+    return f"{report.accuracy:.1%} on unseen pictures  (95 %: {low:.1%} to {high:.1%})"
 
 
 def _accepted(told: FolderLesson) -> str:
     report = told.report
     if report.threshold is None or report.accepted is None:
-        return f"from no confidence on {report.wanted:.0%} are right"
-    right = "" if report.accepted_right is None else f", {report.accepted_right:.1%} of it right"
+        return f"at no confidence are {report.wanted:.0%} right"
+    right = "" if report.accepted_right is None else f", {report.accepted_right:.1%} of these right"
     none = "" if report.none_accepted is None else f"; of none {report.none_accepted:.1%}"
     return f"{report.accepted:.1%} at {report.threshold:.2f} or more{right}{none}"
 

@@ -37,7 +37,7 @@ def reencrypt(*, as_json: bool) -> None:
     if as_json:
         print_json({"webhooks": count})
     else:
-        typer.echo(f"encrypted anew: the secrets of {count:,} webhooks")
+        typer.echo(f"re-encrypted: the secrets of {count:,} webhooks")
 
 
 async def _secret(settings: Settings) -> str:

@@ -107,7 +107,7 @@ def _steps(least: float) -> list[float]:
 def _told(row: ThresholdScore) -> str:
     return (
         f"threshold {'' if row.threshold is None else cut(row.threshold)}: "
-        f"{percent(row.share)} accepted, {percent(row.accuracy)} of it right"
+        f"{percent(row.share)} accepted, {percent(row.accuracy)} of these right"
     )
 
 

@@ -137,7 +137,7 @@ def _figures(report: Report) -> str:
 
 
 def _right(accuracy: float | None) -> str:
-    return "" if accuracy is None else f"{percent(accuracy)} of it right"
+    return "" if accuracy is None else f"{percent(accuracy)} of these right"
 
 
 def _confidence(report: Report) -> str:

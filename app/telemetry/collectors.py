@@ -21,13 +21,23 @@ class Traffic(Collector):
     def collect(self) -> Iterable[Metric]:
         waiting = _gauge("waiting_calls", "Calls that wait for quota.", ["provider", "lane"])
         of = ["provider", "deployment"]
-        in_flight = _gauge("deployment_calls_in_flight", "Calls under way.", of)
-        breaker = _gauge("deployment_breaker", "1 for the state that it is in.", [*of, "state"])
-        left = _gauge(
-            "deployment_quota_left_ratio", "Share of a window, 0 to 1.", [*of, "dimension"]
+        in_flight = _gauge("deployment_calls_in_flight", "Calls under way, by deployment.", of)
+        breaker = _gauge(
+            "deployment_breaker",
+            "1 for the state of the deployment's circuit breaker.",
+            [*of, "state"],
         )
-        limit = _gauge("deployment_quota_limit", "Per minute, as believed.", [*of, "dimension"])
-        latency = _gauge("deployment_latency_seconds", "Of its calls, a running mean.", of)
+        left = _gauge(
+            "deployment_quota_left_ratio",
+            "Share of the quota window that is left, 0 to 1.",
+            [*of, "dimension"],
+        )
+        limit = _gauge(
+            "deployment_quota_limit",
+            "Quota per minute, as currently estimated.",
+            [*of, "dimension"],
+        )
+        latency = _gauge("deployment_latency_seconds", "Running mean of the latency of calls.", of)
         for provider in self._states():
             for lane, count in provider.waiting.items():
                 waiting.add_metric([provider.provider, lane], count)
@@ -53,7 +63,7 @@ class Checks(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        up = _gauge("check_up", "1: it passed when it was last run.", ["check"])
+        up = _gauge("check_up", "1: the health check passed when last run.", ["check"])
         for check, passed in self._passed().items():
             up.add_metric([check], passed)
         return [up]

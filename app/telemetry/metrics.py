@@ -50,7 +50,9 @@ class Metrics:
             "http_requests", "Requests answered.", ["method", "route", "status"]
         )
         self._request_seconds = self._histograms(
-            "http_request_seconds", "From the request's head to the answer's end.", ["route"]
+            "http_request_seconds",
+            "Time from a request's head to the end of its response.",
+            ["route"],
         )
         # Plain numbers, read when scraped: a gauge would take a lock at each change.
         self._http_in_flight = self._classifications_in_flight = 0
@@ -59,7 +61,7 @@ class Metrics:
         )
         self._classification_seconds = self._histograms(
             "classification_seconds",
-            "The whole time of a classification, as its result tells it: timings_ms.total.",
+            "Total time of a classification, as in its result: timings_ms.total.",
             ["domain"],
         )
         self._stage_seconds = self._histograms(
@@ -73,48 +75,49 @@ class Metrics:
         )
         self._unanswered = self._counters(
             "unanswered",
-            "Pictures without a result, for nobody could be asked about them, by kind of error.",
+            "Pictures without a result because no provider could be asked, by kind of error.",
             ["domain", "kind"],
         )
         self._labels = self._counters(
             "labels",
-            "Answers of which the true class was told, by whether they were right, and by how it "
-            "was: with the request, later, by a review of what was unsure (review) or drawn at "
-            "random (random_review).",
+            "Answers whose true class became known, by whether they were right, and by its source: "
+            "request, later, review (of an unsure answer), random_review (of one drawn at random).",
             ["domain", "right", "source"],
         )
         self._reviews = self._counters(
             "reviews",
-            "What people said of answers: confirm, correct, reject, skip, reopen.",
+            "Actions of reviewers: confirm, correct, reject, skip, reopen.",
             ["domain", "action"],
         )
         self._reviews_waiting = self._gauges(
             "reviews_waiting",
-            "Answers that wait for a person, as of the last minute; queue is unsure or random.",
+            "Answers that wait for review, as of the last minute; queue is unsure or random.",
             ["domain", "queue"],
         )
         self._items = self._counters(
             "batch_items",
-            "Pictures of batches by what became of them; again: put off, and asked once more.",
+            "Pictures of batches by outcome; again: put off, to be tried once more.",
             ["state"],
         )
         self._answers = self._counters(
-            "answers", "Answers: asked for, shared with a request at the same time, kept.", ["how"]
+            "answers",
+            "Answers: asked, shared with a simultaneous request, or kept (cached).",
+            ["how"],
         )
         self._gauge(
-            "classifications_in_flight", "Pictures between acceptance and result."
+            "classifications_in_flight", "Pictures accepted but without a result yet."
         ).set_function(lambda: self._classifications_in_flight)
         self._provider_calls_in_flight = self._gauges(
             "provider_calls_in_flight", "Calls that wait for a provider's answer.", ["provider"]
         )
         self._provider_errors = self._counters(
-            "provider_errors", "Failed calls, retried ones included.", ["provider", "kind"]
+            "provider_errors", "Failed calls, including retried ones.", ["provider", "kind"]
         )
         self._retries = self._counters(
-            "retries", "Calls made again, by what failed before.", ["provider", "kind"]
+            "retries", "Retried calls, by the kind of the error before.", ["provider", "kind"]
         )
         self._admission_seconds = self._histograms(
-            "admission_wait_seconds", "Waiting for a deployment's quota.", ["lane"]
+            "admission_wait_seconds", "Time that calls waited for quota.", ["lane"]
         )
         self._tokens = self._counters(
             "tokens",
@@ -123,12 +126,13 @@ class Metrics:
         )
         self._token_parts = self._counters(
             "token_parts",
-            "What the tokens were; part is cached or cache_write (of prompt), or reasoning (of "
-            "completion).",
+            "Parts of the tokens: cached and cache_write (of prompt), reasoning (of completion).",
             ["deployment", "domain", "part"],
         )
         self._cost = self._counters(
-            "cost_usd", "US dollars, where the price is known.", ["deployment", "domain"]
+            "cost_usd",
+            "Cost of calls in US dollars, where the price is known.",
+            ["deployment", "domain"],
         )
         self._config_reloads = self._counters(
             "config_reloads", "Reloads of config/domains.yaml.", ["outcome"]
@@ -142,21 +146,23 @@ class Metrics:
         self._webhook_seconds = self._made(
             Histogram,
             "webhook_delivery_seconds",
-            "From an event to its delivery, retries included.",
+            "Time from an event to its delivery, including retries.",
             buckets=STAGE_BUCKETS,
         )
         self._webhooks_disabled = self._counters(
-            "webhooks_disabled", "Webhooks disabled because they were failing, or gone.", ["why"]
+            "webhooks_disabled",
+            "Webhooks disabled by the service, because they kept failing or were gone.",
+            ["why"],
         )
         for why in ("failing", "gone"):
             self._webhooks_disabled[why,].inc(0)  # else Prometheus misses the first increase
         self._webhooks_pending = self._gauge(
-            "webhook_deliveries_pending", "Deliveries to be made, as of the last minute."
+            "webhook_deliveries_pending", "Deliveries still to be made, as of the last minute."
         )
         self._lag = self._made(
             Histogram,
             "event_loop_lag_seconds",
-            "How late the event loop wakes what it should wake, twice a second.",
+            "Delay with which the event loop runs a timer, measured twice a second.",
             buckets=LAG_BUCKETS,
         )
         if enabled:
@@ -167,26 +173,26 @@ class Metrics:
             "alerts", "Alerts that are pending or firing.", ["rule", "severity", "state"]
         )
         self._alert_messages = self._counters(
-            "alert_messages", "Messages about alerts to people: taken or failed.", ["outcome"]
+            "alert_messages", "Notifications about alerts: taken or failed.", ["outcome"]
         )
         self._drift = self._gauges(
             "drift",
-            "Population stability index against the four weeks before, where this process "
+            "Population stability index against the four weeks before; only in the process that "
             "evaluates the alert rules; of is classes or confidence.",
             ["domain", "of"],
         )
         self._calibration_errors = self._gauges(
             "calibration_error",
-            "Expected calibration error of the newest calibration in force, on labels that its fit "
-            "had not seen.",
+            "Expected calibration error of the newest calibration in force, on labels not used to "
+            "fit it.",
             ["domain", "provider"],
         )
         self._examples_aside = self._gauges(
             "examples_set_aside",
-            "Examples from reviews that nothing is learned from, for they made answers worse.",
+            "Examples from reviews set aside because they made answers worse.",
             ["domain"],
         )
-        Info("classifier_build", "What is running.", registry=self.registry).info(
+        Info("classifier_build", "Version of the service.", registry=self.registry).info(
             {"version": __version__}
         )
 
@@ -291,7 +297,9 @@ class Metrics:
 
     def watch_sharing(self, connected: Callable[[], bool]) -> None:
         """Call `connected` at every scrape for whether the quota is shared."""
-        gauge = self._gauge("quota_shared", "1 while Redis counts; 0: this process counts alone.")
+        gauge = self._gauge(
+            "quota_shared", "1: quota is counted in Redis; 0: this process counts alone."
+        )
         gauge.set_function(lambda: float(connected()))
 
     def tokens(

@@ -157,7 +157,7 @@ async def test_key_figures_are_those_of_the_api(browser_page, busy):
     assert 0 < unseen["labelled"] < total["labelled"]
     await expect(
         browser_page.locator("#figures li", has_text="Accuracy").locator("span").last
-    ).to_contain_text(f"{percent(unseen['value'])} of what goes unseen")
+    ).to_contain_text(f"{percent(unseen['value'])} of unreviewed answers")
     more = (total["per_minute"] / before["per_minute"] - 1) * 100
     size = round(abs(more)) if abs(more) >= 10 else round(abs(more), 1)
     await expect(
@@ -375,7 +375,7 @@ async def test_a_key_is_asked_for_where_keys_are_needed(browser_page, start_serv
     await browser_page.keyboard.press("Enter")
 
     await expect(field).to_be_hidden()
-    await expect(browser_page.get_by_text("No results in this time.")).to_be_visible()
+    await expect(browser_page.get_by_text("No results in this period.")).to_be_visible()
     for each in ("#charts", "#alerts", "#figures"):
         await expect(browser_page.locator(each)).to_be_hidden()
     await expect(browser_page.get_by_role("heading", name="Deployments")).to_be_hidden()

@@ -97,7 +97,7 @@ async def test_an_unsure_answer_says_why_a_person_should_look(browser_page, serv
 
     await expect(browser_page.locator(".pill")).to_contain_text("Needs review")
     await expect(browser_page.locator("#answer")).to_contain_text(
-        "less sure than this domain asks for (70 %)"
+        "the confidence is below this domain's threshold (70 %)"
     )
     # The most probable is on top, also when it is no class.
     assert (await bars(browser_page))[0][0] == "anything else"

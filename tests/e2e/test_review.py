@@ -75,7 +75,7 @@ async def give_name(page) -> None:
 
 async def seen(page) -> str:
     """The id of the result whose picture is shown, for as long as it takes."""
-    await expect(page.get_by_alt_text("The picture to look at")).to_be_visible()
+    await expect(page.get_by_alt_text("The picture to review")).to_be_visible()
     await page.evaluate(LONG_ENOUGH)
     return await page.evaluate("current.result.id")
 
@@ -113,11 +113,11 @@ async def test_twelve_reviews_by_keyboard(browser_page, witness, service):
         said[await press(browser_page, str(wrong), decided=decided)] = ("correct", label)
     said[await press(browser_page, "n", decided=7)] = ("correct", "none")
     rejected = await press(browser_page, "x", decided=8)
-    await expect(browser_page.locator("#told")).to_have_text("✕ Useless.")
+    await expect(browser_page.locator("#told")).to_have_text("✕ Unusable.")
     undone = await press(browser_page, "u", decided=7)
     assert undone != rejected
     assert await seen(browser_page) == rejected
-    await expect(browser_page.locator("#told")).to_contain_text("Undone: useless")
+    await expect(browser_page.locator("#told")).to_contain_text("Undone: unusable")
     said[await press(browser_page, "x", decided=8)] = ("reject", None)
     skipped = await press(browser_page, "s", decided=8)
     noted = await press(browser_page, "t", *"half", "Escape", "Enter", decided=9)
@@ -125,8 +125,8 @@ async def test_twelve_reviews_by_keyboard(browser_page, witness, service):
     while len(said) < 12:
         said[await press(browser_page, "Enter", decided=len(said) + 1)] = ("confirm", "its own")
 
-    await expect(browser_page.get_by_text("Nothing waits for you.").first).to_be_visible()
-    await expect(browser_page.locator("#sum")).to_contain_text("12 decided in this sitting.")
+    await expect(browser_page.get_by_text("Nothing to review.").first).to_be_visible()
+    await expect(browser_page.locator("#sum")).to_contain_text("12 decided in this session.")
     assert said.keys() == answers.keys()
     for result_id, (action, label) in said.items():
         final = answers[result_id] if label == "its own" else label
@@ -216,7 +216,7 @@ async def test_a_class_among_many_is_found_by_its_name(browser_page, service):
     assert await focus(browser_page) == "find"
 
     await browser_page.keyboard.type("nothing")
-    await expect(browser_page.get_by_text("No class is called so.")).to_be_visible()
+    await expect(browser_page.get_by_text("No class matches.")).to_be_visible()
     for _ in "nothing":
         await browser_page.keyboard.press("Backspace")
     await browser_page.keyboard.type("zeb")
@@ -232,7 +232,7 @@ async def test_a_picture_that_is_not_kept_is_no_matter_for_a_guess(browser_page,
     await browser_page.route("**/image", lambda route: route.fulfill(status=404, json={}))
     await browser_page.goto(queue.url)
     await give_name(browser_page)
-    await expect(browser_page.get_by_text("This picture is not kept any more.")).to_be_visible()
+    await expect(browser_page.get_by_text("This picture is no longer stored.")).to_be_visible()
     await browser_page.evaluate(LONG_ENOUGH)
 
     await browser_page.keyboard.press("Enter")
@@ -349,14 +349,14 @@ async def test_keys_can_be_turned_off(browser_page, service):
     """For those whose words or slips are keys, too; buttons go on."""
     queue = Queue(service, pictures=2)
     await begin(browser_page, queue)
-    await browser_page.get_by_role("button", name="Keys are on").click()
+    await browser_page.get_by_role("button", name="Shortcuts are on").click()
     await seen(browser_page)
     await browser_page.locator("#panel").focus()
 
     for key in ("Enter", "x", "n", "1"):
         await browser_page.keyboard.press(key)
     await expect(browser_page.locator("#counts")).to_have_text("0 decided · 2 waiting")
-    await browser_page.get_by_role("button", name="Useless").press("Enter")
+    await browser_page.get_by_role("button", name="Unusable").press("Enter")
 
     await expect(browser_page.locator("#counts")).to_have_text("1 decided · 1 waiting")
 
@@ -368,9 +368,7 @@ async def test_without_a_name_nothing_is_given_out(browser_page, service):
     await browser_page.clock.install()
     await browser_page.goto(queue.url)
     await give_name(browser_page)
-    await expect(
-        browser_page.get_by_text("Nothing waits for you.", exact=False).first
-    ).to_be_visible()
+    await expect(browser_page.get_by_text("Nothing to review.", exact=False).first).to_be_visible()
     browser_page.on("request", lambda request: asked_for.append(request.url))
     await browser_page.get_by_role("button", name="Change").click()
     await expect(browser_page.get_by_label("Your name")).to_be_focused()

@@ -104,7 +104,7 @@ def test_a_dry_run_only_tells(begin, pictures, tmp_path):
     assert process.returncode == 0
     assert "notes.txt: is no picture" in told
     assert re.search(r"items +3\b", told)
-    assert re.search(r"costs +nothing", told)
+    assert re.search(r"cost +nothing", told)
     assert (results, batches) == (0, 0)
 
 
@@ -168,7 +168,7 @@ def test_the_results_are_written_when_it_is_over(begin, pictures, tmp_path):
         (["--output", "nowhere/r.csv"], 2, "There is no folder"),
         (["--output", "r.pdf"], 2, "there is no 'pdf'"),
         (["--output", "file:///r.csv"], 1, "EXPORT_TARGETS"),
-        (["--output", "-", "--json"], 2, "Both on stdout"),
+        (["--output", "-", "--json"], 2, "uses stdout, too"),
         (["--output", "r.csv", "--dry-run"], 2, "nothing to write"),
         (["--resume"], 1, "There is no unfinished batch"),
     ],
@@ -230,7 +230,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(begin, interrupted, t
     assert not early
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 401
     assert stopped[0] == 130
-    assert "the same command goes on" in stopped[1]
+    assert "run the same command to resume" in stopped[1]
     assert 20 <= before < 400
     assert resumed[0] == 0
     assert (results, batches) == (400, 1)

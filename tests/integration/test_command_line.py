@@ -196,7 +196,7 @@ def test_config_show_says_what_each_setting_is(run):
     assert told["database_url"][:2] == ["postgresql://a:***@b/c", "environment"]
     assert told["api.timeout"][:2] == ["30.0", f"{ROOT}/config/settings.yaml:6"]
     assert told["drain_delay"][1] == "default"
-    assert told["drain_timeout"][2] == "Seconds that running requests get to end after that."
+    assert told["drain_timeout"][2] == "Seconds that running requests then have to finish."
 
 
 def test_config_check_says_what_each_deployment_is_granted(run):

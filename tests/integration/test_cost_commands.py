@@ -58,7 +58,7 @@ def test_on_a_terminal_it_is_a_table(shell):
     ]
     assert "saved by cache  0.5000 in 1 answers" in notes
     assert "estimated       0.7500 of the total, at most" in notes
-    assert "not known       what 1 calls cost" in notes
+    assert "unknown         the cost of 1 calls" in notes
     assert f"{NOW:%Y-%m}         1.0000 so far, " in notes
 
 

@@ -94,9 +94,9 @@ def test_two_runs_are_compared(evaluated, run, labelled, tmp_path):  # noqa: F81
     ("arguments", "status", "words"),
     [
         ([], 2, "Name a folder"),
-        (["labelled", "--since", "2026-01-01"], 2, "choose nothing"),
+        (["labelled", "--since", "2026-01-01"], 2, "can't be combined with --batch"),
         (["--since", "2026-01-01", "--none", "strangers"], 2, "FOLDER"),
-        (["--batch", "bat_1", "--provider", "local"], 2, "a batch's results or a time's"),
+        (["--batch", "bat_1", "--provider", "local"], 2, "can't be combined with --since"),
         (["--batch", "bat_1"], 1, "There is no batch bat_1"),
         (["labelled", "--compare", "labelled/rose/broken.jpg"], 1, "no report to compare with"),
         (["labelled", "--html", "absent/report.html"], 1, "absent is no folder"),

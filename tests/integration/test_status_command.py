@@ -78,7 +78,7 @@ def test_on_a_terminal_it_is_one_screen(shell, service):
 
     assert code == 0
     assert f"{service.url}  ok  local" in lines[0]
-    assert "no alert fires" in lines
+    assert "no alerts" in lines
     (flowers,) = (line.split() for line in lines if line.startswith("flowers"))
     assert flowers[:2] == ["flowers", "2"]
     assert "50.0%" in flowers

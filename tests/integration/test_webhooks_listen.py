@@ -63,7 +63,7 @@ def test_each_is_shown(shell):
         lines = shown(process)
 
     body = json.dumps(EVENT, ensure_ascii=False, indent=2).splitlines()
-    head = r"\d\d:\d\d:\d\d  /hook\?a=b  result\.created  msg_1  right signature"
+    head = r"\d\d:\d\d:\d\d  /hook\?a=b  result\.created  msg_1  valid signature"
     assert statuses == [204, 204]
     assert re.fullmatch(head, lines[0])
     assert lines[1 : len(body) + 1] == body
@@ -100,8 +100,8 @@ def test_secrets_may_be_several_and_in_the_environment(shell, kept):
         post(url, secret=secret)
         by_option = shown(process)[0]
 
-    assert by_environment.endswith("right signature")
-    assert by_option.endswith("right signature")
+    assert by_environment.endswith("valid signature")
+    assert by_option.endswith("valid signature")
 
 
 def test_without_a_secret_nothing_is_verified(shell):

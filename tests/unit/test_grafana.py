@@ -66,7 +66,7 @@ def test_charts_of_latency_show_exemplars():
         ("Failures", "error_rate"),
         ("Time, p95", "response_time"),
         ("Accuracy", "accuracy"),
-        ("Accuracy of the unseen", "unseen_accuracy"),
+        ("Accuracy unreviewed", "unseen_accuracy"),
         ("Drift", "drift"),
     ],
 )

@@ -24,7 +24,7 @@ async function call(path, { headers, ...options } = {}, read = response => respo
     if (error.name === "AbortError") throw error;
     throw { title: "No answer", detail: "The service can't be reached, or closed the connection." };
   }
-  const problem = await response.json().catch(() => ({ title: `The service answers ${response.status}` }));
+  const problem = await response.json().catch(() => ({ title: `The service answered ${response.status}` }));
   throw { ...problem, status: response.status, request: response.headers.get("X-Request-ID"), wait: response.headers.get("Retry-After") };
 }
 
