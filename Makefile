@@ -119,9 +119,9 @@ crash-test: .venv/development  ## batches of 2,000 while what works on them is k
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --several
 
-soak: .venv/development       ## all at once, an hour in each form, while all dies and returns; MINUTES=60
-	$(BIN)/python -m tests.soak --minutes $(MINUTES)
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) --several
+soak: .venv/development       ## all at once, an hour in each form, while all dies and returns; MINUTES=60 FIGURES=FILE
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(FIGURES),--figures $(FIGURES))
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --several $(if $(FIGURES),--figures $(FIGURES))
 
 ledger-test: .venv/development  ## the ledger beside what the simulator billed, and a budget of $$1
 	$(BIN)/python -m tests.ledger_proof

@@ -29,8 +29,9 @@ from app.settings import Settings
 from app.settings_groups import AlertThresholds, AzureOpenAISettings
 from app.settings_sources import leaves, variable
 from benchmarks.kept import Kept
+from benchmarks.soak import Soaks
 from docs.grafana import dashboard
-from docs.performance import for_readme, performance
+from docs.performance import faults, for_readme, performance
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "Made by `make docs`; edit the code it is made from."
@@ -49,7 +50,7 @@ def generated() -> dict[str, str]:
         "docs/errors.md": errors(),
         "docs/export.xsd": schema(),
         "docs/api_reference.md": api_reference(app),
-        "docs/performance.md": performance(kept),
+        "docs/performance.md": performance(kept) + faults(Soaks.read()),
         "config/prometheus/alerts.rules.yml": prometheus_rules(
             read_rules(ROOT / "config" / "alerts.yaml", AlertThresholds())
         ),

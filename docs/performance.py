@@ -1,15 +1,16 @@
-"""docs/performance.md and the README's figures, from what `make bench` measured."""
+"""docs/performance.md and the README's figures, from what `make bench` and `make soak` measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 
 from benchmarks.kept import STEADY, Kept, Measured
 from benchmarks.report import Figure, percent, shown
+from benchmarks.soak import Form, Soaked, Soaks, Waited
 from benchmarks.suite import BENCHMARKS, Benchmark
 
 HEAD = """# Performance
 
-<!-- Made by `make docs` of benchmarks/figures.json, which `make bench` measures. -->
+<!-- Made by `make docs` of figures.json and soak.json in benchmarks/. -->
 
 What each figure is beside was measured in the same run: the least that has to be done, or what
 others do. Values are of this machine, ratios are more like those of another:
@@ -55,6 +56,65 @@ RIGHT_FOR_README = {
         "tulips accepted, ten taught as none",
     ): "tulips taken for one of the flowers, with ten taught as none",
 }
+
+FAULTS_HEAD = """
+## An hour of faults
+
+All that the service does at once (people who ask, batches, webhooks, reviews, exports), while its
+processes, PostgreSQL, Redis, Azure and a receiver are killed, stopped, slow or wrong at random:
+`make soak`. A picture is paid twice where its answer was lost before it was stored; beside it
+stands how many calls were under way, or not stored, when what they needed died.
+"""
+FORMS: dict[Form, str] = {
+    "one": "one process, SQLite",
+    "several": "four processes, PostgreSQL, Redis",
+}
+SOAKED: dict[str, Callable[[Soaked], str]] = {
+    "commit": lambda each: f"{each.commit}, {each.at}",
+    "minutes": lambda each: f"{each.minutes:g}",
+    "questions": lambda each: f"{each.questions:,}",
+    "batches": lambda each: f"{each.batches:,}",
+    "results of both": lambda each: f"{each.results:,}",
+    "outages": lambda each: f"{each.outages:,}",
+    "lost": lambda each: f"{each.lost:,}",
+    "paid twice": lambda each: f"{each.paid_twice:,}",
+    "ledger beside the bill": lambda each: f"{100 * each.ledger_above:+.3f} %",
+    "memory": lambda each: "; ".join(
+        "{:,.0f} MB, then {:,.0f} MB".format(*one.megabytes) for one in each.processes
+    ),
+    "handles": lambda each: "; ".join(
+        "{:.0f}, then {:.0f}".format(*one.handles) if one.handles else "no more than a tenth more"
+        for one in each.processes
+    ),
+    "50 % / 99 % who waited got their answer within, in calm": lambda each: _waited(each.calm),
+    "the same, in all": lambda each: _waited(each.all),
+}
+
+
+def faults(soaks: Soaks) -> str:
+    """Of docs/performance.md; nothing where nothing was measured."""
+    forms = [each for each in FORMS if each in soaks.forms]
+    if not forms:
+        return ""
+    found = [soaks.forms[each] for each in forms]
+    causes = dict.fromkeys(cause for each in found for cause in each.causes)
+    rows = [["", *(FORMS[each] for each in forms)], ["---"] * (1 + len(forms))]
+    for name, tell in SOAKED.items():
+        rows.append([name, *map(tell, found)])
+        if name == "paid twice":
+            rows += [
+                [f"of these: {cause}", *(_twice(each, cause) for each in found)] for cause in causes
+            ]
+    return FAULTS_HEAD + "\n" + "".join(f"| {' | '.join(each)} |\n" for each in rows)
+
+
+def _twice(soaked: Soaked, cause: str) -> str:
+    found = soaked.causes.get(cause)
+    return f"{found.paid:,} of {found.at_most:,}" if found else ""
+
+
+def _waited(waited: Waited) -> str:
+    return f"{waited.p50:,} / {waited.p99:,} ms"
 
 
 def performance(kept: Kept) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -31,10 +32,19 @@ SEED = "2"
 class Azure(SimulatorProcess):
     """A simulator with two deployments."""
 
-    def __init__(self, faults: Sequence[dict[str, Any]], *, latency: str = "0.05:0.1") -> None:
+    def __init__(
+        self,
+        faults: Sequence[dict[str, Any]],
+        *,
+        latency: str = "0.05:0.1",
+        calls: Path | None = None,
+    ) -> None:
+        """`calls`: a file for a line of each call."""
         options = ["--seed", SEED, "--accuracy", "0.97", "--latency", latency]
         for each in DEPLOYMENTS:
             options += ["--deployment", f"{each}:gpt-4o:{RPM}:{TPM}"]
+        if calls is not None:
+            options += ["--calls", str(calls)]
         super().__init__(*options)
         for each in DEPLOYMENTS:
             self.order(each, faults=faults)
@@ -77,16 +87,6 @@ class Bill:
     calls: int
     told: Counter[str]
     untold: Counter[str]
-
-    def __add__(self, other: "Bill") -> "Bill":
-        return Bill(
-            arrived=[sum(each) for each in zip(self.arrived, other.arrived, strict=True)],
-            turned_away=self.turned_away + other.turned_away,
-            faults=self.faults + other.faults,
-            calls=self.calls + other.calls,
-            told=self.told + other.told,
-            untold=self.untold + other.untold,
-        )
 
     @property
     def usd(self) -> Decimal:

@@ -26,6 +26,11 @@ class SimulatorProcess:
         self.url = line.split()[-1]
         self._port = self.url.rpartition(":")[2]
 
+    def kill(self) -> None:
+        """As kill -9 does: connections break, and nothing that is under way ends."""
+        self._process.kill()
+        self._process.communicate()
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.communicate()

@@ -81,6 +81,10 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(help='JSON, {"SHA-256 of a picture as received": "class"}.')
     ] = None,
+    calls: Annotated[
+        Path | None,
+        typer.Option(help="File that gets a JSON line for each call and its end."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
 ) -> None:
     """Simulate Azure OpenAI, for tests, benchmarks, and users without a key.
@@ -100,6 +104,7 @@ def simulate(
         accuracy=accuracy,
         calibration=calibration,
         truth=truth,
+        calls=calls,
         seed=seed,
     )
 

@@ -1,7 +1,7 @@
 """`simulate`: runs a simulated Azure OpenAI on this machine."""
 
 import json
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from app.errors import ConfigurationError, said
-from app.simulator import Server, SimulatorConfig, create_simulator
+from app.simulator import CallLog, Server, SimulatorConfig, create_simulator
 
 DEPLOYMENT_FIELDS = ("name", "model", "rpm", "tpm")
 
@@ -25,6 +25,7 @@ def simulate(
     accuracy: float | None,
     calibration: float,
     truth: Path | None,
+    calls: Path | None,
     seed: int,
 ) -> None:
     """Run until SIGTERM or Ctrl-C. Raises ConfigurationError."""
@@ -35,14 +36,23 @@ def simulate(
         "latency": _latency(latency),
     }
     config = _config(deployments, shared, key=key, seed=seed, truth=_truth(truth))
-    server = Server(
-        create_simulator(config),
-        host=host,
-        port=port,
-        on_listening=lambda url: typer.echo(f"listening on {url}"),
-    )
-    with suppress(KeyboardInterrupt):
-        server.run()
+    with nullcontext() if calls is None else closing(_log(calls)) as log:
+        server = Server(
+            create_simulator(config, log=log),
+            host=host,
+            port=port,
+            on_listening=lambda url: typer.echo(f"listening on {url}"),
+        )
+        with suppress(KeyboardInterrupt):
+            server.run()
+
+
+def _log(path: Path) -> CallLog:
+    """Raises ConfigurationError."""
+    try:
+        return CallLog(path)
+    except OSError as error:
+        raise ConfigurationError(f"--calls {path}: {error.strerror}") from None
 
 
 def _config(deployments: list[str], shared: dict[str, Any], **others: Any) -> SimulatorConfig:

@@ -5,6 +5,7 @@ sees, and how a process reports where it listens. It has its own code for counti
 that the two can't agree by mistake.
 """
 
+from app.simulator.call_log import CallLog
 from app.simulator.config import (
     Behaviour,
     DeploymentConfig,
@@ -17,6 +18,7 @@ from app.simulator.server import Server
 
 __all__ = [
     "Behaviour",
+    "CallLog",
     "DeploymentConfig",
     "Fault",
     "Latency",

@@ -10,6 +10,8 @@ from app.simulator import errors
 from app.simulator.admission import Admission, Quota
 from app.simulator.answers import DeclaredTruth, LocalModel
 from app.simulator.asked import Asked
+from app.simulator.call_log import CallLog
+from app.simulator.completion import Usage
 from app.simulator.config import Behaviour, DeploymentConfig, Fault
 from app.simulator.counts import Tally
 from app.simulator.errors import Unacceptable
@@ -41,10 +43,12 @@ class Call:
     """
     Attributes:
         api_version: of the dated API; None on v1.
+        key: of whoever calls.
     """
 
     asked: Asked
     api_version: str | None = None
+    key: str = ""
 
     @property
     def dialect(self) -> Dialect:
@@ -60,6 +64,7 @@ class Deployment:
         local: LocalModel,
         seed: int,
         clock: Callable[[], float] = time.time,
+        log: CallLog | None = None,
     ) -> None:
         """`clock` gives Unix time, to which windows are aligned."""
         self.config = config
@@ -68,6 +73,7 @@ class Deployment:
         self._inference = Inference(self._model, truth=truth, local=local, seed=seed)
         self._seed = f"{seed} {config.name}"
         self._clock = clock
+        self._log = log
         self._admission = Admission(_quota(config))
         self._latency = LatencySource(config.latency, self._seed)
         self._faults = FaultSource(config.faults, self._seed)
@@ -121,15 +127,19 @@ class Deployment:
         """Raises Unacceptable."""
         if reply := complaint(call.asked, self._model, self.config.refuses):
             raise Unacceptable(reply)
+        logged = self._logged(call)
         fault = self._faults.strike(lambda: self._inference.drawn(call.asked, "fate"))
         if fault is not None:
             self.tally.strike(fault.kind)
         latency = self._latency.model_s()
         if fault is None or fault.kind in ("slow_body", "output_filter", "refusal"):
-            return await self._infer(call.asked, latency, fault)
+            return await self._infer(call.asked, latency, fault, logged)
         await _sleep(latency)
+        usage = None
         if fault.kind in UNTOLD:
-            self.tally.bill(self._inference.usage(call.asked, self.config), told=False)
+            usage = self._inference.usage(call.asked, self.config)
+            self.tally.bill(usage, told=False)
+        self._ended(logged, fault.kind, usage)
         match fault.kind:
             case "garbage":
                 return self._garbage.choice(GARBAGE)
@@ -140,19 +150,40 @@ class Deployment:
             case _:
                 return FAILURES[fault.kind]()
 
-    async def _infer(self, asked: Asked, latency: float, fault: Fault | None) -> Reply:
+    async def _infer(
+        self, asked: Asked, latency: float, fault: Fault | None, logged: str | None
+    ) -> Reply:
         """Answer with the model's output after `latency`, or when it is ready if that is later.
         Raises Unacceptable."""
         began = time.monotonic()
-        inferred = await self._inference.run(asked, self.config, fault.kind if fault else None)
+        try:
+            inferred = await self._inference.run(asked, self.config, fault.kind if fault else None)
+        except Unacceptable:
+            self._ended(logged, "invalid", None)
+            raise
         await _sleep(latency - (time.monotonic() - began))
         self.tally.bill(inferred.usage)
+        self._ended(logged, fault.kind if fault else "answered", inferred.usage)
         reply = Reply.json(200, inferred.body)
         if fault is None:
             self.tally.answer()
         elif fault.kind == "slow_body":
             return reply.lasting("slow", fault.seconds)
         return reply
+
+    def _logged(self, call: Call) -> str | None:
+        if self._log is None:
+            return None
+        return self._log.admit(
+            deployment=self.config.name,
+            key=call.key,
+            picture=call.asked.identity,
+            expected=self._inference.usage(call.asked, self.config),
+        )
+
+    def _ended(self, logged: str | None, outcome: str, billed: Usage | None) -> None:
+        if self._log is not None and logged is not None:
+            self._log.end(logged, outcome, billed)
 
 
 def _quota(behaviour: Behaviour) -> Quota:

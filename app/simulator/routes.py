@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.simulator import errors
 from app.simulator.answers import DeclaredTruth, LocalModel
 from app.simulator.asked import Asked
+from app.simulator.call_log import CallLog
 from app.simulator.config import SimulatorConfig
 from app.simulator.control import control
 from app.simulator.deployment import Call, Deployment
@@ -28,15 +29,23 @@ from app.simulator.sending import Sending
 API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 
 
-def create_simulator(config: SimulatorConfig, *, clock: Callable[[], float] = time.time) -> ASGIApp:
-    """The application. `clock` gives Unix time, to which quota windows are aligned.
+def create_simulator(
+    config: SimulatorConfig,
+    *,
+    clock: Callable[[], float] = time.time,
+    log: CallLog | None = None,
+) -> ASGIApp:
+    """The application. `clock` gives Unix time, to which quota windows are aligned; `log` gets
+    every call, and is closed by its creator.
 
     The fault `reset` needs a server with the ASGI extension `simulator.reset`, such as `Server`.
     """
     local = LocalModel()
     truth = DeclaredTruth(config.seed, config.truth)
     deployments = {
-        each.name: Deployment(each, truth=truth, local=local, seed=config.seed, clock=clock)
+        each.name: Deployment(
+            each, truth=truth, local=local, seed=config.seed, clock=clock, log=log
+        )
         for each in config.deployments
     }
 
@@ -94,7 +103,7 @@ class Chat:
 
     async def _reply(self, request: Request) -> Reply:
         """Raises Unacceptable."""
-        self._check_key(request)
+        key = self._checked_key(request)
         name = request.path_params.get("deployment")
         api_version = None
         if name is not None:
@@ -111,16 +120,16 @@ class Chat:
             return errors.no_deployment()
         if reply := malformed(body):
             return reply
-        return await deployment.complete(Call(Asked.read(body), api_version))
+        return await deployment.complete(Call(Asked.read(body), api_version, key))
 
-    def _check_key(self, request: Request) -> None:
+    def _checked_key(self, request: Request) -> str:
         """Raises Unacceptable."""
         key = request.headers.get("api-key")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         bearer = token if scheme.lower() == "bearer" else None
         given = key or bearer
         if given and (self._key is None or hmac.compare_digest(given.encode(), self._key.encode())):
-            return
+            return given
         raise Unacceptable(errors.wrong_token() if bearer else errors.wrong_key())
 
 

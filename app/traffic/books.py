@@ -103,14 +103,16 @@ class Books:
     async def aclose(self) -> None:
         """Write the entries that were not stored with a result, and give back what was reserved."""
         await self._keeping.aclose()
+        summed = True
         try:
             if self.budgets.changed.is_set() or self._ended or self.budgets.has_leases:
                 await self._book_unstored(older_than_s=0, lost=True)
                 await self._sum()
                 await self._leases.end_leases(self._process)
         except StorageUnavailable:
+            summed = False
             log.exception("entries of the ledger wait for the next start", count=len(self._ended))
-        self._journal.close()
+        self._journal.close(summed=summed)
 
     def begin(
         self, provider: Provider, payer: Payer, domain: str, most: TokenUsage, hold: Hold = FREE

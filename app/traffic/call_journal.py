@@ -54,6 +54,7 @@ class CallJournal:
         self._closing = ExitStack()
         self._free = [SLOT * (number + 1) for number in range(MAX_CALLS)]
         self._slots: mmap.mmap | None = None
+        self._is_summed = True
 
     def open(self) -> None:
         """Claim a file."""
@@ -107,8 +108,10 @@ class CallJournal:
             self._slots[slot] = self._slots[slot + RECORD] = 0
         self._free.append(slot)
 
-    def close(self) -> None:
-        """Leave what is still noted to another process."""
+    def close(self, *, summed: bool = True) -> None:
+        """Leave what is still noted to another process; and, unless `summed`, this process's name,
+        because entries that it wrote are in no sum."""
+        self._is_summed = summed
         self._closing.close()
 
     def _warn(self, error: OSError) -> None:
@@ -119,7 +122,7 @@ class CallJournal:
         )
 
     def _leave(self, path: Path) -> None:
-        if len(self._free) == MAX_CALLS:
+        if self._is_summed and len(self._free) == MAX_CALLS:
             path.unlink()
 
     def _write(self, place: int, entry: LedgerEntry) -> None:

@@ -130,8 +130,10 @@ class Calls:
             for each in enquiry.deployments
             if each is not deployment and each not in failed
         ):
-            # A deployment that hangs must leave time for another.
-            timeout = min(timeout / 2, deployment.patience_s(ticket))
+            # A deployment that hangs must leave time for another; if too little is left for two
+            # calls, this is the last one.
+            long_enough = max(timeout / 2, min(timeout, deployment.call_s))
+            timeout = min(long_enough, deployment.patience_s(ticket))
         outcome: ProviderAnswer | BaseException
         try:
             outcome = await self._timed(deployment.provider, enquiry, timeout)

@@ -1,4 +1,4 @@
-"""`python -m tests.soak [--minutes 60] [--several] [--seed 1]`."""
+"""`python -m tests.soak [--minutes 60] [--several] [--seed 1] [--figures FILE]`."""
 
 import argparse
 import asyncio
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.soak import Soaks
 from tests import soak
 from tests.soak.run import Plan
 from tests.soak.run import soak as run
@@ -29,12 +30,17 @@ def main() -> int:
     arguments.add_argument("--several", action="store_true", help="on PostgreSQL and Redis")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--folder", type=Path, help="empty; it is kept, with all logs")
+    arguments.add_argument("--figures", type=Path, help="JSON, of both forms; this one is replaced")
     options = arguments.parse_args()
     plan = Plan(60 * options.minutes, options.several, options.seed)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         found = asyncio.run(run(plan, options.folder or Path(folder)))
-    complaints = found.pop("complaints")
+    complaints, figures = found.pop("complaints"), found.pop("figures")
     sys.stdout.writelines(_table(found))
+    this = Soaks(forms={"several" if options.several else "one": figures})
+    sys.stdout.write(f"{this.model_dump_json(exclude_defaults=True)}\n")
+    if options.figures:
+        Soaks(forms=Soaks.read(options.figures).forms | this.forms).write(options.figures)
     sys.stdout.writelines(f"COMPLAINT: {each}\n" for each in complaints)
     return 1 if complaints else 0
 

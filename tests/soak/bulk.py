@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.pictures import zipped
 from tests.soak.caller import Caller
+from tests.soak.paid import Origin
 from tests.soak.people import picture
 
 AT_ONCE = 2
@@ -34,10 +35,13 @@ class Bulk:
         self._caller = caller
         self._numbers = itertools.count()
 
-    @property
-    def pictures(self) -> int:
-        """The number of different pictures."""
-        return PICTURES * len(self.batches)
+    def origins(self) -> dict[int, Origin]:
+        """Of all pictures, by their seeds."""
+        return {
+            seed: Origin(f"batch {each.number}", later=True)
+            for each in self.batches
+            for seed in _seeds(each.number)
+        }
 
     async def run(self, until: float) -> None:
         await asyncio.gather(*(self._again_and_again(until) for _ in range(AT_ONCE)))
@@ -74,6 +78,10 @@ class Bulk:
 
 
 def _archive(number: int) -> bytes:
-    first = SEEDS + number * PICTURES
-    pictures = [picture(first + each) for each in range(PICTURES)]
+    pictures = [picture(each) for each in _seeds(number)]
     return zipped(pictures + pictures[:DUPLICATES])
+
+
+def _seeds(number: int) -> range:
+    first = SEEDS + number * PICTURES
+    return range(first, first + PICTURES)

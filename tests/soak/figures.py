@@ -1,12 +1,16 @@
 """The figures that a soak reports."""
 
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.load import percentile
+from benchmarks.soak import Grown, Twice
 from tests.receiver_process import Arrival
+from tests.service import ROOT
 from tests.soak.caller import Attempt
 from tests.soak.outages import Outages
+from tests.soak.paid import CAUSES, Paid
 from tests.soak.watch import Life
 
 
@@ -44,6 +48,35 @@ def percentiles(what: str, attempts: Iterable[Attempt], outages: Outages) -> dic
         name: [round(1000 * percentile(each, share)) for share in (0.5, 0.99)]
         for name, each in found.items()
     }
+
+
+def twice(paid: Paid) -> dict[str, str]:
+    return {
+        each: f"{paid.twice[each]} of {paid.at_most[each]}" for each in CAUSES if paid.at_most[each]
+    } | {"without need": str(len(paid.unexplained)), "of all calls": str(paid.calls)}
+
+
+def causes(paid: Paid) -> dict[str, Twice]:
+    return {
+        each: Twice(paid=paid.twice[each], at_most=paid.at_most[each])
+        for each in CAUSES
+        if paid.at_most[each]
+    }
+
+
+def kept(life: Life) -> Grown:
+    first, last = life.thirds(life.megabytes)
+    handles = life.thirds(life.handles)
+    return Grown(name=life.name, megabytes=(round(first), round(last)), handles=handles)
+
+
+def commit() -> str:
+    """That is measured; empty where there is no git."""
+    try:
+        told = subprocess.check_output(("git", "rev-parse", "--short", "HEAD"), cwd=ROOT, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return told.strip()
 
 
 def grown(lives: Iterable[Life]) -> dict[str, str]:

@@ -20,6 +20,9 @@ does not grow."""
 SHARED_EVERY = 2
 """Shared servers fail this many times less often than others: without them little work is done."""
 
+DEATHS = ("SIGTERM", "SIGKILL")
+"""Of Azure: when nothing is under way, and amid all that is."""
+
 FAULTS = {
     "limited": {"kind": "capacity_429", "share": 1.0},
     "failing": {"kind": "error_500", "share": 0.7},
@@ -101,10 +104,10 @@ class Misfortunes:
 
     async def _azure(self, moments: random.Random) -> None:
         azure, lasts_s = self._world.azure, moments.uniform(1, 6)
-        how = moments.choice(["gone", "down", *FAULTS])
+        how = moments.choice([*DEATHS, "down", *FAULTS])
         with self._outages.note("azure", how):
-            if how == "gone":
-                await asyncio.to_thread(azure.die)
+            if how in DEATHS:
+                await asyncio.to_thread(azure.kill if how == "SIGKILL" else azure.go)
                 await asyncio.sleep(lasts_s)
                 await asyncio.to_thread(azure.start)
             else:

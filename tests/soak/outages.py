@@ -1,10 +1,12 @@
 """What was out of order, and when."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
+from pathlib import Path
 
 
 @dataclass(slots=True)
@@ -40,6 +42,14 @@ class Outages:
             yield
         finally:
             outage.ended = time.time()
+
+    def write(self, path: Path) -> None:
+        """Beside the logs: a line for each."""
+        path.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in self.all))
+
+    def of(self, name: str, *how: str) -> list[Outage]:
+        """`how`: none are all."""
+        return [each for each in self.all if each.of == name and (not how or each.how in how)]
 
     def any(self, began: float, ended: float, *names: str, after_s: float | None = None) -> bool:
         """Whether one of them was out of order then, or had not been back for long enough. Without

@@ -2,20 +2,29 @@
 repeated."""
 
 import asyncio
+import hashlib
 import json
 import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.images import prepare
 from tests.pictures import jpeg
 from tests.soak.caller import Caller
+from tests.soak.paid import Origin
 
 PEOPLE = 6
 PAUSES_S = 0.6
 """The mean pause between an answer and the next question."""
 
+AGAIN_AFTER_S = 1.0
+"""What failed later is asked again."""
+
 LATER = {"prefer": "respond-async"}
+
+SENT_PX = 512
+"""`image_size` of the domain."""
 
 
 @dataclass
@@ -54,6 +63,17 @@ class People:
     def answered(self) -> list[Question]:
         return [each for each in self.questions if each.answer is not None]
 
+    def origins(self) -> dict[int, Origin]:
+        """Of all pictures, by their seeds."""
+        found: dict[int, Origin] = {}
+        for each in self.questions:
+            origin = found.setdefault(each.picture, Origin(f"picture {each.picture}"))
+            if each.later:
+                origin.later = True
+            else:
+                origin.at_once = True
+        return found
+
     async def ask(self, until: float) -> None:
         await asyncio.gather(*(self._person(until) for _ in range(PEOPLE)))
 
@@ -82,7 +102,9 @@ class People:
             told = await self._post(question)
             if told["status"] == "pending":
                 told = await self._wait(told["id"])
-            if told["status"] != "failed":
+            if told["status"] == "failed":
+                await asyncio.sleep(AGAIN_AFTER_S)
+            else:
                 question.answer = told
 
     async def _ask_again(self, question: Question) -> None:
@@ -119,3 +141,8 @@ class People:
 
 def picture(seed: int) -> bytes:
     return jpeg(64, 64, seed=seed)
+
+
+def sent(seed: int) -> str:
+    """The SHA-256 of what Azure is sent of it."""
+    return hashlib.sha256(prepare(picture(seed), longest=SENT_PX).jpeg).hexdigest()

@@ -10,6 +10,7 @@ from tests.receiver_process import Arrival
 from tests.soak.bulk import ITEMS, Batch
 from tests.soak.caller import IN_USE, UNANSWERED, Attempt
 from tests.soak.outages import Outages
+from tests.soak.paid import Paid
 from tests.soak.people import Question
 from tests.soak.reviewers import Decision
 
@@ -31,6 +32,9 @@ HELD_S = 60.0
 
 Rows = Mapping[str, Mapping[str, Any]]
 """Results by their ids."""
+
+Items = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Of batches by their ids."""
 
 
 def some(ids: Collection[str]) -> str:
@@ -161,10 +165,24 @@ def _is_fine(attempt: Attempt, outages: Outages) -> bool:
     return attempt.status < 400 or (attempt.what == "decision" and attempt.status == 409)
 
 
-def paid(answered: int, pictures: int, at_risk: int) -> Iterator[str]:
-    """`at_risk`: answers that were in progress, or not stored, when something died."""
-    if answered > pictures + at_risk:
-        yield f"{answered} calls were answered for {pictures} pictures, {at_risk} of them at risk"
+def lost(asked: Sequence[Question], items: Items, rows: Rows) -> int:
+    """Questions and items that have no result, or not the one that was told."""
+    answers = [each.answer and each.answer["id"] for each in asked]
+    answers += [each["result"] and each["result"]["id"] for of in items.values() for each in of]
+    missing = sum(max(0, ITEMS - len(each)) for each in items.values())
+    return missing + sum(each not in rows for each in answers)
+
+
+def paid(paid: Paid) -> Iterator[str]:
+    """Nothing twice, but for what something died of, or under."""
+    if paid.unasked:
+        yield f"{len(paid.unasked)} pictures were paid that nobody asked about"
+    if paid.unexplained:
+        first = paid.unexplained[0]
+        yield (
+            f"{len(paid.unexplained)} calls were paid again without need, one by {first.by} about "
+            f"{first.picture[:12]} at {first.began:.2f}"
+        )
 
 
 def ledger(booked: Booked, bill: Bill, *, at_most_above: float) -> Iterator[str]:

@@ -3,40 +3,38 @@
 import asyncio
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.parts import DOMAINS_EVERY_S
+from app.simulator.call_log import fingerprint
 from benchmarks.load import percentile
+from benchmarks.soak import Soaked, Waited
 from tests.bill import Bill, Booked
 from tests.receiver_process import Arrival
 from tests.soak import figures, proof
 from tests.soak.bulk import Bulk
 from tests.soak.caller import Caller
+from tests.soak.calls import bill as bill_of
 from tests.soak.exporting import FORMATS, Exporting
 from tests.soak.misfortunes import Misfortunes
 from tests.soak.outages import Outages
-from tests.soak.people import People
+from tests.soak.paid import Origin, Paid, paid
+from tests.soak.people import People, sent
 from tests.soak.reviewers import Reviewers
-from tests.soak.watch import Watch
+from tests.soak.watch import FLAT, FLAT_BRIEFLY, Watch
 from tests.soak.world import World
 
 KNOWN_TO_ALL_S = DOMAINS_EVERY_S + 1
+LONG_S = 1_800.0
+ABOVE, ABOVE_BRIEFLY = 0.01, 0.03
 QUIET_WITHIN_S = 240.0
 LOOKED_EVERY_S = 0.5
 PAGE = 1_000
 EVENTS = ["result.created", "result.reviewed", "batch.completed"]
-
-UNSTORED_S = 2.0
-"""Answers from this long before a death may not have been stored."""
-
-CALL_S = 6.0
-"""API_TIMEOUT: how long a call waits for an Azure that does not answer."""
-
-REDELIVERED_S = 12.0
-"""For this long after Redis is back, two processes may work on the same item."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,28 @@ class Plan:
     """
     Attributes:
         every_s: mean time between two faults of a kind.
-        lasts: the run is long enough to tell whether memory grows.
-        at_most_above: share of the bill.
     """
 
     seconds: float
     several: bool
     seed: int
     every_s: float = 30.0
-    lasts: bool = True
-    at_most_above: float = 0.01
+
+    @property
+    def is_long(self) -> bool:
+        """Enough to hold what is only true of many calls, and of a long life."""
+        return self.seconds >= LONG_S
+
+    @property
+    def flat(self) -> float:
+        """Share by which memory and handles may be above what they were."""
+        return FLAT if self.is_long else FLAT_BRIEFLY
+
+    @property
+    def at_most_above(self) -> float:
+        """Share of the bill by which the ledger may be above it: of few calls those that a death
+        ends are a larger share than of many."""
+        return ABOVE if self.is_long else ABOVE_BRIEFLY
 
 
 class Soak:
@@ -82,6 +92,7 @@ class Soak:
             await self._work()
             await self._be_quiet(hooks)
         finally:
+            self._outages.write(self._world.folder / "outages.jsonl")
             for each in (watching, telling):
                 each.cancel()
         return await self._prove()
@@ -131,8 +142,9 @@ class Soak:
         rows = await self._listed()
         complaints = [*self._complaints, *self._people.complaints, *self._exporting.complaints]
         complaints += proof.questions(self._people.questions, rows)
+        items = {each.id: await self._bulk.items(each) for each in self._bulk.batches}
         for each in self._bulk.batches:
-            complaints += proof.batch(each, await self._bulk.items(each), rows)
+            complaints += proof.batch(each, items[each.id], rows)
         complaints += proof.reviews(self._reviewers.decisions, await self._histories())
         for form in FORMATS:
             complaints += proof.exported(form, await self._exporting.ids(form), rows.keys())
@@ -150,21 +162,26 @@ class Soak:
                 batches=[each.id for each in self._bulk.batches],
             )
         complaints += proof.refusals(self._caller.attempts, self._outages)
-        if self._plan.lasts:
-            complaints += self._watch.complaints()
-        answered, pictures = self._world.azure.answered(), self._pictures()
-        at_risk = self._at_risk()
-        complaints += proof.paid(answered, pictures, at_risk)
-        bill = self._world.azure.bill()
+        complaints += self._watch.complaints(self._plan.flat)
         for name, status in (await asyncio.to_thread(self._world.stop)).items():
             if status:
                 complaints.append(f"{name} ended with {status}")
-        booked = await Booked.read(self._world.database_url)
+        calls = self._world.azure.calls()
+        bill, booked = bill_of(calls), await Booked.read(self._world.database_url)
         complaints += proof.ledger(booked, bill, at_most_above=self._plan.at_most_above)
+        twice = paid(
+            calls,
+            self._outages,
+            {fingerprint(each): each for each in self._world.processes},
+            await asyncio.to_thread(self._origins),
+        )
+        complaints += proof.paid(twice)
+        lost = proof.lost(self._people.questions, items, rows)
         return {
             **self._figures(rows, arrivals, booked, bill),
-            "paid_twice": answered - pictures,
-            "could_be_paid_twice": at_risk,
+            "lost": lost,
+            "paid twice, of those that could be": figures.twice(twice),
+            "figures": self._kept(len(rows), lost, twice, booked, bill, len(complaints)),
             "complaints": complaints,
         }
 
@@ -184,24 +201,11 @@ class Soak:
             for each in self._reviewers.decisions
         }
 
-    def _pictures(self) -> int:
-        """The number of different pictures asked about."""
-        return len({each.picture for each in self._people.questions}) + self._bulk.pictures
-
-    def _at_risk(self) -> int:
-        """Calls that were in progress, or whose answers were not stored, when something died, or
-        when a process was stopped that waited for a disturbed Azure, which it does only for a
-        while."""
-        self._world.azure.look()
-        seconds: set[int] = set()
-        for each in self._outages.all:
-            began, ended = each.began - UNSTORED_S, each.ended
-            if each.how == "SIGKILL":
-                until = {"postgres": ended, "redis": ended + REDELIVERED_S}
-                seconds |= {*range(int(began), int(until.get(each.of, each.began)) + 1)}
-            elif each.how == "SIGTERM" and self._outages.any(began, ended, "azure", after_s=CALL_S):
-                seconds |= {*range(int(began), int(ended) + 1)}
-        return self._world.azure.admitted(seconds)
+    def _origins(self) -> dict[str, Origin]:
+        """By what Azure is sent of their pictures."""
+        origins = self._people.origins() | self._bulk.origins()
+        with ThreadPoolExecutor() as threads:
+            return dict(zip(threads.map(sent, origins), origins.values(), strict=True))
 
     def _figures(
         self,
@@ -230,6 +234,28 @@ class Soak:
             "ledger": f"{booked.usd} USD, {float(booked.usd / bill.usd - 1):+.3%} of the bill, "
             f"{booked.calls - bill.calls} calls more, {booked.estimated} estimated",
         }
+
+    def _kept(
+        self, results: int, lost: int, twice: Paid, booked: Booked, bill: Bill, complaints: int
+    ) -> Soaked:
+        waited = figures.percentiles("at once", self._caller.attempts, self._outages)
+        return Soaked(
+            at=time.strftime("%Y-%m-%d", time.gmtime()),
+            commit=figures.commit(),
+            minutes=round(self._plan.seconds / 60, 1),
+            questions=len(self._people.questions),
+            results=results,
+            batches=len(self._bulk.batches),
+            outages=len(self._outages.all),
+            lost=lost,
+            paid_twice=twice.again,
+            causes=figures.causes(twice),
+            ledger_above=round(float(booked.usd / bill.usd - 1), 5),
+            processes=[figures.kept(each) for each in self._watch.longest()],
+            calm=Waited(p50=waited["calm"][0], p99=waited["calm"][1]),
+            all=Waited(p50=waited["all"][0], p99=waited["all"][1]),
+            complaints=complaints,
+        )
 
     async def _tell_each_minute(self) -> None:
         began = time.time()

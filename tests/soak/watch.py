@@ -25,8 +25,9 @@ WARM_UP = 0.2
 first calibration is fitted after some six minutes, and takes 35 MB: too late for a run of ten
 minutes, not for one of an hour."""
 
-FLAT = 0.1
-"""Share by which the last third of the rest may exceed the first."""
+FLAT, FLAT_BRIEFLY = 0.1, 0.25
+"""Share by which the last third of the rest may be above the first. In minutes what is loaded when
+it is first needed is a larger share than in an hour: only what leaks with each request shows."""
 
 FEW_HANDLES = 5
 
@@ -80,16 +81,17 @@ class Watch:
             if each.lasted_s >= LASTED * (time.time() - self._began):
                 yield each
 
-    def complaints(self) -> Iterator[str]:
+    def complaints(self, flat: float) -> Iterator[str]:
+        """`flat`: share by which the last third may be above the first."""
         judged = list(self.longest())
         if not judged:
             yield "no process lived long enough to tell whether it grows"
         for each in judged:
             first, last = each.thirds(each.megabytes)
-            if last > first * (1 + FLAT):
+            if last > first * (1 + flat):
                 yield f"{each.name} grew from {first:.0f} to {last:.0f} MB"
             first, last = each.thirds(each.handles)
-            if last > max(first * (1 + FLAT), first + FEW_HANDLES):
+            if last > max(first * (1 + flat), first + FEW_HANDLES):
                 yield f"{each.name} has {last:.0f} handles, and had {first:.0f}"
 
     def lag_ms(self, share: float) -> float:
@@ -122,11 +124,6 @@ class Watch:
                 text = (await http.get(f"{service.url}/metrics")).text
                 if pid in self._lives:
                     self._lives[pid].lags = _buckets(text)
-        await asyncio.to_thread(self._look_at_azure)
-
-    def _look_at_azure(self) -> None:
-        with suppress(httpx2.TransportError):
-            self._world.azure.look()
 
 
 def _buckets(metrics: str) -> dict[float, float]:

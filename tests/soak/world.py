@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any
 import httpx2
 
 from app.webhooks.signing import new_secret
-from tests.bill import DEPLOYMENTS, RPM, Azure, Bill
+from tests.bill import DEPLOYMENTS, RPM, Azure
 from tests.receiver_process import Receiver
 from tests.service import RunningService
 from tests.shared_servers import SharedServers
+from tests.soak import calls
+from tests.soak.calls import Call
 
 LATENCY = "0.3:0.6"
 ANSWERED_AFTER_S = 0.01
@@ -29,62 +31,43 @@ SEVERAL = (("serve", "on"), ("serve", "off"), ("worker", "on"), ("worker", "on")
 class Cloud(Azure):
     """An Azure that may be restarted: the bills of all its lives are added up."""
 
-    def __init__(self) -> None:
-        super().__init__([], latency=LATENCY)
-        self._earlier: list[Bill] = []
-        self._answered = 0
-        self._admitted: dict[tuple[str, int], int] = {}
+    def __init__(self, folder: Path) -> None:
+        self._calls = folder / "calls.jsonl"
+        super().__init__([], latency=LATENCY, calls=self._calls)
 
     def misbehave(self, **change: Any) -> None:
         for each in DEPLOYMENTS:
             self.order(each, **change)
 
-    def die(self) -> None:
-        """Stop when no call is in progress, so that its bill is known."""
+    def go(self) -> None:
+        """Stop when no call is in progress."""
         self.misbehave(down=True)
-        while self._sum("in_flight"):
+        while self._in_flight():
             time.sleep(0.05)
-        self.look()
-        self._earlier.append(super().bill())
-        self._answered = self.answered()
         self.stop()
 
-    def bill(self) -> Bill:
-        return sum(self._earlier, start=super().bill())
+    def calls(self) -> list[Call]:
+        return calls.read(self._calls)
 
-    def answered(self) -> int:
-        return self._answered + self._sum("answered")
-
-    def look(self) -> None:
-        """Call this regularly: the simulator forgets when calls were admitted."""
-        for name, counts in zip(DEPLOYMENTS, self._counts(), strict=True):
-            for second, count in counts["accepted_by_second"].items():
-                self._admitted[name, int(second)] = count
-
-    def admitted(self, seconds: Iterable[int]) -> int:
-        """Calls admitted in these seconds."""
-        return sum(self._admitted.get((name, each), 0) for name in DEPLOYMENTS for each in seconds)
-
-    def _sum(self, name: str) -> int:
-        return sum(each[name] for each in self._counts())
-
-    def _counts(self) -> list[dict[str, Any]]:
+    def _in_flight(self) -> int:
         told = httpx2.get(f"{self.url}/_sim", timeout=30).json()["deployments"]
-        return [told[each]["counts"] for each in DEPLOYMENTS]
+        return sum(told[each]["counts"]["in_flight"] for each in DEPLOYMENTS)
 
 
 class World:
     """
     Attributes:
+        folder: with all logs.
         steady, shaky: receivers, of which the second one fails at times.
         processes: by name.
         shared: the servers that several processes share; None: there is only one process.
     """
 
     def __init__(self, folder: Path, *, several: bool) -> None:
+        self.folder = folder
         self.secret = new_secret()
         with ExitStack() as started:
-            self.azure = Cloud()
+            self.azure = Cloud(folder)
             started.callback(self.azure.stop)
             self.steady = Receiver(self.secret, latency_s=ANSWERED_AFTER_S)
             started.callback(self.steady.stop)
@@ -105,7 +88,6 @@ class World:
         deployments = [{"name": each, "model": "gpt-4o", "rpm": RPM} for each in DEPLOYMENTS]
         return {
             "AZURE_OPENAI_ENDPOINT": self.azure.url,
-            "AZURE_OPENAI_API_KEY": "any",
             "DEPLOYMENTS": json.dumps(deployments),
             "API_TIMEOUT": "6",
             "BATCH_IN_FLIGHT": "8",
@@ -122,7 +104,9 @@ class World:
         for number, (command, work) in enumerate(commands):
             own = folder / f"{command}-{number}"
             own.mkdir()
-            self.processes[own.name] = RunningService(own, command, **variables, WORK=work)
+            # Azure tells callers apart by their keys.
+            alone = variables | {"AZURE_OPENAI_API_KEY": own.name, "WORK": work}
+            self.processes[own.name] = RunningService(own, command, **alone)
         self.serving = [each for each in self.processes if each.startswith("serve")]
 
     def stop(self) -> dict[str, int]:

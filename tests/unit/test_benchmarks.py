@@ -11,8 +11,9 @@ from benchmarks import suite
 from benchmarks.compare import changes
 from benchmarks.kept import Kept, Measured, Ratio, ratios
 from benchmarks.report import Figure
+from benchmarks.soak import Grown, Soaked, Soaks, Twice, Waited
 from benchmarks.suite import BENCHMARKS, IMAGES, ROOT, Benchmark, Failed, Ran, run
-from docs.performance import FOR_README, RIGHT_FOR_README, performance
+from docs.performance import FOR_README, RIGHT_FOR_README, faults, performance
 
 README, PERFORMANCE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md")
@@ -132,6 +133,45 @@ def test_the_page_says_what_is_missed_what_failed_and_what_is_checked():
     assert "| http | share | 99.0 % |  |  | higher |  | 97.0 % |" in page
     assert "| http | CPU | 3 | 2: the least | 1.5 | lower | 0.0 %, steady |  |" in page
     assert "failed: no such file" in page
+
+
+def soaked(**more) -> Soaked:
+    known = {
+        "at": "2026-01-01",
+        "commit": "abc1234",
+        "minutes": 60,
+        "questions": 18_000,
+        "results": 60_000,
+        "batches": 1_300,
+        "outages": 260,
+        "lost": 0,
+        "paid_twice": 3,
+        "ledger_above": 0.00521,
+        "processes": [Grown(name="serve-0", megabytes=(434, 441), handles=(56, 55))],
+        "calm": Waited(p50=293, p99=908),
+        "all": Waited(p50=302, p99=4_822),
+    }
+    return Soaked(**known | more)
+
+
+def test_an_hour_of_faults_is_told_by_form_and_cause(tmp_path):
+    """As it was written to a file and read again."""
+    killed = {"a process was killed": Twice(paid=3, at_most=40)}
+    kept = Soaks(forms={"several": soaked(causes=killed), "one": soaked(paid_twice=0)})
+    kept.write(tmp_path / "soak.json")
+
+    page = faults(Soaks.read(tmp_path / "soak.json"))
+
+    assert "|  | one process, SQLite | four processes, PostgreSQL, Redis |" in page
+    assert "| paid twice | 0 | 3 |" in page
+    assert "| of these: a process was killed |  | 3 of 40 |" in page
+    assert "| ledger beside the bill | +0.521 % | +0.521 % |" in page
+    assert "| memory | 434 MB, then 441 MB |" in page
+    assert "| the same, in all | 302 / 4,822 ms |" in page
+
+
+def test_where_no_hour_was_measured_none_is_told(tmp_path):
+    assert faults(Soaks.read(tmp_path / "soak.json")) == ""
 
 
 @pytest.fixture

@@ -69,12 +69,12 @@ class Simulator:
     async def __call__(self, scope, receive, send):
         await self.app(scope, receive, send)
 
-    def start(self, *, truth=None, name="eyes", model="gpt-4o", key=KEY, **behaviour):
+    def start(self, *, truth=None, name="eyes", model="gpt-4o", key=KEY, log=None, **behaviour):
         """A new one under the same URL, without latency unless told."""
         told = {"latency": Latency.none(), "accuracy": 1.0, "rpm": 60_000, "tpm": 10**9}
         deployment = DeploymentConfig(name=name, model=model, **(told | behaviour))
         config = SimulatorConfig(deployments=(deployment,), key=key, truth=truth or {})
-        self.app = create_simulator(config, clock=lambda: self.now)
+        self.app = create_simulator(config, clock=lambda: self.now, log=log)
 
     def sdk(self, **more) -> openai.AsyncOpenAI:
         options = {"api_key": KEY, "max_retries": 0} | more

@@ -89,3 +89,41 @@ def test_a_port_that_is_taken_is_said(simulator):
 
     assert process.returncode == 2
     assert f"127.0.0.1:{port}" in err
+
+
+def test_what_was_called_outlives_the_process(tmp_path):
+    """Killed with one call answered and one under way, and started anew on the same file."""
+    calls = tmp_path / "calls.jsonl"
+    options = ["--port", "0", "--deployment", "eyes", "--accuracy", "1", "--calls", str(calls)]
+    headers = {"api-key": KEY}
+
+    process = command(*options, "--latency", "0")
+    url = f"{process.stdout.readline().split()[-1]}"
+    path = "/openai/v1/chat/completions"
+    answer = httpx2.post(f"{url}{path}", json=question(), headers=headers, timeout=30).json()
+    silent = {"latency": {"mean_s": 60, "p95_s": 60}}
+    httpx2.post(f"{url}/_sim/deployments/eyes", json=silent, timeout=30)
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(f"{url}{path}", json=question(), headers=headers, timeout=0.5)
+    process.kill()
+    process.communicate(timeout=10)
+    again = command(*options, "--latency", "0")
+    again.stdout.readline()
+    again.terminate()
+    again.communicate(timeout=10)
+
+    first, end, second = map(json.loads, calls.read_text().splitlines())
+    assert first["picture"] == hashlib.sha256(ROSE).hexdigest()
+    assert first["key"] == hashlib.sha256(KEY.encode()).hexdigest()[:8]
+    assert (end["call"], end["outcome"]) == (first["call"], "answered")
+    assert end["billed"]["prompt"] == answer["usage"]["prompt_tokens"]
+    assert end["billed"]["completion"] == answer["usage"]["completion_tokens"]
+    assert second["call"] != first["call"]
+    assert second["expected"] == first["expected"] == end["billed"]
+
+
+def test_a_file_of_calls_that_cannot_be_written_is_said_at_once(tmp_path):
+    found = CliRunner().invoke(commands, ["simulate", "--calls", str(tmp_path)])
+
+    assert isinstance(found.exception, ConfigurationError)
+    assert "--calls" in str(found.exception)

@@ -180,6 +180,19 @@ async def test_a_database_that_fails_in_the_end_leaves_it_to_the_next_start(
     assert [each["calls"] for each in database.rows(cost_hours)] == [1]
 
 
+async def test_so_it_does_with_what_is_stored_and_in_no_sum_yet(books, opened, rows, database):
+    """Nobody has to wait until the process counts as dead."""
+    entry = books.end(call(books), answer(usage=BILLED), 85)
+    await rows.book([entry])
+    books.booked([entry])
+    database.fails = True
+    await books.aclose()
+    database.fails = False
+    await opened("prc_second")
+
+    assert [each["calls"] for each in database.rows(cost_hours)] == [1]
+
+
 async def test_what_was_under_way_when_a_process_was_killed(
     books, opened, rows, database, tmp_path
 ):

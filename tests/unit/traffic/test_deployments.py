@@ -16,7 +16,7 @@ from app.errors import (
 )
 from app.images import prepare
 from app.settings_groups import TrafficSettings
-from app.traffic import Case, Dispatcher, Spent
+from app.traffic import Case, Dispatcher, Spent, Turn
 from app.usage import QuotaReport
 from tests.fakes import FakeProvider, after, answer
 from tests.pictures import encoded
@@ -117,6 +117,22 @@ async def test_one_that_hangs_leaves_time_for_another(dispatcher):
     await ask(asked)
 
     assert now() - began == pytest.approx(15)
+
+
+async def test_what_has_waited_long_is_not_cut_off_for_another_that_would_be_too_late(dispatcher):
+    """An answer would be paid, and lost: half of the time that is left is too little for one."""
+    usual_s, left_s = 2.0, 3.0
+    both = [deployment(name, *always(answer(), usual_s)) for name in ("one", "two")]
+    asked = dispatcher(*both, timeout=30)
+    for _ in range(40):
+        await ask(asked)
+    calls, spent, began = sum(each.calls for each in both), Spent(), now()
+
+    case = Case(IMAGE, DOMAIN, payer=Payer("test"), spent=spent)
+    await asked.ask(("azure",), case, turn=Turn(began - (30 - left_s)))
+
+    assert now() - began == pytest.approx(usual_s)
+    assert sum(each.calls for each in both) == calls + 1
 
 
 async def test_a_wrong_key_is_no_reason_to_fail_either(dispatcher):
