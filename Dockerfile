@@ -56,10 +56,10 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
 CMD ["python", "-m", "app", "serve"]
 
 # Last, for they change with every commit: all above stays in the cache.
-ARG VERSION=unknown
+ARG VERSION=1.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Enhanced image classifier" \
-    org.opencontainers.image.description="Which class of a domain an image shows, how sure that is, and whether a person should look" \
+    org.opencontainers.image.description="Image classification service: classes by domain, confidence, and human review" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"

@@ -1,3 +1,3 @@
-"""Which class of a domain an image shows, how sure that is, and whether a person should look."""
+"""An image classification service: classes by domain, confidence, and human review."""
 
 __version__ = "1.0.0"

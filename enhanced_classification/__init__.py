@@ -1,4 +1,4 @@
-"""Says which class of a domain a picture shows, how sure that is, and whether to review it."""
+"""Tells which class of a domain a picture shows, how confident it is, and whether to review it."""
 
 from app import errors
 from app.client import (

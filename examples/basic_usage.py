@@ -1,4 +1,4 @@
-"""One photograph: what it shows, how sure that is, and whether a person should review it.
+"""One photograph: what it shows, with what confidence, and whether a person should review it.
 
 python examples/basic_usage.py [PICTURE]
 """

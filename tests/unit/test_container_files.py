@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import app
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +192,7 @@ def test_the_image_is_labelled_with_what_it_is_made_of():
     for name in passed:
         assert name in taken
         assert labels[f"org.opencontainers.image.{name.lower()}"] == f"${{{name}}}"
+    assert f"VERSION={app.__version__}" in of_kind("ARG")  # also where compose builds it
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-postgres", "requirements-dev"])
