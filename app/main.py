@@ -39,10 +39,10 @@ from app.parts import Parts
 from app.storage.event_types import EVENT_TYPES, EventType
 
 DESCRIPTION = """\
-Which class of a domain an image shows, how sure that is, and whether a person should look.
+Tells which class of a domain an image shows, how sure that is, and whether a person should look.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems; their types are listed in
-docs/errors.md. Every answer carries an `X-Request-ID`.
+docs/errors.md. Every response carries an `X-Request-ID`.
 """
 
 OWN_TELEMETRY: TelemetryConfig = {
