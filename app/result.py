@@ -197,7 +197,7 @@ class Result(BaseModel):
     )
     usage: Usage | None = None
     timings_ms: Timings | None = None
-    error: Failure | None = Field(None, description="Set if `status` is failed.")
+    error: Failure | None = Field(None, description="Set if `status` is `failed`.")
     expected: str | None = Field(
         None,
         description="The true class, if it was given; `none` if the picture shows none of them.",
@@ -215,8 +215,8 @@ class Result(BaseModel):
     )
     caller: str = Field(description="Name of the API key.", examples=["anonymous"])
     domain_version: str = Field(
-        description="Changes when what providers are asked changes: classes, prompt, size of the "
-        "picture and so on.",
+        description="Changes with what providers are asked: classes, prompt, size of the picture "
+        "and so on.",
         examples=["0f3b1c2d4e5f"],
     )
     provider_request_id: str | None = Field(

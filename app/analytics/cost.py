@@ -26,7 +26,7 @@ class Saved(BaseModel):
 
 
 class Savings(BaseModel):
-    """What calls that were not made would have cost."""
+    """Costs of calls that were not made."""
 
     cache: Saved = Field(description="Answers to earlier requests, from the cache.")
     coalescing: Saved = Field(description="Answers shared with a concurrent request.")

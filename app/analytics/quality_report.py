@@ -41,8 +41,8 @@ class Labels(BaseModel):
 
 
 class Unseen(BaseModel):
-    """How often accepted answers, which nobody sees, are right, as judged by a person for those
-    drawn at random."""
+    """How often accepted answers, which nobody reviews, are right: estimated from those that were
+    drawn at random and judged by a person."""
 
     value: float = Field(description="Share of right answers, 0 to 1.", examples=[0.986])
     interval: tuple[float, float] = Field(

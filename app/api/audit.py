@@ -21,7 +21,7 @@ class AuditReport(BaseModel):
     id: str = Field(examples=["aud_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
     actor: str = Field(
-        description="Name of the API key; or `anonymous`, `command line` or `service`.",
+        description="Name of the API key, or `anonymous`, `command line` or `service`.",
         examples=["operator"],
     )
     action: str = Field(examples=["domain.updated"])

@@ -66,7 +66,7 @@ class CascadeView(BaseModel):
 
     accuracy: float | None = Field(
         description="How often final answers should be right; null: the domain has no cascade, and "
-        "the next provider is asked only when one is down.",
+        "a provider is asked only if those before it are down.",
         examples=[0.97],
     )
     steps: list[CascadeStep]

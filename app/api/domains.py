@@ -22,8 +22,8 @@ class DomainView(DomainSpec):
 
     name: str = Field(examples=["garden-birds"])
     version: str = Field(
-        description="Changes when what providers are asked changes: classes, prompt, size of the "
-        "picture and so on.",
+        description="Changes with what providers are asked: classes, prompt, size of the picture "
+        "and so on.",
         examples=["0f3b1c2d4e5f"],
     )
     source: Literal["file", "api"] = Field(

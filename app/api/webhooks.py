@@ -173,7 +173,7 @@ class WebhookReport(BaseModel):
     )
     readable: bool = Field(
         description="False: the key that encrypted its secret and headers is missing. Nothing is "
-        "sent until the key is back, or secret and headers are new.",
+        "sent until the key is back, or secret and headers are replaced.",
         examples=[True],
     )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])

@@ -109,8 +109,8 @@ class BatchEstimate(BaseModel):
         "them."
     )
     duration_s: float | None = Field(
-        description="At the provider's present quota, without other traffic, or at the pace of the "
-        "sample if this machine answers; null if unknown.",
+        description="Estimated seconds: at the provider's present quota, without other traffic, or "
+        "at the pace of the sample if this machine answers; null if unknown.",
         examples=[9.7],
     )
     basis: Literal["measured", "rule"] | None = Field(

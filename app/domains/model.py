@@ -156,13 +156,13 @@ class DomainSpec(BaseModel):
     )
     providers: tuple[str, ...] = Field(
         (),
-        description="Providers, in this order: the next one is asked when one is down.",
+        description="Providers in order: each is asked if those before it are down.",
         max_length=8,
     )
     cascade: Cascade | None = Field(
         None,
-        description="The next provider is also asked when an answer is not sure enough: `{}` for "
-        "all defaults. Needs two `providers`.",
+        description="Also ask the next provider if an answer is not sure enough; `{}` for all "
+        "defaults. Needs two `providers`.",
     )
     few_shot: int = Field(
         0,

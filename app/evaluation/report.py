@@ -46,7 +46,7 @@ class CurvePoint(_Told):
     """What happens if answers below `threshold` are left to people."""
 
     threshold: float = Field(examples=[0.7])
-    coverage: float = Field(description="Share of answers that are accepted.")
+    coverage: float = Field(description="Share of pictures whose answers are accepted.")
     risk: float = Field(description="Share of the accepted answers that are wrong.")
 
 
@@ -143,9 +143,9 @@ class ProviderScore(_Told):
 
 
 class Instead(_Told):
-    """What if the most expensive of several providers had answered all pictures? How often it would
-    have been right is known only for pictures that it was asked about, which in a cascade are the
-    hard ones: compare with a run that asked it alone."""
+    """What it would cost if the most expensive of several providers answered all pictures. How
+    often it would be right is known only for pictures that it was asked about, which in a cascade
+    are the hard ones: compare with a run that asked it alone."""
 
     provider: str = Field(examples=["azure_openai"])
     calls_share: float = Field(
@@ -271,7 +271,9 @@ class Report(_Told):
     reliability: list[ConfidenceBin] = Field(description="Bins that contain answers.")
     risk_coverage: RiskCoverage
     thresholds: list[ThresholdScore]
-    asked: int = Field(description="Answers about all pictures that did not come from the cache.")
+    asked: int = Field(
+        description="Answers that did not come from the cache, whatever the pictures show."
+    )
     cost_per_1000: float | None = Field(
         description="US dollars per 1,000 answers that did not come from the cache; null: not "
         "known."
@@ -292,7 +294,9 @@ class Report(_Told):
         [], description="Providers, the one with the most answers first."
     )
     instead: Instead | None = Field(
-        None, description="Null if one provider answered all pictures, or nothing was paid."
+        None,
+        description="Null if one provider answered all pictures, nothing was paid, or a price is not "
+        "known.",
     )
     comparison: Comparison | None = None
 
