@@ -295,8 +295,8 @@ class Report(_Told):
     )
     instead: Instead | None = Field(
         None,
-        description="Null if one provider answered all pictures, nothing was paid, or a price is not "
-        "known.",
+        description="Null if one provider answered all pictures, nothing was paid, or a price is "
+        "not known.",
     )
     comparison: Comparison | None = None
 
