@@ -28,18 +28,21 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.-]{0,39}$"
 
 
 class BudgetSpec(BaseModel):
-    """An amount for calls to providers. Without `domain` and `caller` it is one for all calls."""
+    """A limit on the cost of calls to providers. Without `domain` and `caller` it covers all
+    calls."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    domain: str | None = Field(None, description="Only calls about it.", examples=["flowers"])
-    caller: str | None = Field(None, description="Only this one's calls.", examples=["shop"])
-    period: Period = Field("month", description="In UTC; `total`: it is never reset.")
-    amount_usd: Amount = Field(description="US dollars in each period.", examples=[50])
+    domain: str | None = Field(
+        None, description="Only calls about this domain.", examples=["flowers"]
+    )
+    caller: str | None = Field(None, description="Only this caller's calls.", examples=["shop"])
+    period: Period = Field("month", description="In UTC; `total`: never reset.")
+    amount_usd: Amount = Field(description="US dollars per period.", examples=[50])
     action: Action = Field(
         "block",
-        description="When it is spent: `alert` only tells, `degrade` has the local model answer, "
-        "`block` refuses calls with 429 and pauses batches.",
+        description="What happens when it is spent: `alert` only notifies, `degrade` has the local "
+        "model answer, `block` refuses calls with 429 and pauses batches.",
     )
 
 

@@ -43,7 +43,7 @@ Tells which class of a domain an image shows, with what confidence, and whether 
 review the answer.
 
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems; their types are listed in
-docs/errors.md. Every answer carries an `X-Request-ID`.
+docs/errors.md. Every response carries an `X-Request-ID`.
 """
 
 OWN_TELEMETRY: TelemetryConfig = {

@@ -65,53 +65,59 @@ class ImageFacts(BaseModel):
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
     )
     format: str = Field(examples=["JPEG"])
-    width: int = Field(description="Pixels, upright.", examples=[640])
-    height: int = Field(description="Pixels, upright.", examples=[427])
+    width: int = Field(description="Pixels, with the picture upright.", examples=[640])
+    height: int = Field(description="Pixels, with the picture upright.", examples=[427])
     bytes: int = Field(examples=[91_234])
     phash: str | None = Field(
         None,
         description="Perceptual hash, 64 bits in hex; null for a picture of nearly one colour.",
         examples=["c3d1f0e0b4a49686"],
     )
-    prepared_width: int | None = Field(None, description="As a provider gets it.", examples=[512])
-    prepared_height: int | None = Field(None, description="As a provider gets it.", examples=[342])
+    prepared_width: int | None = Field(
+        None, description="Width of the picture that a provider gets.", examples=[512]
+    )
+    prepared_height: int | None = Field(
+        None, description="Height of the picture that a provider gets.", examples=[342]
+    )
     tokens: int | None = Field(
         None,
-        description="Tokens that it took of the prompt; null where none are counted, 0 when the "
+        description="Prompt tokens that the picture took; null if none are counted, 0 if the "
         "answer was `cached`.",
         examples=[85],
     )
     tokens_estimated: bool = Field(
-        default=False, description="The model's formula is not published: `tokens` is learned."
+        default=False,
+        description="True: the model's formula is not published, so that `tokens` is learned.",
     )
     quality: Quality | None = None
     warnings: list[str] = Field(
-        examples=[[]], description="What was odd about it, and in what it is no good picture."
+        examples=[[]],
+        description="What was unusual about the picture, and what is wrong with its quality.",
     )
 
 
 class Usage(BaseModel):
-    """What the answer cost, all attempts together."""
+    """Tokens and cost of the answer, all attempts together."""
 
     prompt_tokens: int = Field(examples=[214])
     completion_tokens: int = Field(examples=[5])
     cost_usd: UsdAmount | None = Field(
-        description="US dollars; null when the price is not known.", examples=[0.000585]
+        description="US dollars; null if the price is not known.", examples=[0.000585]
     )
 
 
 class Timings(BaseModel):
-    """Milliseconds spent."""
+    """Milliseconds spent in each stage."""
 
     fetch: float = Field(0, description="Downloading the URL.", examples=[0.0])
-    prepare: float = Field(0, description="Decoding, turning, resizing.", examples=[4.1])
-    wait: float = Field(0, description="For the limiter, and between attempts.", examples=[0.0])
-    provider: float = Field(0, description="In calls to the provider.", examples=[5.2])
+    prepare: float = Field(0, description="Decoding, rotating, resizing.", examples=[4.1])
+    wait: float = Field(0, description="Waiting for quota, and between attempts.", examples=[0.0])
+    provider: float = Field(0, description="Calls to the provider.", examples=[5.2])
     total: float = Field(0, examples=[10.6])
 
 
 class Failure(BaseModel):
-    """Why there is no answer; the same words as in the problem that the caller got."""
+    """Why there is no answer, in the words of the problem that the caller got."""
 
     type: str = Field(examples=["/problems/provider-timeout"])
     detail: str = Field(examples=["No answer within 30 s."])
@@ -135,7 +141,7 @@ class Result(BaseModel):
     domain: str = Field(examples=["flowers"])
     predicted_class: str | None = Field(
         None,
-        description='Null while pending, when failed, and for "none of these".',
+        description='Null while pending, if failed, and for "none of these".',
         examples=["rose"],
     )
     confidence: float | None = Field(
@@ -153,18 +159,20 @@ class Result(BaseModel):
     )
     final_class: str | None = Field(
         None,
-        description="What stands: the predicted class of what is accepted, or what a person said, "
-        "`none` for none of the classes. Null until then, and where the person found it useless.",
+        description="The class that stands: the predicted class of an accepted answer, or what a "
+        "person said, `none` for none of the classes. Null until then, and if the person found the "
+        "picture unusable.",
         examples=["rose"],
     )
     decided_by: str | None = Field(
         None,
-        description="Who decided that: `model`, or the name of the reviewer; null until then.",
+        description="Who decided `final_class`: `model`, or the name of the reviewer; null until "
+        "then.",
         examples=["model"],
     )
     confidence_source: str | None = Field(
         None,
-        description="`logprobs`, `votes`, `stated` or `local`.",
+        description="Where the probabilities come from: `logprobs`, `votes`, `stated` or `local`.",
         examples=["local"],
     )
     provider: str | None = Field(None, examples=["local"])
@@ -172,70 +180,76 @@ class Result(BaseModel):
     deployment: str | None = Field(None, examples=[None])
     cached: bool = Field(
         default=False,
-        description="The answer to an earlier request, or to one at the same time, about the same "
-        "picture; nothing was paid for it.",
+        description="True: taken from the answer to an earlier or a concurrent request about the "
+        "same picture; nothing was paid for it.",
     )
     degraded: bool = Field(
         default=False,
-        description="The answer of a provider further down the domain's list: those before it were "
-        "down.",
+        description="True: answered by another provider than intended, because one could not "
+        "answer or a budget was spent.",
     )
     image: ImageFacts | None = None
     similar_to: str | None = Field(
         None,
-        description="An earlier result of the same caller whose picture looks nearly the same.",
+        description="Id of an earlier result of the same caller whose picture looks nearly the "
+        "same.",
         examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
     usage: Usage | None = None
     timings_ms: Timings | None = None
-    error: Failure | None = Field(None, description="Set when `status` is failed.")
+    error: Failure | None = Field(None, description="Set if `status` is `failed`.")
     expected: str | None = Field(
         None,
-        description="The true class, as told; `none` when the picture shows none of them.",
+        description="The true class, if it was given; `none` if the picture shows none of them.",
         examples=["rose"],
     )
     expected_source: LabelSource | None = Field(
         None,
-        description="When it was told: with the `request`, `later`, by a `review`, or by one of "
-        "what is drawn at random (`random_review`); null where that was before it was kept.",
+        description="How the true class was given: with the `request`, `later`, by a `review`, or "
+        "by the review of an accepted answer drawn at random (`random_review`); null if that was "
+        "before the source was recorded.",
         examples=["request"],
     )
     metadata: dict[str, Any] | None = Field(
-        None, description="What the request carried.", examples=[{"order": "A-17"}]
+        None, description="The `metadata` of the request.", examples=[{"order": "A-17"}]
     )
     caller: str = Field(description="Name of the API key.", examples=["anonymous"])
     domain_version: str = Field(
-        description="Changes when the domain's classes or prompt change.", examples=["0f3b1c2d4e5f"]
+        description="Changes with what providers are asked: classes, prompt, size of the picture "
+        "and so on.",
+        examples=["0f3b1c2d4e5f"],
     )
     provider_request_id: str | None = Field(
-        None, description="The provider's own id of the call, for its support.", examples=[None]
+        None,
+        description="The provider's own id of the call, for questions to its support.",
+        examples=[None],
     )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
     completed_at: datetime | None = Field(None, examples=["2026-01-02T03:04:05.689Z"])
     calibration: str | None = Field(
         None,
-        description="What made `confidence` and `probabilities` of what the provider said; null "
-        "where they are its own.",
+        description="Calibration that computed `confidence` and `probabilities` from what the "
+        "provider said; null: they are the provider's own.",
         examples=["fit_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
     raw_confidence: float | None = Field(
-        None, description="As the provider said it; null without `calibration`.", examples=[0.99]
+        None, description="As the provider stated it; null without `calibration`.", examples=[0.99]
     )
     raw_probabilities: dict[str, float] | None = Field(
         None,
-        description="As the provider said them; null without `calibration`.",
+        description="As the provider stated them; null without `calibration`.",
         examples=[{"dandelion": 0.0, "rose": 0.99, "sunflower": 0.0, "daisy": 0.01}],
     )
     revision: str | None = Field(
         None,
-        description="Of how the model was asked or taught: with another one its probabilities mean "
-        "something else.",
+        description="Version of how the model was asked or taught: with another one, its "
+        "probabilities mean something else.",
         examples=["2"],
     )
     tail: float | None = Field(
         None,
-        description="How far a probability of the provider may be off at most, as it told only the "
-        "most probable ones; null where it told them all.",
+        description="How far a probability of the provider may be off at most, because it returned "
+        "only the most probable ones; null if it returned all.",
         examples=[None],
     )
 

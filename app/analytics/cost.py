@@ -17,20 +17,25 @@ from app.storage.costs import BASIS, Key
 
 
 class Saved(BaseModel):
-    """Answers that nobody was asked for again."""
+    """Answers for which a call was saved."""
 
     answers: int = Field(examples=[120])
-    usd: UsdAmount = Field(description="What they cost when they were asked.", examples=[0.0702])
+    usd: UsdAmount = Field(
+        description="Cost of the calls that were saved, in US dollars.", examples=[0.0702]
+    )
 
 
 class Savings(BaseModel):
-    """What calls that were not made would have cost."""
+    """Costs of calls that were not made."""
 
-    cache: Saved = Field(description="Kept from an earlier request.")
-    coalescing: Saved = Field(description="Shared with a request at the same time.")
-    duplicates: Saved = Field(description="Of the same picture in a batch.")
+    cache: Saved = Field(description="Answers to earlier requests, from the cache.")
+    coalescing: Saved = Field(description="Answers shared with a concurrent request.")
+    duplicates: Saved = Field(
+        description="Answers shared by items of a batch with the same picture."
+    )
     cascade: Saved = Field(
-        description="By a provider that was sure enough; what the next one would have cost, about."
+        description="Answers of a provider that was sure enough; `usd` is roughly what the next "
+        "one would have cost."
     )
 
 
@@ -43,20 +48,25 @@ class Amounts(BaseModel):
     )
     prompt_tokens: int = Field(examples=[535_000])
     completion_tokens: int = Field(examples=[12_500])
-    image_tokens: int = Field(description="Of the prompts.", examples=[212_500])
-    cached_tokens: int = Field(
-        description="Of the prompts, taken from the provider's cache.", examples=[0]
+    image_tokens: int = Field(
+        description="Tokens of pictures, part of `prompt_tokens`.", examples=[212_500]
     )
-    reasoning_tokens: int = Field(description="Of the completions.", examples=[0])
-    calls: int = Field(description="That may be billed, retries too.", examples=[2_510])
-    answers: int = Field(description="From calls, and from `savings`.", examples=[2_620])
+    cached_tokens: int = Field(
+        description="Prompt tokens that were read from the provider's cache.", examples=[0]
+    )
+    reasoning_tokens: int = Field(description="Completion tokens spent on reasoning.", examples=[0])
+    calls: int = Field(description="Calls that may be billed, including retries.", examples=[2_510])
+    answers: int = Field(
+        description="Answers from calls, and those of `savings`.", examples=[2_620]
+    )
     estimated_usd: UsdAmount = Field(
-        description="Of `total_usd`: of calls that nobody told the cost of, at most.",
+        description="Part of `total_usd` that is an upper bound, for calls whose cost was not "
+        "reported.",
         examples=[0.0058],
     )
-    unpriced_calls: int = Field(description="Their cost is not known.", examples=[0])
+    unpriced_calls: int = Field(description="Calls whose cost is not known.", examples=[0])
     usd_per_1000_images: UsdAmount | None = Field(
-        description="`total_usd` for a thousand answers; null without any.", examples=[0.5582]
+        description="`total_usd` per thousand answers; null without any.", examples=[0.5582]
     )
     savings: Savings
 
@@ -81,47 +91,53 @@ class Amounts(BaseModel):
 
 class _Group(BaseModel):
     key: str | None = Field(
-        description="A day, an hour, or a name; null for what is of no batch.",
+        description="A day, an hour or a name; null: the calls belong to no batch.",
         examples=["2026-11-01"],
     )
     share: float | None = Field(
-        description="Of `total_usd`, 0 to 1; null where that is nothing.", examples=[0.25]
+        description="Share of `total_usd`, 0 to 1; null if that is zero.", examples=[0.25]
     )
 
 
 class CostGroup(Amounts, _Group):
-    """What has a key in common."""
+    """Costs of the calls and answers with the same key."""
 
 
 class Forecast(BaseModel):
-    """What the month will cost if it goes on like this, by all that the filters let through."""
+    """Cost of this month if it continues at the present rate, for the requested domain and
+    caller."""
 
     month: str = Field(examples=["2026-11"])
-    spent_usd: UsdAmount = Field(description="In this month so far.", examples=[1.4625])
-    expected_usd: UsdAmount = Field(description="At its end.", examples=[1.75])
+    spent_usd: UsdAmount = Field(description="Spent so far this month.", examples=[1.4625])
+    expected_usd: UsdAmount = Field(
+        description="Expected at the end of the month.", examples=[1.75]
+    )
     basis_days: float = Field(
-        description="Whose mean goes on: the last 7, or all since the first entry.", examples=[7.0]
+        description="Days whose mean is extrapolated: the last 7, or all since the first entry.",
+        examples=[7.0],
     )
 
 
 class _Span(BaseModel):
-    since: datetime = Field(description="A whole hour.", examples=["2026-11-01T00:00:00Z"])
+    since: datetime = Field(
+        description="Start of the period, a whole hour.", examples=["2026-11-01T00:00:00Z"]
+    )
     until: datetime | None = Field(
-        description="A whole hour, which is not in it; null: no end.", examples=[None]
+        description="End of the period, a whole hour, exclusive; null: no end.", examples=[None]
     )
 
 
 class CostReport(Amounts, _Span):
-    """What was spent in a time, with the last entry that is stored."""
+    """Costs of a period, up to the last stored entry."""
 
     forecast: Forecast | None = Field(
-        description="Whatever `since` and `until` are; null without entries."
+        description="Independent of `since` and `until`; null without entries."
     )
     by: Grouping
     groups: list[CostGroup] = Field(
-        description="The dearest first; days and hours as they came. At most 1,000."
+        description="The most expensive first; days and hours in order. At most 1,000."
     )
-    more_groups: bool = Field(description="There are others.", examples=[False])
+    more_groups: bool = Field(description="Whether there are more groups.", examples=[False])
 
 
 COLUMNS = tuple(columns_of(CostGroup))

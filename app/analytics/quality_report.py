@@ -17,7 +17,7 @@ average (Yurdakul and Naranjo, Journal of Risk Model Validation 14, 2020)."""
 
 
 class Percentiles(BaseModel):
-    """Milliseconds, within 5 %, of the results that had the stage at all."""
+    """Percentiles in milliseconds, within 5 %, of the results that went through the stage."""
 
     p50: float = Field(examples=[820.0])
     p90: float = Field(examples=[1_450.0])
@@ -34,22 +34,24 @@ class Percentiles(BaseModel):
 
 
 class Labels(BaseModel):
-    """Answers whose true class was told in one way."""
+    """Answers whose true class came from one source."""
 
     labelled: int = Field(examples=[140])
     right: int = Field(examples=[134])
 
 
 class Unseen(BaseModel):
-    """How often answers are right that are accepted, and so seen by nobody: as a person judged
-    those that were drawn at random."""
+    """How often accepted answers, which nobody reviews, are right: estimated from those that were
+    drawn at random and judged by a person."""
 
-    value: float = Field(description="Share of them, 0 to 1.", examples=[0.986])
+    value: float = Field(description="Share of right answers, 0 to 1.", examples=[0.986])
     interval: tuple[float, float] = Field(
-        description="Where the true one lies with 95 % confidence (Wilson).",
+        description="Where the true share lies with 95 % confidence (Wilson).",
         examples=[[0.95, 0.996]],
     )
-    labelled: int = Field(description="Answers that were drawn and judged.", examples=[140])
+    labelled: int = Field(
+        description="Answers that were drawn at random and judged.", examples=[140]
+    )
 
     @classmethod
     def of(cls, tally: Tally) -> Self | None:
@@ -61,7 +63,7 @@ class Unseen(BaseModel):
 
 
 class ConfidencePart(BaseModel):
-    """Answers whose confidence is from `at_least` to below `below`; the last part has 1, too."""
+    """Answers whose confidence is from `at_least` to below `below`; the last part includes 1."""
 
     at_least: float = Field(examples=[0.9])
     below: float = Field(examples=[0.95])
@@ -74,20 +76,22 @@ class _Counts(BaseModel):
     needs_review: int = Field(examples=[200])
     failed: int = Field(examples=[20])
     unanswered: int = Field(
-        description="Pictures without a result, for nobody could be asked about them: providers "
-        "were down or overloaded, or a budget spent.",
+        description="Pictures without a result, because no provider could be asked: providers were "
+        "down or overloaded, or a budget was spent.",
         examples=[0],
     )
     accuracy: float | None = Field(
-        description="Share of right answers, 0 to 1, of those whose true class is known, without "
-        "those that a person looked at because they were unsure; null without any.",
+        description="Share of right answers, 0 to 1, among those whose true class is known, "
+        "without reviews of unsure answers; null without any.",
         examples=[0.957],
     )
     interval: tuple[float, float] | None = Field(
         description="Where the true accuracy lies with 95 % confidence (Wilson).",
         examples=[[0.909, 0.981]],
     )
-    labelled: int = Field(description="Of how many answers that is.", examples=[140])
+    labelled: int = Field(
+        description="Number of answers that `accuracy` is based on.", examples=[140]
+    )
     prompt_tokens: int = Field(examples=[561_000])
     completion_tokens: int = Field(examples=[13_100])
 
@@ -115,7 +119,7 @@ class Point(_Counts):
     """A minute, hour, day or month (UTC)."""
 
     start: datetime = Field(examples=["2026-11-01T09:00:00Z"])
-    total_ms: Percentiles | None = Field(description="From the request to its result.")
+    total_ms: Percentiles | None = Field(description="Time from the request to its result.")
 
     @classmethod
     def at(cls, start: datetime, tally: Tally) -> Self:
@@ -125,26 +129,30 @@ class Point(_Counts):
 class Quality(_Counts):
     """Of a whole time."""
 
-    cached: int = Field(description="Of the answers, given before.", examples=[310])
-    per_minute: float = Field(description="Results.", examples=[1.82])
+    cached: int = Field(
+        description="Answers taken from an earlier or a concurrent request.", examples=[310]
+    )
+    per_minute: float = Field(description="Results per minute.", examples=[1.82])
     labels: dict[str, Labels] = Field(
-        description="By how the true class was told: with the `request`, `later`, by a `review` of "
-        "what was unsure, or of what was drawn at random of the accepted (`random_review`)."
+        description="Labelled answers by the source of the label: the `request`, `later`, a "
+        "`review` of an unsure answer, or a review of an accepted answer drawn at random "
+        "(`random_review`)."
     )
     unseen_accuracy: Unseen | None = Field(
-        description="Of what was accepted, from the labels of `random_review` alone; null without "
-        "any."
+        description="Accuracy of accepted answers, from the labels of `random_review` alone; null "
+        "without any."
     )
-    confidence: list[ConfidencePart] = Field(description="How sure the answers were.")
+    confidence: list[ConfidencePart] = Field(description="Number of answers by how sure they were.")
     classes: dict[str, int] = Field(
-        description='Answers by predicted class, the most frequent first; "" for none of them.',
+        description='Answers by predicted class, the most frequent first; "" for none of the '
+        "classes.",
         examples=[{"rose": 1_410, "daisy": 1_190}],
     )
     latency_ms: dict[str, Percentiles] = Field(
-        description="By stage: `fetch`, `prepare`, `wait`, `provider`, `total`."
+        description="Percentiles by stage: `fetch`, `prepare`, `wait`, `provider`, `total`."
     )
     errors: dict[str, int] = Field(
-        description="Failed and unanswered, by the last part of their problem's type.",
+        description="Failed and unanswered pictures, by the last part of their problem's type.",
         examples=[{"provider-timeout": 20}],
     )
 
@@ -173,20 +181,21 @@ class Quality(_Counts):
 
 
 class Drift(BaseModel):
-    """How far answers are from those of a time before: the population stability index, which is
-    0 for the same, below 0.1 little, above 0.25 much."""
+    """How far answers have moved from those of an earlier period: the population stability index,
+    which is 0 for the same, below 0.1 little, above 0.25 much."""
 
     classes: float | None = Field(
-        description=f"Of predicted classes; null below {ENOUGH} answers in either time, or "
+        description=f"Drift of predicted classes; null below {ENOUGH} answers in either period, or "
         f"{ENOUGH_OF_EACH} for each class.",
         examples=[0.03],
     )
     confidence: float | None = Field(
-        description="Of the parts of `confidence`; null likewise.", examples=[0.05]
+        description="Drift of confidence, by the parts of `confidence`; null likewise.",
+        examples=[0.05],
     )
-    since: datetime = Field(description="Of the baseline.", examples=["2026-10-04T00:00:00Z"])
+    since: datetime = Field(description="Start of the baseline.", examples=["2026-10-04T00:00:00Z"])
     until: datetime = Field(examples=["2026-11-01T00:00:00Z"])
-    answers: int = Field(description="In the baseline.", examples=[48_100])
+    answers: int = Field(description="Answers in the baseline.", examples=[48_100])
 
     @classmethod
     def between(cls, now: Tally, before: Tally, since: datetime, until: datetime) -> Self:
@@ -200,26 +209,32 @@ class Drift(BaseModel):
 
 
 class TotalQuality(Quality):
-    series: list[Point] = Field(description="In order; without those in which nothing happened.")
+    series: list[Point] = Field(
+        description="In order of time, without points in which nothing happened."
+    )
 
 
 class DomainQuality(Quality):
     domain: str = Field(examples=["flowers"])
     drift: Drift
     series: list[Point] | None = Field(
-        description="Null where those of domains with more results are 2,000 points: ask for the "
-        "`domain`."
+        description="Null if the series of domains with more results already have 2,000 points: "
+        "request this `domain` alone."
     )
 
 
 class QualityReport(BaseModel):
-    """Down to the last result that is stored."""
+    """Quality and speed, up to the last stored result."""
 
     since: datetime = Field(examples=["2026-11-01T00:00:00Z"])
-    until: datetime | None = Field(description="It is not in it; null: no end.", examples=[None])
-    by: TimeUnit = Field(description="What the points of the series are.")
-    total: TotalQuality = Field(description="Of all domains.")
-    domains: list[DomainQuality] = Field(description="The one with the most results first.")
+    until: datetime | None = Field(
+        description="End of the period, exclusive; null: no end.", examples=[None]
+    )
+    by: TimeUnit = Field(description="Unit of time of the points in `series`.")
+    total: TotalQuality = Field(description="All domains together.")
+    domains: list[DomainQuality] = Field(
+        description="By domain, the one with the most results first."
+    )
 
 
 def _confidence(tally: Tally) -> list[ConfidencePart]:

@@ -26,9 +26,9 @@ class AlertQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     state: Literal["firing", "pending", "resolved"] | None = Field(
-        None, description="Unset: all of them."
+        None, description="Unset: all states."
     )
-    limit: int = Field(100, ge=1, le=1_000, description="At most so many.")
+    limit: int = Field(100, ge=1, le=1_000, description="Maximum number of alerts.")
 
 
 class AlertList(BaseModel):
@@ -36,40 +36,50 @@ class AlertList(BaseModel):
 
 
 class ReadingReport(BaseModel):
-    """Of one subject of a rule."""
+    """Current reading of a rule for one subject."""
 
     subject: str = Field(
-        description="A domain, a deployment, a check, a webhook's id, or empty where there is only "
-        "one.",
+        description="A domain, a deployment, a check, a webhook's id, or empty if there is only "
+        "one subject.",
         examples=["flowers"],
     )
     value: float = Field(examples=[0.93])
-    samples: int = Field(description="Results, labels or calls behind it.", examples=[412])
-    counts: bool = Field(description="Or there are fewer samples than `at_least`.")
-    breaks: bool = Field(description="On the wrong side of the threshold.", examples=[False])
+    samples: int = Field(
+        description="Results, labels or calls that the value is based on.", examples=[412]
+    )
+    counts: bool = Field(description="False: there are fewer samples than `at_least`.")
+    breaks: bool = Field(
+        description="Whether the value is on the wrong side of the threshold.", examples=[False]
+    )
 
 
 class RuleReport(BaseModel):
-    """A rule of config/alerts.yaml, and what it reads now."""
+    """A rule of config/alerts.yaml, and its current readings."""
 
     name: str = Field(examples=["accuracy"])
     signal: str = Field(examples=["accuracy"])
-    about: str = Field(description="What the signal tells.")
-    unit: str = Field(description="Of values and threshold.", examples=["share"])
+    about: str = Field(description="What the signal measures.")
+    unit: str = Field(description="Unit of the values and of the threshold.", examples=["share"])
     breaks: Literal["above", "below"] = Field(
-        description="The side of the threshold on which it is wrong.", examples=["below"]
+        description="The side of the threshold on which the rule is broken.", examples=["below"]
     )
     threshold: float = Field(examples=[0.8])
     window: str | None = Field(
-        description="How far back it looks; null: at what is now.", examples=["24h"]
+        description="How far back it looks; null: only at the present state.", examples=["24h"]
     )
-    lasting: str = Field(description="How long before it fires.", examples=["2m"])
+    lasting: str = Field(
+        description="How long the rule must be broken before it fires.", examples=["2m"]
+    )
     severity: Literal["info", "warning", "critical"] = Field(examples=["critical"])
-    domains: list[str] = Field(description="Only these; empty: each.", examples=[[]])
-    at_least: int = Field(description="Samples; with fewer nothing is said.", examples=[30])
+    domains: list[str] = Field(description="Only these domains; empty: all.", examples=[[]])
+    at_least: int = Field(
+        description="Minimum number of samples; readings with fewer do not count.", examples=[30]
+    )
     description: str = Field(examples=["Too few answers of this domain are right."])
     runbook: str = Field(examples=["docs/monitoring.md#accuracy"])
-    readings: list[ReadingReport] | None = Field(description="Null when it could not be read.")
+    readings: list[ReadingReport] | None = Field(
+        description="Null if the signal could not be read."
+    )
 
     @classmethod
     def of(cls, each: RuleNow) -> Self:
@@ -108,23 +118,23 @@ class RuleList(BaseModel):
 async def list_alerts(
     query: Annotated[AlertQuery, Query()], parts: Joined, _: Operator
 ) -> AlertList:
-    """Those that fire first, then those that are pending, then those that resolved; the newest
-    first."""
+    """List alerts: those that fire first, then those that are pending, then those that resolved;
+    the newest first."""
     rows = await parts.alerting.stored.page(query.state, limit=query.limit)
     return AlertList(alerts=[each.report() for each in rows])
 
 
 @router.get("/rules")
 async def alert_rules(parts: Joined, _: Operator) -> RuleList:
-    """The rules as they hold now, and how near each is to be broken."""
+    """List the rules in force, and how near each is to its threshold."""
     return RuleList(rules=[RuleReport.of(each) for each in await parts.alerting.now()])
 
 
 @router.post("/rules/reload")
 @Raises(ConfigurationRefused)
 async def reload_alert_rules(parts: Joined, operator: Operator) -> RuleList:
-    """Read config/alerts.yaml again, in this process. When it is wrong the last good one stays in
-    force."""
+    """Read config/alerts.yaml again, in this process. If it is invalid, the last valid version
+    stays in force."""
     parts.alerting.rules.reload_file()
     await parts.audit.add(operator.by, "alerts.reloaded")
     return await alert_rules(parts, operator)
@@ -132,5 +142,5 @@ async def reload_alert_rules(parts: Joined, operator: Operator) -> RuleList:
 
 @router.get("/{alert_id}")
 async def get_alert(alert_id: AlertId, parts: Joined, _: Operator) -> AlertReport:
-    """One alert."""
+    """Get one alert."""
     return (await parts.alerting.stored.get(alert_id)).report()

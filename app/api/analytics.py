@@ -22,16 +22,19 @@ class QualityQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     domain: str | None = Field(None, examples=["flowers"])
     since: Moment | None = Field(
-        None, description="When they were there; unset: in the last 24 hours."
+        None, description="Completed then or later; unset: in the last 24 hours."
     )
-    until: Moment | None = Field(None, description="Before it; unset: no end.")
+    until: Moment | None = Field(None, description="Completed before; unset: no end.")
     by: TimeUnit | None = Field(
         None,
-        description="What the series is of; `since` and `until` are whole ones of it (UTC). Unset: "
-        "minutes up to 3 hours, hours up to 4 days, days up to 100. Minutes are kept for 26 hours.",
+        description="Unit of the series; `since` and `until` are truncated to whole units (UTC). "
+        "Unset: minutes for up to 3 hours, hours up to 4 days, days up to 100 days, else months. "
+        "Minutes are kept for 26 hours.",
     )
     caller: str | None = Field(
-        None, min_length=1, description="For operators; others see only their own."
+        None,
+        min_length=1,
+        description="Only this caller's results, for operators; others see only their own.",
     )
 
 
@@ -39,8 +42,8 @@ class QualityQuery(BaseModel):
 async def quality(
     query: Annotated[QualityQuery, Query()], parts: Joined, caller: Caller
 ) -> Response:
-    """How many results there were, how sure, how right and how fast, by domain, down to the last
-    one that is stored."""
+    """Report how many results there were, and how sure, right and fast they were, by domain, up to
+    the last stored one."""
     report = await parts.qualities.report(
         since=query.since,
         until=query.until,
@@ -57,21 +60,25 @@ class CostQuery(BaseModel):
     """Which costs, and how they are grouped."""
 
     model_config = ConfigDict(extra="forbid")
-    by: Grouping = Field("day", description="What each group has in common.")
+    by: Grouping = Field("day", description="What to group by.")
     since: Moment | None = Field(
-        None, description="From this hour on (UTC); unset: since the month began."
+        None, description="From this hour on (UTC); unset: from the start of the month."
     )
     until: Moment | None = Field(None, description="Before this hour; unset: no end.")
     domain: str | None = Field(None, examples=["flowers"])
-    caller: str | None = Field(None, description="For operators; others see only their own.")
-    form: Literal["json", "csv"] = Field("json", alias="format", description="`csv`: the groups.")
+    caller: str | None = Field(
+        None, description="Only this caller's costs, for operators; others see only their own."
+    )
+    form: Literal["json", "csv"] = Field(
+        "json", alias="format", description="`csv`: only the groups."
+    )
 
 
 @router.get("/cost", response_model=CostReport, responses={200: {"content": AS_CSV}})
 async def cost(
     query: Annotated[CostQuery, Query()], parts: Joined, caller: Caller
 ) -> CostReport | Response:
-    """What calls cost, and what was saved by making none, down to the last one that is stored."""
+    """Report what calls cost, and what was saved by making none, up to the last stored one."""
     report = await parts.costs.report(
         query.by,
         since=query.since,

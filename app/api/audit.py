@@ -21,16 +21,17 @@ class AuditReport(BaseModel):
     id: str = Field(examples=["aud_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
     actor: str = Field(
-        description="Name of the API key; `anonymous`, `command line`, or `service`.",
+        description="Name of the API key, or `anonymous`, `command line` or `service`.",
         examples=["operator"],
     )
     action: str = Field(examples=["domain.updated"])
     subject: str = Field(
-        description="Name or id of what was changed; of an erasure, whose it was.",
+        description="Name or id of what was changed; for an erasure, the caller whose data was "
+        "erased.",
         examples=["flowers"],
     )
     change: dict[str, Any] | None = Field(
-        description="`before` and `after`, of what differs; null: there is no more to say.",
+        description="The fields that differ, as `before` and `after`; null: no details.",
         examples=[{"before": {"detail": "low"}, "after": {"detail": "high"}}],
     )
     request_id: str | None = Field(examples=["req_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
@@ -63,8 +64,8 @@ class AuditQuery(BaseModel):
 async def list_changes(
     query: Annotated[AuditQuery, Query()], parts: Joined, operator: Operator
 ) -> AuditPage:
-    """Who changed domains, budgets, webhooks and keys, and who erased what was whose; the newest
-    first. Nothing changes it, and only its age takes an entry away."""
+    """List who changed domains, budgets, webhooks and keys, and who erased whose data; the newest
+    first. Entries never change, and are deleted only by age."""
     wanted = AuditFilter(**query.model_dump(include={"action", "subject", "actor", "since"}))
     found = await parts.audit.page(wanted, before=query.cursor, limit=query.limit + 1)
     page, last = cut(found, query.limit)

@@ -21,12 +21,12 @@ class BatchPage(BaseModel):
 
 
 class ItemReport(BaseModel):
-    """An item, and its result when there is one."""
+    """An item, and its result if there is one."""
 
-    number: int = Field(description="Its place in the batch, from 0.", examples=[0])
+    number: int = Field(description="Position in the batch, from 0.", examples=[0])
     item_id: str = Field(examples=["rose-17"])
     same_as: int | None = Field(
-        description="The number of an earlier item with the same picture.", examples=[None]
+        description="Number of an earlier item with the same picture.", examples=[None]
     )
     result: Result | None
 
@@ -36,22 +36,22 @@ class ItemReport(BaseModel):
 
 
 class ItemPage(BaseModel):
-    """Items in their order."""
+    """Items in order."""
 
     items: list[ItemReport]
     next_after: NextNumber
 
 
 class BadRowReport(BaseModel):
-    """What could not be taken for an item."""
+    """A row or file that is not a valid item."""
 
     number: int = Field(examples=[0])
-    place: str = Field(description="A line, or a file's name.", examples=["line 7"])
+    place: str = Field(description="A line, or the name of a file.", examples=["line 7"])
     reason: str = Field(examples=["image_url: is no http or https URL"])
 
 
 class BadRowPage(BaseModel):
-    """Bad rows in their order."""
+    """Bad rows in order."""
 
     errors: list[BadRowReport]
     next_after: NextNumber
@@ -61,7 +61,7 @@ class After(BaseModel):
     """Where a page begins."""
 
     model_config = ConfigDict(extra="forbid")
-    after: int = Field(-1, ge=-1, description="The number of the last one that is known.")
+    after: int = Field(-1, ge=-1, description="Number of the last entry already received.")
     limit: Limit = 100
 
 
@@ -70,12 +70,12 @@ class BadRowQuery(After, FileQuery):
 
 
 class BatchChange(BaseModel):
-    """What can be changed of a batch."""
+    """What to change in a batch."""
 
     model_config = ConfigDict(extra="forbid")
-    lane: Lane | None = Field(None, description="Null: as it was.", examples=["interactive"])
+    lane: Lane | None = Field(None, description="Null: unchanged.", examples=["interactive"])
     budget_usd: Amount | None = Field(
-        None, description="US dollars that it may cost; null: any amount.", examples=[50]
+        None, description="US dollars that the batch may cost; null: no limit.", examples=[50]
     )
 
     @model_validator(mode="after")
@@ -89,6 +89,8 @@ class BatchQuery(BaseModel):
     """Which batches, and where a page begins."""
 
     model_config = ConfigDict(extra="forbid")
-    status: list[BatchStatus] = Field([], description="Only of these; may be repeated.")
+    status: list[BatchStatus] = Field(
+        [], description="Only batches with this status; may be repeated."
+    )
     cursor: str | None = page_cursor(BATCH_PATTERN)
     limit: Limit = 100

@@ -36,12 +36,12 @@ MEBIBYTE = 1 << 20
 
 
 class BatchForm(BatchOptions):
-    """Options, and where the pictures are when they are not in the form."""
+    """Options, and the source of the pictures if they are not in the form."""
 
     source: str | None = Field(
         None,
-        description="Instead of pictures, a storage URI below `BATCH_SOURCES`: of a folder, a "
-        "list, a ZIP or a picture.",
+        description="Instead of pictures, a storage URI below `BATCH_SOURCES`: a folder, a list, a "
+        "ZIP or a picture.",
         examples=["s3://bucket/folder/"],
     )
 
@@ -51,10 +51,10 @@ class BatchForm(BatchOptions):
 
 
 class BatchJson(BatchForm):
-    """A list of pictures by their URLs, or the storage URI where they are."""
+    """A list of pictures by URL, or the storage URI of the pictures."""
 
     items: list[Any] | None = Field(
-        None, min_length=1, description="Pictures, as in the rows of a manifest."
+        None, min_length=1, description="The pictures, one object each, as in the rows of a list."
     )
 
     @model_validator(mode="after")

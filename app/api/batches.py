@@ -77,7 +77,7 @@ BatchId = Annotated[
     "",
     status_code=202,
     response_model=BatchReport,
-    responses={200: {"model": BatchEstimate, "description": "With `dry_run`."}},
+    responses={200: {"model": BatchEstimate, "description": "The estimate, with `dry_run`."}},
     openapi_extra={"requestBody": request_body()},
 )
 @Raises(
@@ -92,9 +92,9 @@ async def create_batch(
     caller: Caller,
     idempotency_key: IdempotencyKey = None,
 ) -> BatchReport | Response:
-    """Take in a batch: a list of URLs, files, or what a storage URI names. It begins at once; see
-    `Location` for how far it is. Rows that are no items are told under `errors`, and the rest runs.
-    With `dry_run` it is only estimated."""
+    """Create a batch from a list of URLs, files or a storage URI. It starts at once; `Location` has
+    its progress. Rows that are not valid items are listed under `errors`, and the rest runs. With
+    `dry_run`, its cost is only estimated."""
     async with read_batch(request, parts) as sent:
         options, rows, threads = sent.options, sent.rows, sent.threads
         if options.callback_url is not None:
@@ -129,7 +129,7 @@ async def create_batch(
 async def list_batches(
     query: Annotated[BatchQuery, Query()], parts: Joined, caller: Caller
 ) -> BatchPage:
-    """Batches, the newest first, page by page."""
+    """List batches, the newest first, page by page."""
     found = await parts.batches.page(
         query.status, caller=caller.sees, before=query.cursor, limit=query.limit + 1
     )
@@ -141,7 +141,7 @@ async def list_batches(
 
 @router.get("/{batch_id}")
 async def get_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
-    """How far a batch is."""
+    """Get a batch and its progress."""
     return parts.batches.report(await parts.batches.get(batch_id, caller=caller.sees))
 
 
@@ -149,7 +149,7 @@ async def get_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchRe
 async def list_items(
     batch_id: BatchId, query: Annotated[After, Query()], parts: Joined, caller: Caller
 ) -> ItemPage:
-    """Items in their order, with the results that are there, at any time."""
+    """List items in order, with the results so far, at any time."""
     await parts.batches.get(batch_id, caller=caller.sees)
     found = await parts.batches.items(batch_id, after=query.after, limit=query.limit + 1)
     items = [ItemReport.of(item, result) for item, result in found]
@@ -160,7 +160,7 @@ async def list_items(
 @router.delete("/{batch_id}", status_code=204)
 @Raises(BatchOver)
 async def delete_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> None:
-    """Forget it, with its items and their results. It has to be over, or cancelled."""
+    """Delete a batch, with its items and their results. It must be over or cancelled."""
     await parts.batches.get(batch_id, caller=caller.sees)
     if not await parts.retention.delete_batch(batch_id):
         batch = await parts.batches.get(batch_id)
@@ -179,7 +179,7 @@ async def list_errors(
     parts: Joined,
     caller: Caller,
 ) -> BadRowPage | StreamingResponse:
-    """Rows and files that are no items, and why."""
+    """List rows and files that are not valid items, and why."""
     await parts.batches.get(batch_id, caller=caller.sees)
     if query.form != "json":
         rows = parts.batches.all_bad_rows(batch_id)
@@ -204,7 +204,7 @@ async def export_batch(
     parts: Joined,
     caller: Caller,
 ) -> StreamingResponse:
-    """All items with their results so far, one row each."""
+    """Export all items with their results so far, one row each."""
     await parts.batches.get(batch_id, caller=caller.sees)
     columns = await query.chosen(partial(parts.exports.keys_of_batch, batch_id))
     pages = parts.exports.items(batch_id, fields(columns))
@@ -216,7 +216,7 @@ async def export_batch(
 async def put_batch_export(
     batch_id: BatchId, order: ExportOrder, parts: Joined, caller: Caller
 ) -> Exported:
-    """The same file, put into a store. Answers when it is there."""
+    """Write the export to an object store. The response is sent once the file is there."""
     await parts.batches.get(batch_id, caller=caller.sees)
     columns = await order.chosen(partial(parts.exports.keys_of_batch, batch_id))
     pages = parts.exports.items(batch_id, fields(columns))
@@ -232,10 +232,12 @@ async def follow_batch(
     batch_id: BatchId,
     parts: Joined,
     caller: Caller,
-    last_event_id: Annotated[str | None, Header(description="What was seen last.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="`id` of the last event received.")
+    ] = None,
 ) -> StreamingResponse:
-    """Server-sent events `progress`, each the whole report, until the batch is over. Its `id` is
-    what to send as `Last-Event-ID` to see only what is new."""
+    """Follow a batch: server-sent events `progress`, each with the whole report, until the batch is
+    over. Send an event's `id` as `Last-Event-ID` to get only what is new since then."""
     await parts.batches.get(batch_id, caller=caller.sees)
     return StreamingResponse(
         _events(parts, batch_id, last_event_id), media_type="text/event-stream"
@@ -245,8 +247,8 @@ async def follow_batch(
 @router.post("/{batch_id}/pause")
 @Raises(BatchOver)
 async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
-    """Take no more pictures; those under way are answered. One that is paused for its budget does
-    not go on by itself any more."""
+    """Start no more pictures; those in flight are still answered. A batch that was paused because
+    its budget is spent no longer resumes by itself."""
     batch = await parts.batches.get(batch_id, caller=caller.sees)
     of: tuple[BatchStatus, ...] = (*UNFINISHED, "paused") if batch.is_held_up else UNFINISHED
     return await _changed(parts, batch_id, caller.sees, "paused", of=of)
@@ -255,7 +257,7 @@ async def pause_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batch
 @router.post("/{batch_id}/resume")
 @Raises(BatchOver)
 async def resume_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
-    """Go on with a paused batch."""
+    """Resume a paused batch."""
     report = await _changed(parts, batch_id, caller.sees, "running", of=("paused",))
     await parts.runner.go_on(batch_id)
     return report
@@ -264,14 +266,14 @@ async def resume_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batc
 @router.post("/{batch_id}/cancel")
 @Raises(BatchOver)
 async def cancel_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
-    """End it; what is answered stays."""
+    """End a batch; answers so far are kept."""
     return await _changed(parts, batch_id, caller.sees, "cancelled", of=(*UNFINISHED, "paused"))
 
 
 @router.post("/{batch_id}/retry")
 @Raises(BatchOver)
 async def retry_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> BatchReport:
-    """Classify again what failed, and what is left of a batch that was ended early."""
+    """Classify again what failed, and what is left of a batch that ended early."""
     batch = await parts.batches.get(batch_id, caller=caller.sees)
     if not batch.is_over:
         raise BatchOver(f"The batch is {batch.status}: it has to end first.")
@@ -284,8 +286,8 @@ async def retry_batch(batch_id: BatchId, parts: Joined, caller: Caller) -> Batch
 async def change_batch(
     batch_id: BatchId, change: BatchChange, parts: Joined, caller: Caller
 ) -> BatchReport:
-    """Make it more or less urgent, or let it cost more or less, also while it runs. One that is
-    paused for its budget is gone on with by `resume`."""
+    """Change the urgency (`lane`) or the budget of a batch, even while it runs. A batch that was
+    paused because its budget is spent needs `resume`, too."""
     await parts.batches.get(batch_id, caller=caller.sees)
     if change.lane is not None:
         await parts.runner.change_lane(batch_id, change.lane)

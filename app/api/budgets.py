@@ -29,22 +29,28 @@ NewBudgetName = Annotated[str, Path(pattern=NAME_PATTERN, examples=["shop-per-mo
 
 
 class BudgetReport(BudgetSpec):
-    """A budget, and how much of it is spent in the present period."""
+    """A budget, and how much of it is spent in the current period."""
 
     name: str = Field(examples=["shop-per-month"])
     source: Literal["settings", "api", "batch"] = Field(
-        description="`settings`: read-only here. `batch`: its own, see /batches."
+        description="`settings`: read-only here. `batch`: the batch's own, see /batches."
     )
     starts_at: datetime | None = Field(examples=["2026-01-01T00:00:00Z"])
     resets_at: datetime | None = Field(
-        description="When all of it is there again; null: never.", examples=["2026-02-01T00:00:00Z"]
+        description="When the next period begins; null: never.", examples=["2026-02-01T00:00:00Z"]
     )
-    spent_usd: UsdAmount = Field(description="Down to the last call.", examples=[12.5])
+    spent_usd: UsdAmount = Field(
+        description="Spent in this period, up to the last call.", examples=[12.5]
+    )
     reserved_usd: UsdAmount = Field(
-        description="For calls under way, and for the next ones of each process.", examples=[0.02]
+        description="Reserved for calls in flight, and for the next ones of each process.",
+        examples=[0.02],
     )
     left_usd: UsdAmount = Field(description="Neither spent nor reserved.", examples=[37.48])
-    share_spent: float = Field(description="0 to 1, and more of one that only alerts.")
+    share_spent: float = Field(
+        description="Share of the amount that is spent, 0 to 1; more is possible if `action` is "
+        "`alert`."
+    )
 
     @classmethod
     def of(cls, state: BudgetState, source: Literal["settings", "api", "batch"]) -> Self:
@@ -67,7 +73,7 @@ class BudgetList(BaseModel):
 
 
 class BudgetSet(BaseModel):
-    """All that are not in the settings."""
+    """All budgets that are not in the settings."""
 
     model_config = ConfigDict(extra="forbid")
     budgets: list[Budget] = Field(max_length=MAX_BUDGETS)
@@ -82,7 +88,8 @@ class BudgetSet(BaseModel):
 
 @router.get("")
 async def list_budgets(parts: Joined, caller: Caller) -> BudgetList:
-    """All budgets, those of the settings first; who is no operator sees those of their own."""
+    """List all budgets, those of the settings first; callers who are not operators see only their
+    own."""
     seen = [each for each in parts.books.budgets.all if caller.sees in (None, each.caller)]
     return BudgetList(budgets=await _reports(parts, seen))
 
@@ -90,7 +97,7 @@ async def list_budgets(parts: Joined, caller: Caller) -> BudgetList:
 @router.put("")
 @Raises(BudgetReadOnly)
 async def replace_budgets(wanted: BudgetSet, parts: Joined, operator: Operator) -> BudgetList:
-    """Have these, and no others but those of the settings."""
+    """Replace all budgets, except those of the settings."""
     await parts.books.budgets.put(*wanted.budgets, only=True, by=operator.by)
     return await list_budgets(parts, operator)
 
@@ -98,7 +105,7 @@ async def replace_budgets(wanted: BudgetSet, parts: Joined, operator: Operator) 
 @router.get("/{name}")
 @Raises(BatchNotFound)
 async def get_budget(name: BudgetName, parts: Joined, caller: Caller) -> BudgetReport:
-    """One budget; that of a batch has the batch's id as its name."""
+    """Get one budget; a batch's budget has the batch's id as its name."""
     if name.startswith(f"{BATCH}_"):
         budget = await _of_batch(parts, name, caller.sees)
     else:
@@ -113,7 +120,7 @@ async def get_budget(name: BudgetName, parts: Joined, caller: Caller) -> BudgetR
 async def put_budget(
     name: NewBudgetName, spec: BudgetSpec, parts: Joined, operator: Operator
 ) -> BudgetReport:
-    """Make a budget, or change it: what is spent of it stays spent."""
+    """Create or change a budget: what was spent stays spent."""
     budget = Budget(name=name, **spec.model_dump())
     await parts.books.budgets.put(budget, by=operator.by)
     return (await _reports(parts, [budget]))[0]
@@ -122,7 +129,7 @@ async def put_budget(
 @router.delete("/{name}", status_code=204)
 @Raises(BudgetReadOnly)
 async def delete_budget(name: BudgetName, parts: Joined, operator: Operator) -> None:
-    """Let calls cost what they cost. Those under way are not held up."""
+    """Delete a budget. Calls in flight are not held back."""
     await parts.books.budgets.delete(name, by=operator.by)
 
 

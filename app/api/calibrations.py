@@ -26,7 +26,7 @@ AnAccuracy = Annotated[
     Query(
         gt=0,
         le=0.999,
-        description="Share of accepted answers that are to be right.",
+        description="Share of accepted answers that should be right.",
         examples=[0.97],
     ),
 ]
@@ -40,26 +40,27 @@ class Answerer(BaseModel):
     provider: str = Field(examples=["azure_openai"])
     model: str = Field(examples=["gpt-4o-2024-11-20"])
     confidence_source: str = Field(examples=["logprobs"])
-    revision: str = Field(description="As in a result.", examples=["2"])
+    revision: str = Field(description="`revision` of the results.", examples=["2"])
 
 
 class CalibrationView(Answerer):
-    """A version of what makes these answers' confidence mean what it says."""
+    """A calibration: a correction that makes the confidence of these answers the probability of
+    being right."""
 
     id: str = Field(examples=["fit_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     method: Literal["temperature", "isotonic"]
-    labels: int = Field(description="Different pictures that it was fitted on.", examples=[412])
+    labels: int = Field(description="Distinct pictures that it was fitted on.", examples=[412])
     ece_before: float = Field(
-        description="Expected calibration error of what the provider said, 0 to 1.",
+        description="Expected calibration error of the provider's own confidence, 0 to 1.",
         examples=[0.143],
     )
     ece_after: float = Field(
-        description="The same after calibration, each answer by a fit that had not seen it.",
+        description="The same after calibration, each answer judged by a fit that had not seen it.",
         examples=[0.031],
     )
     state: Literal["in_force", "not_in_force", "withdrawn"] = Field(
-        description="Answers are calibrated by what is in force: of the domain as it is now, the "
-        "newest that was not withdrawn."
+        description="`in_force`: answers are calibrated with it; it is the newest for the domain "
+        "as it is now that was not withdrawn."
     )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
 
@@ -87,7 +88,7 @@ class CalibrationList(BaseModel):
 
 
 class FitRequest(BaseModel):
-    """Whose answers; what is not given is not asked."""
+    """Which answers to calibrate; unset fields match all."""
 
     model_config = ConfigDict(extra="forbid")
     provider: str | None = Field(None, examples=["azure_openai"])
@@ -95,10 +96,10 @@ class FitRequest(BaseModel):
 
 
 class NotCalibrated(Answerer):
-    """Answers that have labels, and got no new version."""
+    """Answers that have labels, but got no new calibration."""
 
     reason: str = Field(examples=["too-few-labels"])
-    detail: str = Field(description="For people.")
+    detail: str = Field(description="Explanation for people.")
 
     @classmethod
     def of(cls, each: NotFitted) -> Self:
@@ -106,14 +107,14 @@ class NotCalibrated(Answerer):
 
 
 class FitReport(CalibrationList):
-    """The new versions, and why there is none for others."""
+    """The new calibrations, and why other answers got none."""
 
     not_calibrated: list[NotCalibrated]
 
 
 @router.get("/calibrations")
 async def list_calibrations(name: DomainName, parts: Joined, caller: Caller) -> CalibrationList:
-    """All versions, the newest first."""
+    """List all calibrations, the newest first."""
     found = await parts.calibrations.versions(name)
     return CalibrationList(calibrations=[CalibrationView.of(each) for each in found])
 
@@ -123,7 +124,7 @@ async def list_calibrations(name: DomainName, parts: Joined, caller: Caller) -> 
 async def calibrate(
     name: DomainName, parts: Joined, operator: Operator, wanted: FitRequest | None = None
 ) -> FitReport:
-    """Fit new versions to the labels that there are now. They are in force at once, and in other
+    """Fit new calibrations to the labels that exist now. They are in force at once, in other
     processes within seconds."""
     wanted = wanted or FitRequest()
     fitted, not_fitted = await parts.calibrations.fit(
@@ -139,34 +140,37 @@ async def calibrate(
 async def withdraw_calibration(
     name: NameOfDomain, calibration_id: CalibrationId, parts: Joined, operator: Operator
 ) -> None:
-    """Withdraw a version: the one before it is in force again, or none. Results keep what it made
-    of them, and there is no new one by itself before there are 20 % more labels."""
+    """Withdraw a calibration: the one before it, if any, is in force again. Results keep what it
+    made of them, and no new one is fitted automatically before there are 20 % more labels."""
     await parts.calibrations.withdraw(name, calibration_id, by=operator.by)
 
 
 class ThresholdView(BaseModel):
-    """From which confidence on answers are right often enough."""
+    """The confidence from which on answers are right often enough."""
 
     threshold: float | None = Field(
-        description="For `confidence_threshold`; null: `reason` says why.", examples=[0.913]
+        description="Value for the domain's `confidence_threshold`; null: `reason` says why.",
+        examples=[0.913],
     )
     reason: Literal["too_few_labels", "unreachable"] | None = Field(
-        description="`unreachable`: from no confidence on they are right so often, as far as these "
+        description="`unreachable`: at no confidence are answers right that often, as far as these "
         "labels tell.",
         examples=[None],
     )
     share_accepted: float = Field(
-        description="Of all answers that the labelled ones stand for; those that say none of the "
-        "classes never are.",
+        description="Share of answers at or above the threshold, of all those that the labelled "
+        "ones stand for; those that say none of the classes never are.",
         examples=[0.81],
     )
-    accuracy_reached: float | None = Field(description="Of those.", examples=[0.976])
+    accuracy_reached: float | None = Field(
+        description="Accuracy of the answers at or above the threshold.", examples=[0.976]
+    )
     interval: tuple[float, float] | None = Field(
-        description="In which the accuracy lies with 95 % confidence (Wilson).",
+        description="Where the true accuracy lies with 95 % confidence (Wilson).",
         examples=[(0.951, 0.988)],
     )
     accepted: int = Field(examples=[334])
-    labels: int = Field(description="Different pictures.", examples=[412])
+    labels: int = Field(description="Distinct labelled pictures.", examples=[412])
 
     @classmethod
     def of(cls, found: Threshold) -> Self:
@@ -183,13 +187,13 @@ class ThresholdView(BaseModel):
 
 class ThresholdReport(Answerer, ThresholdView):
     calibration: str | None = Field(
-        description="By which these answers were calibrated; null: by none.",
+        description="Calibration that was applied to these answers; null: none.",
         examples=["fit_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
-    accuracy: float = Field(description="As asked for.", examples=[0.97])
-    label: str | None = Field(description="Answers that say so only; null: all.", examples=[None])
+    accuracy: float = Field(description="The requested accuracy.", examples=[0.97])
+    label: str | None = Field(description="Only answers of this class; null: all.", examples=[None])
     per_label: dict[str, ThresholdView] | None = Field(
-        description="Of the answers that say each class; null where it was not asked for."
+        description="The same for the answers of each class; null unless requested."
     )
 
 
@@ -201,15 +205,16 @@ async def threshold(
     caller: Caller,
     accuracy: AnAccuracy,
     label: Annotated[
-        str | None, Query(description="Only answers that say this class.", examples=["rose"])
+        str | None, Query(description="Only answers of this predicted class.", examples=["rose"])
     ] = None,
-    per_label: Annotated[bool, Query(description="Of each class apart, too.")] = False,
+    per_label: Annotated[bool, Query(description="Also per class.")] = False,
     provider: Annotated[
-        str | None, Query(description="Unset: whoever has the most labels.", examples=["local"])
+        str | None,
+        Query(description="Unset: the provider with the most labels.", examples=["local"]),
     ] = None,
 ) -> ThresholdReport:
-    """The lowest confidence from which on answers are right as often as you want, from the labels
-    that you see, with the calibration in force applied."""
+    """Find the lowest confidence from which on answers are right as often as you want, from the
+    labels that you may see, with the calibration in force applied."""
     check_label(label, await parts.domains.find(name))
     found = await parts.thresholds.find(
         name, accuracy, provider=provider, label=label, per_label=per_label, caller=caller.sees

@@ -14,33 +14,36 @@ router = APIRouter(prefix="/domains/{name}/cascade", tags=["domains"])
 
 
 class CascadeStep(BaseModel):
-    """Who is asked, and from which confidence on nobody else is."""
+    """A provider, and the confidence from which on no further provider is asked."""
 
     provider: str = Field(examples=["local"])
-    configured: bool = Field(description="Whether it can be asked at all here.", examples=[True])
+    configured: bool = Field(
+        description="Whether the provider is configured here.", examples=[True]
+    )
     threshold: float | None = Field(
-        description="Answers at or above it, and at or above the domain's own threshold, go no "
-        "further. Null where none is sure enough, so that all go on, and for the last one, whose "
-        "answers always stand.",
+        description="Answers at or above it, and at or above the domain's own threshold, are "
+        "final. Null if no answer is sure enough, so that all pictures go on to the next provider, "
+        "and for the last provider, whose answers are always final.",
         examples=[0.74],
     )
     basis: Basis | None = Field(
-        description="Where that comes from: `given` in the domain, `labels` (answers of which the "
-        "truth is known), `taught` (what the model was taught with, each picture judged without "
-        "it), or `nothing`. Null for the last one.",
+        description="Source of the threshold: `given` in the domain, `labels` (answers whose true "
+        "class is known), `taught` (what the model was taught with, each picture judged without "
+        "it), or `nothing`. Null for the last provider.",
         examples=["labels"],
     )
     labels: int | None = Field(
-        description="Labelled answers that it was found with; null without.", examples=[200]
+        description="Labelled answers that the threshold is based on; null without.", examples=[200]
     )
     accuracy: float | None = Field(
-        description="Of those at the threshold or above; null without.", examples=[0.985]
+        description="Accuracy of those at or above the threshold; null without.", examples=[0.985]
     )
     interval: tuple[float, float] | None = Field(
-        description="In which it lies with 95 % confidence (Wilson).", examples=[[0.957, 0.995]]
+        description="Where the true accuracy lies with 95 % confidence (Wilson).",
+        examples=[[0.957, 0.995]],
     )
     share: float | None = Field(
-        description="Of the labelled answers, how many go no further.", examples=[0.84]
+        description="Share of the labelled answers that are final.", examples=[0.84]
     )
 
     @classmethod
@@ -59,11 +62,11 @@ class CascadeStep(BaseModel):
 
 
 class CascadeView(BaseModel):
-    """What is in force right now; labels are looked at once a minute."""
+    """The cascade in force; labels are read once a minute."""
 
     accuracy: float | None = Field(
-        description="How often answers that go no further shall be right; null: the domain has no "
-        "cascade, and the next one is asked only when one is down.",
+        description="How often final answers should be right; null: the domain has no cascade, and "
+        "a provider is asked only if those before it are down.",
         examples=[0.97],
     )
     steps: list[CascadeStep]
@@ -71,7 +74,8 @@ class CascadeView(BaseModel):
 
 @router.get("")
 async def get_cascade(name: DomainName, parts: Joined, caller: Caller) -> CascadeView:
-    """From which confidence on each provider's answers go no further, and where that comes from."""
+    """Get the confidence from which on each provider's answers are final, and where it comes
+    from."""
     domain = await parts.domains.find(name)
     if domain.cascade is None:
         return CascadeView(accuracy=None, steps=[])

@@ -53,37 +53,41 @@ router = APIRouter(tags=["classify"])
 
 
 class ClassifyOptions(BaseModel):
-    """What goes with a picture."""
+    """Options that are sent with a picture."""
 
     model_config = ConfigDict(extra="forbid")
     domain: str = Field(description="Name of the domain.", examples=["flowers"])
     expected: str | None = Field(
-        None, description="The true class where it is known; feeds accuracy.", examples=["rose"]
+        None, description="The true class, if known; counts towards accuracy.", examples=["rose"]
     )
     metadata: dict[str, JsonValue] | None = Field(
         None,
-        description=f"Kept with the result, at most {MAX_METADATA:,} bytes; JSON text in a form.",
+        description=f"Stored with the result, at most {MAX_METADATA:,} bytes; JSON text in a form.",
         examples=[{"order": "A-17"}],
     )
     provider: str | None = Field(
-        None, description="Who shall answer instead of the domain's providers.", examples=["local"]
+        None, description="Provider to ask instead of the domain's providers.", examples=["local"]
     )
     callback_url: str | None = Field(
         None,
-        description="Told `result.created` when there is an answer, signed with the service's "
-        "WEBHOOK_SECRET: docs/webhooks.md. The answer to the request is 202 then.",
+        description="URL that is sent `result.created` when the answer is there, signed with the "
+        "service's WEBHOOK_SECRET: docs/webhooks.md. The response is then 202.",
         examples=[None],
     )
 
 
 class ClassifyJson(ClassifyOptions):
-    """Exactly one of `image_url` and `image_base64`."""
+    """Options, and a picture: exactly one of `image_url` and `image_base64`."""
 
     image_url: str | None = Field(
-        None, description="Fetched by the service.", examples=["https://example.org/rose.jpg"]
+        None,
+        description="URL of the picture, which the service fetches.",
+        examples=["https://example.org/rose.jpg"],
     )
     image_base64: str | None = Field(
-        None, description="Base64, or a `data:image/...;base64,` URL.", examples=[None]
+        None,
+        description="The picture in base64, or as a `data:image/...;base64,` URL.",
+        examples=[None],
     )
 
 
@@ -142,12 +146,14 @@ async def classify(
     caller: Caller,
     prefer: Annotated[
         str | None,
-        Header(description="`respond-async`: answer 202 at once.", examples=["respond-async"]),
+        Header(
+            description="`respond-async`: respond with 202 at once.", examples=["respond-async"]
+        ),
     ] = None,
     cache_control: Annotated[
         str | None,
         Header(
-            description="`no-cache`: no answer that was given before will do.",
+            description="`no-cache`: use no earlier answer.",
             examples=["no-cache"],
         ),
     ] = None,
@@ -156,8 +162,8 @@ async def classify(
 ) -> ResultWithSet:
     """Classify one picture: an upload, a URL, or base64.
 
-    Answers with the stored result. With `Prefer: respond-async`, or a `callback_url`, the answer is
-    202 and the result, still pending, is found at `Location`: `coverage` is asked for there.
+    The response is the stored result. With `Prefer: respond-async`, or a `callback_url`, it is 202
+    and the result, still pending, is found at `Location`: pass `coverage` there.
     """
     question = await _read_question(request, caller.name, max_picture=parts.settings.max_upload)
     if question.callback_url is not None:

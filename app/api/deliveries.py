@@ -26,19 +26,22 @@ DeliveryId = Annotated[
 
 
 class AttemptReport(BaseModel):
-    """One attempt."""
+    """One attempt to deliver an event."""
 
     number: int = Field(examples=[1])
     at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
     duration_ms: float = Field(examples=[12.5])
-    status: int | None = Field(description="Of the answer, if there was one.", examples=[204])
+    status: int | None = Field(
+        description="HTTP status of the response; null: there was none.", examples=[204]
+    )
     error: str | None = Field(
-        description="Why there was none: `refused` (by the policy for URLs), `lookup`, `connect`, "
-        "`certificate`, `tls`, `timeout`, `protocol`, `broken` or `unusable`.",
+        description="Why there was no response: `refused` (by the policy for URLs), `lookup`, "
+        "`connect`, `certificate`, `tls`, `timeout`, `protocol`, `broken` or `unusable`.",
         examples=[None],
     )
     answer: str | None = Field(
-        description="How it began, or more about the error; at most 2 kB.", examples=[None]
+        description="Beginning of the response, or details of the error; at most 2 kB.",
+        examples=[None],
     )
 
     @classmethod
@@ -47,22 +50,22 @@ class AttemptReport(BaseModel):
 
 
 class DeliveryReport(BaseModel):
-    """An event on its way to a webhook, and every attempt."""
+    """The delivery of an event to a webhook, and every attempt."""
 
     id: str = Field(examples=["dlv_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     webhook_id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     event_id: str = Field(
-        description="Its `webhook-id`: the same in all attempts, and for all webhooks.",
+        description="The header `webhook-id`: the same in all attempts, and for all webhooks.",
         examples=["evt_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
     event_type: str = Field(examples=["result.created"])
     subject: str = Field(
-        description="What it is about.", examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]
+        description="What the event is about.", examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]
     )
     url: str = Field(examples=["https://shop.example.com/hooks"])
     state: State = Field(
-        description="`failed`: given up after the last attempt; `missed`: the webhook was "
-        "disabled.",
+        description="`failed`: given up after the last attempt, or what the event is about was "
+        "deleted; `missed`: the webhook was disabled.",
         examples=["delivered"],
     )
     next_attempt_at: datetime | None = Field(examples=[None])
@@ -93,7 +96,9 @@ class DeliveryQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     state: State | None = None
     subject: str | None = Field(
-        None, max_length=40, description="Id of a result, batch or webhook that they are about."
+        None,
+        max_length=40,
+        description="Id of the result, batch or webhook that the events are about.",
     )
     cursor: str | None = page_cursor(DELIVERY_PATTERN)
     limit: Limit = 100
@@ -109,22 +114,22 @@ class AnyDeliveryQuery(DeliveryQuery):
 async def list_all_deliveries(
     query: Annotated[AnyDeliveryQuery, Query()], parts: Joined, caller: Caller
 ) -> DeliveryPage:
-    """What was sent to any webhook or `callback_url`, the newest first."""
+    """List deliveries to all webhooks and `callback_url`s, the newest first."""
     wanted = DeliveryFilter(caller.sees, query.webhook_id, query.subject, query.state)
     return await page_of(parts, wanted, query)
 
 
 @router.get("/{delivery_id}")
 async def get_delivery(delivery_id: DeliveryId, parts: Joined, caller: Caller) -> DeliveryReport:
-    """One delivery, with every attempt."""
+    """Get one delivery, with every attempt."""
     return DeliveryReport.of(await parts.delivery_rows.get(delivery_id, caller=caller.sees))
 
 
 @router.post("/{delivery_id}/redeliver", status_code=202)
 @Raises(EventForgotten, WebhookDisabled)
 async def redeliver(delivery_id: DeliveryId, parts: Joined, caller: Caller) -> DeliveryReport:
-    """Send it again now, whatever became of it; where that fails, by the schedule from its
-    start."""
+    """Send the event again now, whatever the delivery's state; if that fails, retry by the schedule
+    from its start."""
     return DeliveryReport.of(await parts.deliveries.redeliver(delivery_id, caller=caller.sees))
 
 

@@ -27,7 +27,7 @@ Operator = Annotated[
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="The same key and request get the same answer for 24 hours.",
+        description="For 24 hours, the same request with the same key gets the same response.",
         pattern=r"^[\x21-\x7e]{1,255}$",
     ),
     Raises(IdempotencyKeyReused),

@@ -17,11 +17,14 @@ class QuotaReport(BaseModel):
     """One dimension of a deployment's quota."""
 
     per_minute: float = Field(
-        description="The limit as it is believed: configured, or less where the provider said so.",
+        description="The limit per minute as the service assumes it: as configured, or less if the "
+        "provider said so.",
         examples=[600],
     )
-    left: float = Field(description="What could be taken at once.", examples=[63])
-    share_left: float = Field(description="Of what a window holds, 0 to 1.", examples=[0.63])
+    left: float = Field(description="What could be used at once.", examples=[63])
+    share_left: float = Field(
+        description="Share of the quota of a window that is left, 0 to 1.", examples=[0.63]
+    )
 
 
 class LastError(BaseModel):
@@ -36,16 +39,21 @@ class DeploymentReport(BaseModel):
 
     name: str = Field(examples=["west"])
     model: str = Field(examples=["gpt-4o-2024-11-20"])
-    priority: int = Field(description="The lowest that is free is asked first.", examples=[0])
+    priority: int = Field(
+        description="The available deployment with the lowest priority is asked first.",
+        examples=[0],
+    )
     breaker: Literal["closed", "open", "half_open"] = Field(
-        description="`open`: it fails and is left alone; `half_open`: one call tries it.",
+        description="`open`: it fails and is not called; `half_open`: a single call probes it.",
         examples=["closed"],
     )
-    in_flight: int = Field(description="Calls under way.", examples=[4])
+    in_flight: int = Field(description="Calls in flight.", examples=[4])
     max_in_flight: int | None = Field(examples=[64])
-    latency_ms: float = Field(description="Running mean of answered calls.", examples=[840.5])
+    latency_ms: float = Field(
+        description="Running mean of the latency of answered calls.", examples=[840.5]
+    )
     quota: dict[str, QuotaReport] = Field(
-        description="`requests` and `tokens`; empty where calls are not metered."
+        description="Quotas of `requests` and `tokens`; empty if calls are not metered."
     )
     last_error: LastError | None = Field(examples=[None])
 
@@ -64,7 +72,7 @@ _SAME = ("name", "model", "priority", "breaker", "in_flight", "max_in_flight")
 
 
 class ProviderReport(BaseModel):
-    """A provider, and what waits for it, as one process sees it."""
+    """A provider, and the calls that wait for it, as one process sees them."""
 
     process: str = Field(description="Host and process id.", examples=["classifier-1:7"])
     provider: str = Field(examples=["azure_openai"])
@@ -85,6 +93,6 @@ class ProviderReport(BaseModel):
 
 @router.get("/deployments")
 async def deployments(parts: InMemory, _: Operator) -> list[ProviderReport]:
-    """Every provider that was asked since the start, and the one that is asked by default. With
-    `REDIS_URL`: of every process, as of the last two seconds, this one's first."""
+    """List every provider that was asked since the start, and the default one. With `REDIS_URL`:
+    those of every process, as of the last two seconds, this one's first."""
     return [ProviderReport.of(each) for each in await parts.board.read()]

@@ -22,10 +22,12 @@ class DomainView(DomainSpec):
 
     name: str = Field(examples=["garden-birds"])
     version: str = Field(
-        description="Changes when classes or prompt change.", examples=["0f3b1c2d4e5f"]
+        description="Changes with what providers are asked: classes, prompt, size of the picture "
+        "and so on.",
+        examples=["0f3b1c2d4e5f"],
     )
     source: Literal["file", "api"] = Field(
-        description="`file`: config/domains.yaml, read-only here. `api`: made by POST or PUT."
+        description="`file`: config/domains.yaml, read-only here. `api`: created by POST or PUT."
     )
 
 
@@ -40,7 +42,7 @@ def _view(domain: Domain, parts: Joined) -> DomainView:
 
 @router.get("")
 async def list_domains(parts: InMemory, caller: Caller) -> DomainList:
-    """All domains, by name."""
+    """List all domains, by name."""
     return DomainList(domains=[_view(domain, parts) for domain in parts.domains.all()])
 
 
@@ -49,7 +51,7 @@ async def list_domains(parts: InMemory, caller: Caller) -> DomainList:
 async def create_domain(
     domain: Domain, response: Response, parts: Joined, operator: Operator
 ) -> DomainView:
-    """Make a domain; the next request can use it."""
+    """Create a domain; the next request can use it."""
     await parts.domains.create(domain, by=operator.by)
     response.headers["Location"] = f"/domains/{domain.name}"
     return _view(domain, parts)
@@ -58,7 +60,7 @@ async def create_domain(
 @router.post("/reload")
 @Raises(ConfigurationRefused)
 async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
-    """Read config/domains.yaml again. When it is wrong the last good one stays in force."""
+    """Read config/domains.yaml again. If it is invalid, the last valid version stays in force."""
     parts.domains.reload_file()
     await parts.audit.add(operator.by, "domains.reloaded")
     await parts.audit.add_when_new(operator.by, "domain.configured", parts.domains.configured)
@@ -67,7 +69,7 @@ async def reload_domains(parts: Joined, operator: Operator) -> DomainList:
 
 @router.get("/{name}")
 async def get_domain(name: DomainName, parts: Joined, caller: Caller) -> DomainView:
-    """One domain."""
+    """Get one domain."""
     return _view(await parts.domains.find(name), parts)
 
 
@@ -76,7 +78,7 @@ async def get_domain(name: DomainName, parts: Joined, caller: Caller) -> DomainV
 async def replace_domain(
     name: NewDomainName, spec: DomainSpec, parts: Joined, operator: Operator
 ) -> DomainView:
-    """Replace a domain that was made through the API."""
+    """Replace a domain that was created through the API."""
     domain = Domain(name=name, **spec.model_dump())
     await parts.domains.replace(domain, by=operator.by)
     return _view(domain, parts)
@@ -85,7 +87,7 @@ async def replace_domain(
 @router.delete("/{name}", status_code=204)
 @Raises(DomainReadOnly)
 async def delete_domain(name: DomainName, parts: Joined, operator: Operator) -> None:
-    """Forget a domain that was made through the API, with its examples and lessons. Its results
+    """Delete a domain that was created through the API, with its examples and lessons. Its results
     stay."""
     await parts.domains.delete(name, by=operator.by)
     await parts.lessons.load()

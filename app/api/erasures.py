@@ -19,15 +19,17 @@ CallerName = Annotated[str, Path(pattern=CALLER_PATTERN, examples=["shop"])]
 
 
 class ErasureReport(BaseModel):
-    """How far an erasure is."""
+    """Progress of an erasure."""
 
     caller: str = Field(examples=["shop"])
     asked_at: datetime = Field(
-        description="What is newer is not meant.", examples=["2026-01-02T03:04:05.678Z"]
+        description="When the erasure was requested; newer data is not erased.",
+        examples=["2026-01-02T03:04:05.678Z"],
     )
-    done: bool = Field(description="False: it goes on by itself.", examples=[True])
+    done: bool = Field(description="False: the erasure continues by itself.", examples=[True])
     erased: dict[str, int] = Field(
-        description="Rows and pictures so far, by kind.", examples=[{"results": 412, "pictures": 7}]
+        description="Rows and pictures erased so far, by kind.",
+        examples=[{"results": 412, "pictures": 7}],
     )
 
     @classmethod
@@ -44,9 +46,9 @@ class ErasureReport(BaseModel):
 async def erase_caller(
     name: CallerName, response: Response, parts: Joined, operator: Operator
 ) -> ErasureReport:
-    """Erase all that is a caller's until now, with its batches under way: docs/erasure.md says
-    what, and what stays. 202: there is much, and it goes on by itself; asked meanwhile it says how
-    far it is."""
+    """Erase all data that a caller has until now, including its running batches: docs/erasure.md
+    lists what is erased and what stays. 202: there is much, and the erasure continues by itself;
+    the same request then returns its progress."""
     erasure = await parts.erasing.caller(name, operator.by, wait_s=WITHIN_S)
     report = ErasureReport.of(erasure)
     response.status_code = 200 if report.done else 202

@@ -39,19 +39,19 @@ AS_PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 
 
 class EvaluationOrder(BaseModel):
-    """Which labelled results are judged: those of a batch, or of a time and a provider."""
+    """Which labelled results to evaluate: those of a batch, or of a period and a provider."""
 
     model_config = ConfigDict(extra="forbid")
     domain: str = Field(examples=["flowers"])
     batch_id: str | None = Field(None, pattern=BATCH_PATTERN, examples=[None])
-    since: Moment | None = Field(None, description="Asked then or later.")
-    until: Moment | None = Field(None, description="Asked before.")
+    since: Moment | None = Field(None, description="Requested then or later.")
+    until: Moment | None = Field(None, description="Requested before.")
     provider: str | None = Field(None, examples=["local"])
     name: str | None = Field(None, min_length=1, max_length=200, examples=["after the new prompt"])
     compare_with: str | None = Field(
         None,
         pattern=EVALUATION_PATTERN,
-        description="An earlier evaluation, to say what became better and what worse.",
+        description="An earlier evaluation to compare with: what became better, and what worse.",
         examples=[None],
     )
 
@@ -83,8 +83,8 @@ class EvaluationPage(BaseModel):
 async def evaluate(
     order: EvaluationOrder, response: Response, parts: Joined, caller: Caller
 ) -> Evaluation:
-    """Judge results that have a true class, the newest 50,000 at most; nobody is asked anew. What
-    is found is kept until it is deleted, also when the results go."""
+    """Evaluate results whose true class is known, the newest 50,000 at most; no provider is asked
+    again. The evaluation is kept until it is deleted, even when the results are gone."""
     current().tell(domain=order.domain)
     wanted = Wanted(
         domain=order.domain,
@@ -102,7 +102,7 @@ async def evaluate(
 async def list_evaluations(
     query: Annotated[EvaluationQuery, Query()], parts: Joined, caller: Caller
 ) -> EvaluationPage:
-    """Evaluations, the newest first, page by page."""
+    """List evaluations, the newest first, page by page."""
     found = await parts.evaluations.page(
         query.domain, caller=caller.sees, before=query.cursor, limit=query.limit + 1
     )
@@ -112,7 +112,7 @@ async def list_evaluations(
 
 @router.get("/{evaluation_id}")
 async def get_evaluation(evaluation_id: EvaluationId, parts: Joined, caller: Caller) -> Evaluation:
-    """One evaluation."""
+    """Get one evaluation."""
     return await parts.evaluations.get(evaluation_id, caller=caller.sees)
 
 
@@ -122,12 +122,12 @@ async def get_evaluation(evaluation_id: EvaluationId, parts: Joined, caller: Cal
     responses={200: {"content": AS_PAGE}},
 )
 async def get_report(evaluation_id: EvaluationId, parts: Joined, caller: Caller) -> HTMLResponse:
-    """The same as a page for people, with those pictures that are kept still."""
+    """Get the evaluation as an HTML page, with those pictures that are still kept."""
     text = await parts.evaluations.as_page(evaluation_id, caller=caller.sees)
     return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})
 
 
 @router.delete("/{evaluation_id}", status_code=204)
 async def delete_evaluation(evaluation_id: EvaluationId, parts: Joined, caller: Caller) -> None:
-    """Forget an evaluation."""
+    """Delete an evaluation."""
     await parts.evaluations.delete(evaluation_id, caller=caller.sees)

@@ -14,7 +14,7 @@ MessageId = Annotated[
     str,
     Header(
         alias="webhook-id",
-        description="Of the event, the same over all attempts.",
+        description="Id of the event, the same for all attempts.",
         examples=["evt_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     ),
 ]
@@ -22,7 +22,7 @@ Timestamp = Annotated[
     int,
     Header(
         alias="webhook-timestamp",
-        description="Of this attempt, in Unix seconds.",
+        description="Time of this attempt, in Unix seconds.",
         examples=[1_767_323_045],
     ),
 ]
@@ -30,7 +30,7 @@ Signatures = Annotated[
     str,
     Header(
         alias="webhook-signature",
-        description="One or more with spaces between them: docs/webhooks.md.",
+        description="One or more signatures, separated by spaces: docs/webhooks.md.",
         examples=["v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="],
     ),
 ]
@@ -46,7 +46,7 @@ def operations(types: Mapping[str, EventType]) -> APIRouter:
             methods=["POST"],
             status_code=204,
             summary=name,
-            description=f"{kind.about} Any answer from 200 to 299 is taken for success.",
+            description=f"{kind.about} Any status from 200 to 299 counts as success.",
             operation_id=f"on_{name.replace('.', '_')}",
         )
     return router

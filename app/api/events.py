@@ -19,50 +19,55 @@ class EventTypeReport(BaseModel):
 
     type: str = Field(examples=["result.created"])
     about: str = Field(examples=["A picture is classified, or has failed for good."])
-    version: int = Field(description="Of its `data`.", examples=[1])
+    version: int = Field(description="Version of the type's `data`.", examples=[1])
     own: bool = Field(
-        description="False: a package brought it, and programs tell it with `POST /events`.",
+        description="False: the type comes from a package, and programs publish its events with "
+        "`POST /events`.",
         examples=[True],
     )
 
 
 class EventTypeList(BaseModel):
-    """The service's own first."""
+    """Types of events, the service's own first."""
 
     event_types: list[EventTypeReport]
 
 
 class NewEvent(BaseModel):
-    """Something that a program has to tell."""
+    """An event that a program publishes."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     type: Annotated[str, Field(max_length=64, examples=["shop.stock_counted"])]
     domain: str | None = Field(
         None,
-        description="Of the pictures that it has to do with; webhooks may want certain ones only.",
+        description="Domain of the pictures concerned; webhooks may be limited to some domains.",
         examples=["flowers"],
     )
     caller: str | None = Field(
         None,
         max_length=64,
-        description="Whose it is: their webhooks are told, and operators'. Unset: only operators'.",
+        description="Owner of the event: the owner's webhooks and operators' receive it. Unset: "
+        "only operators'.",
         examples=["shop"],
     )
     data: dict[str, JsonValue] = Field(
-        description="As the type has it: under `webhooks` in openapi.json of the running service.",
+        description="As the type defines it: under `webhooks` in openapi.json of the running "
+        "service.",
         examples=[{"shelf": "roses-3", "count": 12}],
     )
 
 
 class PublishedEvent(BaseModel):
-    """An event on its way."""
+    """An event that will be delivered."""
 
-    id: str = Field(description="Its `webhook-id`.", examples=["evt_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
+    id: str = Field(
+        description="Its header `webhook-id`.", examples=["evt_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]
+    )
 
 
 @router.get("")
 async def list_event_types(parts: InMemory, caller: Caller) -> EventTypeList:
-    """What webhooks may be told of."""
+    """List the types of events that webhooks can receive."""
     return EventTypeList(
         event_types=[
             EventTypeReport(
@@ -78,8 +83,8 @@ async def list_event_types(parts: InMemory, caller: Caller) -> EventTypeList:
 async def publish(
     event: NewEvent, parts: Joined, operator: Operator, idempotency_key: IdempotencyKey = None
 ) -> PublishedEvent:
-    """Have webhooks told of it, as of what the service itself has to tell. It is stored when this
-    is answered. Its type is one that a package brought."""
+    """Publish an event to webhooks, like the service's own events. It is stored before the response
+    is sent. Its type must be one that a package added."""
     kind = parts.publisher.find(event.type)
     told = await parts.publisher.publish(
         event.type,

@@ -59,13 +59,13 @@ ExampleId = Annotated[
 
 
 class ExampleForm(BaseModel):
-    """What goes with files."""
+    """Options that are sent with files."""
 
     model_config = ConfigDict(extra="forbid")
     label: str | None = Field(
         None,
-        description="What the pictures show: a class of the domain, or `none`. In a ZIP the "
-        "folders say it.",
+        description="What the pictures show: a class of the domain, or `none`. In a ZIP, the names "
+        "of its folders say it.",
         examples=["rose"],
     )
 
@@ -76,19 +76,24 @@ class ExampleJson(BaseModel):
     model_config = ConfigDict(extra="forbid")
     label: str = Field(description="A class of the domain, or `none`.", examples=["rose"])
     image_url: str | None = Field(
-        None, description="Fetched by the service.", examples=["https://example.org/rose.jpg"]
+        None,
+        description="URL of the picture, which the service fetches.",
+        examples=["https://example.org/rose.jpg"],
     )
     image_base64: str | None = Field(
-        None, description="Base64, or a `data:image/...;base64,` URL.", examples=[None]
+        None,
+        description="The picture in base64, or as a `data:image/...;base64,` URL.",
+        examples=[None],
     )
 
 
 class TakenExample(BaseModel):
     id: str = Field(examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     label: str = Field(examples=["rose"])
-    sha256: str = Field(description="Of the picture as it came.")
+    sha256: str = Field(description="SHA-256 of the picture as it was sent.")
     outcome: Literal["added", "changed", "known"] = Field(
-        description="`changed`: it was known under another label; `known`: under this one."
+        description="`changed`: it was known under another label; `known`: it was known under this "
+        "one."
     )
 
     @classmethod
@@ -97,9 +102,11 @@ class TakenExample(BaseModel):
 
 
 class RefusedExample(BaseModel):
-    place: str = Field(description="A file's name, or its path in the ZIP.", examples=["a/1.txt"])
-    type: str = Field(description="As of a problem.", examples=["/problems/image-unreadable"])
-    detail: str = Field(description="For people.", examples=["It is no picture."])
+    place: str = Field(
+        description="Name of the file, or its path in the ZIP.", examples=["a/1.txt"]
+    )
+    type: str = Field(description="Type of the problem.", examples=["/problems/image-unreadable"])
+    detail: str = Field(description="Explanation for people.", examples=["It is no picture."])
 
 
 class ExamplesTaken(BaseModel):
@@ -108,29 +115,31 @@ class ExamplesTaken(BaseModel):
     examples: list[TakenExample]
     refused: list[RefusedExample]
     counts: dict[str, int] = Field(
-        description="All that are learned from now, by label.", examples=[{"rose": 10, "none": 4}]
+        description="Number of examples to learn from now, by label.",
+        examples=[{"rose": 10, "none": 4}],
     )
 
 
 class ExampleView(BaseModel):
-    """An example that is kept."""
+    """A stored example."""
 
     id: str = Field(examples=["exm_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     label: str = Field(examples=["rose"])
-    sha256: str = Field(description="Of the picture as it came.")
+    sha256: str = Field(description="SHA-256 of the picture as it was sent.")
     source: Literal["given", "review"] = Field(
-        description="`review`: a person looked at an answer."
+        description="`review`: it comes from a person's review of an answer."
     )
     result_id: str | None = Field(
-        description="The answer; null, too, unless an operator asks: it may be another caller's.",
+        description="Id of the reviewed result; also null unless an operator asks, as it may be "
+        "another caller's.",
         examples=[None],
     )
     by: str | None = Field(
-        description="Who gave it, or reviewed the answer; null unless an operator asks.",
+        description="Who gave the example, or reviewed the answer; null unless an operator asks.",
         examples=["anna"],
     )
     set_aside: str | None = Field(
-        description="Why nothing is learned from it; null: it is.", examples=[None]
+        description="Why nothing is learned from it; null: it is learned from.", examples=[None]
     )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
 
@@ -146,10 +155,13 @@ class ExampleView(BaseModel):
 
 class ExampleList(BaseModel):
     counts: dict[str, int] = Field(
-        description="All that are learned from, by label.", examples=[{"rose": 10, "none": 4}]
+        description="Number of examples to learn from, by label.",
+        examples=[{"rose": 10, "none": 4}],
     )
-    set_aside: int = Field(description="How many nothing is learned from.", examples=[0])
-    examples: list[ExampleView] = Field(description="The newest first.")
+    set_aside: int = Field(
+        description="Number of examples that are not learned from.", examples=[0]
+    )
+    examples: list[ExampleView] = Field(description="Examples, the newest first.")
     next_cursor: NextCursor
 
 
@@ -181,9 +193,9 @@ def _request_body() -> dict[str, Any]:
 async def add_examples(
     name: DomainName, request: Request, parts: Joined, operator: Operator
 ) -> ExamplesTaken:
-    """Keep pictures whose class is known. Of a picture that is known already the newest label
-    counts. One that can't be read is told, and keeps off no other. They are learned from with the
-    next lesson."""
+    """Add pictures whose class is known. If a picture is already known, its newest label counts.
+    Pictures that can't be read are reported, and do not hold up the others. The next lesson learns
+    from them."""
     domain = await parts.domains.find(name)
     if body_kind(request) == "form":
         async with _read_form(request, domain, parts) as rows:
@@ -253,16 +265,20 @@ async def list_examples(
     name: DomainName,
     parts: Joined,
     caller: Caller,
-    label: Annotated[str | None, Query(description="Only of this one.", examples=["rose"])] = None,
+    label: Annotated[
+        str | None, Query(description="Only examples of this label.", examples=["rose"])
+    ] = None,
     set_aside: Annotated[
-        bool | None, Query(description="Only those that nothing is learned from, or others.")
+        bool | None,
+        Query(description="True: only examples that are not learned from; false: only the others."),
     ] = None,
     cursor: Annotated[
-        str | None, Query(pattern=EXAMPLE_PATTERN, description="`next_cursor` of the page before.")
+        str | None,
+        Query(pattern=EXAMPLE_PATTERN, description="`next_cursor` of the previous page."),
     ] = None,
     limit: Limit = 100,
 ) -> ExampleList:
-    """How many there are, and which."""
+    """List the examples, and how many there are of each label."""
     domain = await parts.domains.find(name)
     check_label(label, domain)
     rows = await parts.examples.page(
@@ -281,6 +297,6 @@ async def list_examples(
 async def delete_example(
     name: DomainName, example_id: ExampleId, parts: Joined, operator: Operator
 ) -> None:
-    """Forget one. What was learned from it stays until the next lesson."""
+    """Delete an example. What was learned from it stays until the next lesson."""
     await parts.domains.find(name)
     await parts.examples.delete(name, example_id, by=operator.by)

@@ -54,11 +54,13 @@ class FileQuery(BaseModel):
     form: str = Field(
         "json",
         alias="format",
-        description="`json` (one array), `jsonl`, `csv`, `xml`, `parquet`, `xlsx`, or a plug-in's.",
+        description="`json` (one array), `jsonl`, `csv`, `xml`, `parquet`, `xlsx`, or a format of "
+        "a plug-in.",
     )
     safe: bool = Field(
         True,
-        description="In a CSV, texts that a spreadsheet would run as a formula get an apostrophe.",
+        description="In a CSV, put an apostrophe before texts that a spreadsheet would run as a "
+        "formula.",
     )
 
     async def download(
@@ -96,8 +98,8 @@ class Chosen(BaseModel):
 
     columns: list[str] = Field(
         [],
-        description="Which ones, in which order: `item_id,confidence`, `image` for all that are "
-        "below it, `metadata.order` for one key, `metadata.*` for each; unset: all.",
+        description="Columns, in this order: `item_id,confidence`, `image` for all that are below "
+        "it, `metadata.order` for one key, `metadata.*` for each; unset: all.",
         examples=[["item_id,predicted_class,confidence"]],
     )
 
@@ -112,15 +114,19 @@ class ExportQuery(FileQuery, Chosen):
 
 
 class ExportOrder(Chosen):
-    """Where the file is to be put, and what is in it."""
+    """Where to put the file, and what is in it."""
 
     model_config = ConfigDict(extra="forbid")
     to: str = Field(
-        description="A storage URI below `EXPORT_TARGETS`; its end says the format, and `.gz` that "
-        "it is packed. What is there is replaced.",
+        description="A storage URI below `EXPORT_TARGETS`; its suffix names the format, and `.gz` "
+        "compresses the file. An existing file is replaced.",
         examples=["s3://bucket/exports/march.parquet"],
     )
-    safe: bool = Field(True, description="As for downloads.")
+    safe: bool = Field(
+        True,
+        description="In a CSV, put an apostrophe before texts that a spreadsheet would run as a "
+        "formula.",
+    )
 
     async def put(
         self,
@@ -146,7 +152,7 @@ class ExportOrder(Chosen):
 
 
 class Exported(BaseModel):
-    """A file that was put into a store."""
+    """A file that was written to an object store."""
 
     uri: str = Field(examples=["s3://bucket/exports/march.parquet"])
     bytes: int = Field(examples=[7_340_032])

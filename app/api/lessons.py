@@ -24,19 +24,22 @@ LessonId = Annotated[
 
 
 class LessonView(BaseModel):
-    """A version of what answers for the domain, and how good it is."""
+    """A version of what the local model was taught for the domain, and how good it is."""
 
     id: str = Field(
-        description="The `revision` of its answers.", examples=["les_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]
+        description="Also the `revision` of its answers.",
+        examples=["les_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
-    cause: Literal["taught", "reviews"] = Field(description="Somebody wanted it, or reviews did.")
+    cause: Literal["taught", "reviews"] = Field(
+        description="`taught`: somebody requested it; `reviews`: new reviews caused it."
+    )
     state: Literal["in_force", "not_in_force", "withdrawn", "refused"] = Field(
-        description="In force is the newest that was not withdrawn. `refused`: with these examples "
-        "answers became worse; they are set aside."
+        description="`in_force`: the newest that was not withdrawn. `refused`: with the new "
+        "examples answers became worse; these were set aside."
     )
     reason: str | None = Field(description="Why it was refused.", examples=[None])
-    examples: int = Field(description="That it was taught with.", examples=[44])
-    report: LessonReport | None = Field(description="null: of one that was refused.")
+    examples: int = Field(description="Number of examples that it was taught with.", examples=[44])
+    report: LessonReport | None = Field(description="Null for a refused lesson.")
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
 
     @classmethod
@@ -66,25 +69,25 @@ class LessonList(BaseModel):
 
 
 class LessonRequest(BaseModel):
-    """How to teach."""
+    """Options for teaching."""
 
     model_config = ConfigDict(extra="forbid")
     accuracy: float = Field(
         ACCURACY,
         gt=0,
         le=0.999,
-        description="Share of accepted answers that are to be right, for the threshold.",
+        description="Share of accepted answers that should be right, for the threshold.",
     )
     set_aside: Literal["leave", "take", "forget"] = Field(
         "leave",
-        description="What becomes of the examples from reviews that were set aside: `take` them "
-        "when they are right, `forget` them when they are not.",
+        description="What to do with the examples from reviews that were set aside: `take` them if "
+        "they are right, `forget` them if they are not.",
     )
 
 
 @router.get("")
 async def list_lessons(name: DomainName, parts: Joined, caller: Caller) -> LessonList:
-    """All versions, the newest first."""
+    """List all lessons, the newest first."""
     found = await parts.lessons.versions(name)
     return LessonList(lessons=[LessonView.of(each) for each in found])
 
@@ -94,8 +97,8 @@ async def list_lessons(name: DomainName, parts: Joined, caller: Caller) -> Lesso
 async def teach(
     name: DomainName, parts: Joined, operator: Operator, wanted: LessonRequest | None = None
 ) -> LessonView:
-    """Teach the local model with all examples of the domain, which takes seconds. What it learned
-    answers at once, and in other processes within seconds."""
+    """Teach the local model with the newest examples of each label, which takes seconds. The lesson
+    answers at once, in other processes within seconds."""
     wanted = wanted or LessonRequest()
     lesson_id, _ = await parts.lessons.teach(
         name, accuracy=wanted.accuracy, set_aside=wanted.set_aside, by=operator.by
@@ -108,6 +111,6 @@ async def teach(
 async def withdraw_lesson(
     name: NameOfDomain, lesson_id: LessonId, parts: Joined, operator: Operator
 ) -> None:
-    """Withdraw a version: the one before it is in force again, or what came with the service. Its
+    """Withdraw a lesson: the one before it, or what came with the service, is in force again. Its
     examples stay."""
     await parts.lessons.withdraw(name, lesson_id, by=operator.by)

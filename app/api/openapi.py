@@ -35,29 +35,32 @@ class FieldProblem(BaseModel):
 class ProblemBody(BaseModel):
     """Why a request failed (RFC 9457)."""
 
-    type: str = Field(description="Stable; see docs/errors.md.", examples=["/problems/url-refused"])
+    type: str = Field(
+        description="Stable identifier; see docs/errors.md.", examples=["/problems/url-refused"]
+    )
     title: str = Field(examples=["The URL is refused"])
     status: int = Field(examples=[422])
     detail: str = Field(
-        description="For people.", examples=["The host metadata.internal is an internal name."]
+        description="Explanation for people.",
+        examples=["The host metadata.internal is an internal name."],
     )
-    instance: str = Field(description="The path that was asked.", examples=["/classify"])
+    instance: str = Field(description="Path of the request.", examples=["/classify"])
     errors: list[FieldProblem] | None = Field(
-        None, description="Of an invalid request: what is wrong where."
+        None, description="For an invalid request: what is wrong, and where."
     )
     result_id: str | None = Field(
         None,
-        description="Of an attempt that reached a provider: its row.",
+        description="For an attempt that reached a provider: id of its result.",
         examples=["cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
     categories: list[str] | None = Field(
-        None, description="Of a content filter: what it found.", examples=[["violence"]]
+        None, description="For a content filter: what it found.", examples=[["violence"]]
     )
     budget: str | None = Field(
-        None, description="Of `budget-spent`: its name.", examples=["flowers"]
+        None, description="For `budget-spent`: name of the budget.", examples=["flowers"]
     )
     resets_at: datetime | None = Field(
-        None, description="Of `budget-spent`: when the budget begins anew."
+        None, description="For `budget-spent`: when the budget is reset."
     )
 
 

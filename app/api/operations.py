@@ -27,34 +27,35 @@ OFF: dict[str, Any] = {
 
 
 class TroubleReport(BaseModel):
-    """Something that is not as it should be."""
+    """Something that is wrong."""
 
     what: str = Field(
-        description="As in `failing`, or `provider/deployment`.", examples=["azure_openai/west"]
+        description="An entry of `failing`, or `provider/deployment`.",
+        examples=["azure_openai/west"],
     )
     since: datetime | None = Field(examples=["2026-01-02T03:04:05.678Z"])
     means: str = Field(
-        description="For callers.",
+        description="What it means for callers.",
         examples=["The database does not answer: nothing can be taken or told."],
     )
 
 
 class HealthReport(BaseModel):
-    """For people."""
+    """State of the service, for people."""
 
     status: Literal["ok", "degraded"] = Field(examples=["ok"])
     failing: list[str] = Field(
-        description="`starting`, `draining`, or the checks that failed: `storage`; `quota` when "
-        "Redis is gone and each process keeps to its share.",
+        description="`starting`, `draining`, or the checks that failed: `storage`; `quota` if "
+        "Redis can't be reached and each process keeps to its share.",
         examples=[[]],
     )
     troubles: list[TroubleReport] = Field(
-        description="What makes it `degraded`, in words: of `failing`, and of deployments that are "
-        "left alone because they fail.",
+        description="What makes the service `degraded`, in words: the entries of `failing`, and "
+        "deployments that are not called because they fail.",
         examples=[[]],
     )
     version: str = Field(examples=["1.0.0"])
-    provider: str = Field(description="Who answers by default.", examples=["local"])
+    provider: str = Field(description="The default provider.", examples=["local"])
     model: str = Field(examples=["efficientnet-lite0-int8"])
     deployment: str | None = Field(examples=[None])
     storage: str = Field(examples=["sqlite:///data/app.db"])
@@ -63,7 +64,7 @@ class HealthReport(BaseModel):
 
 
 class Ready(BaseModel):
-    """For load balancers."""
+    """State of the service, for load balancers."""
 
     status: Literal["ready", "not_ready"] = Field(examples=["ready"])
     failing: list[str] = Field(
@@ -73,7 +74,7 @@ class Ready(BaseModel):
 
 @router.get("/health")
 async def health(parts: InMemory) -> HealthReport:
-    """How the service is doing. Always 200 while it can answer at all."""
+    """Report the state of the service. Always 200 as long as it can respond at all."""
     name = parts.settings.provider_name
     capabilities = await parts.providers.capabilities(name)
     failing, besides = await parts.health.troubles()
@@ -94,13 +95,13 @@ async def health(parts: InMemory) -> HealthReport:
 
 @router.get("/health/live")
 async def live() -> dict[str, str]:
-    """200 while the process runs and its event loop turns."""
+    """Liveness: 200 while the process and its event loop run."""
     return {"status": "alive"}
 
 
 @router.get("/health/ready", response_model=Ready, responses={503: {"model": Ready}})
 async def ready(parts: InMemory) -> Response:
-    """503 while starting or draining, or while what it can't do without is down."""
+    """Readiness: 503 while starting or draining, or while something indispensable is down."""
     failing = await parts.health.unready()
     report = Ready(status="not_ready" if failing else "ready", failing=failing)
     return JSONResponse(report.model_dump(), 503 if failing else 200)
@@ -108,7 +109,7 @@ async def ready(parts: InMemory) -> Response:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": AS_METRICS}, 404: OFF})
 async def metrics(request: Request, parts: InMemory, caller: Caller) -> Response:
-    """Prometheus' text format, or OpenMetrics where `Accept` names it."""
+    """Return metrics in Prometheus' text format, or as OpenMetrics if `Accept` names it."""
     if not parts.metrics.enabled:
         raise HTTPException(404, "Not Found")
     scrape = parts.metrics.scrape()

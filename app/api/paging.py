@@ -14,11 +14,17 @@ MAX_PAGE = 1_000
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 NextCursor = Annotated[
     str | None,
-    Field(description="Send it as `cursor` to go on; null on the last page.", examples=[None]),
+    Field(
+        description="Send it as `cursor` to get the next page; null on the last page.",
+        examples=[None],
+    ),
 ]
 NextNumber = Annotated[
     int | None,
-    Field(description="Send it as `after` to go on; null on the last page.", examples=[None]),
+    Field(
+        description="Send it as `after` to get the next page; null on the last page.",
+        examples=[None],
+    ),
 ]
 
 Row = TypeVar("Row")
@@ -26,7 +32,7 @@ Row = TypeVar("Row")
 
 def page_cursor(pattern: str) -> Any:
     """The `cursor` of a query: an id of this pattern."""
-    return Field(None, pattern=pattern, description="`next_cursor` of the page before.")
+    return Field(None, pattern=pattern, description="`next_cursor` of the previous page.")
 
 
 def cut(found: Sequence[Row], limit: int) -> tuple[list[Row], Row | None]:

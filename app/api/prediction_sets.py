@@ -13,22 +13,22 @@ Coverage = Annotated[
     Query(
         ge=0.5,
         le=0.999,
-        description="Share of pictures whose true class is to be in `prediction_set`.",
+        description="Share of pictures whose `prediction_set` should contain the true class.",
         examples=[0.95],
     ),
 ]
 
 
 class ResultWithSet(Result):
-    """A result, and the set that was asked for with it."""
+    """A result, and its prediction set if one was requested."""
 
     prediction_set: list[str] | None = Field(
         None,
         exclude_if=lambda found: found is None,
-        description="The classes, and `none` for none of them, among which the true one is for a "
-        "share `coverage` of pictures, the most probable first; it may be empty. Not there where "
-        "no `coverage` was asked for, where there is no answer, and where `calibration` is null: "
-        "without labels nothing can be promised.",
+        description="The classes, and `none` for none of them, that contain the true one for a "
+        "share `coverage` of pictures, the most probable first; may be empty. Absent if no "
+        "`coverage` was requested, if there is no answer, and if `calibration` is null: nothing "
+        "can be guaranteed without labels.",
         examples=[["rose"]],
     )
 

@@ -69,15 +69,17 @@ class ResultConditions(BaseModel):
     class_: str | None = Field(None, alias="class", description="The predicted class.")
     status: Status | None = None
     provider: str | None = Field(None, examples=["local"])
-    caller: str | None = Field(None, description="For operators; others see only their own.")
+    caller: str | None = Field(
+        None, description="Only this caller's results, for operators; others see only their own."
+    )
     min_confidence: float | None = Field(None, ge=0, le=1)
     max_confidence: float | None = Field(None, ge=0, le=1)
-    since: Moment | None = Field(None, description="Asked then or later.")
-    until: Moment | None = Field(None, description="Asked before.")
+    since: Moment | None = Field(None, description="Requested then or later.")
+    until: Moment | None = Field(None, description="Requested before.")
     similar_to: str | None = Field(
         None,
         pattern=RESULT_PATTERN,
-        description="A result: those whose picture looks nearly like its own.",
+        description="Id of a result: only results whose picture looks nearly the same.",
     )
 
     def wanted(self, caller: security.Caller) -> ResultFilter:
@@ -111,7 +113,7 @@ class ResultExport(ResultConditions, ExportQuery):
 async def list_results(
     query: Annotated[ResultQuery, Query()], parts: Joined, caller: Caller
 ) -> ResultPage:
-    """Results, the newest first, page by page."""
+    """List results, the newest first, page by page."""
     wanted = query.wanted(caller)
     found = await parts.results.page(wanted, before=query.cursor, limit=query.limit + 1)
     page, last = cut(found, query.limit)
@@ -130,7 +132,7 @@ async def export_results(
     parts: Joined,
     caller: Caller,
 ) -> StreamingResponse:
-    """All of them, the newest first, as a file."""
+    """Export all results, the newest first, as a file."""
     wanted = query.wanted(caller)
     columns = await query.chosen(partial(parts.exports.keys_of_results, wanted))
     pages = parts.exports.results(wanted, fields(columns))
@@ -145,7 +147,7 @@ async def put_export(
     parts: Joined,
     caller: Caller,
 ) -> Exported:
-    """The same file, put into a store. Answers when it is there."""
+    """Write the export to an object store. The response is sent once the file is there."""
     wanted = query.wanted(caller)
     columns = await order.chosen(partial(parts.exports.keys_of_results, wanted))
     pages = parts.exports.results(wanted, fields(columns))
@@ -163,7 +165,8 @@ async def get_result(
     ] = 0,
     coverage: Coverage = None,
 ) -> ResultWithSet:
-    """One result. With `wait` the answer is held until the result is there or the time is over."""
+    """Get one result. With `wait`, the response is delayed until the result is there or the time is
+    up."""
     result = await parts.results.get(result_id, caller=caller.sees)
     if result.is_pending and wait:
         await parts.running.wait_for(result_id, seconds=wait)
@@ -173,7 +176,8 @@ async def get_result(
 
 @router.delete("/{result_id}", status_code=204)
 async def delete_result(result_id: ResultId, parts: Joined, caller: Caller) -> None:
-    """Erase a result, with all that it left: docs/erasure.md says what, and what stays."""
+    """Erase a result, with everything that it left: docs/erasure.md lists what is erased and what
+    stays."""
     await parts.erasing.result(result_id, caller=caller.sees, by=caller.by)
 
 
@@ -182,8 +186,8 @@ async def delete_result(result_id: ResultId, parts: Joined, caller: Caller) -> N
 async def set_expected(
     result_id: ResultId, expected: Expected, parts: Joined, caller: Caller
 ) -> None:
-    """Record what the picture really shows. Feeds accuracy, calibration and thresholds; where the
-    answer waits for a review, that is decided by it."""
+    """Record what the picture really shows, for accuracy, calibration and thresholds. If the answer
+    waits for a review, this decides it."""
     result = await parts.results.get(result_id, caller=caller.sees)
     check_label(expected.label, await parts.domains.find(result.domain))
     labelled = await parts.results.set_expected(
@@ -201,8 +205,8 @@ async def set_expected(
 )
 @Raises(Overloaded, PictureNotKept)
 async def get_image(result_id: ResultId, parts: Joined, caller: Caller) -> Response:
-    """The picture as a model got it: of what a person should look at, or is to be learned from, and
-    of batches, as long as it is kept."""
+    """Get the picture as a model saw it, as long as it is kept: for answers that were queued for
+    review or learned from, and for uploads of batches."""
     result = await parts.results.get(result_id, caller=caller.sees)
     data = await parts.pictures.jpeg(result)
     return Response(data, media_type="image/jpeg", headers=IMAGE_HEADERS)

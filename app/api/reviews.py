@@ -29,7 +29,7 @@ MAX_GIVEN = 50
 ReviewerName = Annotated[
     Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None,
     Field(
-        description="Whoever looks; unset: the name of the API key. Not `model`.",
+        description="Name of the reviewer, but not `model`; unset: the name of the API key.",
         examples=["ada"],
     ),
 ]
@@ -39,11 +39,11 @@ class ReviewQuery(BaseModel):
     """Whose queue, and how much of it."""
 
     model_config = ConfigDict(extra="forbid")
-    domain: str | None = Field(None, description="Only of this one.", examples=["flowers"])
+    domain: str | None = Field(None, description="Only this domain.", examples=["flowers"])
     limit: int = Field(10, ge=1, le=MAX_GIVEN)
     reviewer: ReviewerName = None
     claim: bool = Field(
-        default=True, description="False: only look; what is shown may be given to others."
+        default=True, description="False: only look; others may be given the same answers."
     )
 
 
@@ -51,19 +51,19 @@ class StatisticsQuery(BaseModel):
     """Of what."""
 
     model_config = ConfigDict(extra="forbid")
-    domain: str | None = Field(None, description="Only of this one.", examples=["flowers"])
+    domain: str | None = Field(None, description="Only this domain.", examples=["flowers"])
     since: Moment | None = Field(None, description="Decided then or later.")
     until: Moment | None = Field(None, description="Decided before.")
 
 
 class ReviewOrder(BaseModel):
-    """What the person says."""
+    """A reviewer's decision."""
 
     model_config = ConfigDict(extra="forbid")
     action: ReviewAction = Field(
-        description="`confirm`: the answer is right. `correct`: it shows `label`. `reject`: it is "
-        "useless, nothing can be said. `skip`: somebody else, or later. `reopen`: undo what was "
-        "decided."
+        description="`confirm`: the answer is right. `correct`: the picture shows `label`. "
+        "`reject`: the picture is unusable, nothing can be said. `skip`: leave it to somebody "
+        "else, or for later. `reopen`: undo the decision."
     )
     label: str | None = Field(
         None,
@@ -79,9 +79,9 @@ class ReviewOrder(BaseModel):
 async def next_reviews(
     query: Annotated[ReviewQuery, Query()], response: Response, parts: Joined, caller: Caller
 ) -> NextReviews:
-    """What to look at next: what the reviewer was given before and has not decided, then what is
-    nearest to the threshold, with some of what was accepted and drawn at random in between. What is
-    given is the reviewer's for a while and nobody else's."""
+    """Get answers to review: first those that the reviewer has claimed and not decided, then those
+    nearest to the threshold, mixed with accepted ones that were drawn at random. They are claimed
+    for a while: nobody else is given them."""
     response.headers["Cache-Control"] = "no-store"
     reviewer = Reviewer(query.reviewer or caller.name, caller.sees, query.domain)
     return await parts.reviews.next(reviewer, query.limit, claim=query.claim)
@@ -92,8 +92,8 @@ async def next_reviews(
 async def review_statistics(
     query: Annotated[StatisticsQuery, Query()], response: Response, parts: Joined, caller: Caller
 ) -> ReviewStatistics:
-    """What waits, what was decided, how often people agreed, and how right those answers are that
-    nobody looks at."""
+    """Report what waits, what was decided, how often people agreed with the model, and how accurate
+    the answers are that nobody reviews."""
     response.headers["Cache-Control"] = "no-store"
     return await parts.reviews.statistics(
         caller=caller.sees, domain=query.domain, since=query.since, until=query.until
@@ -104,7 +104,7 @@ async def review_statistics(
 async def get_review(
     result_id: ResultId, response: Response, parts: Joined, caller: Caller
 ) -> ReviewHistory:
-    """A result as a reviewer sees it, and who did what with it."""
+    """Get a result as a reviewer sees it, and the history of its review."""
     response.headers["Cache-Control"] = "no-store"
     return await parts.reviews.history(result_id, caller=caller.sees)
 
@@ -117,8 +117,8 @@ async def get_review(
 async def review(
     result_id: ResultId, order: ReviewOrder, parts: Joined, caller: Caller
 ) -> ReviewItem:
-    """Say what a picture shows. It may be any result that has an answer and that nobody else is
-    looking at; the same again does nothing more."""
+    """Decide what a picture shows. Any result that has an answer can be decided, unless another
+    reviewer has claimed it; repeating a decision changes nothing."""
     decision = Decision(
         order.action,
         order.reviewer or caller.name,

@@ -41,8 +41,8 @@ class ApiKeyScheme(SecurityBase):
     def __init__(self) -> None:
         self.scheme_name = "ApiKey"
         self.model = HTTPBearer(
-            description="An API key, where the service wants one. `X-API-Key: KEY` does too. "
-            "`admin`: of an operator."
+            description="An API key, if the service has any. `X-API-Key: KEY` works, too. `admin`: "
+            "an operator's key."
         )
 
     async def __call__(self, request: Request) -> Caller:

@@ -42,7 +42,7 @@ EventTypes = Annotated[
     list[str],
     Field(
         max_length=50,
-        description="What it wants to hear of; empty: everything.",
+        description="Types of events to send; empty: all.",
         examples=[["result.created", "batch.completed"]],
     ),
 ]
@@ -50,7 +50,7 @@ Domains = Annotated[
     list[str],
     Field(
         max_length=200,
-        description="Of which domains; empty: all. Events of no domain always come.",
+        description="Domains to send events of; empty: all. Events of no domain are always sent.",
         examples=[["flowers"]],
     ),
 ]
@@ -59,18 +59,23 @@ Description = Annotated[
     Field(
         max_length=500,
         pattern=r"^[^\x00]*$",
-        description="For people.",
+        description="Free text for people.",
         examples=["the shop's inbox"],
     ),
 ]
 RateLimit = Annotated[
     float | None,
-    Field(ge=0.01, le=10_000, description="Deliveries a second; null: no limit.", examples=[50]),
+    Field(
+        ge=0.01,
+        le=10_000,
+        description="Maximum deliveries per second; null: no limit.",
+        examples=[50],
+    ),
 ]
 HeadersToSend = Annotated[
     dict[str, str] | None,
     Field(
-        description="Sent along with every delivery; kept encrypted, and never shown again.",
+        description="Headers to send with every delivery; stored encrypted, and never shown again.",
         examples=[{"Authorization": "Bearer for-the-receiver"}],
     ),
 ]
@@ -78,14 +83,14 @@ GivenSecret = Annotated[
     SecretStr | None,
     Field(
         description="`whsec_` and 24 to 64 bytes in base64, or `whsk_` and the seed of an ed25519 "
-        "key; made when not given.",
+        "key; generated if unset.",
         examples=[None],
     ),
 ]
 
 
 class WebhookRequest(BaseModel):
-    """A webhook to be."""
+    """A new webhook."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     url: Url
@@ -97,14 +102,14 @@ class WebhookRequest(BaseModel):
     secret: GivenSecret = None
     signature: Signature | None = Field(
         None,
-        description="`v1`: HMAC-SHA256 with a shared secret; `v1a`: ed25519, where receivers only "
-        "know the public key. Unset: as the secret is, else `v1`.",
+        description="`v1`: HMAC-SHA256 with a shared secret; `v1a`: ed25519, where receivers know "
+        "only the public key. Unset: as the secret implies, else `v1`.",
         examples=["v1"],
     )
 
 
 class WebhookChange(BaseModel):
-    """What is to be changed; the rest stays."""
+    """What to change; the rest stays."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     url: Url | None = None
@@ -138,30 +143,37 @@ class WebhookReport(BaseModel):
 
     id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     url: str = Field(examples=["https://shop.example.com/hooks"])
-    event_types: list[str] = Field(description="Empty: all.", examples=[["result.created"]])
-    domains: list[str] = Field(description="Empty: all.", examples=[["flowers"]])
+    event_types: list[str] = Field(
+        description="Types of events that are sent; empty: all.", examples=[["result.created"]]
+    )
+    domains: list[str] = Field(
+        description="Domains whose events are sent; empty: all.", examples=[["flowers"]]
+    )
     description: str | None = Field(examples=["the shop's inbox"])
-    rate_limit: float | None = Field(description="Deliveries a second.", examples=[None])
+    rate_limit: float | None = Field(
+        description="Maximum deliveries per second; null: no limit.", examples=[None]
+    )
     headers: dict[str, str] = Field(
-        description="Those that are sent along; their values are not shown.",
+        description="Headers that are sent; their values are not shown.",
         examples=[{"Authorization": "***"}],
     )
     caller: str = Field(examples=["anonymous"])
     status: Literal["enabled", "disabled"] = Field(examples=["enabled"])
     reason: str | None = Field(description="Why it is disabled.", examples=[None])
     failing_since: datetime | None = Field(
-        description="The first failure behind the last success.", examples=[None]
+        description="First failure since the last success.", examples=[None]
     )
     disabled_at: datetime | None = Field(examples=[None])
     public_key: str | None = Field(
-        description="`whpk_...`, with which `v1a` signatures are verified.", examples=[None]
+        description="`whpk_...`, which verifies `v1a` signatures.", examples=[None]
     )
     old_secret_until: datetime | None = Field(
-        description="Until then the secret before the last one signs, too.", examples=[None]
+        description="Until then, deliveries also carry a signature by the previous secret.",
+        examples=[None],
     )
     readable: bool = Field(
-        description="False: the key is missing with which its secret and headers were encrypted. "
-        "Nothing is sent until it is back, or secret and headers are new.",
+        description="False: the key that encrypted its secret and headers is missing. Nothing is "
+        "sent until the key is back, or secret and headers are replaced.",
         examples=[True],
     )
     created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
@@ -173,7 +185,7 @@ class WebhookReport(BaseModel):
 
 
 class WebhookWithSecret(WebhookReport):
-    """A webhook, and its new secret: this is the only time that it is told."""
+    """A webhook, and its new secret, which is shown only this once."""
 
     secret: str = Field(examples=["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
 
@@ -183,7 +195,7 @@ class WebhookWithSecret(WebhookReport):
 
 
 class WebhookList(BaseModel):
-    """The oldest first."""
+    """Webhooks, the oldest first."""
 
     webhooks: list[WebhookReport]
 
@@ -193,27 +205,31 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     since: Moment = Field(
-        description="What happened then or later.", examples=["2026-01-02T03:00:00Z"]
+        description="Deliveries created then or later.", examples=["2026-01-02T03:00:00Z"]
     )
-    until: Moment | None = Field(None, description="And before; unset: now.", examples=[None])
+    until: Moment | None = Field(
+        None, description="And before this; unset: until now.", examples=[None]
+    )
     delivered: bool = Field(
-        default=False, description="Also what was delivered; else what failed or was missed."
+        default=False,
+        description="True: also those that were delivered; else only those that failed or were "
+        "missed.",
     )
 
 
 class Enabling(BaseModel):
-    """What is to be made up for."""
+    """What to send when a webhook is enabled again."""
 
     model_config = ConfigDict(extra="forbid")
     replay_since: Moment | None = Field(
         None,
-        description="Send what failed or was missed since then; unset: nothing.",
+        description="Send again what failed or was missed since then; unset: nothing.",
         examples=[None],
     )
 
 
 class Replayed(BaseModel):
-    deliveries: int = Field(description="That are sent again.", examples=[12])
+    deliveries: int = Field(description="Deliveries that are sent again.", examples=[12])
 
 
 @router.post("", status_code=201)
@@ -221,8 +237,8 @@ class Replayed(BaseModel):
 async def create_webhook(
     body: WebhookRequest, response: Response, parts: Joined, caller: Caller
 ) -> WebhookWithSecret:
-    """Be told of events from now on; where several processes share the work, in all of them within
-    two seconds. The secret, with which to verify events, is in this answer only."""
+    """Create a webhook, which is sent events from now on; where several processes share the work,
+    by all of them within two seconds. The secret that verifies events is in this response only."""
     given = body.secret.get_secret_value() if body.secret else None
     values = body.model_dump(exclude={"secret", "signature"})
     endpoint, secret = await parts.webhooks.create(
@@ -234,14 +250,14 @@ async def create_webhook(
 
 @router.get("")
 async def list_webhooks(parts: Joined, caller: Caller) -> WebhookList:
-    """All webhooks."""
+    """List all webhooks."""
     found = await parts.webhooks.all(caller=caller.sees)
     return WebhookList(webhooks=[WebhookReport.of(each) for each in found])
 
 
 @router.get("/{webhook_id}")
 async def get_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> WebhookReport:
-    """One webhook, and whether it fails."""
+    """Get one webhook, and whether it fails."""
     return WebhookReport.of(await parts.webhooks.get(webhook_id, caller=caller.sees))
 
 
@@ -250,7 +266,7 @@ async def get_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> W
 async def change_webhook(
     webhook_id: WebhookId, change: WebhookChange, parts: Joined, caller: Caller
 ) -> WebhookReport:
-    """Change some of it. `headers` are replaced as a whole."""
+    """Change some fields of a webhook. `headers` are replaced as a whole."""
     changed = await parts.webhooks.change(
         webhook_id, change.values, caller=caller.sees, by=caller.by
     )
@@ -259,7 +275,7 @@ async def change_webhook(
 
 @router.delete("/{webhook_id}", status_code=204)
 async def delete_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> None:
-    """Forget it, with all that was sent to it and is to be."""
+    """Delete a webhook, with its past and pending deliveries."""
     await parts.deliveries.delete(webhook_id, caller=caller.sees, by=caller.by)
 
 
@@ -267,7 +283,7 @@ async def delete_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -
 async def rotate_secret(
     webhook_id: WebhookId, parts: Joined, caller: Caller, body: Rotation | None = None
 ) -> WebhookWithSecret:
-    """Sign with a new secret; for 24 hours deliveries carry a signature by the old one, too."""
+    """Sign with a new secret; for 24 hours deliveries also carry a signature by the old one."""
     given = body.secret.get_secret_value() if body and body.secret else None
     endpoint, secret = await parts.webhooks.rotate(
         webhook_id, given, caller=caller.sees, by=caller.by
@@ -278,7 +294,7 @@ async def rotate_secret(
 @router.post("/{webhook_id}/test")
 @Raises(EventForgotten)
 async def test_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> DeliveryReport:
-    """Send a `ping` now, once, and say what came of it; also to a disabled webhook."""
+    """Send a `ping` now, once, and return what came of it; works for a disabled webhook, too."""
     return DeliveryReport.of(await parts.deliveries.test(webhook_id, caller=caller.sees))
 
 
@@ -286,7 +302,7 @@ async def test_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> 
 async def enable_webhook(
     webhook_id: WebhookId, parts: Joined, caller: Caller, body: Enabling | None = None
 ) -> WebhookReport:
-    """Send to it again, and what it missed if that is asked for."""
+    """Enable a webhook again, and send what it missed if that is requested."""
     endpoint = await parts.webhooks.enable(webhook_id, caller=caller.sees, by=caller.by)
     if body is not None and body.replay_since is not None:
         await parts.deliveries.replay(
@@ -302,7 +318,7 @@ async def list_deliveries(
     parts: Joined,
     caller: Caller,
 ) -> DeliveryPage:
-    """What was sent to it and is to be, the newest first, with every attempt."""
+    """List past and pending deliveries, the newest first, with every attempt."""
     await parts.webhooks.get(webhook_id, caller=caller.sees)
     wanted = DeliveryFilter(caller.sees, webhook_id, query.subject, query.state)
     return await page_of(parts, wanted, query)
@@ -313,7 +329,7 @@ async def list_deliveries(
 async def replay(
     webhook_id: WebhookId, query: Annotated[Replay, Query()], parts: Joined, caller: Caller
 ) -> Replayed:
-    """Send again what failed or was missed, each under the id that it had."""
+    """Send again what failed or was missed, each under its original id."""
     count = await parts.deliveries.replay(
         webhook_id,
         since=query.since,

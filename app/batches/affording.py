@@ -23,26 +23,28 @@ NEWEST = 300
 
 
 class BudgetShare(BaseModel):
-    """What a batch would take of a budget."""
+    """How much of a budget a batch would take."""
 
-    name: str = Field(description="`batch`: its own.", examples=["shop-per-month"])
+    name: str = Field(
+        description="Name of the budget; `batch`: the batch's own.", examples=["shop-per-month"]
+    )
     period: Period = Field(examples=["month"])
     action: str = Field(examples=["block"])
     amount_usd: UsdAmount | None = Field(
-        description="Null for a budget that is for others, too, unless an operator asks.",
+        description="Null for a budget that is shared with other callers, unless an operator asks.",
         examples=[50.0],
     )
     left_usd: UsdAmount | None = Field(
-        description="That is not spent; null as `amount_usd`.", examples=[37.5]
+        description="What is not spent; null like `amount_usd`.", examples=[37.5]
     )
     share: float | None = Field(
-        description="Of what is left, as expected; null as `amount_usd`, when the price is not "
-        "known, or nothing is left.",
+        description="Expected cost as a share of what is left; null like `amount_usd`, and if the "
+        "price is not known or nothing is left.",
         examples=[0.08],
     )
     fits: bool | None = Field(
-        description="False: even the low estimate is more than is left, and the batch would be "
-        "refused, where the budget blocks. Null when the price is not known.",
+        description="False: even the low estimate is more than is left, so that the batch would be "
+        "refused if the budget blocks. Null if the price is not known.",
         examples=[True],
     )
 

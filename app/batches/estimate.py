@@ -33,7 +33,7 @@ TOLD = 20
 
 
 class TokenRange(BaseModel):
-    """Tokens; 95 times in 100 the bill is between `low` and `high`, about."""
+    """Tokens; the bill is between `low` and `high` about 95 times in 100."""
 
     low: int = Field(examples=[18_900])
     expected: int = Field(examples=[19_600])
@@ -41,7 +41,7 @@ class TokenRange(BaseModel):
 
 
 class CostRange(BaseModel):
-    """US dollars; 95 times in 100 the bill is between `low` and `high`, about."""
+    """US dollars; the bill is between `low` and `high` about 95 times in 100."""
 
     low: UsdAmount = Field(examples=[0.0501])
     expected: UsdAmount = Field(examples=[0.0523])
@@ -49,74 +49,77 @@ class CostRange(BaseModel):
 
 
 class UnusableRow(BaseModel):
-    """What could not be taken for an item."""
+    """A row or file that is not a valid item."""
 
-    place: str = Field(description="A line, or a file's name.", examples=["line 7"])
+    place: str = Field(description="A line, or the name of a file.", examples=["line 7"])
     reason: str = Field(examples=["image_url: is no http or https URL"])
 
 
 class PromptText(BaseModel):
-    """What a model is told beside the picture, word for word; of each picture the classes stand in
-    an order of its own."""
+    """The text that a model is sent with a picture, word for word, except that the order of the
+    classes differs for each picture."""
 
     model_config = ConfigDict(from_attributes=True)
     system: str = Field(examples=["You are a botanist. Decide which flower ..."])
-    user: str = Field(description="Empty where the picture stands alone.", examples=[""])
+    user: str = Field(description="Empty if the picture stands alone.", examples=[""])
     schema_: str | None = Field(
         alias="schema",
-        description="Of the answer: the model reads it, and it is billed.",
+        description="JSON schema of the answer, which the model reads and which is billed.",
         examples=['{"type":"object","properties":{"label":...'],
     )
 
 
 class BatchEstimate(BaseModel):
-    """What a batch would be. Nothing was stored, and no provider was asked."""
+    """Estimate of a batch. Nothing was stored, and nothing was paid for."""
 
     domain: str = Field(examples=["flowers"])
     provider: str = Field(
-        description="Who would answer; in a cascade the first whose answers cost more than time of "
-        "this machine.",
+        description="Provider that would answer; in a cascade, the first whose answers cost more "
+        "than this machine's time.",
         examples=["azure_openai"],
     )
     model: str = Field(examples=["gpt-4o"])
     items: int = Field(examples=[100])
     duplicates: int = Field(
-        description="Items with the URL or the bytes of an earlier one.", examples=[3]
+        description="Items with the same URL or bytes as an earlier one.", examples=[3]
     )
-    bad_rows: int = Field(description="What is no item.", examples=[1])
-    errors: list[UnusableRow] = Field(description="The first of them.")
+    bad_rows: int = Field(description="Rows and files that are not valid items.", examples=[1])
+    errors: list[UnusableRow] = Field(description="The first of the bad rows.")
     sampled: int = Field(
-        description="Pictures that were looked at, drawn evenly from all different ones.",
+        description="Pictures that were examined, drawn evenly from all distinct ones.",
         examples=[97],
     )
     unreadable: int = Field(
-        description="Of those: what would fail before anybody is asked.", examples=[0]
+        description="Sampled pictures that would fail before any provider is asked.", examples=[0]
     )
-    kept: int = Field(description="Of those: what was answered before.", examples=[0])
+    kept: int = Field(description="Sampled pictures that were answered before.", examples=[0])
     settled: int | None = Field(
-        description="Of those: what `provider` would not be asked, for who is asked before, in a "
-        "cascade, is sure enough of it; null where nobody is.",
+        description="Sampled pictures about which `provider` would not be asked, because an "
+        "earlier one in the cascade is sure enough; null if there is no earlier one.",
         examples=[None],
     )
-    prompt_tokens: TokenRange = Field(description="Pictures and text.")
-    completion_tokens: TokenRange = Field(description="Answers, and the reasoning before them.")
-    tokens: TokenRange = Field(description="Both.")
-    cost_usd: CostRange | None = Field(description="Null when the price is not known.")
+    prompt_tokens: TokenRange = Field(description="Tokens of pictures and text.")
+    completion_tokens: TokenRange = Field(
+        description="Tokens of answers, and of the reasoning before them."
+    )
+    tokens: TokenRange = Field(description="Prompt and completion tokens together.")
+    cost_usd: CostRange | None = Field(description="Null if the price is not known.")
     budgets: list[BudgetShare] = Field(
-        description="That calls are reserved in, and what of them the batch would take."
+        description="Budgets in which the calls are reserved, and what the batch would take of "
+        "them."
     )
     duration_s: float | None = Field(
-        description="At the provider's present quota, when nobody else wants it, or at the pace of "
-        "the sample when this machine answers; null when nobody can say.",
+        description="Estimated seconds: at the provider's present quota, without other traffic, or "
+        "at the pace of the sample if this machine answers; null if unknown.",
         examples=[9.7],
     )
     basis: Literal["measured", "rule"] | None = Field(
-        description="Where the tokens of text and answer come from: what calls about this domain "
-        "were billed before, or a rule of thumb. Null where no tokens are billed.",
+        description="Where the tokens of text and answer come from: `measured` (what earlier calls "
+        "about this domain were billed) or `rule` (a rule of thumb). Null if no tokens are billed.",
         examples=["measured"],
     )
     prompt: PromptText | None = Field(
-        description="What the model would be told; null where there is no such thing."
+        description="What the model would be sent; null if it takes no prompt."
     )
 
 

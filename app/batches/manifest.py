@@ -22,7 +22,7 @@ METADATA = "metadata."
 
 
 class ManifestRow(BaseModel):
-    """One picture of a list. What else is in a row is passed over."""
+    """One picture of a list. Other fields of a row are ignored."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
     image_url: str = Field(
@@ -32,11 +32,11 @@ class ManifestRow(BaseModel):
         None,
         min_length=1,
         max_length=255,
-        description="The caller's own name of it; its number when missing.",
+        description="The caller's own id of the item; unset: its number.",
         examples=["rose-17"],
     )
     domain: str | None = Field(
-        None, description="If any, the batch's: there is one for all.", examples=[None]
+        None, description="If given, the batch's domain: all items have the same.", examples=[None]
     )
     expected: str | None = Field(None, description="The true class.", examples=["rose"])
     metadata: dict[str, JsonValue] | None = Field(None, examples=[{"order": "A-17"}])

@@ -19,31 +19,33 @@ class BatchOptions(BaseModel):
         None,
         max_length=200,
         pattern=r"^[^\x00]*$",
-        description="For people.",
+        description="Name of the batch, for people.",
         examples=["March returns"],
     )
     provider: str | None = Field(
         None,
         max_length=64,
         pattern=r"^[^\x00]*$",
-        description="Who shall answer instead of the domain's providers.",
+        description="Provider to ask instead of the domain's providers.",
         examples=["local"],
     )
     lane: Lane = Field(
-        "batch", description="`interactive`: as urgent as requests.", examples=["batch"]
+        "batch", description="`interactive`: as urgent as single requests.", examples=["batch"]
     )
     batch_size: int | None = Field(
         None,
         ge=10,
         le=100,
-        description="Items committed together; unset: the service's own.",
+        description="Items committed together; unset: the service's default.",
         examples=[10],
     )
     on_error: Literal["continue", "stop"] = Field(
-        "continue", description="`stop`: the first item that fails ends it.", examples=["continue"]
+        "continue",
+        description="`stop`: the first item that fails ends the batch.",
+        examples=["continue"],
     )
     deadline: Moment | None = Field(
-        None, description="What is not done by then is not done at all.", examples=[None]
+        None, description="Items that are not done by then are not processed.", examples=[None]
     )
     expected_column: str = Field(
         EXPECTED,
@@ -54,17 +56,18 @@ class BatchOptions(BaseModel):
     callback_url: str | None = Field(
         None,
         max_length=8_192,
-        description="Told when the batch is completed, paused, failed or cancelled, signed with "
-        "the service's WEBHOOK_SECRET: docs/webhooks.md.",
+        description="URL that is notified when the batch is completed, paused, failed or "
+        "cancelled, signed with the service's WEBHOOK_SECRET: docs/webhooks.md.",
         examples=[None],
     )
     budget_usd: Amount | None = Field(
         None,
-        description="US dollars that it may cost: then it is paused, and can be given more.",
+        description="US dollars that the batch may cost: when they are spent it is paused, and can "
+        "be given more.",
         examples=[25],
     )
     dry_run: bool = Field(
         default=False,
-        description="Only say what it would cost: nothing is stored, no provider is asked.",
+        description="Only estimate the cost: nothing is stored, and nothing is paid for.",
         examples=[False],
     )

@@ -42,7 +42,9 @@ class DomainClass(BaseModel):
         None, max_length=500, description="Shown to the model.", examples=["mobile or desk phone"]
     )
     aliases: tuple[Label, ...] = Field(
-        (), description="Other names; the local model looks them up too.", examples=[["pay-phone"]]
+        (),
+        description="Other names; the local model looks these up, too.",
+        examples=[["pay-phone"]],
     )
 
 
@@ -56,7 +58,8 @@ AnyClass = Annotated[
 
 
 class Cascade(BaseModel):
-    """Who is asked first answers what it is sure enough of; the next one, what is left."""
+    """The first provider's answers are kept if they are sure enough; the next one is asked about
+    the rest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,27 +68,27 @@ class Cascade(BaseModel):
         gt=0,
         lt=1,
         strict=True,
-        description="How often the answers that go no further shall be right; from which "
-        "confidence on they are is learned from labels, or from what the local model was "
-        "taught with.",
+        description="How often answers should be right that are kept without asking the next "
+        "provider; the confidence that this takes is learned from labels, or from what the local "
+        "model was taught with.",
     )
     threshold: float | None = Field(
         None,
         ge=0,
         le=1,
         strict=True,
-        description="That confidence, where it is known; unset: from data.",
+        description="That confidence, if you know it; unset: from data.",
     )
     second_opinion: bool = Field(
         False,
         strict=True,
-        description="Whether a person should look where the next one contradicts an answer that "
+        description="Whether a person should look if the next provider contradicts an answer that "
         "was not sure enough.",
     )
 
 
 class DomainSpec(BaseModel):
-    """A domain without its name, as config/domains.yaml and the API hold it."""
+    """A domain without its name, as in config/domains.yaml and the API."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -99,41 +102,42 @@ class DomainSpec(BaseModel):
     prompt_template: str = Field(
         "Which of these classes does the image show?\n{classes}",
         max_length=8000,
-        description="What a chat model is told; `{classes}` becomes the table of classes.",
+        description="The prompt for a chat model; `{classes}` is replaced by the table of classes.",
     )
     confidence_threshold: float = Field(
-        0.7, ge=0, le=1, strict=True, description="Answers below it need review."
+        0.7, ge=0, le=1, strict=True, description="Answers with less confidence need review."
     )
     margin: float = Field(
         0.1,
         ge=0,
         le=1,
         strict=True,
-        description="Answers that lead the next most probable class by less need review.",
+        description="Answers whose lead over the next most probable class is smaller need review.",
     )
     orders: Literal[1, 2] = Field(
         1,
-        description="In how many orders a chat model is offered the classes, a call for each: "
-        "whether it prefers some places then matters less. Of more classes than it tells "
-        "probabilities of, the second call offers the most probable ones.",
+        description="In how many orders a chat model is offered the classes, one call for each, so "
+        "that a preference for some positions matters less. If there are more classes than it "
+        "returns probabilities of, the second call offers the most probable ones.",
     )
     votes: int = Field(
         1,
         ge=1,
         le=15,
         strict=True,
-        description="Calls to a model that gives no probabilities, at most; how many say a class "
-        "says how probable it is. 1: it is asked how sure it is.",
+        description="Maximum number of calls to a model that returns no probabilities; how many of "
+        "them name a class determines how probable it is. 1: the model is asked how sure it is.",
     )
     max_retries: int | None = Field(
         None,
         ge=0,
         le=10,
         strict=True,
-        description="Calls after the first one; unset: `api.max_retries`.",
+        description="Further calls after the first one; unset: `api.max_retries`.",
     )
     detail: Literal["low", "high", "auto"] = Field(
-        "low", description="How closely a chat model looks; `high` costs more tokens."
+        "low",
+        description="How closely a chat model looks at the picture; `high` costs more tokens.",
     )
     image_size: int = Field(
         512,
@@ -144,18 +148,20 @@ class DomainSpec(BaseModel):
     )
     quality: Literal["warn", "review", "reject"] = Field(
         "warn",
-        description="What becomes of bad pictures: they are answered with a warning, need review "
-        "too, or are refused.",
+        description="What happens to bad pictures: they are answered with a warning, also need "
+        "review, or are refused.",
     )
     allow_none: bool = Field(
-        False, strict=True, description='Whether "none of these" is an answer.'
+        False, strict=True, description='Whether "none of these" is a possible answer.'
     )
     providers: tuple[str, ...] = Field(
-        (), description="Who is asked, in this order, the next one when one is down.", max_length=8
+        (),
+        description="Providers in order: each is asked if those before it are down.",
+        max_length=8,
     )
     cascade: Cascade | None = Field(
         None,
-        description="The next one is asked also what one is not sure enough of: `{}` for all "
+        description="Also ask the next provider if an answer is not sure enough; `{}` for all "
         "defaults. Needs two `providers`.",
     )
     few_shot: int = Field(
@@ -163,8 +169,8 @@ class DomainSpec(BaseModel):
         ge=0,
         le=8,
         strict=True,
-        description="Of the domain's examples, how many are shown to a chat model, the ones most "
-        "like the picture; each is billed as a picture.",
+        description="How many of the domain's examples a chat model is shown, those most like the "
+        "picture; each is billed as a picture.",
     )
 
     @model_validator(mode="after")

@@ -33,15 +33,15 @@ class Summary(BaseModel):
 
 
 class ShortEvaluation(Summary):
-    """With its main figures."""
+    """An evaluation, with its main figures."""
 
-    n: int = Field(description="Pictures of the classes.", examples=[412])
+    n: int = Field(description="Pictures of the domain's classes.", examples=[412])
     accuracy: float = Field(examples=[0.973])
     ece: float | None = Field(description="Expected calibration error.", examples=[0.021])
 
 
 class Evaluation(Summary):
-    """How good labelled answers were."""
+    """An evaluation of labelled answers, with its report."""
 
     report: Report
 

@@ -12,13 +12,17 @@ from app.tally import wilson
 
 
 class Agreement(BaseModel):
-    """Of what was decided, and not rejected, how often the person said what the model had said;
-    null where there is none."""
+    """How often people agreed with the model, among answers that were decided and not rejected;
+    null if there are none."""
 
-    reviewed: int = Field(description="Decided, and not rejected.", examples=[120])
-    value: float | None = Field(description="Share of them, 0 to 1.", examples=[0.85])
+    reviewed: int = Field(description="Answers that were decided and not rejected.", examples=[120])
+    value: float | None = Field(
+        description="Share of them on which the person agreed with the model, 0 to 1.",
+        examples=[0.85],
+    )
     interval: tuple[float, float] | None = Field(
-        description="In which it lies with 95 % confidence (Wilson).", examples=[(0.775, 0.903)]
+        description="Where the true share lies with 95 % confidence (Wilson).",
+        examples=[(0.775, 0.903)],
     )
 
     @classmethod
@@ -32,24 +36,26 @@ class Agreement(BaseModel):
 
 
 class UnseenAccuracy(Agreement):
-    """How often those answers are right that are accepted and that nobody looks at, from those of
-    them that were drawn at random."""
+    """How accurate the accepted answers are that nobody looks at, estimated from those that were
+    drawn at random."""
 
-    rejected: int = Field(description="Of which nothing could be said.", examples=[2])
+    rejected: int = Field(description="Answers about which nothing could be said.", examples=[2])
 
 
 class ReviewerCounts(BaseModel):
-    """What one reviewer decided."""
+    """Decisions of one reviewer."""
 
     reviewer: str = Field(examples=["ada"])
     decided: int = Field(examples=[80])
     agreement: float | None = Field(
-        description="Share of what was not rejected; null where all was.", examples=[0.9]
+        description="Share of decisions that agree with the model, without rejections; null if all "
+        "are rejections.",
+        examples=[0.9],
     )
 
 
 class Decided(BaseModel):
-    """How many were decided, and how."""
+    """Number of decisions by action."""
 
     confirm: int = Field(examples=[102])
     correct: int = Field(examples=[18])
@@ -57,7 +63,7 @@ class Decided(BaseModel):
 
 
 class AgreementByQueue(BaseModel):
-    """`asked`: of results that were in no queue."""
+    """Agreement by queue; `asked`: results that were in no queue."""
 
     unsure: Agreement
     random: Agreement
@@ -65,11 +71,13 @@ class AgreementByQueue(BaseModel):
 
 
 class ReviewStatistics(BaseModel):
-    """What waits now, and what was decided in a time."""
+    """What waits now, and what was decided in a period."""
 
     waiting: Waiting
     decided: Decided
-    reviewers: list[ReviewerCounts] = Field(description="Whoever decided most comes first.")
+    reviewers: list[ReviewerCounts] = Field(
+        description="Reviewers, the one with the most decisions first."
+    )
     agreement: AgreementByQueue
     unseen_accuracy: UnseenAccuracy
 

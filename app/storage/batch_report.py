@@ -10,7 +10,7 @@ from app.storage.batch_rows import BatchRow, BatchStatus
 
 
 class ItemCounts(BaseModel):
-    """Items by what became of them."""
+    """Number of items by what became of them."""
 
     waiting: int = Field(examples=[40])
     accepted: int = Field(examples=[51])
@@ -19,7 +19,7 @@ class ItemCounts(BaseModel):
 
 
 class BatchReport(BaseModel):
-    """A batch, and how far it is."""
+    """A batch, and its progress."""
 
     id: str = Field(examples=["bat_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     name: str | None = Field(examples=["March returns"])
@@ -31,27 +31,33 @@ class BatchReport(BaseModel):
     deadline: datetime | None = Field(examples=[None])
     caller: str = Field(examples=["anonymous"])
     status: BatchStatus = Field(examples=["running"])
-    reason: str | None = Field(description="Why it ended early, or was paused.", examples=[None])
+    reason: str | None = Field(description="Why it ended early or was paused.", examples=[None])
     resumes_at: datetime | None = Field(
-        description="When it goes on by itself: its budget is reset then.", examples=[None]
+        description="When it resumes by itself, because its budget is reset then.", examples=[None]
     )
-    total: int = Field(description="Items.", examples=[100])
-    duplicates: int = Field(description="Items whose picture is there before.", examples=[3])
-    bad_rows: int = Field(description="What is no item: see `errors`.", examples=[0])
+    total: int = Field(description="Number of items.", examples=[100])
+    duplicates: int = Field(
+        description="Items with the same picture as an earlier one.", examples=[3]
+    )
+    bad_rows: int = Field(
+        description="Rows and files that are not valid items: see `errors`.", examples=[0]
+    )
     counts: ItemCounts
     done: int = Field(description="Items with a result.", examples=[60])
     per_second: float | None = Field(
-        description="Items, since it began, or was last resumed or retried.", examples=[9.8]
+        description="Items per second, since the batch began, or was last resumed or retried.",
+        examples=[9.8],
     )
-    eta_s: float | None = Field(description="Seconds until it is done, about.", examples=[4.1])
+    eta_s: float | None = Field(description="Estimated seconds until it is done.", examples=[4.1])
     prompt_tokens: int = Field(examples=[12_840])
     completion_tokens: int = Field(examples=[300])
-    cost_usd: UsdAmount = Field(description="So far, in US dollars.", examples=[0.0351])
+    cost_usd: UsdAmount = Field(description="US dollars so far.", examples=[0.0351])
     budget_usd: UsdAmount | None = Field(
-        description="That it may cost; then it is paused.", examples=[None]
+        description="US dollars that it may cost; then it is paused.", examples=[None]
     )
     projected_cost_usd: UsdAmount | None = Field(
-        description="All of it, as it went so far.", examples=[0.0585]
+        description="Estimated cost of the whole batch, at the cost per item so far.",
+        examples=[0.0585],
     )
     accuracy: float | None = Field(
         description="Share of right answers among those whose true class is known.",

@@ -25,13 +25,13 @@ MAX_NAME = 64
 
 
 class Ping(BaseModel):
-    """Nothing but that the way is open."""
+    """A test of the connection, without further content."""
 
     webhook_id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
 
 
 class EndpointDisabled(BaseModel):
-    """To this webhook nothing is sent any more, until it is enabled again."""
+    """A webhook was disabled: nothing is sent to it until it is enabled again."""
 
     webhook_id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
     url: str = Field(examples=["https://shop.example.com/hooks"])
@@ -40,7 +40,7 @@ class EndpointDisabled(BaseModel):
 
 
 class BudgetThreshold(BaseModel):
-    """So much of a budget is spent. Told once in each period for each threshold."""
+    """A share of a budget is spent. Sent once in each period for each threshold."""
 
     budget: str = Field(examples=["shop-per-month"])
     domain: str | None = Field(examples=[None])
@@ -48,11 +48,11 @@ class BudgetThreshold(BaseModel):
     batch_id: str | None = Field(examples=[None])
     period: Period = Field(examples=["month"])
     action: Action = Field(
-        description="What is done when it is spent: `alert`, `degrade` or `block`.",
+        description="What happens when the budget is spent: `alert`, `degrade` or `block`.",
         examples=["block"],
     )
     percent: int = Field(
-        description="50, 80 or 100; 100 also when what is left is too little for a call.",
+        description="50, 80 or 100; also 100 if what is left is too little for a call.",
         examples=[80],
     )
     amount_usd: UsdAmount = Field(examples=[50.0])
@@ -65,16 +65,17 @@ class AlertReport(BaseModel):
     """One time that an alert rule was broken."""
 
     id: str = Field(examples=["alr_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
-    rule: str = Field(description="Its name in config/alerts.yaml.", examples=["accuracy"])
+    rule: str = Field(description="Name of the rule in config/alerts.yaml.", examples=["accuracy"])
     subject: str = Field(
         description="What it is about: a domain, a deployment, a check, a webhook's id, or empty "
-        "where there is only one.",
+        "if there is only one subject.",
         examples=["flowers"],
     )
     domain: str | None = Field(examples=["flowers"])
-    signal: str = Field(description="What is looked at.", examples=["accuracy"])
+    signal: str = Field(description="What the rule watches.", examples=["accuracy"])
     state: Literal["pending", "firing", "resolved"] = Field(
-        description="`pending`: broken, but not for long enough yet.", examples=["firing"]
+        description="`pending`: the rule is broken, but not yet for long enough.",
+        examples=["firing"],
     )
     severity: Literal["info", "warning", "critical"] = Field(examples=["critical"])
     value: float = Field(description="The last reading.", examples=[0.71])
@@ -85,7 +86,7 @@ class AlertReport(BaseModel):
     fired_at: datetime | None = Field(examples=["2026-01-02T03:04:05.678Z"])
     resolved_at: datetime | None = Field(examples=[None])
     reason: Literal["no_data", "rule_removed"] | None = Field(
-        description="Why it resolved, where no reading was right again.", examples=[None]
+        description="Why it resolved, if no reading was right again.", examples=[None]
     )
     description: str = Field(examples=["Too few answers are right."])
     runbook: str = Field(
@@ -121,26 +122,26 @@ EVENT_TYPES: Mapping[str, EventType] = {
         "A picture is classified, or has failed for good.", Result, "results"
     ),
     "result.reviewed": EventType(
-        "A person decided what a picture shows, or took that back.", Result, "results"
+        "A person decided what a picture shows, or undid that decision.", Result, "results"
     ),
     "batch.progress": EventType(
-        "A batch has got further; told every five seconds at most.", BatchReport, "batches"
+        "A batch has made progress; sent every five seconds at most.", BatchReport, "batches"
     ),
     "batch.completed": EventType("A batch has a result for every item.", BatchReport, "batches"),
     "batch.paused": EventType("A batch is paused.", BatchReport, "batches"),
     "batch.failed": EventType("A batch ended early; `reason` says why.", BatchReport, "batches"),
     "batch.cancelled": EventType("A batch was cancelled.", BatchReport, "batches"),
     "endpoint.disabled": EventType(
-        "A webhook fails, and is left alone.", EndpointDisabled, "webhooks", "webhook_id"
+        "A webhook keeps failing and is disabled.", EndpointDisabled, "webhooks", "webhook_id"
     ),
     "budget.threshold": EventType(
-        "50, 80 or 100 % of a budget are spent.", BudgetThreshold, "budgets", "budget"
+        "50, 80 or 100 % of a budget is spent.", BudgetThreshold, "budgets", "budget"
     ),
-    "alert.fired": EventType("Something is wrong; told to operators.", AlertReport, "alerts"),
+    "alert.fired": EventType("An alert begins to fire; sent to operators.", AlertReport, "alerts"),
     "alert.resolved": EventType(
-        "An alert that has fired is over; told to operators.", AlertReport, "alerts"
+        "An alert that has fired is over; sent to operators.", AlertReport, "alerts"
     ),
-    "ping": EventType("A test, when it is asked for.", Ping, "webhooks", "webhook_id"),
+    "ping": EventType("A test, sent on request.", Ping, "webhooks", "webhook_id"),
 }
 
 

@@ -33,25 +33,24 @@ class Envelope(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     type: str = Field(examples=["result.created"])
-    version: int = Field(description="Of this type's `data`.", examples=[1])
+    version: int = Field(description="Version of this type's `data`.", examples=[1])
     timestamp: datetime = Field(
         description="When it happened; each attempt has its own in `webhook-timestamp`.",
         examples=["2026-01-02T03:04:05.678Z"],
     )
     data: BaseModel
     link: str = Field(
-        description="Path of what it is about, at this service; empty where it has none.",
+        description="Path of what the event is about, at this service; empty if it has none.",
         examples=["/results/cls_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"],
     )
     omitted: list[str] = Field(
         default=[],
-        description=f"Fields of `data` that made it larger than {MAX_BODY:,} bytes; `link` has "
-        "them.",
+        description=f"Fields of `data` that are null because the event would exceed {MAX_BODY:,} "
+        "bytes; `link` has them.",
         examples=[[]],
     )
     sequence: int = Field(
-        description="Larger for what happened later; there are gaps. Events may arrive in any "
-        "order.",
+        description="Larger for what happened later, with gaps. Events may arrive in any order.",
         examples=[4711],
     )
 

@@ -21,70 +21,77 @@ Interval = tuple[float, float]
 
 
 class ClassReport(BaseModel):
-    """A class, as it is told from the others."""
+    """How well a class is told apart from the others."""
 
     label: str = Field(examples=["rose"])
     examples: int = Field(examples=[10])
     right: float | None = Field(
-        description="Share of its examples told right by heads that had not seen them; null where "
-        "that can't be said.",
+        description="Share of its examples classified correctly by heads that had not seen them; "
+        "null if that can't be measured.",
         examples=[0.86],
     )
     interval: Interval | None = Field(
-        description="In which that lies with 95 % confidence (Wilson).", examples=[(0.55, 0.97)]
+        description="Where the true share lies with 95 % confidence (Wilson).",
+        examples=[(0.55, 0.97)],
     )
     confused_with: dict[str, float] = Field(
-        description="Share of its examples told as another class, the most first.",
+        description="Share of its examples mistaken for each other class, the largest first.",
         examples=[{"daisy": 0.1}],
     )
     gain: float | None = Field(
-        description="By how much `right` rose when heads were taught with all examples (but those "
-        "they were asked about) instead of half of them; null for fewer than "
+        description="By how much `right` rises if heads are taught with all examples (except those "
+        "they are tested on) instead of half of them; null for fewer than "
         f"{ENOUGH_TO_HALVE} examples of any class.",
         examples=[0.06],
     )
     more_helps: bool | None = Field(
-        description="That gain is beyond its standard error, and there is something left to gain: "
-        "more examples of this class are likely to help.",
+        description="True: the gain is beyond its standard error, and not all are right yet, so "
+        "that more examples of this class are likely to help.",
         examples=[True],
     )
 
 
 class LessonReport(BaseModel):
-    """What can be said of a head from the examples that it was taught with."""
+    """How good a head (a classifier on the local model's embeddings) is, judged by the examples
+    that it was taught with."""
 
-    examples: int = Field(description="Of the classes.", examples=[40])
-    none_examples: int = Field(description="Of none of them.", examples=[10])
+    examples: int = Field(description="Examples of the classes.", examples=[40])
+    none_examples: int = Field(description="Examples of none of the classes.", examples=[10])
     missing: list[str] = Field(
-        description="Classes of the domain without an example: with any, what was taught does not "
-        "answer.",
+        description="Classes of the domain without an example: if there are any, the lesson is not "
+        "used.",
         examples=[[]],
     )
     accuracy: float | None = Field(
-        description="Share of the classes' examples told right by heads that had not seen them "
-        "(5-fold cross-validation, 5 times); null where a class has a single example.",
+        description="Share of the classes' examples classified correctly by heads that had not "
+        "seen them (5-fold cross-validation, 5 times); null if a class has a single example.",
         examples=[0.84],
     )
     interval: Interval | None = Field(
-        description="In which that lies with 95 % confidence (Wilson).", examples=[(0.7, 0.92)]
+        description="Where the true share lies with 95 % confidence (Wilson).",
+        examples=[(0.7, 0.92)],
     )
     wanted: float = Field(
-        description="Share of accepted answers that are to be right.", examples=[0.97]
+        description="Share of accepted answers that should be right.", examples=[0.97]
     )
     threshold: float | None = Field(
-        description="The least confidence from which on so many were; null: there is none.",
+        description="Lowest confidence from which on `wanted` is reached; null: there is none.",
         examples=[0.72],
     )
     accepted: float | None = Field(
-        description="Share of the classes' examples at or above it.", examples=[0.68]
+        description="Share of the classes' examples at or above the threshold.", examples=[0.68]
     )
-    accepted_right: float | None = Field(description="Of those, right.", examples=[0.985])
+    accepted_right: float | None = Field(
+        description="Share of those that are right.", examples=[0.985]
+    )
     none_accepted: float | None = Field(
-        description="Share of the examples of none that are at or above it all the same; null "
+        description="Share of the examples of none that reach the threshold nevertheless; null "
         "without any.",
         examples=[0.05],
     )
-    classes: list[ClassReport] = Field(description="The one that is told right least often first.")
+    classes: list[ClassReport] = Field(
+        description="Classes, the one that is classified correctly least often first."
+    )
 
     @property
     def serves(self) -> bool:
