@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.exports import as_json, as_time
+from app.exports import json_of, time_of
 
 # Text from others may contain terminal control sequences, or tabs and line breaks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -19,7 +19,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def print_json(value: Any) -> None:
     """Print anything that pydantic can serialise, on one line."""
-    sys.stdout.write(as_json(value).decode() + "\n")
+    sys.stdout.write(json_of(value).decode() + "\n")
 
 
 def on_terminal() -> bool:
@@ -64,7 +64,7 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    return as_time(value) if isinstance(value, datetime) else as_json(value).decode()
+    return time_of(value) if isinstance(value, datetime) else json_of(value).decode()
 
 
 def age(seconds: float) -> str:

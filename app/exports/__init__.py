@@ -1,6 +1,6 @@
 """Results as files: one kind of row, a writer for each format."""
 
-from app.exports.as_jsonl import as_json, as_time
+from app.exports.as_jsonl import json_of, time_of
 from app.exports.columns import (
     COLUMNS,
     Column,
@@ -25,17 +25,17 @@ __all__ = [
     "Row",
     "Values",
     "Writer",
-    "as_json",
-    "as_time",
     "choose",
     "columns_of",
     "fields",
     "find_format",
     "format_names",
     "format_of",
+    "json_of",
     "keyed",
     "reading",
     "save",
+    "time_of",
     "values_of",
     "write",
 ]

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from app.exports.as_jsonl import as_json, as_time
+from app.exports.as_jsonl import json_of, time_of
 from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
@@ -53,7 +53,7 @@ def _cell(kind: Kind, *, safe: bool) -> Callable[[Any], str] | None:
     if kind in ("integer", "number"):
         return None
     if kind == "time":
-        return as_time
+        return time_of
     text = _text(safe=safe)
     if kind == "text":
         return text if safe else None
@@ -72,7 +72,7 @@ def _defused(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return as_json(value).decode()
+    return json_of(value).decode()
 
 
 FORMAT = Format("csv", "text/csv; charset=utf-8", Csv)

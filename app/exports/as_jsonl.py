@@ -19,7 +19,7 @@ class JsonLines:
         return b""
 
     def rows(self, rows: Sequence[Row]) -> bytes:
-        return b"".join([as_json(self._document(row)) + b"\n" for row in rows])
+        return b"".join([json_of(self._document(row)) + b"\n" for row in rows])
 
     def end(self) -> Iterable[bytes]:
         return ()
@@ -28,15 +28,15 @@ class JsonLines:
         return
 
 
-def as_json(value: Any) -> bytes:
+def json_of(value: Any) -> bytes:
     """ASCII only, so that any text is safe; times as `2026-01-02T03:04:05.678901Z`."""
     try:
         return to_json(value, inf_nan_mode="null", ensure_ascii=True)
     except PydanticSerializationError:  # lone surrogate, which Python's own encoder accepts
-        return json.dumps(value, separators=(",", ":"), default=as_time).encode()
+        return json.dumps(value, separators=(",", ":"), default=time_of).encode()
 
 
-def as_time(moment: datetime) -> str:
+def time_of(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 

@@ -10,7 +10,7 @@ try:
 except ImportError:
     raise ImportError("extra `parquet`") from None
 
-from app.exports.as_jsonl import as_json
+from app.exports.as_jsonl import json_of
 from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
@@ -98,7 +98,7 @@ def _text(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return _text(value) if isinstance(value, str) else as_json(value).decode()
+    return _text(value) if isinstance(value, str) else json_of(value).decode()
 
 
 _VALUES: dict[Kind, Callable[[Any], Any]] = {

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import xlsxwriter  # type: ignore[import-untyped]
 
-from app.exports.as_jsonl import as_json
+from app.exports.as_jsonl import json_of
 from app.exports.columns import Kind, Row
 from app.exports.format import Format, Layout
 
@@ -97,7 +97,7 @@ class Xlsx:
 
 
 def _text(value: Any) -> str:
-    return _fitting(value if isinstance(value, str) else as_json(value).decode())
+    return _fitting(value if isinstance(value, str) else json_of(value).decode())
 
 
 def _fitting(text: str) -> str:

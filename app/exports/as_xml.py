@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from app.exports.as_jsonl import as_time
+from app.exports.as_jsonl import time_of
 from app.exports.columns import KEYED, Column, Row, Tree, tree
 from app.exports.format import Format, Layout
 
@@ -117,7 +117,7 @@ _CONTENTS: dict[str, Callable[[Any], str]] = {
     "integer": str,
     "number": _number,
     "boolean": _boolean,
-    "time": as_time,
+    "time": time_of,
 }
 
 FORMAT = Format("xml", "application/xml", Xml)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import openai
+import structlog
 
 from app.domains import Domain
 from app.errors import (
@@ -28,6 +29,8 @@ from app.providers.prompt_texts import PromptTexts
 from app.providers.question import PROMPT_VERSION, ChatQuestion
 from app.telemetry.trace import current
 from app.usage import TokenUsage
+
+log = structlog.stdlib.get_logger(__name__)
 
 SHOWN_ANSWER_TOKENS = 48
 """The most that an example's answer takes, with the framing of it and of its picture: no token is
@@ -222,6 +225,12 @@ class ChatModel:
                 raise ProviderAdjusting(f"The model does not take {error.param}.") from error
             raise provider_error(error) from error
         except openai.OpenAIError as error:
+            raise provider_error(error) from error
+        except ProviderError:  # raised by the source of tokens
+            raise
+        except Exception as error:
+            # The libraries below raise anything when a connection breaks while it is being made.
+            log.warning("a call broke", deployment=self._label, reason=repr(error))
             raise provider_error(error) from error
         try:
             return ChatAnswer.read(raw.http_response.content), raw.headers

@@ -28,7 +28,7 @@ had begun to work; other errors are not. Source: "HTTP Error response code and b
 Azure's "Plan to manage costs for Azure OpenAI"."""
 
 
-def provider_error(error: openai.OpenAIError) -> ProviderError:
+def provider_error(error: Exception) -> ProviderError:
     """The error to raise instead. The provider's own message may repeat the prompt, so it is
     omitted."""
     match error:

@@ -29,6 +29,9 @@ LATENCIES = 2
 """Nearly always, a call takes at most so many times the usual latency: one that is given less time
 and times out says nothing about the deployment."""
 
+UNKNOWN_CALL_S = 1.0
+"""Seconds that a call is given at least, until the first one was answered."""
+
 NEWEST_SHARE = 0.2
 """Weight of the newest call in the running mean of latencies."""
 
@@ -62,6 +65,7 @@ class Deployment:
         self.breaker = Breaker()
         self.in_flight = 0
         self.latency_s = SHORTEST_LATENCY_S
+        self._has_answered = False
         self.last_error: tuple[datetime, ProviderError] | None = None
         windows = {}
         if limits is not None:
@@ -149,7 +153,7 @@ class Deployment:
     @property
     def call_s(self) -> float:
         """How long nearly every call takes at most."""
-        return LATENCIES * self.latency_s
+        return LATENCIES * self.latency_s if self._has_answered else UNKNOWN_CALL_S
 
     def patience_s(self, ticket: Ticket) -> float:
         """How long a call may take that could also go elsewhere. A probe is given more time the
@@ -174,7 +178,9 @@ class Deployment:
             self.quota.learn(now, outcome.quota, ticket.reservation)
         if isinstance(outcome, ProviderAnswer):
             failed = False
-            self.latency_s += NEWEST_SHARE * (seconds - self.latency_s)
+            share = NEWEST_SHARE if self._has_answered else 1.0
+            self.latency_s += share * (seconds - self.latency_s)
+            self._has_answered = True
         elif isinstance(outcome, ProviderError):
             failed = speaks_against(outcome)
             if isinstance(outcome, ProviderTimeout) and seconds < self.call_s:

@@ -24,6 +24,7 @@ from app.retention import Swept
 from app.settings import Settings
 from app.settings_groups import RetentionSettings
 from app.storage import Claim
+from app.storage.batch_rows import UNFINISHED
 from app.storage.tables import batch_errors, batch_items, batch_shards, batches, results
 from tests.conftest import ROOT
 from tests.integration.calls import NOON, api_keys, is_problem, listed, store, until, upload
@@ -67,9 +68,9 @@ async def over(client, *numbers: int, **options) -> str:
 
 
 async def cancelled(parts, rows: list[Row]) -> str:
-    """The id of a batch that was never begun."""
+    """The id of a batch that ended before an item was answered."""
     batch = await parts.taking_in.take(FLOWERS, rows, caller="anonymous")
-    await parts.runner.change_status(batch.id, "cancelled", of=("queued",))
+    await parts.runner.change_status(batch.id, "cancelled", of=UNFINISHED)
     return batch.id
 
 

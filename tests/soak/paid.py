@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import inf
 
 from app.batches.shard import LINGER_S
 from app.parts.background import LOOKED_THROUGH_EVERY_S
@@ -28,12 +29,20 @@ ON_THE_WAY_S = 0.1
 CALL_S = 6.0
 """API_TIMEOUT: a request that began may call so much later, when Azure fails."""
 
+TAKING_S = 2.0
+"""From when a process takes over a batch until its first call: pictures are read and made ready."""
+
+SLOW_S = 2 * 0.3
+"""Two usual latencies: while it is not sure that Azure is well, or time runs out, a call is given
+no more than about that."""
+
 NO_ANSWER = "Azure gave no answer"
 KILLED = "a process was killed"
 ENDED = "a process ended while PostgreSQL or Azure was away"
 UNSTORABLE = "PostgreSQL was away, and the caller was told so"
+LATE = "Azure had been away, and an answer came later than was waited for"
 TAKEN_OVER = "Redis had died, and two worked on the same"
-CAUSES = (NO_ANSWER, KILLED, ENDED, UNSTORABLE, TAKEN_OVER)
+CAUSES = (NO_ANSWER, KILLED, ENDED, UNSTORABLE, TAKEN_OVER, LATE)
 
 
 @dataclass(slots=True)
@@ -114,6 +123,7 @@ def _causes(
         (ENDED, _ended(calls, outages, processes)),
         (UNSTORABLE, _unstorable(calls, outages, origins)),
         (TAKEN_OVER, _taken_over(calls, outages, origins)),
+        (LATE, _late(calls, outages)),
     ):
         for each in numbers:
             causes.setdefault(each, cause)
@@ -166,22 +176,36 @@ def _taken_over(
         if origin.later:
             by_work[origin.work].append(number)
     for numbers in by_work.values():
-        began: dict[str, float] = {}
-        for each in numbers:
-            began.setdefault(calls[each].by, calls[each].began)
-        for taker, at in began.items():
+        first = {calls[each].by: calls[each].began for each in reversed(numbers)}
+        for number in _takings(calls, numbers):
+            taker, at = calls[number].by, calls[number].began
             if not _redis_died_before(at, outages):
                 continue
-            since = _unstored_since(at, outages)
+            since = _unstored_since(at - TAKING_S, outages)
             for each in numbers:
                 call = calls[each]
-                if (
-                    began[call.by] < at
-                    and call.by != taker
-                    and call.ended >= since
-                    and call.began <= at + UNSTORED_S
-                ):
+                had_it = call.by != taker and first[call.by] < at
+                if had_it and call.ended >= since and call.began <= at + UNSTORED_S:
                     yield each
+
+
+def _takings(calls: Sequence[Call], numbers: Iterable[int]) -> Iterator[int]:
+    """First calls of a process for work that it did not have, or not any more: what it is late to
+    hear that another one has it is no such call."""
+    last: dict[str, float] = {}
+    for number in numbers:
+        call = calls[number]
+        if call.began - last.get(call.by, -inf) > UNSTORED_S:
+            yield number
+        last[call.by] = call.began
+
+
+def _late(calls: Sequence[Call], outages: Outages) -> Iterator[int]:
+    """A breaker, and who waited for it, are in a hurry for a while when Azure is back."""
+    for number, call in enumerate(calls):
+        waited = outages.any(call.began - CALL_S, call.began, "azure")
+        if waited and call.ended - call.began >= SLOW_S:
+            yield number
 
 
 def _redis_died_before(at: float, outages: Outages) -> bool:

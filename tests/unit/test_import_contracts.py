@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import tomllib
 from pathlib import Path
 
@@ -58,3 +59,14 @@ def test_what_a_package_exports_is_imported_from_it():
     ]
 
     assert round_it == []
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_no_module_takes_the_place_of_what_is_exported(name):
+    """Python binds a module in its package when it is first imported, which may be late."""
+    package = importlib.import_module(f"app.{name}")
+    namesakes = [each for each in package.__all__ if (ROOT / "app" / name / f"{each}.py").exists()]
+    for each in namesakes:
+        importlib.import_module(f"app.{name}.{each}")
+
+    assert [each for each in namesakes if inspect.ismodule(getattr(package, each))] == []

@@ -14,7 +14,9 @@ from tests.soak.paid import (
     CALL_S,
     ENDED,
     KILLED,
+    LATE,
     NO_ANSWER,
+    SLOW_S,
     TAKEN_OVER,
     UNSTORABLE,
     UNSTORED_S,
@@ -55,7 +57,7 @@ BATCH = Origin("batch 1", later=True)
 
 
 def test_what_is_paid_once_is_not_told():
-    found = judged(call(LONG_AGO, AT - 99), call(AGAIN, AGAIN + 1, picture="q"), died=[WORKER])
+    found = judged(call(LONG_AGO, AT - 99), call(AGAIN, AGAIN + 0.2, picture="q"), died=[WORKER])
 
     assert (found.calls, found.again, found.at_most.total()) == (2, 0, 0)
     assert list(proof.paid(found)) == []
@@ -65,9 +67,9 @@ def test_what_is_paid_twice_without_need_is_told():
     """Also what was answered long before the process died, or by one that did not."""
     found = judged(
         call(LONG_AGO, AT - 99),
-        call(AGAIN, AGAIN + 1),
+        call(AGAIN, AGAIN + 0.2),
         call(AT - 1, AT + 1, by="b", picture="q"),
-        call(AGAIN, AGAIN + 1, by="b", picture="q"),
+        call(AGAIN, AGAIN + 0.2, by="b", picture="q"),
         died=[WORKER],
     )
 
@@ -78,7 +80,10 @@ def test_what_is_paid_twice_without_need_is_told():
 
 def test_a_call_explains_one_more_and_not_two():
     found = judged(
-        call(AT - 0.2, AT + 0.2), call(AGAIN, AGAIN + 1), call(AGAIN + 9, AGAIN + 10), died=[WORKER]
+        call(AT - 0.2, AT + 0.2),
+        call(AGAIN, AGAIN + 0.2),
+        call(AGAIN + 9, AGAIN + 10),
+        died=[WORKER],
     )
 
     assert found.twice == {KILLED: 1}
@@ -95,7 +100,7 @@ def test_a_call_explains_one_more_and_not_two():
     ids=["under way", "not stored yet", "stored"],
 )
 def test_a_process_that_is_killed_takes_what_is_not_stored(ended, is_lost):
-    found = judged(call(AT - 3, ended), call(AGAIN, AGAIN + 1), died=[WORKER])
+    found = judged(call(AT - 3, ended), call(AGAIN, AGAIN + 0.2), died=[WORKER])
 
     assert found.twice == ({KILLED: 1} if is_lost else {})
     assert found.at_most == found.twice
@@ -105,7 +110,7 @@ def test_a_process_that_is_killed_takes_what_is_not_stored(ended, is_lost):
 def test_what_waits_for_the_database_dies_with_its_process():
     """Of a batch: it is tried again until PostgreSQL is back, and a little longer."""
     postgres = ("postgres", "SIGKILL", AT - 8, AT - 3)
-    made = call(AT - 9, AT - 7.5), call(AGAIN, AGAIN + 1)
+    made = call(AT - 9, AT - 7.5), call(AGAIN, AGAIN + 0.2)
 
     assert judged(*made, died=[WORKER, postgres], origin=BATCH).twice == {KILLED: 1}
     assert judged(*made, died=[postgres], origin=BATCH).unexplained
@@ -115,11 +120,11 @@ def test_a_call_without_an_answer_is_made_again():
     """A fault that is billed, and what Azure was at when it died: also what it had just sent."""
     found = judged(
         call(LONG_AGO, AT - 99, outcome="reset"),
-        call(AGAIN, AGAIN + 1),
+        call(AGAIN, AGAIN + 0.2),
         call(AT - 0.3, inf, picture="q", outcome="lost"),
-        call(AGAIN, AGAIN + 1, picture="q"),
+        call(AGAIN, AGAIN + 0.2, picture="q"),
         call(AT - 0.5, AT - 0.05, picture="r"),
-        call(AGAIN, AGAIN + 1, picture="r"),
+        call(AGAIN, AGAIN + 0.2, picture="r"),
         died=[("azure", "SIGKILL", AT, BACK)],
     )
 
@@ -128,14 +133,14 @@ def test_a_call_without_an_answer_is_made_again():
 
 
 def test_what_costs_nothing_is_not_paid():
-    found = judged(call(LONG_AGO, AT, outcome="error_500", billed={}), call(AGAIN, AGAIN + 1))
+    found = judged(call(LONG_AGO, AT, outcome="error_500", billed={}), call(AGAIN, AGAIN + 0.2))
 
     assert (found.calls, found.again) == (1, 0)
 
 
 def test_a_process_that_is_asked_to_end_loses_nothing_unless_others_are_away():
     ended = ("worker-0", "SIGTERM", AT, BACK)
-    made = call(AT - 0.2, AT + 3), call(AGAIN, AGAIN + 1)
+    made = call(AT - 0.2, AT + 3), call(AGAIN, AGAIN + 0.2)
 
     assert judged(*made, died=[ended]).unexplained
     assert judged(*made, died=[ended, POSTGRES]).twice == {ENDED: 1}
@@ -145,8 +150,8 @@ def test_a_process_that_is_asked_to_end_loses_nothing_unless_others_are_away():
 
 def test_without_a_database_only_who_waits_is_told_to_ask_again():
     """It was under way: a request that comes later does not get as far as a call."""
-    made = call(AT - 0.2, AT + 0.3), call(AGAIN, AGAIN + 1)
-    later = call(AT + 1, AT + 2), call(AGAIN, AGAIN + 1)
+    made = call(AT - 0.2, AT + 0.3), call(AGAIN, AGAIN + 0.2)
+    later = call(AT + 1, AT + 2), call(AGAIN, AGAIN + 0.2)
 
     assert judged(*made, died=[POSTGRES]).twice == {UNSTORABLE: 1}
     assert judged(*made, died=[POSTGRES], origin=BATCH).unexplained
@@ -168,6 +173,25 @@ def test_without_redis_two_may_work_on_the_same():
 
     assert found.twice == found.at_most == {TAKEN_OVER: 2}
     assert not found.unexplained
+
+
+def test_a_batch_may_go_to_another_and_back():
+    """Each time what the other one is at is lost."""
+    before = [call(AT - 50, AT - 49.5, by="b", picture="early")]
+    found = judged(*before, *shard(), died=[REDIS], origin=BATCH)
+
+    assert found.twice == {TAKEN_OVER: 2}
+
+
+@pytest.mark.parametrize(("took_s", "is_late"), [(SLOW_S + 0.1, True), (SLOW_S - 0.1, False)])
+def test_what_waited_for_azure_may_be_given_too_little_time(took_s, is_late):
+    made = call(AT, AT + took_s), call(AGAIN, AGAIN + 0.2)
+
+    found = judged(*made, died=[("azure", "limited", AT - 9, AT - 4)])
+
+    assert found.twice == ({LATE: 1} if is_late else {})
+    assert bool(found.unexplained) is not is_late
+    assert judged(*made).unexplained
 
 
 @pytest.mark.parametrize(

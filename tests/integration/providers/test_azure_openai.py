@@ -339,10 +339,16 @@ async def test_each_failure_is_its_own_problem(answer, played, status, body, pro
         (httpcore2.ConnectError("refused"), 502, "provider-unavailable"),
         (httpcore2.ReadTimeout("slow"), 504, "provider-timeout"),
         (httpcore2.RemoteProtocolError("cut off"), 502, "provider-unavailable"),
+        (
+            AttributeError("'NoneType' object has no attribute 'getpeername'"),
+            502,
+            "provider-unavailable",
+        ),
     ],
 )
 async def test_a_broken_connection_is_a_clear_problem(answer, played, failure, status, problem):
-    """Refused, silent or cut off: retried, then told, and the row says so."""
+    """Refused, silent or cut off, also just when it was made, which the libraries below do not
+    expect: retried, then told, and the row says so."""
     route = played.post(V1).mock(side_effect=failure)
 
     response, rows, _ = await answer()

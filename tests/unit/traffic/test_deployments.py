@@ -17,6 +17,7 @@ from app.errors import (
 from app.images import prepare
 from app.settings_groups import TrafficSettings
 from app.traffic import Case, Dispatcher, Spent, Turn
+from app.traffic.deployment import UNKNOWN_CALL_S
 from app.usage import QuotaReport
 from tests.fakes import FakeProvider, after, answer
 from tests.pictures import encoded
@@ -135,6 +136,17 @@ async def test_what_has_waited_long_is_not_cut_off_for_another_that_would_be_too
     assert sum(each.calls for each in both) == calls + 1
 
 
+async def test_before_the_first_answer_none_is_asked_for_that_would_be_too_late(dispatcher):
+    """How long one takes is not known yet: not less than a second, then."""
+    refusal = ProviderRateLimited("429", retry_after_s=29.5)
+    azure = deployment("azure", refusal, *always(answer(), 1.0))
+
+    with pytest.raises(ProviderRateLimited):
+        await ask(dispatcher(azure, timeout=30))
+
+    assert azure.calls == 1
+
+
 async def test_a_wrong_key_is_no_reason_to_fail_either(dispatcher):
     denied, good = deployment("denied", *always(ProviderDenied("401"))), deployment("good")
     asked = dispatcher(denied, good, limits=[("good", {"priority": 1})])
@@ -188,7 +200,7 @@ async def test_when_all_are_set_aside_it_is_said_at_once(dispatcher):
         await ask(asked)
 
     assert now() == began
-    assert raised.value.retry_after_s == pytest.approx(5 - 3 / 2, abs=0.1)
+    assert raised.value.retry_after_s == pytest.approx(5 - (3 - UNKNOWN_CALL_S) / 2, abs=0.1)
 
 
 async def test_retries_are_a_tenth_of_the_calls(dispatcher):
