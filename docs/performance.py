@@ -12,20 +12,20 @@ HEAD = """# Performance
 
 <!-- Made by `make docs` of figures.json and soak.json in benchmarks/. -->
 
-What each figure is beside was measured in the same run: the least that has to be done, or what
-others do. Values are of this machine, ratios are more like those of another:
+Each figure was measured in the same run as what it is compared with: the least work possible, or
+what others do. Values are of this machine; ratios carry over better to another one:
 
 {machine}
 
-Remote models are simulated throughout: what they answer, how right that is, and what it costs.
-Loads come from the same machine. Servers are measured with compiled files beside their code, as
-they are where they are installed. `spread` is how far a ratio differs between three processes that
-measure a short form of it. `make bench-check` measures these again, and tells which became more
-than 15 % worse than the middle one of the three where they are *steady* (of processor time, memory
-or size, and no more than {steady} apart), else than the worst. A figure that is worse than its goal
-says **missed**. Folders of photographs are `IMAGES`.
+Remote models are simulated throughout: their answers, how often they are right, and what they cost.
+The load comes from the same machine. Servers run with compiled files beside their code, as they do
+when installed. `spread` is how far a ratio differs between three processes that each measure a
+short form of it. `make bench-check` measures these again. It reports a ratio that is more than 15 %
+worse than the median of the three if the ratio is *steady* (it is of processor time, memory or
+size, and its spread is at most {steady}), else one that is that much worse than the worst of them.
+A figure that is worse than its goal is marked **missed**. Folders of photographs are `IMAGES`.
 """
-COLUMNS = "| by | | measured | beside it | ratio | better | spread | goal |"
+COLUMNS = "| by | | measured | compared with | ratio | better | spread | goal |"
 FOR_README = {
     ("start", "first start, until ready"): "the first start, until it answers",
     ("start", "later start, until ready"): "later ones",
@@ -60,10 +60,10 @@ RIGHT_FOR_README = {
 FAULTS_HEAD = """
 ## An hour of faults
 
-All that the service does at once (people who ask, batches, webhooks, reviews, exports), while its
-processes, PostgreSQL, Redis, Azure and a receiver are killed, stopped, slow or wrong at random:
-`make soak`. A picture is paid twice where its answer was lost before it was stored; beside it
-stands how many calls were under way, or not stored, when what they needed died.
+Everything that the service does, at once (people who ask, batches, webhooks, reviews, exports),
+while its processes, PostgreSQL, Redis, Azure and a receiver are killed, stopped, slow or wrong at
+random: `make soak`. A picture is paid for twice if its answer was lost before it was stored; where
+causes are listed, each shows how many calls were in progress, or not yet stored, when it struck.
 """
 FORMS: dict[Form, str] = {
     "one": "one process, SQLite",
@@ -74,20 +74,20 @@ SOAKED: dict[str, Callable[[Soaked], str]] = {
     "minutes": lambda each: f"{each.minutes:g}",
     "questions": lambda each: f"{each.questions:,}",
     "batches": lambda each: f"{each.batches:,}",
-    "results of both": lambda each: f"{each.results:,}",
+    "results of questions and batches": lambda each: f"{each.results:,}",
     "outages": lambda each: f"{each.outages:,}",
     "lost": lambda each: f"{each.lost:,}",
-    "paid twice": lambda each: f"{each.paid_twice:,}",
-    "ledger beside the bill": lambda each: f"{100 * each.ledger_above:+.3f} %",
-    "memory": lambda each: "; ".join(
+    "pictures paid for twice": lambda each: f"{each.paid_twice:,}",
+    "ledger compared with the bill": lambda each: f"{100 * each.ledger_above:+.3f} %",
+    "memory at the beginning and the end": lambda each: "; ".join(
         "{:,.0f} MB, then {:,.0f} MB".format(*one.megabytes) for one in each.processes
     ),
-    "handles": lambda each: "; ".join(
-        "{:.0f}, then {:.0f}".format(*one.handles) if one.handles else "no more than a tenth more"
+    "handles at the beginning and the end": lambda each: "; ".join(
+        "{:.0f}, then {:.0f}".format(*one.handles) if one.handles else "at most 10 % more"
         for one in each.processes
     ),
-    "50 % / 99 % who waited got their answer within, in calm": lambda each: _waited(each.calm),
-    "the same, in all": lambda each: _waited(each.all),
+    "answer to a person, 50 % / 99 %, while nothing failed": lambda each: _waited(each.calm),
+    "the same, faults included": lambda each: _waited(each.all),
 }
 
 
@@ -101,7 +101,7 @@ def faults(soaks: Soaks) -> str:
     rows = [["", *(FORMS[each] for each in forms)], ["---"] * (1 + len(forms))]
     for name, tell in SOAKED.items():
         rows.append([name, *map(tell, found)])
-        if name == "paid twice":
+        if name == "pictures paid for twice":
             rows += [
                 [f"of these: {cause}", *(_twice(each, cause) for each in found)] for cause in causes
             ]
@@ -147,7 +147,7 @@ def _table(kept: Kept, chosen: Mapping[tuple[str, str], str]) -> str:
         for each, told in chosen.items()
         if (figure := found.get(each))
     ]
-    return "\n".join(["| | measured | beside it |", "| --- | --- | --- |", *rows]) + "\n"
+    return "\n".join(["| | measured | compared with |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _section(area: str, measured: Mapping[Benchmark, Measured]) -> Iterator[str]:
