@@ -163,11 +163,11 @@ def test_an_hour_of_faults_is_told_by_form_and_cause(tmp_path):
     page = faults(Soaks.read(tmp_path / "soak.json"))
 
     assert "|  | one process, SQLite | four processes, PostgreSQL, Redis |" in page
-    assert "| paid twice | 0 | 3 |" in page
+    assert "| pictures paid for twice | 0 | 3 |" in page
     assert "| of these: a process was killed |  | 3 of 40 |" in page
-    assert "| ledger beside the bill | +0.521 % | +0.521 % |" in page
-    assert "| memory | 434 MB, then 441 MB |" in page
-    assert "| the same, in all | 302 / 4,822 ms |" in page
+    assert "| ledger compared with the bill | +0.521 % | +0.521 % |" in page
+    assert "| memory at the beginning and the end | 434 MB, then 441 MB |" in page
+    assert "| the same, faults included | 302 / 4,822 ms |" in page
 
 
 def test_where_no_hour_was_measured_none_is_told(tmp_path):
