@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from app.api.dependencies import Caller, IdempotencyKey, Joined
 from app.api.forms import (
     MAX_FIELDS,
+    PictureJson,
     body_kind,
     described,
     files_of,
@@ -45,7 +46,7 @@ from app.errors import (
     UrlTooLarge,
     UrlUnreachable,
 )
-from app.images import Base64Text, ImageSource, Upload, Url
+from app.images import ImageSource, Upload
 from app.result import MAX_METADATA, Result, check_metadata
 from app.telemetry.trace import current, named, told
 
@@ -76,19 +77,8 @@ class ClassifyOptions(BaseModel):
     )
 
 
-class ClassifyJson(ClassifyOptions):
+class ClassifyJson(ClassifyOptions, PictureJson):
     """Options, and a picture: exactly one of `image_url` and `image_base64`."""
-
-    image_url: str | None = Field(
-        None,
-        description="URL of the picture, which the service fetches.",
-        examples=["https://example.org/rose.jpg"],
-    )
-    image_base64: str | None = Field(
-        None,
-        description="The picture in base64, or as a `data:image/...;base64,` URL.",
-        examples=[None],
-    )
 
 
 class ClassifyForm(ClassifyJson):
@@ -241,13 +231,9 @@ async def _upload(form: FormData) -> bytes | None:
 
 
 def _only_source(upload: bytes | None, body: ClassifyJson) -> ImageSource:
-    sources: list[ImageSource] = []
+    sources = body.sources
     if upload is not None:
         sources.append(Upload(upload))
-    if body.image_url is not None:
-        sources.append(Url(body.image_url))
-    if body.image_base64 is not None:
-        sources.append(Base64Text(body.image_base64))
     if len(sources) != 1:
         raise InvalidRequest(
             "Send exactly one picture: `file` in a form, or `image_url` or `image_base64`."

@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from app.api.dependencies import Caller, Joined, Operator
 from app.api.domains import DomainName
 from app.api.forms import (
+    PictureJson,
     body_kind,
     described,
     files_of,
@@ -42,7 +43,7 @@ from app.errors import (
     UrlUnreachable,
 )
 from app.identifiers import EXAMPLE_PATTERN
-from app.images import Base64Text, ImageSource, Url
+from app.images import ImageSource
 from app.parts import Parts
 from app.storage import ExampleRow
 from app.teaching import Kept, see_all
@@ -70,21 +71,11 @@ class ExampleForm(BaseModel):
     )
 
 
-class ExampleJson(BaseModel):
+class ExampleJson(PictureJson):
     """One picture: exactly one of `image_url` and `image_base64`."""
 
     model_config = ConfigDict(extra="forbid")
     label: str = Field(description="A class of the domain, or `none`.", examples=["rose"])
-    image_url: str | None = Field(
-        None,
-        description="URL of the picture, which the service fetches.",
-        examples=["https://example.org/rose.jpg"],
-    )
-    image_base64: str | None = Field(
-        None,
-        description="The picture in base64, or as a `data:image/...;base64,` URL.",
-        examples=[None],
-    )
 
 
 class TakenExample(BaseModel):
@@ -252,11 +243,9 @@ def _labelled(row: Row, label: str | None) -> Row:
 
 def _source_of(body: ExampleJson, domain: Domain) -> tuple[str, ImageSource]:
     check_label(body.label, domain)
-    if (body.image_url is None) == (body.image_base64 is None):
+    if len(body.sources) != 1:
         raise InvalidRequest("Send exactly one of image_url and image_base64.")
-    if body.image_url is not None:
-        return body.label, Url(body.image_url)
-    return body.label, Base64Text(body.image_base64 or "")
+    return body.label, body.sources[0]
 
 
 @router.get("")

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import pydantic_core
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -16,6 +16,7 @@ from starlette.formparsers import MultiPartException
 from app.api.one_file_form import OneFileParser
 from app.api.problems import BODY_TOO_LARGE
 from app.errors import InvalidRequest, UnsupportedContentType, UploadTooLarge
+from app.images import Base64Text, ImageSource, Url
 
 MAX_FIELDS = 20
 IN_MEMORY = 1 << 20
@@ -24,6 +25,28 @@ SMALL_BODY = 256_000
 """Bytes of a body without a picture: a domain of 500 described classes takes half of them."""
 
 T = TypeVar("T", bound=BaseModel)
+
+
+class PictureJson(BaseModel):
+    """A picture in a JSON body."""
+
+    image_url: str | None = Field(
+        None,
+        description="URL of the picture, which the service fetches.",
+        examples=["https://example.org/rose.jpg"],
+    )
+    image_base64: str | None = Field(
+        None,
+        description="The picture in base64, or as a `data:image/...;base64,` URL.",
+        examples=[None],
+    )
+
+    @property
+    def sources(self) -> list[ImageSource]:
+        """What was given; callers want exactly one."""
+        url = [] if self.image_url is None else [Url(self.image_url)]
+        text = [] if self.image_base64 is None else [Base64Text(self.image_base64)]
+        return [*url, *text]
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
