@@ -10,7 +10,7 @@ from app.api.dependencies import Caller, Joined, Operator
 from app.api.domains import DomainName, NameOfDomain
 from app.api.raising import Raises
 from app.domains import ACCURACY
-from app.errors import LessonNotFound, TooFewExamples
+from app.errors import ImageHarmful, LessonNotFound, Overloaded, TooFewExamples
 from app.identifiers import LESSON_PATTERN
 from app.teaching import LessonReport, Version
 
@@ -93,7 +93,7 @@ async def list_lessons(name: DomainName, parts: Joined, caller: Caller) -> Lesso
 
 
 @router.post("", status_code=201)
-@Raises(TooFewExamples)
+@Raises(ImageHarmful, Overloaded, TooFewExamples)
 async def teach(
     name: DomainName, parts: Joined, operator: Operator, wanted: LessonRequest | None = None
 ) -> LessonView:

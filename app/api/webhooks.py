@@ -299,6 +299,7 @@ async def test_webhook(webhook_id: WebhookId, parts: Joined, caller: Caller) -> 
 
 
 @router.post("/{webhook_id}/enable")
+@Raises(WebhookDisabled)
 async def enable_webhook(
     webhook_id: WebhookId, parts: Joined, caller: Caller, body: Enabling | None = None
 ) -> WebhookReport:

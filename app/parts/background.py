@@ -106,7 +106,7 @@ async def _note_configured(parts: Parts) -> None:
     """Record what was changed in the configuration since the last start."""
     budgets = {each.name: each.model_dump(mode="json") for each in parts.settings.budgets}
     note = partial(parts.audit.add_when_new, SERVICE)
-    await note("keys.changed", {"": parts.settings.key_fingerprints})
+    await note("keys.changed", {"": keys} if (keys := parts.settings.key_fingerprints) else {})
     await note("budget.configured", budgets)
     await note("domain.configured", parts.domains.configured)
 

@@ -226,11 +226,9 @@ class ChatModel:
             raise provider_error(error) from error
         except openai.OpenAIError as error:
             raise provider_error(error) from error
-        except ProviderError:  # raised by the source of tokens
-            raise
-        except Exception as error:
-            # The libraries below raise anything when a connection breaks while it is being made.
-            log.warning("a call broke", deployment=self._label, reason=repr(error))
+        except AttributeError as error:
+            # What anyio and httpcore2 raise when a connection breaks while it is being made.
+            log.warning("a call broke", deployment=self._label, exc_info=True)
             raise provider_error(error) from error
         try:
             return ChatAnswer.read(raw.http_response.content), raw.headers

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from app.identifiers import AUDIT, lowest_id, new_id
 from app.storage.database import Database
-from app.storage.installation import exchange
+from app.storage.installation import exchange, known
 from app.storage.tables import audit
 
 Action = Literal[
@@ -113,10 +113,14 @@ class AuditRepository:
         """For state that is set outside the service: an entry for each subject that differs from
         the last call, by any process. `state`: the fields of each subject, as in JSON."""
 
+        text = to_json(state).decode()
+        if await known(self._database, action) == text:
+            return
+
         def unit(connection: sa.Connection) -> None:
-            known = from_json(exchange(connection, action, to_json(state).decode()) or "{}")
-            for subject in sorted(known.keys() | state.keys()):
-                before, after = known.get(subject), state.get(subject)
+            last = from_json(exchange(connection, action, text) or "{}")
+            for subject in sorted(last.keys() | state.keys()):
+                before, after = last.get(subject), state.get(subject)
                 if before != after:
                     note(connection, by, action, subject, before=before, after=after)
 

@@ -1,6 +1,7 @@
 """Values kept once per installation and used by all its processes. All SQL for them is here."""
 
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
@@ -9,16 +10,20 @@ from app.storage.database import Database
 from app.storage.tables import installation
 
 
+async def known(database: Database, name: str) -> str | None:
+    """The value under `name`, if there is one."""
+    found = await database.scalar(_value(name))
+    return None if found is None else str(found)
+
+
 async def chosen(database: Database, name: str, proposed: str) -> str:
     """The value under `name`: the existing one, or else `proposed`, which is stored."""
-    query = sa.select(installation.c.value).where(installation.c.name == name)
-    found = await database.scalar(query)
-    if found is not None:
-        return str(found)
+    if (found := await known(database, name)) is not None:
+        return found
 
     def unit(connection: sa.Connection) -> str:
         connection.execute(_ADD, {"name": name, "value": proposed})
-        return str(connection.execute(query).scalar_one())
+        return str(connection.execute(_value(name)).scalar_one())
 
     return await database.write(unit)
 
@@ -38,6 +43,10 @@ def exchange(connection: sa.Connection, name: str, value: str) -> str:
     """Store `value` under `name`; returns the previous one, or else nothing."""
     connection.execute(_ADD, {"name": name, "value": ""})
     return change_chosen(connection, name, lambda _: value)
+
+
+def _value(name: str) -> sa.Select[Any]:
+    return sa.select(installation.c.value).where(installation.c.name == name)
 
 
 _ADD = insert(installation).on_conflict_do_nothing()

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
-from app.errors import WebhookNotFound
+from app.errors import SecretUnreadable, WebhookNotFound
 from app.storage.audit import SERVICE, By, note
 from app.storage.database import Database
 from app.storage.event_types import EndpointDisabled
@@ -146,7 +146,10 @@ class WebhookRepository:
             rows = connection.execute(query.with_for_update()).mappings().all()
             for row in rows:
                 sealed = {name: row[name] for name in get_args(Sealed) if row[name] is not None}
-                values = {name: reseal(text) for name, text in sealed.items()}
+                try:
+                    values = {name: reseal(text) for name, text in sealed.items()}
+                except SecretUnreadable as error:
+                    raise SecretUnreadable(f"{row['id']}: {error}") from error
                 connection.execute(
                     sa.update(webhooks).where(webhooks.c.id == row["id"]).values(values)
                 )

@@ -1,7 +1,7 @@
 """One call to a provider: admitted by the quota and the budgets, timed, and booked."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from app.errors import (
     ProviderCannotServeDomain,
@@ -125,15 +125,14 @@ class Calls:
         deployment = ticket.deployment
         began = clock.now()
         timeout = min(enquiry.deadline - began, self._settings.api.timeout)
-        if any(
-            each.breaker.state(began) == "closed"
+        others = [
+            each
             for each in enquiry.deployments
             if each is not deployment and each not in failed
-        ):
-            # A deployment that hangs must leave time for another; if too little is left for two
-            # calls, this is the last one.
-            long_enough = max(timeout / 2, min(timeout, deployment.call_s))
-            timeout = min(long_enough, deployment.patience_s(ticket))
+            if each.breaker.state(began) == "closed"
+        ]
+        if others:
+            timeout = min(_share(timeout, deployment, others), deployment.patience_s(ticket))
         outcome: ProviderAnswer | BaseException
         try:
             outcome = await self._timed(deployment.provider, enquiry, timeout)
@@ -213,3 +212,12 @@ class Calls:
                 completion=usage.completion,
                 parts=dict(usage.parts),
             )
+
+
+def _share(timeout: float, deployment: Deployment, others: Sequence[Deployment]) -> float:
+    """Seconds for this call: one that hangs leaves time for another. If too little is left for both
+    it gets all, because an answer that is cut off is paid for and lost."""
+    spare = timeout - min(each.call_s for each in others)
+    if spare < deployment.latency_s:
+        return timeout
+    return max(timeout / 2, min(spare, deployment.call_s))

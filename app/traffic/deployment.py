@@ -32,6 +32,9 @@ and times out says nothing about the deployment."""
 UNKNOWN_CALL_S = 1.0
 """Seconds that a call is given at least, until the first one was answered."""
 
+SLOW_FIRST_S = 5.0
+"""A first answer counts as no slower: it may have waited for a connection, or a model to load."""
+
 NEWEST_SHARE = 0.2
 """Weight of the newest call in the running mean of latencies."""
 
@@ -178,12 +181,13 @@ class Deployment:
             self.quota.learn(now, outcome.quota, ticket.reservation)
         if isinstance(outcome, ProviderAnswer):
             failed = False
-            share = NEWEST_SHARE if self._has_answered else 1.0
-            self.latency_s += share * (seconds - self.latency_s)
-            self._has_answered = True
+            if self._has_answered:
+                self.latency_s += NEWEST_SHARE * (seconds - self.latency_s)
+            else:
+                self.latency_s, self._has_answered = min(seconds, SLOW_FIRST_S), True
         elif isinstance(outcome, ProviderError):
             failed = speaks_against(outcome)
-            if isinstance(outcome, ProviderTimeout) and seconds < self.call_s:
+            if isinstance(outcome, ProviderTimeout) and seconds < LATENCIES * self.latency_s:
                 failed = None
             self.last_error = (datetime.now(UTC), outcome)
         if isinstance(outcome, ProviderRateLimited):

@@ -169,7 +169,7 @@ async def test_secrets_are_encrypted_anew_all_or_none(client, parts):
     damage = sa.update(webhooks).where(webhooks.c.id == hook["id"]).values(secrets="damaged")
     await parts.database.change(damage)
     before = await changed(parts)
-    with pytest.raises(SecretUnreadable):
+    with pytest.raises(SecretUnreadable, match=hook["id"]):
         await parts.webhooks.reseal(by=COMMAND_LINE)
 
     assert [each for each in await changed(parts) if each not in before] == []
@@ -430,6 +430,7 @@ async def test_keys_are_told_once_for_each_set(settings, lasting_url):
     base = {"database_url": lasting_url, "api_keys": api_keys(shop=False)}
     webhooks = WebhookSettings(encryption_keys=(SecretStr(encryption),))
     sets = [
+        {**base, "api_keys": ()},
         base,
         base,
         {**base, "api_keys": api_keys(shop=False, boss=True)},

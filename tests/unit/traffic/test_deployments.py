@@ -147,6 +147,45 @@ async def test_before_the_first_answer_none_is_asked_for_that_would_be_too_late(
     assert azure.calls == 1
 
 
+async def test_a_slow_one_that_hangs_leaves_time_for_a_quick_one(dispatcher):
+    """Also where what it usually takes is half of the time there is."""
+    slow = deployment("slow", *[after(14.9, answer())] * 40, *always(answer(), 1e6))
+    quick = deployment("quick", *always(answer(), 0.5))
+    asked = dispatcher(slow, quick, limits=[("quick", {"priority": 1})], timeout=30)
+    for _ in range(40):
+        await ask(asked)
+    assert quick.calls == 0
+
+    began = now()
+    await ask(asked)
+
+    assert quick.calls == 1
+    assert now() - began < 30
+
+
+@pytest.mark.parametrize(("first_s", "timeout"), [(20.0, 30.0), (None, 0.8)])
+async def test_one_that_hangs_is_found_out_though_little_is_known_of_it(
+    dispatcher, first_s, timeout
+):
+    """After a first answer that was slow for once, or before there was any."""
+    first = [] if first_s is None else [after(first_s, answer())]
+    hangs = deployment("hangs", *first, *always(answer(), 1e6))
+    asked = dispatcher(hangs, max_retries=0, timeout=timeout)
+    for _ in first:
+        await ask(asked)
+
+    async def ask_each_second() -> int:
+        calls, tasks = hangs.calls, []
+        for _ in range(10):
+            tasks.append(asyncio.create_task(ask(asked)))
+            await asyncio.sleep(1)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return hangs.calls - calls
+
+    assert await ask_each_second() >= 6
+    assert await ask_each_second() <= 2  # probes
+
+
 async def test_a_wrong_key_is_no_reason_to_fail_either(dispatcher):
     denied, good = deployment("denied", *always(ProviderDenied("401"))), deployment("good")
     asked = dispatcher(denied, good, limits=[("good", {"priority": 1})])
