@@ -228,7 +228,7 @@ class ChatModel:
             raise provider_error(error) from error
         except AttributeError as error:
             # What anyio and httpcore2 raise when a connection breaks while it is being made.
-            log.warning("a call broke", deployment=self._label, exc_info=True)
+            log.warning("a call broke", deployment=self._label, reason=repr(error))
             raise provider_error(error) from error
         try:
             return ChatAnswer.read(raw.http_response.content), raw.headers
