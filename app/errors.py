@@ -1,5 +1,6 @@
 """All errors, as one tree of classes. No HTTP here: `api.problems` maps each class to a problem."""
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -38,6 +39,12 @@ class ClassifierError(Exception):
     def type(cls) -> str:
         """Its address: `/problems/provider-timeout`."""
         return f"{PROBLEMS}{cls.slug()}"
+
+    @classmethod
+    def about(cls) -> str:
+        """What it means: the first paragraph of its docstring, on one line."""
+        paragraph, _, _ = (inspect.getdoc(cls) or "").partition("\n\n")
+        return paragraph.replace("\n", " ")
 
 
 # The service can't start or go on as it is configured.

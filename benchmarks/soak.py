@@ -18,6 +18,9 @@ class Twice(BaseModel):
     paid: int
     at_most: int
 
+    def __str__(self) -> str:
+        return f"{self.paid:,} of {self.at_most:,}"
+
 
 class Grown(BaseModel):
     """One process that lived through most of it: from the first third of its life, when it was

@@ -181,8 +181,7 @@ def errors() -> str:
         sorted(f"`{kind.slug()}`" for kind in PROBLEMS if issubclass(kind, WORTH_ANOTHER_TRY))
     )
     rows = "\n".join(
-        f"| `/problems/{kind.slug()}` | {problem.status} | {problem.title} "
-        f"| {_cell((kind.__doc__ or '').split('Attributes:')[0])} |"
+        f"| `{kind.type()}` | {problem.status} | {problem.title} | {_cell(kind.about())} |"
         for kind, problem in sorted(PROBLEMS.items(), key=lambda item: item[0].slug())
     )
     return f"""# Errors

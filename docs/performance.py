@@ -103,14 +103,10 @@ def faults(soaks: Soaks) -> str:
         rows.append([name, *map(tell, found)])
         if name == "pictures paid for twice":
             rows += [
-                [f"of these: {cause}", *(_twice(each, cause) for each in found)] for cause in causes
+                [f"of these: {cause}", *(str(each.causes.get(cause, "")) for each in found)]
+                for cause in causes
             ]
     return FAULTS_HEAD + "\n" + "".join(f"| {' | '.join(each)} |\n" for each in rows)
-
-
-def _twice(soaked: Soaked, cause: str) -> str:
-    found = soaked.causes.get(cause)
-    return f"{found.paid:,} of {found.at_most:,}" if found else ""
 
 
 def _waited(waited: Waited) -> str:

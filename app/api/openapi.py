@@ -1,6 +1,5 @@
 """Describes errors in openapi.json: each is a problem, not the framework's own shape."""
 
-import inspect
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -78,14 +77,13 @@ def _below(key: str, schema: Any) -> Iterator[Any]:
 def _example(kind: Kind) -> dict[str, Any]:
     """A problem of this kind, as its answer holds it."""
     problem = PROBLEMS[kind]
-    about = inspect.getdoc(kind) or problem.title
     return {
         "summary": problem.title,
         "value": {
             "type": kind.type(),
             "title": problem.title,
             "status": problem.status,
-            "detail": about.partition("\n\n")[0].replace("\n", " "),
+            "detail": kind.about(),
             "instance": "/the/path/that/was/asked",
         },
     }

@@ -104,7 +104,7 @@ class Supply:
                 webhook = self._named(kind, "webhook_id")
                 return _post(self._caller, f"/webhooks/{webhook}/test")["id"]
             case "budgets", "name":
-                order = {"period": "month", "amount_usd": 5, "action": "warn"}
+                order = {"period": "month", "amount_usd": 5, "action": "alert"}
                 self._operator.put("/budgets/garden", json=order)
                 return "garden"
             case "domains", "name":

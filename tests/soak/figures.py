@@ -51,9 +51,8 @@ def percentiles(what: str, attempts: Iterable[Attempt], outages: Outages) -> dic
 
 
 def twice(paid: Paid) -> dict[str, str]:
-    return {
-        each: f"{paid.twice[each]} of {paid.at_most[each]}" for each in CAUSES if paid.at_most[each]
-    } | {"without need": str(len(paid.unexplained)), "of all calls": str(paid.calls)}
+    found = {cause: str(each) for cause, each in causes(paid).items()}
+    return found | {"without need": str(len(paid.unexplained)), "of all calls": str(paid.calls)}
 
 
 def causes(paid: Paid) -> dict[str, Twice]:
