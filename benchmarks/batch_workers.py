@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,7 @@ from benchmarks import instant
 from benchmarks.batch import Prepared, rows
 from benchmarks.instant import DELAY_S
 from benchmarks.report import Figure, parser, report, run
-from tests.postgres_server import PostgresServer
-from tests.redis_server import RedisServer
+from tests.shared_servers import SharedServers
 
 IN_FLIGHT = 6
 STARTED_WITHIN_S = 30.0
@@ -60,6 +59,7 @@ async def measure(items: int, workers: int, shared: dict[str, str], folder: Path
         database_url=shared["DATABASE_URL"],
         redis_url=shared["REDIS_URL"],
         blobs_url=shared["BLOBS_URL"],
+        webhooks={"encryption_keys": shared["WEBHOOKS_ENCRYPTION_KEYS"]},
         provider="delayed",
         work=False,
     )
@@ -110,15 +110,11 @@ def main() -> None:
         folder = Path(name)
         instant.install(folder)
         sys.path.insert(0, name)
-        (folder / "redis").mkdir()
-        postgres, redis = PostgresServer(), RedisServer(folder / "redis")
         found: dict[str, Any] = {}
-        try:
+        with closing(SharedServers(folder)) as servers:
             for count in map(int, options.workers.split(",")):
-                shared = {
-                    "DATABASE_URL": postgres.url(postgres.new_database()),
-                    "REDIS_URL": redis.url,
-                    "BLOBS_URL": f"file://{folder}/blobs",
+                shared = servers.variables | {
+                    "DATABASE_URL": servers.postgres.url(servers.postgres.new_database()),
                     "PROVIDER": "delayed",
                     "RATE_LIMIT_RPM": "1000000",
                     "BATCH_IN_FLIGHT": str(IN_FLIGHT),
@@ -127,9 +123,6 @@ def main() -> None:
                 found[str(count)] = asyncio.run(
                     measure(options.items * count, count, shared, folder)
                 )
-        finally:
-            redis.kill()
-            postgres.close()
         first = next(iter(found))
         found["of_linear"] = {
             count: rate / (found[first] / int(first) * int(count)) for count, rate in found.items()

@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 
 from app.api import event_operations
-from app.api.problems import MEDIA_TYPE, PROBLEMS
+from app.api.problems import MEDIA_TYPE, PROBLEMS, SCHEMA
 from app.api.raising import Kind, raised_by
 from app.errors import (
     ConfigurationError,
@@ -93,7 +93,7 @@ def _response(kinds: Collection[Kind]) -> dict[str, Any]:
     """One status, and the problems that have it."""
     slugs = sorted(kind.slug() for kind in kinds)
     content = {
-        "schema": {"$ref": "#/components/schemas/ProblemBody"},
+        "schema": SCHEMA,
         "examples": {slug: {"$ref": f"#/components/examples/{slug}"} for slug in slugs},
     }
     return {

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from app import __version__
 from app.api.dependencies import Caller, InMemory
-from app.api.problems import MEDIA_TYPE
+from app.api.problems import MEDIA_TYPE, SCHEMA
 
 router = APIRouter(tags=["operations"])
 
@@ -22,7 +22,7 @@ AS_METRICS: dict[str, Any] = {
 """What scrapers are sent, for OpenAPI."""
 OFF: dict[str, Any] = {
     "description": "`about:blank`: `monitoring.enable_metrics` is false.",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+    "content": {MEDIA_TYPE: {"schema": SCHEMA}},
 }
 
 

@@ -16,6 +16,8 @@ from app.api import security
 from app.telemetry.trace import current
 
 MEDIA_TYPE = "application/problem+json"
+SCHEMA = {"$ref": "#/components/schemas/ProblemBody"}
+"""Of a problem, in openapi.json."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ async def test_nothing_is_lost_whatever_dies(tmp_path, several):
     plan = Plan(SECONDS, several, seed=5, every_s=10)
     found = await soak(plan, tmp_path)
 
-    assert found["complaints"] == []
-    assert found["batches"] >= 5
-    assert found["reviews"] >= 25
-    assert found["exports"] >= 25
-    killed = {each.split()[0] for each in found["outages"] if "SIGKILL" in each}
+    assert found.complaints == []
+    assert found.figures.batches >= 5
+    assert found.besides["reviews"] >= 25
+    assert found.besides["exports"] >= 25
+    killed = {each.split()[0] for each in found.besides["outages"] if "SIGKILL" in each}
     assert "azure" in killed
     assert killed & {"serve-0", "serve-1", "worker-3"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soak import Soaks
+from benchmarks.soak import Form, Soaks
 from tests import soak
 from tests.soak.run import Plan
 from tests.soak.run import soak as run
@@ -35,14 +35,13 @@ def main() -> int:
     plan = Plan(60 * options.minutes, options.several, options.seed)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         found = asyncio.run(run(plan, options.folder or Path(folder)))
-    complaints, figures = found.pop("complaints"), found.pop("figures")
-    sys.stdout.writelines(_table(found))
-    this = Soaks(forms={"several" if options.several else "one": figures})
-    sys.stdout.write(f"{this.model_dump_json(exclude_defaults=True)}\n")
+    sys.stdout.writelines(_table(found.figures.model_dump() | found.besides))
     if options.figures:
-        Soaks(forms=Soaks.read(options.figures).forms | this.forms).write(options.figures)
-    sys.stdout.writelines(f"COMPLAINT: {each}\n" for each in complaints)
-    return 1 if complaints else 0
+        form: Form = "several" if options.several else "one"
+        forms = Soaks.read(options.figures).forms | {form: found.figures}
+        Soaks(forms=forms).write(options.figures)
+    sys.stdout.writelines(f"COMPLAINT: {each}\n" for each in found.complaints)
+    return 1 if found.complaints else 0
 
 
 if __name__ == "__main__":

@@ -50,11 +50,6 @@ def percentiles(what: str, attempts: Iterable[Attempt], outages: Outages) -> dic
     }
 
 
-def twice(paid: Paid) -> dict[str, str]:
-    found = {cause: str(each) for cause, each in causes(paid).items()}
-    return found | {"without need": str(len(paid.unexplained)), "of all calls": str(paid.calls)}
-
-
 def causes(paid: Paid) -> dict[str, Twice]:
     return {
         each: Twice(paid=paid.twice[each], at_most=paid.at_most[each])
@@ -76,16 +71,3 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return told.strip()
-
-
-def grown(lives: Iterable[Life]) -> dict[str, str]:
-    """For long-lived processes: medians of the first and the last third."""
-    return {each.name: _grown(each) for each in lives}
-
-
-def _grown(life: Life) -> str:
-    megabytes, handles = life.thirds(life.megabytes), life.thirds(life.handles)
-    return (
-        f"{megabytes[0]:.0f} -> {megabytes[1]:.0f} MB, "
-        f"{handles[0]:.0f} -> {handles[1]:.0f} handles in {life.lasted_s:.0f} s"
-    )

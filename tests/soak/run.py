@@ -60,6 +60,20 @@ class Plan:
         return ABOVE if self.is_long else ABOVE_BRIEFLY
 
 
+@dataclass(frozen=True)
+class Findings:
+    """
+    Attributes:
+        complaints: empty when all is well.
+        figures: those that are published.
+        besides: by name, what else a reader of the run wants to know.
+    """
+
+    complaints: list[str]
+    figures: Soaked
+    besides: dict[str, Any]
+
+
 class Soak:
     def __init__(self, plan: Plan, world: World) -> None:
         self._plan = plan
@@ -73,8 +87,7 @@ class Soak:
         self._watch = Watch(world)
         self._complaints: list[str] = []
 
-    async def run(self) -> dict[str, Any]:
-        """Return the findings; `complaints` is empty when all is well."""
+    async def run(self) -> Findings:
         watching = asyncio.create_task(self._watch.look())
         telling = asyncio.create_task(self._tell_each_minute())
         hooks = [
@@ -132,7 +145,7 @@ class Soak:
                     break
                 await asyncio.sleep(LOOKED_EVERY_S)
 
-    async def _prove(self) -> dict[str, Any]:
+    async def _prove(self) -> Findings:
         rows = await self._listed()
         complaints = [*self._complaints, *self._people.complaints, *self._exporting.complaints]
         complaints += proof.questions(self._people.questions, rows)
@@ -171,13 +184,11 @@ class Soak:
         )
         complaints += proof.paid(twice)
         lost = proof.lost(self._people.questions, items, rows)
-        return {
-            **self._figures(rows, arrivals, booked, bill),
-            "lost": lost,
-            "paid twice, of those that could be": figures.twice(twice),
-            "figures": self._kept(len(rows), lost, twice, booked, bill, len(complaints)),
-            "complaints": complaints,
-        }
+        return Findings(
+            complaints,
+            self._figures(len(rows), lost, twice, booked, bill, len(complaints)),
+            self._besides(rows, arrivals, booked, bill, twice),
+        )
 
     async def _listed(self) -> dict[str, dict[str, Any]]:
         rows: dict[str, dict[str, Any]] = {}
@@ -200,35 +211,32 @@ class Soak:
         origins = self._people.origins() | self._bulk.origins()
         return {sent(seed): origin for seed, origin in origins.items()}
 
-    def _figures(
+    def _besides(
         self,
         rows: dict[str, dict[str, Any]],
         arrivals: dict[str, list[Arrival]],
         booked: Booked,
         bill: Bill,
+        twice: Paid,
     ) -> dict[str, Any]:
         attempts, outages = self._caller.attempts, self._outages
         waited_s = percentile([each.took_s for each in self._people.questions], 0.99)
         return {
-            "questions": len(self._people.questions),
-            "batches": len(self._bulk.batches),
-            "results": len(rows),
             "failed": sum(row["status"] == "failed" for row in rows.values()),
             "reviews": len(self._reviewers.decisions),
             "exports": self._exporting.count,
             "told": figures.told(arrivals),
             "outages": figures.outages(outages),
             "refused": figures.refused(attempts),
-            "at once, p50/p99 ms": figures.percentiles("at once", attempts, outages),
             "later, p50/p99 ms": figures.percentiles("later", attempts, outages),
             "until answered, p99 ms": round(1000 * waited_s),
             "event loop lag, p99/p99.9 ms": [self._watch.lag_ms(0.99), self._watch.lag_ms(0.999)],
-            "memory and handles": figures.grown(self._watch.longest()),
-            "ledger": f"{booked.usd} USD, {float(booked.usd / bill.usd - 1):+.3%} of the bill, "
-            f"{booked.calls - bill.calls} calls more, {booked.estimated} estimated",
+            "ledger": f"{booked.usd} USD, {booked.calls - bill.calls} calls more than billed, "
+            f"{booked.estimated} estimated",
+            "calls": {"billed": twice.calls, "paid again without need": len(twice.unexplained)},
         }
 
-    def _kept(
+    def _figures(
         self, results: int, lost: int, twice: Paid, booked: Booked, bill: Bill, complaints: int
     ) -> Soaked:
         waited = figures.percentiles("at once", self._caller.attempts, self._outages)
@@ -266,7 +274,7 @@ class Soak:
         await self._caller.aclose()
 
 
-async def soak(plan: Plan, folder: Path) -> dict[str, Any]:
+async def soak(plan: Plan, folder: Path) -> Findings:
     async with AsyncExitStack() as stack:
         world = await asyncio.to_thread(World, folder, several=plan.several)
         stack.callback(world.close)
