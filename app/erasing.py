@@ -65,6 +65,7 @@ class Erasing:
                 await self._evaluations.rewrite(each, partial(without, gone=names))
         gone = await self._stored.result(result_id, caller=caller, by=by)
         await self._remove(gone.blobs)
+        await self._stored.truncate_log()
 
     async def caller(self, name: str, by: By, *, wait_s: float | None = None) -> Erasure:
         """Erase all that is this caller's up to now, or, if an erasure is in progress, up to when

@@ -6,8 +6,8 @@
 
 Ratios of short forms are compared: one that hardly differed between three processes with their
 middle, another one with the worst of them. More than 15 % worse, and so again in a second process,
-is told in a line that begins with `regression:`; more than 50 % worse than a middle, and the status
-is 1.
+is told in a line that begins with `regression:`; more than 50 % worse than a middle, or a benchmark
+that fails, and the status is 1.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from benchmarks.compare import Change, changes
 from benchmarks.kept import Kept, Measured, ratios
 from benchmarks.machine import machine
 from benchmarks.report import Figure, shown
-from benchmarks.suite import BENCHMARKS, Benchmark, Failed, Ran, run
+from benchmarks.suite import BENCHMARKS, Benchmark, Failed, OutOfTime, Ran, run
 
 ROUNDS = 3
 """Rounds of short forms, from which the spread is computed."""
@@ -88,8 +88,8 @@ def told(figures: Iterable[Figure]) -> str:
 
 
 def check(chosen: Iterable[Benchmark]) -> int:
-    """Return 1 if a ratio is far worse in two runs, else 0."""
-    kept, ends_at, far, compared = Kept.read(), time.monotonic() + CHECK_WITHIN_S, False, 0
+    """Return 1 if a ratio is far worse in two runs or a benchmark fails, else 0."""
+    kept, ends_at, status, compared = Kept.read(), time.monotonic() + CHECK_WITHIN_S, 0, 0
     for each in chosen:
         was = kept.compared(each.name)
         if not was:
@@ -100,19 +100,23 @@ def check(chosen: Iterable[Benchmark]) -> int:
                 found = list(_confirmed(found, changes(was, _now(each, ends_at))))
         except Failed as error:
             print(f"not compared: {each.name}: {error}", flush=True)
+            if not isinstance(error, OutOfTime):
+                status = 1
             continue
         compared += len(was)
         for change in found:
             print(change, flush=True)
-        far = far or any(change.fails for change in found)
-    print(f"{compared} ratios compared with those of {kept.machine.get('processor', 'nothing')}")
-    return 1 if far else 0
+        if any(change.fails for change in found):
+            status = 1
+    here = kept.machine.get("processor", "nothing")
+    print(f"{compared} of {kept.count} ratios compared with those of {here}")
+    return status
 
 
 def _now(benchmark: Benchmark, ends_at: float) -> dict[str, float]:
     left = ends_at - time.monotonic()
     if left < LEAST_S:
-        raise Failed("no time is left")
+        raise OutOfTime("no time is left")
     figures = quick(benchmark, within_s=left).figures
     return {each.name: each.ratio for each in figures if each.ratio is not None}
 

@@ -79,6 +79,12 @@ class Kept(BaseModel):
         found = self.model_dump(mode="json", exclude_defaults=True)
         path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
+    @property
+    def count(self) -> int:
+        """How many ratios there are."""
+        figures = [figure for each in self.measured.values() for figure in each.figures]
+        return sum(each.ratio is not None for each in figures)
+
     def compared(self, benchmark: str) -> dict[str, Ratio]:
         found = self.measured.get(benchmark)
         return (

@@ -95,6 +95,10 @@ class Failed(Exception):
     """A benchmark has no figures to report."""
 
 
+class OutOfTime(Failed):
+    """It may have had them, given more time."""
+
+
 @dataclass(frozen=True)
 class Ran:
     figures: tuple[Figure, ...]
@@ -102,7 +106,7 @@ class Ran:
 
 
 def run(name: str, arguments: Sequence[str], *, within_s: float, images: Path | None = None) -> Ran:
-    """Raises Failed when the benchmark fails, or does not end in time."""
+    """Raises Failed; OutOfTime: it did not end in time."""
     given = [each.replace(IMAGES, str(images)) for each in arguments]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +123,7 @@ def run(name: str, arguments: Sequence[str], *, within_s: float, images: Path | 
             try:
                 _, errors = process.communicate(timeout=within_s)
             except subprocess.TimeoutExpired:
-                raise Failed(f"not over within {within_s:.0f} s") from None
+                raise OutOfTime(f"not over within {within_s:.0f} s") from None
             finally:
                 _end(process)
         if process.returncode:

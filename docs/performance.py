@@ -62,8 +62,8 @@ FAULTS_HEAD = """
 
 Everything that the service does, at once (people who ask, batches, webhooks, reviews, exports),
 while its processes, PostgreSQL, Redis, Azure and a receiver are killed, stopped, slow or wrong at
-random: `make soak`. A picture is paid for twice if its answer was lost before it was stored; where
-causes are listed, each shows how many calls were in progress, or not yet stored, when it struck.
+random: `make soak`. A picture is paid for twice if its answer was lost before it was stored; each
+cause shows how many calls were in progress, or not yet stored, when it struck.
 """
 FORMS: dict[Form, str] = {
     "one": "one process, SQLite",
@@ -79,15 +79,22 @@ SOAKED: dict[str, Callable[[Soaked], str]] = {
     "lost": lambda each: f"{each.lost:,}",
     "pictures paid for twice": lambda each: f"{each.paid_twice:,}",
     "ledger compared with the bill": lambda each: f"{100 * each.ledger_above:+.3f} %",
-    "memory at the beginning and the end": lambda each: "; ".join(
-        "{:,.0f} MB, then {:,.0f} MB".format(*one.megabytes) for one in each.processes
+    "memory of processes that lived through most of it, first and last third": lambda each: (
+        "; ".join(
+            f"{one.name}: {one.megabytes[0]:,.0f} MB, then {one.megabytes[1]:,.0f} MB"
+            for one in each.processes
+        )
     ),
-    "handles at the beginning and the end": lambda each: "; ".join(
-        "{:.0f}, then {:.0f}".format(*one.handles) if one.handles else "at most 10 % more"
-        for one in each.processes
+    "their open files and sockets": lambda each: "; ".join(
+        f"{one.name}: {one.handles[0]:.0f}, then {one.handles[1]:.0f}" for one in each.processes
     ),
-    "answer to a person, 50 % / 99 %, while nothing failed": lambda each: _waited(each.calm),
+    "requests answered at once, 50 % / 99 % within, while nothing failed": lambda each: _waited(
+        each.calm
+    ),
     "the same, faults included": lambda each: _waited(each.all),
+    "from a question to its answer, however often asked, 99 % within": lambda each: (
+        "" if each.answered_p99 is None else f"{each.answered_p99:,} ms"
+    ),
 }
 
 

@@ -46,7 +46,15 @@ class Words(NamedTuple):
 
 OWN_WORDS = Words("blossom", "4711", "the receiver's own words")
 THEIR_WORDS = Words("petal", "0815", "what it says to others")
-WORDS = ["orchidee", "blossom", "meta-4711", "key-4711", "the receiver's own words", "note-4711"]
+WORDS = [
+    "orchidee",
+    "blossom",
+    "meta-4711",
+    "wrong-4711",
+    "key-4711",
+    "the receiver's own words",
+    "note-4711",
+]
 KEPT_TABLES = ("audit", "erasures", "installation")
 """Which say that it was erased, whose it was, and which keys are configured."""
 
@@ -94,11 +102,10 @@ async def lived(client, inbox, ask, headers, pictures, words=OWN_WORDS) -> list[
     inbox.always = said("200 OK", body=words.receiver.encode())
     ask = partial(ask, name=f"{words.name}.jpg")
     hook = await subscribe(client, inbox, headers=headers, description=words.name)
-    metadata = json.dumps({"order": f"meta-{words.number}"})
-    first = await ask(
-        pictures[0], headers | {"idempotency-key": f"key-{words.number}"}, metadata=metadata
-    )
-    wrong = await ask(pictures[1], headers, expected="daisy", metadata=metadata)
+    meta, of_wrong = [json.dumps({"order": f"{each}-{words.number}"}) for each in ("meta", "wrong")]
+    key = {"idempotency-key": f"key-{words.number}"}
+    first = await ask(pictures[0], headers | key, metadata=meta)
+    wrong = await ask(pictures[1], headers, expected="daisy", metadata=of_wrong)
     unsure = await ask(pictures[2], headers, confidence=0.5)
     later = await ask(pictures[3], headers | LATER, callback_url=inbox.url("/back"))
     packed = io.BytesIO()
@@ -172,6 +179,13 @@ def saying(found: dict[str, list[str]], words) -> list[str]:
     ]
 
 
+def in_bytes(tmp_path: Path, words) -> list[str]:
+    """Which of these SQLite's files hold."""
+    files = b"".join(each.read_bytes() for each in tmp_path.glob("app.db*"))
+    assert files
+    return [each for each in words if each.encode() in files]
+
+
 async def money(parts) -> list[Decimal]:
     def unit(connection: sa.Connection) -> list[Decimal]:
         sums = [sa.select(sa.func.sum(each.c.cost_usd)) for each in (ledger, cost_hours, cost_days)]
@@ -231,9 +245,8 @@ async def test_all_of_a_caller_is_nowhere_any_more(client, parts, inbox, ask, tm
     assert {"batches", "webhooks", "calls", "pictures", "evaluations"} <= report["erased"].keys()
     assert _of(after, theirs) == _of(before, theirs)
     if settings.database_url.startswith("sqlite"):
-        files = b"".join(each.read_bytes() for each in tmp_path.glob("app.db*"))
-        kept = {"orchidee", "blossom", ids[-1]}  # of the webhook, in the audit log
-        assert [each for each in words if each not in kept and each.encode() in files] == []
+        kept = {"orchidee", ids[-1]}  # of the webhook, in the audit log
+        assert in_bytes(tmp_path, set(words) - kept) == []
 
 
 def _of(found: dict[str, list[str]], ids) -> dict[str, list[str]]:
@@ -254,7 +267,7 @@ def _archive(**pictures: bytes) -> bytes:
     return packed.getvalue()
 
 
-async def test_one_result_goes_with_all_that_it_left(client, parts, inbox, ask, tmp_path):
+async def test_one_result_goes_with_all_that_it_left(client, parts, inbox, ask, tmp_path, settings):
     """Also from its batch, whose other item with the same picture stands by itself then."""
     await client.post("/webhooks", json={"url": inbox.url("/boss")}, headers=BOSS)
     ids = await lived(client, inbox, ask, MINE, [SHARED, *OWN])
@@ -262,16 +275,30 @@ async def test_one_result_goes_with_all_that_it_left(client, parts, inbox, ask, 
     before, spent = blobs(tmp_path), await money(parts)
     batch_id = ids[-3]
     items = (await client.get(f"/batches/{batch_id}/items", headers=MINE)).json()["items"]
-    wrong, unsure = await _with(client, OWN[0]), await _with(client, OWN[1])
+    first, wrong, unsure = [await _with(client, each) for each in (SHARED, *OWN[:2])]
     item = items[0]["result"]["id"]
-    for each in (wrong, unsure, item):
+    gone = [first, wrong, unsure, item]
+    words = [
+        *gone,
+        *digests([SHARED, *OWN[:2]]),
+        *("key-4711", "meta-4711", "wrong-4711", "note-4711", "blossom-1.jpg"),
+    ]
+    there = await rows(parts)
+    assert [each for each in words if not saying(there, [each])] == []
+    seen = [
+        (await client.get(f"/results/{each}/image", headers=MINE)).content
+        for each in (first, unsure)
+    ]
+    for each in gone:
         erased = await client.delete(f"/results/{each}", headers=MINE)
         assert erased.status_code == 204, erased.text
     after = await rows(parts)
     left = (await client.get(f"/batches/{batch_id}/items", headers=MINE)).json()["items"]
 
-    assert saying(after, [wrong, unsure, item, *digests(OWN)[:2]]) == []
-    assert len(before) - len(blobs(tmp_path)) == 1  # what the reviewer saw of it
+    assert saying(after, words) == []
+    if settings.database_url.startswith("sqlite"):
+        assert in_bytes(tmp_path, words) == []
+    assert before.keys() - blobs(tmp_path).keys() == set(digests(seen))
     assert [each["item_id"] for each in left] == ["", items[1]["item_id"]]
     assert left[1]["result"] == items[1]["result"] | {"similar_to": None}
     assert await money(parts) == spent
@@ -280,7 +307,7 @@ async def test_one_result_goes_with_all_that_it_left(client, parts, inbox, ask, 
     entries = await parts.audit.page(AuditFilter(action="result.erased"), limit=10)
     assert [(each.actor, each.subject, each.change) for each in entries] == [
         ("orchidee", "orchidee", None)
-    ] * 3
+    ] * len(gone)
 
 
 async def _with(client, picture: bytes) -> str:

@@ -30,13 +30,15 @@ def main() -> int:
     arguments.add_argument("--several", action="store_true", help="on PostgreSQL and Redis")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--folder", type=Path, help="empty; it is kept, with all logs")
-    arguments.add_argument("--figures", type=Path, help="JSON, of both forms; this one is replaced")
+    arguments.add_argument(
+        "--figures", type=Path, help="JSON, of both forms; this one is replaced, if all is well"
+    )
     options = arguments.parse_args()
     plan = Plan(60 * options.minutes, options.several, options.seed)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         found = asyncio.run(run(plan, options.folder or Path(folder)))
     sys.stdout.writelines(_table(found.figures.model_dump() | found.besides))
-    if options.figures:
+    if options.figures and not found.complaints:
         form: Form = "several" if options.several else "one"
         forms = Soaks.read(options.figures).forms | {form: found.figures}
         Soaks(forms=forms).write(options.figures)

@@ -65,9 +65,10 @@ def kept(life: Life) -> Grown:
 
 
 def commit() -> str:
-    """That is measured; empty where there is no git."""
+    """That is measured, `-dirty` with what is not committed; empty where there is no git."""
+    command = ("git", "describe", "--always", "--dirty", "--exclude", "*")
     try:
-        told = subprocess.check_output(("git", "rev-parse", "--short", "HEAD"), cwd=ROOT, text=True)
+        told = subprocess.check_output(command, cwd=ROOT, text=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return told.strip()

@@ -86,6 +86,7 @@ class Soak:
         self._exporting = Exporting(self._caller, plan.seed)
         self._watch = Watch(world)
         self._complaints: list[str] = []
+        self._commit = figures.commit()
 
     async def run(self) -> Findings:
         watching = asyncio.create_task(self._watch.look())
@@ -186,7 +187,7 @@ class Soak:
         lost = proof.lost(self._people.questions, items, rows)
         return Findings(
             complaints,
-            self._figures(len(rows), lost, twice, booked, bill, len(complaints)),
+            self._figures(len(rows), lost, twice, booked, bill),
             self._besides(rows, arrivals, booked, bill, twice),
         )
 
@@ -220,7 +221,6 @@ class Soak:
         twice: Paid,
     ) -> dict[str, Any]:
         attempts, outages = self._caller.attempts, self._outages
-        waited_s = percentile([each.took_s for each in self._people.questions], 0.99)
         return {
             "failed": sum(row["status"] == "failed" for row in rows.values()),
             "reviews": len(self._reviewers.decisions),
@@ -229,20 +229,18 @@ class Soak:
             "outages": figures.outages(outages),
             "refused": figures.refused(attempts),
             "later, p50/p99 ms": figures.percentiles("later", attempts, outages),
-            "until answered, p99 ms": round(1000 * waited_s),
             "event loop lag, p99/p99.9 ms": [self._watch.lag_ms(0.99), self._watch.lag_ms(0.999)],
             "ledger": f"{booked.usd} USD, {booked.calls - bill.calls} calls more than billed, "
             f"{booked.estimated} estimated",
             "calls": {"billed": twice.calls, "paid again without need": len(twice.unexplained)},
         }
 
-    def _figures(
-        self, results: int, lost: int, twice: Paid, booked: Booked, bill: Bill, complaints: int
-    ) -> Soaked:
+    def _figures(self, results: int, lost: int, twice: Paid, booked: Booked, bill: Bill) -> Soaked:
         waited = figures.percentiles("at once", self._caller.attempts, self._outages)
+        answered_s = percentile([each.took_s for each in self._people.questions], 0.99)
         return Soaked(
             at=time.strftime("%Y-%m-%d", time.gmtime()),
-            commit=figures.commit(),
+            commit=self._commit,
             minutes=round(self._plan.seconds / 60, 1),
             questions=len(self._people.questions),
             results=results,
@@ -255,7 +253,7 @@ class Soak:
             processes=[figures.kept(each) for each in self._watch.longest()],
             calm=Waited(p50=waited["calm"][0], p99=waited["calm"][1]),
             all=Waited(p50=waited["all"][0], p99=waited["all"][1]),
-            complaints=complaints,
+            answered_p99=round(1000 * answered_s),
         )
 
     async def _tell_each_minute(self) -> None:

@@ -12,7 +12,7 @@ from benchmarks.compare import changes
 from benchmarks.kept import Kept, Measured, Ratio, ratios
 from benchmarks.report import Figure
 from benchmarks.soak import Grown, Soaked, Soaks, Twice, Waited
-from benchmarks.suite import BENCHMARKS, IMAGES, ROOT, Benchmark, Failed, Ran, run
+from benchmarks.suite import BENCHMARKS, IMAGES, ROOT, Benchmark, Failed, OutOfTime, Ran, run
 from docs.performance import FOR_README, RIGHT_FOR_README, faults, performance
 
 README, PERFORMANCE = (
@@ -166,7 +166,8 @@ def test_an_hour_of_faults_is_told_by_form_and_cause(tmp_path):
     assert "| pictures paid for twice | 0 | 3 |" in page
     assert "| of these: a process was killed |  | 3 of 40 |" in page
     assert "| ledger compared with the bill | +0.521 % | +0.521 % |" in page
-    assert "| memory at the beginning and the end | 434 MB, then 441 MB |" in page
+    assert "first and last third | serve-0: 434 MB, then 441 MB | serve-0: 434 MB," in page
+    assert "| their open files and sockets | serve-0: 56, then 55 |" in page
     assert "| the same, faults included | 302 / 4,822 ms |" in page
 
 
@@ -202,6 +203,19 @@ def test_what_is_worse_is_measured_again(committed, capsys, rounds, status, told
     assert committed == []
     lines = capsys.readouterr().out.splitlines()
     assert [line.startswith(told) for line in lines[:-1]] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(("error", "status"), [(Failed("no server"), 1), (OutOfTime("late"), 0)])
+def test_one_that_fails_is_an_error_and_a_slow_one_is_not(
+    committed, monkeypatch, capsys, error, status
+):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(command, "run", fails)
+
+    assert command.check([Benchmark("http", "Requests", quick=())]) == status
+    assert f"not compared: http: {error}" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -243,7 +257,7 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(written):
         "time.sleep(60)\n"
     )
 
-    with pytest.raises(Failed, match="not over within 2 s"):
+    with pytest.raises(OutOfTime, match="not over within 2 s"):
         run("one", [], within_s=2)
     until_gone(Path("/proc", (folder / "pid").read_text(), "stat"))
 
