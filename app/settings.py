@@ -132,7 +132,10 @@ class Settings(BaseSettings):
         examples=["http://proxy.example:3128"],
     )
     rate_limit_rpm: int | None = Field(
-        None, ge=1, description="Calls to the provider per minute; overrides `api.rate_limit`."
+        None,
+        ge=1,
+        description="Calls per minute to each deployment that has no `rpm` of its own; overrides "
+        "`api.rate_limit`.",
     )
     rate_limit_tpm: int | None = Field(
         None,

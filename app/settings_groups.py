@@ -233,9 +233,17 @@ class OpenAISettings(Group):
 class ApiSettings(Group):
     """Calls to the provider."""
 
-    rate_limit: int = Field(60, ge=1, description="Calls to the provider per minute.")
+    rate_limit: int = Field(
+        60,
+        ge=1,
+        description="Calls per minute to each deployment that has no `rpm` of its own.",
+    )
     timeout: float = Field(
-        30, gt=0, le=600, description="Seconds for one answer, including all its retries."
+        30,
+        gt=0,
+        le=600,
+        description="Seconds for one answer, including waits and retries. For an item of a batch "
+        "this limits each call; its answer may take ten minutes.",
     )
     max_retries: int = Field(3, ge=0, le=10, description="Retries after the first call.")
 
@@ -244,7 +252,7 @@ class BatchSettings(Group):
     """Bulk work."""
 
     default_size: int = Field(
-        10, ge=10, le=100, description="Items processed and committed together, 10 to 100."
+        10, ge=10, le=100, description="Items processed and committed together."
     )
     checkpoint_interval: int = Field(
         100, ge=1, le=10_000, description="Items in one shard of a batch."
@@ -410,13 +418,14 @@ class QualitySettings(Group):
         56, ge=1, description="Pixels of the long side; a picture below it is too small."
     )
     max_aspect: float = Field(
-        5.0, ge=1, description="Long side divided by short side; above it is too narrow."
+        5.0, ge=1, description="Long side divided by short side; a picture above it is too narrow."
     )
     min_jpeg_quality: int = Field(
         20,
         ge=1,
         le=100,
-        description="Lowest JPEG quality, on libjpeg's scale, from the file's quantisation tables.",
+        description="JPEG quality on libjpeg's scale, read from the file's quantisation tables; a "
+        "picture below it is heavily compressed.",
     )
 
 

@@ -2,7 +2,7 @@
 ones."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import UnionType
@@ -23,6 +23,7 @@ from app.batches.shard import (
     WORTH_ANOTHER_TRY,
 )
 from app.domains import DomainClass, DomainSpec
+from app.errors import BudgetSpent
 from app.exports.xsd import schema
 from app.main import create_schema_app
 from app.settings import Settings
@@ -93,12 +94,11 @@ def azure_env_example() -> str:
 def configuration() -> str:
     rows = "\n".join(
         f"| `{'.'.join(path)}` | `{variable(path)}` | {_type(field.annotation)} "
-        f"| {_code(_default(field))} | {_cell(field.description)} |"
+        f"| {_code(_default(field))} | {_explained(field)} |"
         for path, field in leaves(Settings)
     )
     domain_rows = "\n".join(
-        f"| `{name}` | {_type(field.annotation)} | {_code(_default(field))} "
-        f"| {_cell(field.description)} |"
+        f"| `{name}` | {_type(field.annotation)} | {_code(_default(field))} | {_explained(field)} |"
         for name, field in DomainSpec.model_fields.items()
     )
     class_rows = "\n".join(
@@ -113,15 +113,15 @@ def configuration() -> str:
 
 <!-- {MADE} -->
 
-A value is taken from the environment, else from `.env` and `azure.env` in the working directory,
-else from `config/settings.yaml`, else it is the default. The environment variable of a key is its
-path in capitals, joined by underscores. An empty variable counts as not set. `CONFIG_DIR` names a
-folder to use instead of `config/`. `python -m app config check` reports what is wrong, with file,
-line and reason; `python -m app config show` prints the value of each setting, and where it comes
-from. Packages can [add settings](add_setting.md).
+A value is taken from the environment, else from `.env`, else from `azure.env` (both in the working
+directory), else from `config/settings.yaml`, else it is the default. The environment variable of a
+key is its path in capitals, joined by underscores. An empty variable counts as not set.
+`CONFIG_DIR` names a folder to use instead of `config/`. `python -m app config check` reports what
+is wrong, with file, line and reason; `python -m app config show` prints the value of each setting,
+and where it comes from. Packages can [add settings](add_setting.md).
 
-The more specific of two limits wins: `RATE_LIMIT_RPM` over `api.rate_limit`, a domain's
-`max_retries` over `api.max_retries`.
+`RATE_LIMIT_RPM` overrides `api.rate_limit`, and a domain's `max_retries` overrides
+`api.max_retries`.
 
 ## Settings
 
@@ -157,9 +157,9 @@ it again: a valid file is applied, an invalid one is refused with a log line and
 ## Models: `config/models.yaml`
 
 The families of chat models: what they accept, how many tokens a picture takes, their price and the
-date of their retirement. A deployment's family is the one with the longest name that its model's
-name begins with. Parameters that a model rejects are detected and remembered. An unknown model
-works, but its costs are null.
+date of their retirement. A model belongs to the family with the longest name that equals its own,
+or begins it before a `-`: `gpt-4o-2024-11-20` to `gpt-4o`, but `gpt-5.7` not to `gpt-5`. Parameters
+that a model rejects are detected and remembered. An unknown model works, but its costs are null.
 
 ## Alerts: `config/alerts.yaml`
 
@@ -178,7 +178,14 @@ loggers below them. `LOG_LEVEL` and `LOG_RENDERER` take precedence over the firs
 
 def errors() -> str:
     again = ", ".join(
-        sorted(f"`{kind.slug()}`" for kind in PROBLEMS if issubclass(kind, WORTH_ANOTHER_TRY))
+        sorted(
+            f"`{kind.slug()}`"
+            for kind in PROBLEMS
+            if issubclass(kind, WORTH_ANOTHER_TRY) and not issubclass(kind, BudgetSpent)
+        )
+    )
+    paused = " and ".join(
+        sorted(f"`{kind.slug()}`" for kind in PROBLEMS if issubclass(kind, BudgetSpent))
     )
     rows = "\n".join(
         f"| `{kind.type()}` | {problem.status} | {problem.title} | {_cell(kind.about())} |"
@@ -213,7 +220,7 @@ refuses with a plain-text 400.
 - A row or a file that is not a valid item is listed by line or name under
   `GET /batches/{{id}}/errors`; the rest runs.
 - On {again}, the item is tried {MOST_ATTEMPTS} times in all, with pauses of {FIRST_PAUSE_S:.0f} to
-  {LONGEST_PAUSE_S:.0f} seconds. `budget-spent` pauses the batch instead.
+  {LONGEST_PAUSE_S:.0f} seconds. {paused} pause the batch instead: no item fails.
 - After that, and on any other error with a single picture, the item fails: its result has
   `status: failed`, and `type` and `detail` in `error`. `POST /batches/{{id}}/retry` tries it again.
 - A failed item where `on_error` is `stop`, a domain or provider that is gone, and a deadline that
@@ -230,6 +237,13 @@ BOUNDS = {
     "maxItems": "at most {:,} items",
 }
 """Keys of a schema, and their wording."""
+OF_FIELDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+}
+"""Bounds of a model's field, and their keys in a schema."""
 
 
 def api_reference(app: FastAPI) -> str:
@@ -308,12 +322,31 @@ def _properties(model: dict[str, Any]) -> Iterator[str]:
 def _meaning(schema: dict[str, Any], description: str | None = None) -> str:
     """The description, with the allowed values and the default."""
     given = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), schema)
-    told = [words.format(given[key]) for key, words in BOUNDS.items() if key in given]
+    bounds = {key: given[key] for key in BOUNDS if key in given}
+    told = _within(bounds)
     if (default := schema.get("default")) not in (None, "", [], {}):
         told.append(f"default `{json.dumps(default)}`")
-    bounds = f"{', '.join(told)}."
-    text = _cell(description or schema.get("description"))
-    return f"{text} {bounds[0].upper()}{bounds[1:]}".strip() if told else text
+    return _with(_cell(description or schema.get("description")), told)
+
+
+def _explained(field: FieldInfo) -> str:
+    """The description, with the allowed values."""
+    bounds = {
+        key: getattr(each, name)
+        for each in field.metadata
+        for name, key in OF_FIELDS.items()
+        if hasattr(each, name)
+    }
+    return _with(_cell(field.description), _within(bounds))
+
+
+def _within(bounds: Mapping[str, float]) -> list[str]:
+    return [words.format(bounds[key]) for key, words in BOUNDS.items() if key in bounds]
+
+
+def _with(text: str, told: Sequence[str]) -> str:
+    more = f"{', '.join(told)}."
+    return f"{text} {more[0].upper()}{more[1:]}".strip() if told else text
 
 
 def _schema_type(schema: dict[str, Any]) -> str:

@@ -156,7 +156,8 @@ class DomainSpec(BaseModel):
     )
     providers: tuple[str, ...] = Field(
         (),
-        description="Providers in order: each is asked if those before it are down.",
+        description="Providers in order: each is asked if those before it can't answer in their "
+        "share of `api.timeout`.",
         max_length=8,
     )
     cascade: Cascade | None = Field(
