@@ -136,14 +136,14 @@ def floor(database: Path, copy: Path) -> dict[str, float]:
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     for count, each in found.items():
         yield Figure(
-            name=f"CPU an item of {int(count):,}",
+            name=f"CPU time of an item, of {int(count):,}",
             value=each["cpu_ms_per_item"],
             unit="ms",
             beside="executemany of the same rows",
             beside_value=each["floor_cpu_ms_per_row"],
         )
         yield Figure(
-            name=f"items of {int(count):,}",
+            name=f"items, of {int(count):,}",
             value=each["items_per_s"],
             unit="a second",
             better="higher",
@@ -152,10 +152,10 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             of_clock=True,
         )
         yield Figure(
-            name=f"most held for {int(count):,}",
+            name=f"peak memory, batch of {int(count):,}",
             value=each["peak_rss_mb"],
             unit="MB",
-            beside="before it",
+            beside="before the batch",
             beside_value=each["rss_before_mb"],
         )
 

@@ -83,10 +83,10 @@ async def measure(items: int, seconds: float, folder: Path) -> dict[str, Any]:
 
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(
-        name="95 % of people's requests wait beside a batch for",
+        name="wait for quota beside a batch, 95th percentile, interactive requests",
         value=found["wait_p95_s"],
         unit="s",
-        beside="a call's share of the quota",
+        beside="between two calls at this quota",
         beside_value=60 / RPM,
     )
     yield Figure(

@@ -86,14 +86,15 @@ async def measure(items: int, workers: int, shared: dict[str, str], folder: Path
 
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     for count, share in found["of_linear"].items():
-        yield Figure(
-            name=f"items with {count} workers",
-            value=found[count],
-            unit="a second",
-            better="higher",
-            beside=f"{count} times one worker's",
-            beside_value=found[count] / share,
-        )
+        if share != 1:
+            yield Figure(
+                name=f"items, {count} workers",
+                value=found[count],
+                unit="a second",
+                better="higher",
+                beside=f"{count} times one worker's",
+                beside_value=found[count] / share,
+            )
 
 
 def main() -> None:

@@ -84,9 +84,9 @@ def figures_beside(
 ) -> Iterator[Figure]:
     """`told` is appended to each name. `paced`: both answer the same number per second."""
     for name, kind, unit in (
-        ("CPU an image", "cpu_ms_per_image", "ms"),
-        ("99 % are answered within", "p99_ms", "ms"),
-        *(() if paced else (("images", "images_per_s", "a second"),)),
+        ("CPU time of a request", "cpu_ms_per_image", "ms"),
+        ("latency, 99th percentile", "p99_ms", "ms"),
+        *(() if paced else (("requests", "images_per_s", "a second"),)),
     ):
         yield Figure(
             name=name + told,

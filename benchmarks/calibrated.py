@@ -93,7 +93,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(
         name=f"calibration error of {found['fresh']:,} answers after {found['labels']} labels",
         value=found["error_after"],
-        beside="before",
+        beside="before these",
         beside_value=found["error_before"],
     )
 

@@ -106,22 +106,22 @@ async def measure(options: Any) -> dict[str, Any]:
 
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(
-        name="probabilities of 20 classes are off, mean",
+        name="error of probabilities, mean, 20 classes, all returned",
         value=found["recovered"]["20 classes"]["off_mean"],
     )
     yield Figure(
-        name="the same, five told, mean",
+        name="error of probabilities, mean, 20 classes, five returned",
         value=found["five_told"]["20 classes"]["off_mean"],
     )
     biased = found["place_bias_0.1"]
     yield Figure(
-        name="bias of a place with two orders",
+        name="bias towards a position, two orders",
         value=biased["two orders"]["bias_most"],
         beside="always the same order",
         beside_value=biased["the same order"]["bias_most"],
     )
     yield Figure(
-        name="at most five votes name the most probable class",
+        name="most probable class found, by up to five votes",
         value=found["votes"]["at most 5"]["most_probable"],
         unit="%",
         better="higher",

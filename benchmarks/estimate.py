@@ -161,10 +161,9 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
         told = batches["all"]
         for name, each in (("by rule", told), ("once such calls were billed", told["again"])):
             yield Figure(
-                name=f"{which}: tokens of a batch expected, {name}",
-                value=each["expected"],
-                beside="billed by the simulator",
-                beside_value=told["billed"],
+                name=f"{which}: a batch's bill in tokens, estimate off by, {name}",
+                value=abs(each["expected"] / told["billed"] - 1),
+                unit="%",
             )
 
 

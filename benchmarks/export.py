@@ -169,7 +169,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
         if name == "rows":
             continue
         yield Figure(
-            name=f"{name}, CPU a row",
+            name=f"{name}, CPU time of a row",
             value=each["cpu_us_a_row"],
             unit="us",
             beside="a bare cursor and csv writer",
@@ -185,10 +185,10 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             of_clock=True,
         )
         yield Figure(
-            name=f"{name}, over idle",
+            name=f"{name}, memory above idle",
             value=each["mib_over_idle"],
             unit="MiB",
-            beside="the file",
+            beside="size of the file",
             beside_value=each["file_mib"],
         )
 

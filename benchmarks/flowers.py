@@ -161,7 +161,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
     told, others = found["flowers"], found["accepted_of_others"][RELATED]
     for name, shares in (
         ("flowers accepted", told["accepted"]),
-        ("right among these", told["right_of_accepted"]),
+        ("accepted flowers that are right", told["right_of_accepted"]),
         ("other flowers accepted", others),
     ):
         yield Figure(
@@ -172,7 +172,9 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             beside="by the threshold alone",
             beside_value=shares["without_distance"],
         )
-    yield Figure(name="a look at the distance", value=found["distance_ms"], unit="ms")
+    yield Figure(
+        name="time of the check whether a picture belongs", value=found["distance_ms"], unit="ms"
+    )
 
 
 def main() -> None:

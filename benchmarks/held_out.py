@@ -112,14 +112,14 @@ async def _file(mistake: Mistake) -> bytes:
 
 def figures(found: Report) -> Iterator[Figure]:
     yield Figure(
-        name="held-out flowers, right",
+        name="flowers, held out: right",
         value=found.accuracy,
         unit="%",
         better="higher",
-        beside="by chance, of four",
+        beside="guessing among 4",
         beside_value=0.25,
     )
-    yield Figure(name="their calibration error", value=found.ece)
+    yield Figure(name="flowers, held out: calibration error", value=found.ece)
 
 
 def main() -> None:

@@ -169,16 +169,16 @@ def _figures(rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     for concurrency, each in found.items():
         least = each["least_cpu_ms"]
-        for way, told in (("on", "books"), ("budgets", "books and three budgets")):
+        for way, told in (("on", "the ledger"), ("budgets", "the ledger and three budgets")):
             yield Figure(
                 name=f"a call with {told}, {concurrency} at once",
                 value=least[way],
                 unit="ms of CPU",
-                beside="without books",
+                beside="without",
                 beside_value=least["off"],
             )
             yield Figure(
-                name=f"{told} alone, {concurrency} at once",
+                name=f"CPU time of {told}, {concurrency} at once",
                 value=each["more_ms"][way],
                 unit="ms of CPU",
                 beside="a call without",

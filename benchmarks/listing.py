@@ -80,7 +80,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             name=f"{found[kind]['objects']:,} objects of {told}, served by this machine",
             value=found[kind]["seconds"],
             unit="s",
-            beside="as many files",
+            beside="as many local files",
             beside_value=found["files"]["seconds"],
         )
 

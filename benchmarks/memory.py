@@ -50,14 +50,14 @@ def measure(folder: Path) -> dict[str, Any]:
 
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(
-        name="resident when ready",
+        name="memory when ready",
         value=found["service"]["idle_mb"],
         unit="MB",
         beside="FastAPI and uvicorn with one route",
         beside_value=found["one_route"]["idle_mb"],
     )
     yield Figure(
-        name=f"resident after {ASKED} classifications",
+        name=f"memory after {ASKED} classifications",
         value=found["service"]["asked_mb"],
         unit="MB",
         beside="a bare route with the model",

@@ -183,15 +183,15 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             value=found[PARALLEL]["two_threads"],
             unit="a second",
             better="higher",
-            beside="in one",
+            beside="in one thread",
             beside_value=found[PARALLEL]["one_thread"],
         )
     if LOOP in found:
         yield Figure(
-            name="99.9 % of turns of the event loop come late by less than, 16 under way",
+            name="delay of the event loop, 99.9th percentile, while 16 pictures are prepared",
             value=found[LOOP]["16 under way"],
             unit="ms",
-            beside="idle",
+            beside="while idle",
             beside_value=found[LOOP]["idle"],
         )
 

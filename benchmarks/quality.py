@@ -70,11 +70,11 @@ def measure(pictures: list[Image.Image], flagged: Counter[str]) -> dict[str, Any
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     for name, each in found.items():
         yield Figure(
-            name=f"{name}: caught",
+            name=f"{name}: flagged",
             value=each["caught"],
             unit="%",
             better="higher",
-            beside="of the originals",
+            beside="originals flagged",
             beside_value=each["flagged"],
         )
 

@@ -33,6 +33,7 @@ PEERS = {
     "semaphore": "`Semaphore(32)` around the SDK",
     "script": "a token bucket that sleeps on 429",
 }
+PEER_NAMES = {"semaphore": "the semaphore", "script": "the token bucket"}
 GOAL_SHARE = 0.97
 LATENCY = {"mean_s": 0.9, "p95_s": 1.7, "floor_s": 0.3, **NETWORK}
 """Latency of the model: its 99th percentile is 2.5 s, whatever comes on top."""
@@ -237,7 +238,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
         for peer in [name for name in PEERS if name in clients]:
             each = clients[peer]
             yield Figure(
-                name=f"{case}: quota spent on answers, beside the {peer}",
+                name=f"{case}: quota spent on answers, beside the {PEER_NAMES[peer]}",
                 value=ours["share"],
                 unit="%",
                 better="higher",
@@ -246,7 +247,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
                 goal=GOAL_SHARE,
             )
             yield Figure(
-                name=f"{case}: calls refused, beside the {peer}",
+                name=f"{case}: calls refused, beside the {PEER_NAMES[peer]}",
                 value=ours["refused_share"],
                 unit="%",
                 beside=PEERS[peer],

@@ -121,7 +121,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
         beside_value=found["model"],
     )
     yield Figure(
-        name="what the Dockerfile copies, without Python's image and compiled files",
+        name="what the container image adds to Python's, without compiled files",
         value=found["copied"],
         unit="MB",
         beside="FastAPI, uvicorn and what they need",

@@ -72,7 +72,7 @@ def measure(rounds: int) -> dict[str, Any]:
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     route = found["one_route"]
     for name, told in (("first", "first start"), ("second", "later start")):
-        for figure, kind in (("cpu_s", "CPU"), ("ready_s", "until ready")):
+        for figure, kind in (("cpu_s", "CPU time"), ("ready_s", "until ready")):
             yield Figure(
                 name=f"{told}, {kind}",
                 value=found[name][figure],
@@ -82,7 +82,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
                 of_clock=figure == "ready_s",
             )
     yield Figure(
-        name="later start, CPU, beside Python",
+        name="later start, CPU time, beside Python",
         value=found["second"]["cpu_s"],
         unit="s",
         beside=f"`{NOTHING}`",

@@ -167,29 +167,30 @@ def reviewed(flowers: Pictures, queue: str, name: str, seed: int) -> tuple[bool,
 
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     for group, each in found["few"].items():
+        shown, examples = group.removeprefix("custom_"), each["examples_a_class"]
         yield Figure(
-            name=f"{group}, taught with {each['examples_a_class']} a class, right",
+            name=f"{shown}, {examples} examples of each class: right",
             value=each["right"],
             unit="%",
             better="higher",
-            beside=f"by chance, of {each['classes']}",
+            beside=f"guessing among {each['classes']}",
             beside_value=1 / each["classes"],
         )
     none = found["ten_tulips_as_none"]
     yield Figure(
-        name="tulips accepted, ten taught as none",
+        name="tulips accepted as a flower after ten were taught as none",
         value=none["with_none_tulips_accepted"],
         unit="%",
-        beside="without",
+        beside="without these ten",
         beside_value=none["without_tulips_accepted"],
     )
     honest = found["reviews"]["unsure, honest"]
     yield Figure(
-        name="right after a month of reviews",
+        name="right after 20 reviews were learned",
         value=honest["right_in_force"],
         unit="%",
         better="higher",
-        beside="before",
+        beside="before them",
         beside_value=honest["right_before"],
     )
 

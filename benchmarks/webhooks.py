@@ -221,7 +221,7 @@ async def _waits(receiver: Receiver, told: dict[str, Result]) -> dict[str, float
 def figures(found: dict[str, Any]) -> Iterator[Figure]:
     if sent := found.get("throughput"):
         yield Figure(
-            name="CPU a delivery",
+            name="CPU time of a delivery",
             value=sent["sender_cpu_ms"],
             unit="ms",
             beside="receiving and verifying it",
@@ -236,9 +236,9 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             beside_value=1000 / sent["receiver_cpu_ms"],
         )
     if seen := found.get("isolation"):
-        for share, kind in (("half", "p50_ms"), ("99 %", "p99_ms")):
+        for share, kind in (("median", "p50_ms"), ("99th percentile", "p99_ms")):
             yield Figure(
-                name=f"{share} of events arrive beside two sick endpoints within",
+                name=f"from event to delivery while one endpoint hangs and one fails, {share}",
                 value=seen["beside_the_sick"][kind],
                 unit="ms",
                 beside="all endpoints healthy",
@@ -246,7 +246,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
             )
     for database, picked in found.get("pick", {}).items():
         yield Figure(
-            name=f"what is due is found on {database} within (99 %)",
+            name=f"finding what is due among many that wait, {database}, 99th percentile",
             value=picked["analyzed"]["due"]["p99_ms"],
             unit="ms",
             beside="where few wait",

@@ -20,41 +20,59 @@ what others do. Values are of this machine; ratios carry over better to another 
 Remote models are simulated throughout: their answers, how often they are right, and what they cost.
 The load comes from the same machine. Servers run with compiled files beside their code, as they do
 when installed. `spread` is how far a ratio differs between three processes that each measure a
-short form of it. `make bench-check` measures these again. It reports a ratio that is more than 15 %
-worse than the median of the three if the ratio is *steady* (it is of processor time, memory or
-size, and its spread is at most {steady}), else one that is that much worse than the worst of them.
+short form of it. A ratio is *steady* if it is of processor time, memory or size, and its spread is
+at most {steady}. `make bench-check` measures the short forms again, and reports a steady ratio that
+is more than 15 % worse than the median of the three, and any other that is more than 15 % worse
+than the worst of them.
+
+- *saturated*: one core has as much to do as it can; *paced*: half as many requests a second as the
+  bare route can answer.
+- Quotas, two minutes each: *steady*: even load; *bursty*: 260 pictures at once; *tenant*: another
+  tenant takes 30 % half-way; *faults*: one call in twenty fails; *people*: people ask beside a
+  batch; *replicas*: four processes. Shares are of the quota that the case leaves, so one that takes
+  from others can exceed 100 %.
+
 A figure that is worse than its goal is marked **missed**. Folders of photographs are `IMAGES`.
 """
 COLUMNS = "| by | | measured | compared with | ratio | better | spread | goal |"
 FOR_README = {
-    ("start", "first start, until ready"): "the first start, until it answers",
-    ("start", "later start, until ready"): "later ones",
-    ("memory", "resident after 200 classifications"): "memory after 200 classifications",
+    ("start", "first start, until ready"): "first start until ready: no database, no compiled code",
+    ("start", "later start, until ready"): "every later start until ready",
+    ("memory", "memory after 200 classifications"): "memory after 200 classifications",
     ("size", "wheel"): "the wheel",
     (
         "size",
-        "what the Dockerfile copies, without Python's image and compiled files",
-    ): "in the container image: packages, code, configuration",
-    ("classify", "images, 16 at once"): "pictures of 16 callers at once, local model",
-    ("classify", "CPU an image, 16 at once"): "CPU for each of these",
-    ("batch", "items of 100,000"): "items of a batch, preparing and answering left out",
-    ("webhooks", "CPU a delivery"): "CPU for a webhook's delivery",
-    ("quota", "steady: quota spent on answers, beside the semaphore"): "quota spent on answers",
-    ("quota", "steady: calls refused, beside the semaphore"): "calls refused meanwhile",
+        "what the container image adds to Python's, without compiled files",
+    ): "what the container image adds to Python's: packages, code, configuration",
+    ("classify", "requests, 16 at once"): "classifications by the local model, 16 at once",
+    ("classify", "CPU time of a request, 16 at once"): "CPU time of one of these",
+    ("batch", "items, of 100,000"): "items of a batch, without decoding and the model",
+    ("webhooks", "CPU time of a delivery"): "CPU time of a webhook's delivery",
+    (
+        "quota",
+        "steady: quota spent on answers, beside the semaphore",
+    ): "share of a provider's quota turned into answers",
+    (
+        "quota",
+        "steady: calls refused, beside the semaphore",
+    ): "calls that the provider refused (429) meanwhile",
 }
 """The most informative figures, and their names in the README."""
 RIGHT_FOR_README = {
-    ("held_out", "held-out flowers, right"): "flowers that were held out",
-    ("taught", "flowers, taught with 10 a class, right"): "flowers, taught with 10 of a class",
-    ("taught", "custom_trees, taught with 2 a class, right"): "trees, taught with 2 of a class",
+    ("held_out", "flowers, held out: right"): "right: flowers, held out",
     (
         "taught",
-        "custom_utensils, taught with 2 a class, right",
-    ): "utensils, taught with 2 of a class",
+        "flowers, 10 examples of each class: right",
+    ): "right: flowers, 10 examples of each class",
+    ("taught", "trees, 2 examples of each class: right"): "right: trees, 2 examples of each class",
     (
         "taught",
-        "tulips accepted, ten taught as none",
-    ): "tulips taken for one of the flowers, with ten taught as none",
+        "utensils, 2 examples of each class: right",
+    ): "right: utensils, 2 examples of each class",
+    (
+        "taught",
+        "tulips accepted as a flower after ten were taught as none",
+    ): "wrong: tulips accepted as one of the flowers, after ten tulips were taught as `none`",
 }
 
 FAULTS_HEAD = """
