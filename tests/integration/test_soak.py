@@ -21,3 +21,6 @@ async def test_nothing_is_lost_whatever_dies(tmp_path, several):
     killed = {each.split()[0] for each in found.besides["outages"] if "SIGKILL" in each}
     assert "azure" in killed
     assert killed & {"serve-0", "serve-1", "worker-3"}
+    assert any(each.startswith("receiver") for each in found.besides["outages"])
+    if several:
+        assert {"redis", "postgres"} <= killed
