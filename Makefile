@@ -115,6 +115,7 @@ sbom: .venv/development       ## dist/sbom.cdx.json: all that the image installs
 	$(BIN)/uv pip sync --quiet --require-hashes --python dist/runtime requirements.txt requirements-postgres.txt
 	$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
 		--pyproject pyproject.toml --output-reproducible --validate -o dist/sbom.cdx.json dist/runtime
+	$(BIN)/python -m tests.security.sbom dist/sbom.cdx.json requirements.txt requirements-postgres.txt
 	@rm -r dist/runtime
 
 crash-test: .venv/development  ## batches of 2,000 while what works on them is killed 20 times
@@ -132,7 +133,7 @@ ledger-test: .venv/development  ## the ledger beside what the simulator billed, 
 	$(BIN)/python -m tests.budget_proof --several
 
 five-minutes: .venv/development  ## README's way to a domain of one's own, timed, in a fresh clone
-	@$(BIN)/python -m tests.five_minutes
+	@$(BIN)/python -m benchmarks.five_minutes
 
 docs: .venv/development       ## what is made from the code: openapi.json, references, examples
 	$(BIN)/python -m docs.generate

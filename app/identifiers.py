@@ -36,6 +36,11 @@ def new_id(prefix: str, moment: datetime | None = None) -> str:
     return f"{prefix}_{ULID.from_datetime(moment) if moment else ULID()}"
 
 
+def id_of(prefix: str, digest: bytes) -> str:
+    """Always the same for the same digest, of which 16 bytes count."""
+    return f"{prefix}_{ULID(digest[:16])}"
+
+
 def lowest_id(prefix: str, moment: datetime) -> str:
     """The least identifier that can have been made at `moment`, to the millisecond."""
     milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite supports it, too
-from ulid import ULID
 
-from app.identifiers import DELIVERY, EVENT, WEBHOOK, new_id
+from app.identifiers import DELIVERY, EVENT, WEBHOOK, id_of, new_id
 from app.storage.database import Database
 from app.storage.event_types import EVENT_TYPES, EventType
 from app.storage.events import Event, body_of
@@ -245,7 +244,7 @@ def origin(url: str) -> str:
 def callback_id(caller: str, place: str) -> str:
     """Id of the webhook for all callbacks of a caller to one origin: always the same."""
     digest = sha256(f"{caller}\n{place}".encode()).digest()
-    return f"{WEBHOOK}_{ULID(digest[:16])}"
+    return id_of(WEBHOOK, digest)
 
 
 def _callback_row(caller: str, url: str) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from app import __version__
 from app.cli import app
 from tests.documentation import PAGES, spans
 
 ROOT = Path(__file__).parents[2]
-ARCHITECTURE, SECURITY = (
-    (ROOT / "docs" / name).read_text() for name in ("architecture.md", "security.md")
+ARCHITECTURE, SECURITY, CHANGELOG = (
+    (ROOT / name).read_text()
+    for name in ("docs/architecture.md", "docs/security.md", "CHANGELOG.md")
 )
 
 ROUTES = {
@@ -110,6 +112,12 @@ def is_there(span: str) -> bool:
                 for route, methods in ROUTES.items()
             )
     return True
+
+
+def test_the_changelog_begins_with_this_version():
+    versions = re.findall(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", CHANGELOG, re.MULTILINE)
+
+    assert versions[0] == __version__
 
 
 def is_command(words: list[str]) -> bool:
