@@ -32,8 +32,9 @@ from app.traffic import Books
 
 log = structlog.stdlib.get_logger(__name__)
 
-STORE_WAITS_S = (0.1, 0.5, 2.0)
-"""Seconds between attempts to store an answer while the database is locked or full."""
+STORE_WAITS_S = (0.1, 0.5, 2.0, 5.0)
+"""Seconds between attempts to store an answer while the database is locked, full or away: together
+more than PostgreSQL takes to restart, as the answer is paid for."""
 
 
 @dataclass(frozen=True, slots=True)
