@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, StorageUnavailable
 from app.evaluation import without
 from app.identifiers import CALL, lowest_id
 from app.ledger import ERASED
@@ -52,6 +53,8 @@ class Erasing:
         self._outbox = outbox
         self._clock = clock
         self._running: dict[str, asyncio.Task[Erasure]] = {}
+        self._log_holds_erased: bool | None = None
+        """None: not known, as an earlier process may have left some there."""
 
     async def result(self, result_id: str, *, caller: str | None, by: By) -> None:
         """Erase one result. `caller` None: an operator asks. Raises ResultNotFound, and
@@ -64,8 +67,8 @@ class Erasing:
             for each in await self._evaluations.naming(names):
                 await self._evaluations.rewrite(each, partial(without, gone=names))
         gone = await self._stored.result(result_id, caller=caller, by=by)
+        self._log_holds_erased = True
         await self._remove(gone.blobs)
-        await self._stored.truncate_log()
 
     async def caller(self, name: str, by: By, *, wait_s: float | None = None) -> Erasure:
         """Erase all that is this caller's up to now, or, if an erasure is in progress, up to when
@@ -85,14 +88,17 @@ class Erasing:
         return task.result() if done else await self._stored.get(name)
 
     async def look(self) -> None:
-        """Continue erasures that a process left unfinished, and erase what was in progress when an
-        erasure was requested. Raises StorageUnavailable."""
+        """Continue erasures that a process left unfinished, erase what was in progress when an
+        erasure was requested, and empty SQLite's log of what was erased. Raises
+        StorageUnavailable."""
         now = self._clock()
         for each in await self._stored.all():
             is_late = each.ended_at is not None and each.asked_at < now - LATE_FOR
             if not is_late and each.caller not in self._running:
                 await self._erase(each)
         await self._stored.forget(now - KEPT_FOR)
+        if self._log_holds_erased is not False:
+            await self._empty_log()
 
     async def aclose(self) -> None:
         """Stop erasures in progress; the next start continues them."""
@@ -100,6 +106,17 @@ class Erasing:
         for each in running:
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        if self._log_holds_erased:
+            with suppress(StorageUnavailable):
+                await self._empty_log()
+
+    async def _empty_log(self) -> None:
+        self._log_holds_erased = emptied = False
+        try:
+            emptied = await self._stored.empty_log()
+        finally:
+            # What was erased meanwhile may be in it again.
+            self._log_holds_erased = self._log_holds_erased or not emptied
 
     def _ended(self, name: str, done: asyncio.Task[Erasure]) -> None:
         if self._running.get(name) is done:
@@ -128,7 +145,7 @@ class Erasing:
         after: str | None = "" if erasure.ended_at is None else late_from
         while after is not None:
             after = await self._stored.some_calls(erasure, after=after)
-        await self._stored.truncate_log()
+        await self._empty_log()
         return await self._stored.end(erasure, self._clock())
 
     async def _forget_evaluated(self, erasure: Erasure) -> None:

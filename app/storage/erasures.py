@@ -67,6 +67,10 @@ class Gone:
     blobs: Sequence[str]
 
 
+EMPTIED_WITHIN_MS = 200
+"""How long readers are waited for before the log of SQLite is emptied another time."""
+
+
 class ErasureRepository:
     """Raises StorageUnavailable."""
 
@@ -248,15 +252,23 @@ class ErasureRepository:
     async def count_pictures(self, erasure: Erasure, count: int) -> None:
         await self._step(erasure, "pictures", lambda _: count)
 
-    async def truncate_log(self) -> None:
-        """SQLite only: removes deleted data from the write-ahead log, too, unless a read is in
-        progress."""
+    async def empty_log(self) -> bool:
+        """Remove deleted data from SQLite's write-ahead log, too. Returns whether it is empty: it
+        is not where somebody else reads or writes at that moment."""
 
-        def unit(connection: sa.Connection) -> None:
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        def unit(connection: sa.Connection) -> bool:
+            if connection.dialect.name != "sqlite":
+                return True
+            # While it waits for readers, nobody may write.
+            before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={EMPTIED_WITHIN_MS}")
+            try:
+                emptied = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={before}")
+            return bool(emptied[0] == 0)
 
-        await self._database.read(unit)
+        return await self._database.read(unit)
 
     async def _step(self, erasure: Erasure, name: str, unit: Unit[int]) -> int:
         """Counts in the same transaction, so that a crash can't separate the two."""
