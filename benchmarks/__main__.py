@@ -109,7 +109,7 @@ def check(chosen: Iterable[Benchmark]) -> int:
         if any(change.fails for change in found):
             status = 1
     here = kept.machine.get("processor", "nothing")
-    print(f"{compared} of {kept.count} ratios compared with those of {here}")
+    print(f"{compared} of {kept.comparable} ratios compared with those of {here}")
     return status
 
 

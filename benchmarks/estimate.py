@@ -161,7 +161,7 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
         told = batches["all"]
         for name, each in (("by rule", told), ("once such calls were billed", told["again"])):
             yield Figure(
-                name=f"{which}: a batch's bill in tokens, estimate off by, {name}",
+                name=f"{which}: error of the estimate of a batch's tokens, {name}",
                 value=abs(each["expected"] / told["billed"] - 1),
                 unit="%",
             )

@@ -3,7 +3,7 @@ HOME, and how long each command takes.
 
     python -m benchmarks.five_minutes
 
-More than five minutes in all, and the status is 1.
+More than five minutes in all, and the status is 1, unless `--figures` keeps them.
 """
 
 import os
@@ -44,6 +44,7 @@ def measure() -> dict[str, float]:
                     began = time.monotonic()
                     reader.type(command)
                     took_s[command.text] = time.monotonic() - began
+                    print(f"{took_s[command.text]:6.1f} s  {command.text}", file=sys.stderr)
     return {name: round(each, 1) for name, each in took_s.items()}
 
 
@@ -63,7 +64,8 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     found = measure()
     report(found, options, figures(found))
-    sys.exit(sum(found.values()) > MOST_S)
+    if not options.figures:
+        sys.exit(sum(found.values()) > MOST_S)
 
 
 if __name__ == "__main__":

@@ -80,10 +80,9 @@ class Kept(BaseModel):
         path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
     @property
-    def count(self) -> int:
-        """How many ratios there are."""
-        figures = [figure for each in self.measured.values() for figure in each.figures]
-        return sum(each.ratio is not None for each in figures)
+    def comparable(self) -> int:
+        """How many ratios have a short form."""
+        return sum(len(self.compared(each)) for each in self.measured)
 
     def compared(self, benchmark: str) -> dict[str, Ratio]:
         found = self.measured.get(benchmark)

@@ -63,7 +63,7 @@ refuses with a plain-text 400.
 - A row or a file that is not a valid item is listed by line or name under
   `GET /batches/{{id}}/errors`; the rest runs.
 - On {again}, the item is tried {MOST_ATTEMPTS} times in all, with pauses of {FIRST_PAUSE_S:.0f} to
-  {LONGEST_PAUSE_S:.0f} seconds. {paused} pause the batch instead: no item fails.
+  {LONGEST_PAUSE_S:.0f} seconds. {paused} pause the batch instead, and no item fails.
 - After that, and on any other error with a single picture, the item fails: its result has
   `status: failed`, and `type` and `detail` in `error`. `POST /batches/{{id}}/retry` tries it again.
 - A failed item where `on_error` is `stop`, a domain or provider that is gone, and a deadline that

@@ -16,7 +16,12 @@ BOUNDS = {
 
 
 def within(bounds: Mapping[str, float]) -> list[str]:
-    return [words.format(bounds[key]) for key, words in BOUNDS.items() if key in bounds]
+    """Whole numbers as such, whatever the schema makes of them."""
+    return [
+        words.format(int(bound) if bound == int(bound) else bound)
+        for key, words in BOUNDS.items()
+        if (bound := bounds.get(key)) is not None
+    ]
 
 
 def with_bounds(text: str, told: Sequence[str]) -> str:

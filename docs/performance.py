@@ -27,10 +27,10 @@ than the worst of them.
 
 - *saturated*: one core has as much to do as it can; *paced*: half as many requests a second as the
   bare route can answer.
-- Quotas, two minutes each: *steady*: even load; *bursty*: 260 pictures at once; *tenant*: another
+- Quotas, two minutes each: *steady* load; *bursty*: 260 pictures at once; *tenant*: another
   tenant takes 30 % half-way; *faults*: one call in twenty fails; *people*: people ask beside a
-  batch; *replicas*: four processes. Shares are of the quota that the case leaves, so one that takes
-  from others can exceed 100 %.
+  batch; *replicas*: four processes. Shares are of the quota that the case leaves in these two
+  minutes and can exceed 100 % a little; one that takes from others exceeds it by more.
 
 A figure that is worse than its goal is marked **missed**. Folders of photographs are `IMAGES`.
 """
@@ -82,8 +82,8 @@ Everything that the service does, at once (people who ask, batches, webhooks, re
 while its processes, PostgreSQL, Redis, Azure and a receiver are killed, stopped, slow or wrong at
 random: `make soak`. A picture is paid for twice if its answer was lost before it was stored; each
 cause shows how many calls were in progress, or not yet stored, when it struck. Whether memory grows
-is seen in processes that are not killed: two of the four, and the one of the other form after the
-first 40 % of the time.
+is seen in two of the four processes, which are never killed, and in the single process, which is
+not killed after the first 40 % of the time.
 """
 FORMS: dict[Form, str] = {
     "one": "one process, SQLite",

@@ -43,9 +43,8 @@ def composed(words: list[str]) -> bool:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     profiles = {one for each in services.values() for one in each.get("profiles", ())}
     named = {after for word, after in pairwise(words) if word == "--profile"}
-    verb = next(at for at, word in enumerate(words) if word in ("up", "exec", "kill"))
-    given = {each for each in words[verb + 1 :] if not each.startswith("-")}
-    return named <= profiles and (given & services.keys() == given or words[verb] != "up")
+    given = {each for each in words[words.index("up") + 1 :] if not each.startswith("-")}
+    return named <= profiles and given <= services.keys()
 
 
 def knows(name: str) -> bool:

@@ -15,7 +15,7 @@ from app.classification.question import Question
 from app.classification.running import Running
 from app.classification.service import ClassificationService
 from app.classification.stopwatch import Stopwatch
-from app.classification.storing import STORE_WAITS_S, Answered, Storing
+from app.classification.storing import FEW_WAITS_S, Answered, Storing
 from app.domains import Domain, DomainRegistry
 from app.errors import DomainNotFound, Interrupted, Overloaded, StorageUnavailable
 from app.identifiers import RESULT, new_id
@@ -225,6 +225,6 @@ class Accepting:
     def _patient_waits_s(self) -> Iterator[float]:
         """An accepted picture must not get lost: storing its answer is retried a few times, and
         then until the service stops."""
-        yield from STORE_WAITS_S
+        yield from FEW_WAITS_S
         while not self._running.stopping:
-            yield STORE_WAITS_S[-1]
+            yield FEW_WAITS_S[-1]

@@ -32,7 +32,8 @@ from app.traffic import Books
 
 log = structlog.stdlib.get_logger(__name__)
 
-STORE_WAITS_S = (0.1, 0.5, 2.0, 5.0)
+FEW_WAITS_S = (0.1, 0.5, 2.0)
+STORE_WAITS_S = (*FEW_WAITS_S, 5.0)
 """Seconds between attempts to store an answer while the database is locked, full or away: together
 more than PostgreSQL takes to restart, as the answer is paid for."""
 
@@ -121,7 +122,7 @@ class Storing:
         beside: Unit[None] | None,
         waits_s: Iterable[float] = STORE_WAITS_S,
     ) -> Result | None:
-        """Store what may have cost something, and retry while the database is locked or full.
+        """Store what may have cost something, and retry while the database can't take it.
         Returns what is stored; None: another process stored its own, or the result was deleted."""
         result = answered.result
         with stopwatch.time("store"):

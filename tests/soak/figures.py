@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.load import percentile
-from benchmarks.soak import Grown, Twice
+from benchmarks.soak import PATH, Grown, Twice
 from tests.receiver_process import Arrival
 from tests.service import ROOT
 from tests.soak.caller import Attempt
@@ -65,10 +65,12 @@ def kept(life: Life) -> Grown:
 
 
 def commit() -> str:
-    """That is measured, `-dirty` with what is not committed; empty where there is no git."""
-    command = ("git", "describe", "--always", "--dirty", "--exclude", "*")
+    """That is measured, `-dirty` with what is not committed (but for what the run itself writes);
+    empty where there is no git."""
+    commit = ("git", "rev-parse", "--short", "HEAD")
+    changes = ("git", "status", "--porcelain", "-uno", "--", ".", f":!{PATH.relative_to(ROOT)}")
     try:
-        told = subprocess.check_output(command, cwd=ROOT, text=True)
+        told = [subprocess.check_output(each, cwd=ROOT, text=True) for each in (commit, changes)]
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return told.strip()
+    return told[0].strip() + ("-dirty" if told[1] else "")

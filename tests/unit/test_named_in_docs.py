@@ -31,7 +31,7 @@ UNTRIED = (
     "app/providers/local/data/MODEL_CARD.md",
     "training/README.md",
 )
-"""Pages whose commands nobody runs on a machine of a user."""
+"""Pages whose commands users do not run."""
 
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)#?([^)\s]*)\)")
 PICTURE = re.compile(r"<(?:img|source)\b[^>]*\bsrc(?:set)?=\"([^\"]+)\"")
