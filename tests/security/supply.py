@@ -11,6 +11,9 @@ from typing import Any
 
 import httpx2
 
+from app.parts import build_parts
+from app.settings import Settings
+from tests.labelled import store_labelled
 from tests.pictures import jpeg
 from tests.teaching import picture
 
@@ -18,6 +21,8 @@ PICTURE = jpeg()
 KINDS = ("stripes", "discs")
 HOST, SLOW_HOST, SLOW_S = "pictures.example", "slow.example", 2.0
 TARGETS = "memory://exports/"
+LABELLED, LABELS = "flowers", 400
+"""A domain, and how many labelled answers it has from the start."""
 
 
 class Outside(BaseHTTPRequestHandler):
@@ -56,6 +61,12 @@ def outside() -> Iterator[str]:
         server.shutdown()
 
 
+async def store_labels(database_url: str) -> None:
+    """Of a caller whose data nobody asks to erase."""
+    async with build_parts(Settings(database_url=database_url)) as parts:
+        await store_labelled(parts, LABELS, domain=LABELLED, caller="reader")
+
+
 class Supply:
     """Makes what is to be there for a caller, when it is first wanted."""
 
@@ -83,8 +94,10 @@ class Supply:
 
     def _make(self, kind: str, name: str) -> str | None:
         match kind, name:
+            case "image", "result_id":
+                return self._result()  # its picture is kept, as nobody knows its class
             case _, "result_id":
-                return self._result()
+                return self._result(expected="rose")
             case "pause", "batch_id":
                 return self._slow_batch()
             case "resume", "batch_id":
@@ -95,7 +108,7 @@ class Supply:
                 order = {"domain": "flowers"}
                 return _post(self._caller, "/batches", data=order, files=files)["id"]
             case _, "evaluation_id":
-                self._result()
+                self._result(expected="rose")
                 return _post(self._caller, "/evaluations", json={"domain": "flowers"})["id"]
             case _, "webhook_id":
                 order = {"url": "https://hooks.example/in"}
@@ -108,8 +121,10 @@ class Supply:
                 self._operator.put("/budgets/garden", json=order)
                 return "garden"
             case "domains", "name":
-                order = {"name": "garden", "classes": KINDS}
-                self._operator.post("/domains", json=order)
+                order = {"classes": KINDS}
+                made = self._operator.post("/domains", json={"name": "garden", **order})
+                if not made.is_success:  # it is there, maybe with other classes
+                    self._operator.put("/domains/garden", json=order)
                 return "garden"
             case "domains", "example_id":
                 return self._example(kind, KINDS[0])
@@ -118,16 +133,21 @@ class Supply:
                     self._example(kind, label)
                 place = f"/domains/{self._named(kind, 'name')}/lessons"
                 return _post(self._operator, place, json={})["id"]
+            case "labelled", "name":
+                return LABELLED
+            case "labelled", "calibration_id":
+                fitted = _post(self._operator, f"/domains/{LABELLED}/calibrations", json={})
+                return fitted["calibrations"][0]["id"]
             case _:
-                return None  # calibrations want 100 labels, alerts their time
+                return None  # alerts want their time
 
     def _slow_batch(self) -> str:
         """One that is not over at once."""
         order = {"domain": "flowers", "items": [{"image_url": f"http://{SLOW_HOST}/"}]}
         return _post(self._caller, "/batches", json=order)["id"]
 
-    def _result(self) -> str:
-        order = {"domain": "flowers", "expected": "rose"}
+    def _result(self, **more: str) -> str:
+        order = {"domain": "flowers", **more}
         return _post(self._caller, "/classify", data=order, files={"file": PICTURE})["id"]
 
     def _example(self, kind: str, label: str) -> str:
@@ -145,6 +165,8 @@ def with_what_is_there(path: str, given: dict[str, Any]) -> dict[str, Any]:
         body["image_base64"] = base64.b64encode(PICTURE).decode()
     if path.endswith("/examples"):
         body["label"] = KINDS[0]
+    if path.endswith("/calibrations"):
+        body = {}
     if path == "/batches":
         body.pop("source", None)
         body |= {"domain": "flowers", "items": [{"image_url": f"http://{HOST}/"}]}
@@ -153,11 +175,20 @@ def with_what_is_there(path: str, given: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def of_what_is_there(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A query without names of what is not there."""
+    if path.endswith("/threshold"):
+        return {name: each for name, each in given.items() if name in ("accuracy", "per_label")}
+    return given
+
+
 def _kind(path: str) -> str:
     """Deliveries are gone with their webhooks, reviews with their results."""
     first, last = path.split("/")[1], path.split("/")[-1]
-    if last in ("pause", "resume"):
+    if last in ("pause", "resume", "image"):
         return last
+    if "/calibrations" in path or last == "threshold":
+        return "labelled"
     return {"deliveries": "webhooks", "reviews": "results"}.get(first, first)
 
 
