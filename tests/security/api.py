@@ -216,7 +216,7 @@ def asked(config: Config, supply: Supply, dice: random.Random) -> Iterator[event
 
     def after_call(context, case, response) -> None:
         if case.method in ("DELETE", "PUT") and response.status_code < 300:
-            supply.forget(case.path)
+            supply.forget(case.path, (case.path_parameters or {}).values())
 
     with hooked(before_call), hooked(after_call):
         yield from from_schema(schema).execute()

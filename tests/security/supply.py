@@ -4,7 +4,7 @@ machine."""
 import base64
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -80,9 +80,12 @@ class Supply:
         kind = _kind(path)
         return {name: self._named(kind, name) or value for name, value in given.items()}
 
-    def forget(self, path: str) -> None:
-        """Somebody changed or deleted some of it."""
-        self._made = {key: each for key, each in self._made.items() if key[0] != _kind(path)}
+    def forget(self, path: str, names: Collection[Any]) -> None:
+        """Somebody changed or deleted some of it, by these names in the path."""
+        kind = _kind(path)
+        self._made = {
+            key: each for key, each in self._made.items() if key[0] != kind and each not in names
+        }
 
     def _named(self, kind: str, name: str) -> str | None:
         if (kind, name) not in self._made:
