@@ -33,8 +33,8 @@ def measure() -> dict[str, float]:
         home.mkdir()
         took_s: dict[str, float] = {}
         began = time.monotonic()
-        command = ("git", "clone", "--quiet", ROOT, clone)
-        subprocess.run(command, check=True)  # noqa: S603
+        cloning = ("git", "clone", "--quiet", ROOT, clone)
+        subprocess.run(cloning, check=True)  # noqa: S603
         took_s[CLONE] = time.monotonic() - began
         environment = {name: each for name, each in os.environ.items() if name.startswith(KEPT)}
         environment |= {"HOME": str(home), "NO_COLOR": "1", "TERM": "xterm"}
