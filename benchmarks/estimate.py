@@ -164,6 +164,8 @@ def figures(found: dict[str, Any]) -> Iterator[Figure]:
                 name=f"{which}: error of the estimate of a batch's tokens, {name}",
                 value=abs(each["expected"] / told["billed"] - 1),
                 unit="%",
+                beside="half of the range that it tells",
+                beside_value=(each["high"] - each["low"]) / 2 / told["billed"],
             )
 
 

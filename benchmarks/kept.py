@@ -1,6 +1,7 @@
 """The committed figures: benchmarks/figures.json, which docs/performance.md is made from."""
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ class Ratio(BaseModel):
     @property
     def spread(self) -> float:
         """0.1: the largest and the smallest differ by a tenth of the median."""
-        return (max(self.rounds) - min(self.rounds)) / self.middle
+        apart = max(self.rounds) - min(self.rounds)
+        return apart / self.middle if apart else 0.0
 
     @property
     def is_steady(self) -> bool:
@@ -48,7 +50,9 @@ class Ratio(BaseModel):
     def worse_by(self, ratio: float) -> float:
         """0.2: a fifth worse than the bound; below 0: better."""
         worse, than = (ratio, self.bound) if self.better == "lower" else (self.bound, ratio)
-        return worse / than - 1
+        if worse == than:
+            return 0.0
+        return worse / than - 1 if than else math.inf
 
 
 class Measured(BaseModel):

@@ -78,6 +78,15 @@ def test_what_swings_has_to_be_worse_than_it_ever_was(was, worst_that_is_fine):
     assert found.fails == was.is_steady
 
 
+def test_what_was_nothing_may_not_become_something():
+    was = {"error": ratio(0.0, 0.0)}
+
+    assert list(changes(was, {"error": 0.0})) == []
+    (found,) = changes(was, {"error": 0.01})
+    assert found.is_regression
+    assert found.fails
+
+
 def test_one_round_says_nothing_of_the_next():
     kept = Kept(measured={"http": Measured(at="2026-01-01", ratios={"CPU": ratio(1.0)})})
 
