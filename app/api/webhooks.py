@@ -1,14 +1,14 @@
 """`/webhooks`: who is notified of which events."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from app.api.deliveries import DeliveryPage, DeliveryQuery, DeliveryReport, page_of
 from app.api.dependencies import Caller, Joined
 from app.api.raising import Raises
+from app.api.webhook_reports import Replayed, WebhookList, WebhookReport, WebhookWithSecret
+from app.api.webhook_requests import Enabling, Replay, Rotation, WebhookChange, WebhookRequest
 from app.errors import (
     DomainNotFound,
     EventForgotten,
@@ -18,9 +18,7 @@ from app.errors import (
     WebhookNotFound,
 )
 from app.identifiers import WEBHOOK_PATTERN
-from app.moment import Moment
 from app.storage.delivery_rows import DeliveryFilter
-from app.webhooks import Endpoint, Signature
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
@@ -29,207 +27,6 @@ WebhookId = Annotated[
     Path(pattern=WEBHOOK_PATTERN, examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"]),
     Raises(WebhookNotFound),
 ]
-Url = Annotated[
-    str,
-    Field(
-        max_length=8_192,
-        description="Where events are sent: https, and on the public internet unless EGRESS_ALLOW "
-        "names it.",
-        examples=["https://shop.example.com/hooks"],
-    ),
-]
-EventTypes = Annotated[
-    list[str],
-    Field(
-        max_length=50,
-        description="Types of events to send; empty: all.",
-        examples=[["result.created", "batch.completed"]],
-    ),
-]
-Domains = Annotated[
-    list[str],
-    Field(
-        max_length=200,
-        description="Domains to send events of; empty: all. Events of no domain are always sent.",
-        examples=[["flowers"]],
-    ),
-]
-Description = Annotated[
-    str | None,
-    Field(
-        max_length=500,
-        pattern=r"^[^\x00]*$",
-        description="Free text for people.",
-        examples=["the shop's inbox"],
-    ),
-]
-RateLimit = Annotated[
-    float | None,
-    Field(
-        ge=0.01,
-        le=10_000,
-        description="Maximum deliveries per second; null: no limit.",
-        examples=[50],
-    ),
-]
-HeadersToSend = Annotated[
-    dict[str, str] | None,
-    Field(
-        description="Headers to send with every delivery; stored encrypted, and never shown again.",
-        examples=[{"Authorization": "Bearer for-the-receiver"}],
-    ),
-]
-GivenSecret = Annotated[
-    SecretStr | None,
-    Field(
-        description="`whsec_` and 24 to 64 bytes in base64, or `whsk_` and the seed of an ed25519 "
-        "key; generated if unset.",
-        examples=[None],
-    ),
-]
-
-
-class WebhookRequest(BaseModel):
-    """A new webhook."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    url: Url
-    event_types: EventTypes = []
-    domains: Domains = []
-    description: Description = None
-    rate_limit: RateLimit = None
-    headers: HeadersToSend = None
-    secret: GivenSecret = None
-    signature: Signature | None = Field(
-        None,
-        description="`v1`: HMAC-SHA256 with a shared secret; `v1a`: ed25519, where receivers know "
-        "only the public key. Unset: as the secret implies, else `v1`.",
-        examples=["v1"],
-    )
-
-
-class WebhookChange(BaseModel):
-    """What to change; the rest stays."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    url: Url | None = None
-    event_types: EventTypes | None = None
-    domains: Domains | None = None
-    description: Description = None
-    rate_limit: RateLimit = None
-    headers: HeadersToSend = None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The fields that were given; null for a field that can't be null changes nothing."""
-        given = self.model_dump(exclude_unset=True)
-        never_null = ("url", "event_types", "domains")
-        return {
-            name: value
-            for name, value in given.items()
-            if value is not None or name not in never_null
-        }
-
-
-class Rotation(BaseModel):
-    """The next secret."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    secret: GivenSecret = None
-
-
-class WebhookReport(BaseModel):
-    """A webhook."""
-
-    id: str = Field(examples=["whk_01J9ZK3Q8XWVQ5T2M4N6P7R8S9"])
-    url: str = Field(examples=["https://shop.example.com/hooks"])
-    event_types: list[str] = Field(
-        description="Types of events that are sent; empty: all.", examples=[["result.created"]]
-    )
-    domains: list[str] = Field(
-        description="Domains whose events are sent; empty: all.", examples=[["flowers"]]
-    )
-    description: str | None = Field(examples=["the shop's inbox"])
-    rate_limit: float | None = Field(
-        description="Maximum deliveries per second; null: no limit.", examples=[None]
-    )
-    headers: dict[str, str] = Field(
-        description="Headers that are sent; their values are not shown.",
-        examples=[{"Authorization": "***"}],
-    )
-    caller: str = Field(examples=["anonymous"])
-    status: Literal["enabled", "disabled"] = Field(examples=["enabled"])
-    reason: str | None = Field(description="Why it is disabled.", examples=[None])
-    failing_since: datetime | None = Field(
-        description="First failure since the last success.", examples=[None]
-    )
-    disabled_at: datetime | None = Field(examples=[None])
-    public_key: str | None = Field(
-        description="`whpk_...`, which verifies `v1a` signatures.", examples=[None]
-    )
-    old_secret_until: datetime | None = Field(
-        description="Until then, deliveries also carry a signature by the previous secret.",
-        examples=[None],
-    )
-    readable: bool = Field(
-        description="False: the key that encrypted its secret and headers is missing. Nothing is "
-        "sent until the key is back, or secret and headers are replaced.",
-        examples=[True],
-    )
-    created_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
-    changed_at: datetime = Field(examples=["2026-01-02T03:04:05.678Z"])
-
-    @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
-        return cls(**_told(endpoint))
-
-
-class WebhookWithSecret(WebhookReport):
-    """A webhook, and its new secret, which is shown only this once."""
-
-    secret: str = Field(examples=["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="])
-
-    @classmethod
-    def with_secret(cls, endpoint: Endpoint, secret: str) -> Self:
-        return cls(**_told(endpoint), secret=secret)
-
-
-class WebhookList(BaseModel):
-    """Webhooks, the oldest first."""
-
-    webhooks: list[WebhookReport]
-
-
-class Replay(BaseModel):
-    """What is to be sent again."""
-
-    model_config = ConfigDict(extra="forbid")
-    since: Moment = Field(
-        description="Deliveries created then or later.", examples=["2026-01-02T03:00:00Z"]
-    )
-    until: Moment | None = Field(
-        None, description="And before this; unset: until now.", examples=[None]
-    )
-    delivered: bool = Field(
-        default=False,
-        description="True: also those that were delivered; else only those that failed or were "
-        "missed.",
-    )
-
-
-class Enabling(BaseModel):
-    """What to send when a webhook is enabled again."""
-
-    model_config = ConfigDict(extra="forbid")
-    replay_since: Moment | None = Field(
-        None,
-        description="Send again what failed or was missed since then; unset: nothing.",
-        examples=[None],
-    )
-
-
-class Replayed(BaseModel):
-    deliveries: int = Field(description="Deliveries that are sent again.", examples=[12])
 
 
 @router.post("", status_code=201)
@@ -339,16 +136,3 @@ async def replay(
         caller=caller.sees,
     )
     return Replayed(deliveries=count)
-
-
-def _told(endpoint: Endpoint) -> dict[str, Any]:
-    row = endpoint.row
-    own = {"headers", "public_key", "old_secret_until", "readable"}
-    same = WebhookReport.model_fields.keys() - own
-    return {
-        **{name: getattr(row, name) for name in same},
-        "headers": dict.fromkeys(endpoint.header_names, "***"),
-        "public_key": endpoint.public_key,
-        "old_secret_until": endpoint.signs_on_until,
-        "readable": endpoint.readable,
-    }
