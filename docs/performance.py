@@ -38,6 +38,10 @@ COLUMNS = "| by | | measured | compared with | ratio | better | spread | goal |"
 FOR_README = {
     ("start", "first start, until ready"): "first start until ready: no database, no compiled code",
     ("start", "later start, until ready"): "every later start until ready",
+    (
+        "five_minutes",
+        "from a clone to a domain taught with ten photographs",
+    ): "from a clone to a domain taught with ten photographs",
     ("memory", "memory after 200 classifications"): "memory after 200 classifications",
     ("size", "wheel"): "the wheel",
     (

@@ -18,9 +18,9 @@ async def test_nothing_is_lost_whatever_dies(tmp_path, several):
     assert found.figures.batches >= 5
     assert found.besides["reviews"] >= 25
     assert found.besides["exports"] >= 25
-    killed = {each.split()[0] for each in found.besides["outages"] if "SIGKILL" in each}
+    killed = {each.split()[0] for each in found.besides["outages, by kind"] if "SIGKILL" in each}
     assert "azure" in killed
     assert killed & {"serve-0", "serve-1", "worker-3"}
-    assert any(each.startswith("receiver") for each in found.besides["outages"])
+    assert any(each.startswith("receiver") for each in found.besides["outages, by kind"])
     if several:
         assert {"redis", "postgres"} <= killed

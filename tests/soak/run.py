@@ -226,7 +226,7 @@ class Soak:
             "reviews": len(self._reviewers.decisions),
             "exports": self._exporting.count,
             "told": figures.told(arrivals),
-            "outages": figures.outages(outages),
+            "outages, by kind": figures.outages(outages),
             "refused": figures.refused(attempts),
             "later, p50/p99 ms": figures.percentiles("later", attempts, outages),
             "event loop lag, p99/p99.9 ms": [self._watch.lag_ms(0.99), self._watch.lag_ms(0.999)],
