@@ -7,7 +7,6 @@ installed packages of requirements.txt and requirements-postgres.txt, the code a
 configuration, without what is compiled of them and without Python's own image.
 """
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,13 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from benchmarks.report import Figure, parser, report
+from tests.locks import locked
 from tests.service import ROOT
 
 MEGABYTE = 1_000_000
 IMAGE = "enhanced-image-classifier"
 MODEL = ROOT / "app" / "providers" / "local" / "data"
+LOCKS = ("requirements.txt", "requirements-postgres.txt")
 COPIED = ("app", "config", "LICENSE", "NOTICE")
 LEAST = ("fastapi", "uvicorn")
 
@@ -54,14 +55,6 @@ def installed(names: Iterable[str]) -> dict[str, Distribution]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def locked() -> set[str]:
-    return {
-        name
-        for each in ("requirements.txt", "requirements-postgres.txt")
-        for name in re.findall(r"^([\w.-]+)==", (ROOT / each).read_text(), re.MULTILINE)
-    }
 
 
 def needed(names: Iterable[str]) -> set[str]:
@@ -103,10 +96,11 @@ def image() -> int | None:
 def measure() -> dict[str, Any]:
     """Megabytes."""
     own = sum(files(ROOT / each) for each in COPIED)
+    packages = {name for name, _ in locked((ROOT / each).read_text() for each in LOCKS)}
     return {
         "wheel": wheel() / MEGABYTE,
         "model": files(MODEL) / MEGABYTE,
-        "copied": (own + of_packages(locked())) / MEGABYTE,
+        "copied": (own + of_packages(packages)) / MEGABYTE,
         "least": of_packages(needed(LEAST)) / MEGABYTE,
         "image": (size := image()) and size / MEGABYTE,
     }

@@ -7,16 +7,15 @@ Added are the service's version, and the local model, which is in no package ind
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import app
+from tests.locks import locked
+from tests.service import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = "app/providers/local/data/efficientnet-lite0-int8.onnx"
 
 
@@ -33,17 +32,6 @@ def main() -> int:
 
 def installed(sbom: dict[str, Any]) -> set[tuple[str, str]]:
     return {(canonicalize_name(each["name"]), each["version"]) for each in sbom["components"]}
-
-
-def locked(texts: Iterable[str]) -> set[tuple[str, str]]:
-    """Names and versions of what this platform and Python need."""
-    lines = [each for text in texts for each in text.splitlines() if each[:1].isalnum()]
-    wanted = [Requirement(each.removesuffix("\\")) for each in lines]
-    return {
-        (canonicalize_name(each.name), next(iter(each.specifier)).version)
-        for each in wanted
-        if each.marker is None or each.marker.evaluate()
-    }
 
 
 def completed(sbom: dict[str, Any]) -> dict[str, Any]:
